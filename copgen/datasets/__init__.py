@@ -1,0 +1,1 @@
+"""Labelled real images: what generators are fitted to and encoders are judged on."""

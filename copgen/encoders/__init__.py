@@ -1,0 +1,7 @@
+"""f: residual networks from images to features, the projector that training puts on top, and their files."""
+
+from copgen.encoders.encoder import Encoder, EncoderConfig, load, save_encoder
+from copgen.encoders.projector import Projector
+from copgen.encoders.resnet import ARCHITECTURES, ResNet, build
+
+__all__ = ["ARCHITECTURES", "Encoder", "EncoderConfig", "Projector", "ResNet", "build", "load", "save_encoder"]

@@ -1,0 +1,128 @@
+"""A finished encoder: a frozen backbone together with its input convention, and the file that holds both.
+
+The file is `encoder.safetensors`: the backbone's tensors under torchvision's names, and in the header the
+`EncoderConfig` and what made it. The projector is not in it.
+
+Legend: N images, x (N, C, H, W) in [-1, 1], features (N, feature_dim).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from copgen import views
+from copgen.encoders.resnet import ResNet, build
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+
+FILE_NAME = "encoder.safetensors"
+KIND = "encoder"
+
+
+class EncoderConfig(BaseModel):
+    """What has to be known to rebuild a backbone and to feed it as in training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str = Field(description="name of the backbone: 'digits', 'resnet18', 'resnet50'")
+    in_channels: int = Field(ge=1, description="channels of the images")
+    image_size: int = Field(ge=1, description="pixels a side of the images in training")
+    views: str = Field(description="view policy in training, which fixes the normalisation: 'mnist', 'simclr'")
+    stem: Literal["imagenet", "small"] | None = Field(default=None, description="another stem than the backbone's own")
+
+    def build(self) -> ResNet:
+        """A new backbone of this shape."""
+        return build(self.arch, self.in_channels, stem=self.stem)
+
+
+class Encoder(nn.Module):
+    """x in [-1, 1] -> features; frozen, always in evaluation mode, differentiable in x.
+
+    Args:
+        backbone: the network; it is frozen in place.
+        config: its shape and input convention.
+        made_by: what made it, as in the file's header.
+    """
+
+    def __init__(self, backbone: ResNet, config: EncoderConfig, made_by: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config
+        self.made_by = dict(made_by or {})
+        self.eval().requires_grad_(False)
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature vector."""
+        return self.backbone.feature_dim
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: a finished encoder is not trained on (its `backbone` can be)."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, feature_dim) of images (N, C, H, W), floating, in [-1, 1].
+
+        Raises:
+            UsageError: another number of axes or channels, or integers.
+        """
+        if images.dim() != 4 or images.shape[1] != self.config.in_channels or not images.is_floating_point():
+            raise UsageError(
+                f"The encoder was given {images.dtype} images of shape {tuple(images.shape)}.",
+                fix=f"It takes (N, {self.config.in_channels}, H, W), floating, in [-1, 1].",
+            )
+        features: Tensor = self.backbone(views.plain(images, views.policy(self.config.views)))
+        return features
+
+
+def encoder_file(folder_or_path: Path | str) -> Path:
+    """The encoder's file: the path itself when it ends in .safetensors, else `encoder.safetensors` in that folder."""
+    path = Path(folder_or_path)
+    return path if path.suffix == ".safetensors" else path / FILE_NAME
+
+
+def save_encoder(
+    folder_or_path: Path | str, backbone: ResNet, config: EncoderConfig, made_by: Mapping[str, Any]
+) -> Path:
+    """Write an encoder atomically, and return its file.
+
+    Args:
+        folder_or_path: a run folder, or a path that ends in .safetensors.
+        backbone: the network, without projector, of the shape that `config` says.
+        config: its shape and input convention.
+        made_by: JSON-able: stage, settings, seed, version, ...
+    """
+    path = encoder_file(folder_or_path)
+    header = {"config": config.model_dump(mode="json"), "made_by": dict(made_by)}
+    save_tensors(path, backbone.state_dict(), kind=KIND, header=header)
+    return path
+
+
+def load(folder_or_path: Path | str) -> Encoder:
+    """Read an encoder from a run folder or from its file; on the CPU, draws no random numbers.
+
+    Raises:
+        DataError: missing, truncated, foreign, of another kind or shape, or with values that are not finite.
+    """
+    path = encoder_file(folder_or_path)
+    tensors, header = load_tensors(path, kind=KIND)
+    try:
+        config = EncoderConfig.model_validate(header.get("config"))
+        with torch.device("meta"):
+            backbone = config.build()
+        views.policy(config.views)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "config"
+        raise DataError(f"{path}: the header does not describe an encoder ({field}: {first['msg']}).") from None
+    except UsageError as error:
+        raise DataError(f"{path}: {error.what}", fix=error.fix) from None
+    backbone = backbone.to_empty(device="cpu")
+    load_into(backbone, tensors, path=path)
+    return Encoder(backbone, config, header.get("made_by"))

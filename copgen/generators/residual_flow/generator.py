@@ -1,0 +1,63 @@
+"""A Residual Flow as a generator: G(z) = 2 F^-1(z) - 1, with its file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from copgen.generators.protocol import Generator
+from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.latents.prior import Prior
+from copgen.runtime.files import sha256_of
+from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+
+FAMILY = "residual-flow"
+
+
+class FlowGenerator(Generator):
+    """G and its inverse. `encode` maps images back to latents; the flow's bounded weights are folded."""
+
+    def __init__(self, flow: ResidualFlow, *, name: str, prior: Prior, weights_sha256: str) -> None:
+        super().__init__()
+        self.flow = flow.fold()
+        self.name = name
+        self.prior = prior
+        self.weights_sha256 = weights_sha256
+        self.latent_dim = flow.config.latent_dim
+        self.image_size = flow.config.image_size
+        self.channels = flow.config.channels
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return (2.0 * self.flow.decode(z) - 1.0).clamp(-1.0, 1.0)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """z (N, latent_dim) with G(z) = images, for images in [-1, 1]."""
+        z: Tensor = self.flow.encode_only((images + 1.0) / 2.0)
+        return z
+
+
+def save_flow(path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[str, Any]) -> None:
+    """Write a flow generator; `made_by` records the command, the seed and the figures it reached."""
+    header = {
+        "family": FAMILY,
+        "config": flow.config.model_dump(mode="json"),
+        "prior": prior.model_dump(mode="json"),
+        "made_by": dict(made_by),
+    }
+    save_tensors(path, flow.state_dict(), kind="generator", header=header)
+
+
+def load_flow(path: Path, *, name: str) -> tuple[FlowGenerator, dict[str, Any]]:
+    """The generator in a file that `save_flow` wrote, and the file's header.
+
+    Raises:
+        DataError: missing, truncated, foreign, or with tensors that do not fit.
+    """
+    tensors, header = load_tensors(path, kind="generator")
+    flow = ResidualFlow(FlowConfig.model_validate(header["config"]))
+    load_into(flow, tensors, path=path)
+    prior = Prior.model_validate(header["prior"])
+    return FlowGenerator(flow, name=name, prior=prior, weights_sha256=sha256_of(path)), header

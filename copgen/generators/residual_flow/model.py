@@ -1,0 +1,198 @@
+"""The Residual Flow (Chen et al. 2019): z = F(x) by invertible residual blocks; the generator is its inverse.
+
+The stack, as in the public MNIST model: logit, activation norm, convolutional blocks, squeeze, blocks, ..., and blocks
+of linear layers on the flat vector at the end; each block is followed by an activation norm. Nothing is factored out:
+z has as many coordinates as the image has pixels.
+
+Legend: N images, x (N, C, H, W) in [0, 1], z (N, D) with D = C H W; log-densities in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from copgen.generators.residual_flow.inversion import FixedPoint, invert_block
+from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
+from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
+from copgen.generators.residual_flow.transforms import ActNorm, Flatten, Logit, Squeeze
+
+
+class FlowConfig(BaseModel):
+    """The architecture of a Residual Flow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int = Field(default=1, ge=1, description="image channels")
+    image_size: int = Field(default=8, ge=2, description="pixels a side")
+    blocks: tuple[int, ...] = Field(default=(16, 16, 16), description="convolutional blocks at each scale")
+    width: int = Field(default=512, ge=1, description="channels inside a convolutional block")
+    linear_blocks: int = Field(default=4, ge=0, description="blocks of linear layers on the flat vector")
+    linear_width: int = Field(default=128, ge=1, description="width inside such a block")
+    coeff: float = Field(default=0.98, gt=0, lt=1, description="Lipschitz bound of each layer")
+    logit_alpha: float = Field(default=1e-6, gt=0, lt=0.5, description="squash of pixels before the logit")
+
+    @property
+    def latent_dim(self) -> int:
+        """Coordinates of z: as many as the image has pixels."""
+        return self.channels * self.image_size**2
+
+
+class ResidualBlock(nn.Module):
+    """y = x + g(x), with g = `nnet` three Lipschitz layers between LipSwish activations."""
+
+    def __init__(self, nnet: nn.Sequential, rule: FixedPoint) -> None:
+        super().__init__()
+        self.nnet = nnet
+        self.rule = rule
+
+    def forward(
+        self, x: Tensor, probe: Tensor | None = None, length: SeriesLength | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(y, log |det dy/dx| (N,)): exact without a probe, else the power series of the drawn length."""
+        if probe is None or length is None:
+            g, log_det = exact_log_det(self.nnet, x)
+        else:
+            g, log_det = series_log_det(self.nnet, x, probe.view_as(x), length)
+        return x + g, log_det
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return invert_block(self.nnet, y, self.rule)
+
+
+def _conv_net(config: FlowConfig, channels: int, size: int, *, leading_activation: bool) -> nn.Sequential:
+    width, coeff = config.width, config.coeff
+    layers: list[nn.Module] = [
+        LipSwish(),
+        LipschitzConv2d(channels, width, 3, size=size, coeff=coeff),
+        LipSwish(),
+        LipschitzConv2d(width, width, 1, size=size, coeff=coeff),
+        LipSwish(),
+        LipschitzConv2d(width, channels, 3, size=size, coeff=coeff),
+    ]
+    return nn.Sequential(*(layers if leading_activation else layers[1:]))
+
+
+def _linear_net(config: FlowConfig) -> nn.Sequential:
+    dim, width, coeff = config.latent_dim, config.linear_width, config.coeff
+    return nn.Sequential(
+        LipSwish(),
+        LipschitzLinear(dim, width, coeff=coeff),
+        LipSwish(),
+        LipschitzLinear(width, width, coeff=coeff),
+        LipSwish(),
+        LipschitzLinear(width, dim, coeff=coeff),
+    )
+
+
+class _Scale(nn.Module):
+    """The steps at one resolution, in order."""
+
+    def __init__(self, steps: list[nn.Module]) -> None:
+        super().__init__()
+        self.chain = nn.ModuleList(steps)
+
+
+class ResidualFlow(nn.Module):
+    """The flow F with `encode` (x to z), `decode` (z to x) and `log_prob`."""
+
+    def __init__(self, config: FlowConfig, *, rule: FixedPoint | None = None) -> None:
+        super().__init__()
+        self.config = config
+        rule = rule or FixedPoint()
+        channels, size = config.channels, config.image_size
+        scales: list[nn.Module] = []
+        for s, count in enumerate(config.blocks):
+            steps: list[nn.Module] = [Logit(config.logit_alpha), ActNorm(channels)] if s == 0 else []
+            for b in range(count):
+                net = _conv_net(config, channels, size, leading_activation=not (s == 0 and b == 0))
+                steps += [ResidualBlock(net, rule), ActNorm(channels)]
+            if s + 1 < len(config.blocks):
+                steps.append(Squeeze())
+                channels, size = 4 * channels, size // 2
+            else:
+                steps.append(Flatten((channels, size, size)))
+                for _ in range(config.linear_blocks):
+                    net = _linear_net(config)
+                    steps += [ResidualBlock(net, rule), ActNorm(config.latent_dim)]
+            scales.append(_Scale(steps))
+        self.transforms = nn.ModuleList(scales)
+
+    def steps(self) -> Iterator[nn.Module]:
+        """All steps from the image to z."""
+        for scale in self.transforms:
+            assert isinstance(scale, _Scale)
+            yield from scale.chain
+
+    @property
+    def residual_blocks(self) -> int:
+        """How many steps take a probe and a series length."""
+        return sum(isinstance(step, ResidualBlock) for step in self.steps())
+
+    def encode(
+        self, x: Tensor, probes: Tensor | None = None, length: SeriesLength | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """z = F(x) and log |det dz/dx|.
+
+        Args:
+            x: (N, C, H, W) in [0, 1].
+            probes: (N, blocks, D) random signs, for the stochastic log-determinant; None computes it exactly.
+            length: the series length that goes with the probes.
+
+        Returns:
+            z (N, D) and the log-determinant (N,) in nats.
+        """
+        total = x.new_zeros(x.shape[0])
+        block = 0
+        for step in self.steps():
+            if isinstance(step, ResidualBlock):
+                x, log_det = step(x, None if probes is None else probes[:, block], length)
+                block += 1
+            else:
+                x, log_det = step(x)
+            total = total + log_det
+        return x, total
+
+    def encode_only(self, x: Tensor) -> Tensor:
+        """z = F(x) without the log-determinant: (N, C, H, W) -> (N, D)."""
+        for step in self.steps():
+            x = x + step.nnet(x) if isinstance(step, ResidualBlock) else step(x)[0]
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x = F^-1(z), (N, D) -> (N, C, H, W) in [-a, 1 + a] with a = alpha / (1 - 2 alpha); differentiable."""
+        for step in reversed(list(self.steps())):
+            z = step.inverse(z)  # type: ignore[operator]
+        return z
+
+    def log_prob(self, x: Tensor, probes: Tensor | None = None, length: SeriesLength | None = None) -> Tensor:
+        """log p(x) under the standard normal prior, (N,) in nats per image."""
+        z, log_det = self.encode(x, probes, length)
+        log_prior = -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2.0 * math.pi))
+        return log_prior + log_det
+
+    def lipschitz_layers(self) -> Iterator[SpectralBound]:
+        """All layers with a spectral bound."""
+        for module in self.modules():
+            if isinstance(module, SpectralBound):
+                yield module
+
+    def power_iterate(self, rounds: int) -> None:
+        """Refine all stored singular vectors."""
+        for layer in self.lipschitz_layers():
+            layer.power_iterate(rounds)
+
+    def fold(self) -> ResidualFlow:
+        """Evaluation mode with all bounded weights fixed and no parameter requiring gradients."""
+        self.eval().requires_grad_(False)
+        for layer in self.lipschitz_layers():
+            layer.fold()
+        return self
+
+
+def bits_per_dim(log_prob: Tensor, *, latent_dim: int, levels: int) -> Tensor:
+    """Bits per pixel of images with `levels` grey values, from log p (N,) in nats of the dequantised x in [0, 1]."""
+    return -(log_prob / latent_dim - math.log(levels)) / math.log(2.0)

@@ -1,0 +1,17 @@
+"""The latent space: priors, the navigator T_z and the other transforms, and the distance d(z, z')."""
+
+from copgen.latents.distance import displacement
+from copgen.latents.navigator import Navigator, load_navigator
+from copgen.latents.prior import Prior
+from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
+
+__all__ = [
+    "Gaussian",
+    "Identity",
+    "LatentTransform",
+    "Navigator",
+    "Optimal",
+    "Prior",
+    "displacement",
+    "load_navigator",
+]

@@ -1,0 +1,15 @@
+"""d(z, z'): how far a transform moves a latent, as root-mean-square displacement per coordinate.
+
+It compares directly with the standard deviation of a Gaussian transform, and with the authors' published curve.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def displacement(z: Tensor, z_pos: Tensor) -> Tensor:
+    """d_k = ||z'_k - z_k||_2 / sqrt(dim z) for z, z' (K, dim): (K,), differentiable where z' differs from z."""
+    difference = z_pos - z
+    rms: Tensor = difference.norm(dim=1) / difference.shape[1] ** 0.5
+    return rms

@@ -1,0 +1,97 @@
+"""The navigator T_z: a two-layer perceptron on latents, used as z' = z + T_z(z) (appendix B; authors' code).
+
+Linear(d -> hidden) - ReLU - Linear(hidden -> d), with biases, no normalisation and no output activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from copgen.latents.prior import Prior
+from copgen.runtime import philox
+from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+
+FILE_NAME = "navigator.safetensors"
+Init = Literal["default", "target_std"]
+_CALIBRATION_DRAWS = 8192
+
+
+class Navigator(nn.Module):
+    """T_z with its residual: calling it gives z', `displace` gives T_z(z) alone."""
+
+    def __init__(self, latent_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.layers = nn.Sequential(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, latent_dim))
+
+    def displace(self, z: Tensor) -> Tensor:
+        """T_z(z) for z (K, latent_dim), same shape."""
+        moved: Tensor = self.layers(z)
+        return moved
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z' = z + T_z(z) for z (K, latent_dim), same shape."""
+        return z + self.displace(z)
+
+
+@torch.no_grad()
+def new_navigator(
+    latent_dim: int, *, hidden: int | None = None, init: Init = "default", std: float = 0.01, prior: Prior, seed: int
+) -> Navigator:
+    """A freshly initialised navigator.
+
+    Args:
+        latent_dim: d.
+        hidden: width of the hidden layer; d when None (authors' code).
+        init: `default` draws weights and biases uniformly in +-1/sqrt(fan_in), the framework's rule and the authors';
+            the output then has an RMS of about 0.24 times that of z. `target_std` draws the same way and scales the
+            last layer so that the RMS of T_z(z) over the prior is `std` (appendix D: 0.01 for flows).
+        std: the target, in latent units; for `target_std` only.
+        prior: where z comes from.
+        seed: decides the weights.
+    """
+    navigator = Navigator(latent_dim, hidden or latent_dim)
+    for name, parameter in navigator.named_parameters():
+        fan_in = latent_dim if name.startswith("layers.0") else navigator.hidden
+        u = philox.uniform(seed, range(1), parameter.numel(), stream=f"navigator/{name}")
+        parameter.copy_(((2.0 * u - 1.0) * fan_in**-0.5).view_as(parameter))
+    if init == "target_std":
+        z = prior.draw(range(_CALIBRATION_DRAWS), dim=latent_dim, seed=seed)
+        rms = navigator.displace(z).square().mean().sqrt()
+        last = navigator.layers[2]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(std / rms)
+        last.bias.mul_(std / rms)
+    return navigator
+
+
+def save_navigator(path: Path, navigator: Navigator, *, made_by: Mapping[str, Any]) -> None:
+    """Write `navigator.safetensors`; `made_by` says which generator and settings it belongs to."""
+    header = {"latent_dim": navigator.latent_dim, "hidden": navigator.hidden, "made_by": dict(made_by)}
+    save_tensors(path, navigator.state_dict(), kind="navigator", header=header)
+
+
+def load_navigator(path: str | Path) -> Navigator:
+    """A navigator from its file or from the run folder that holds it, in evaluation mode.
+
+    Raises:
+        DataError: missing, truncated, foreign, or with values that are not finite.
+    """
+    return load_navigator_with_header(path)[0]
+
+
+def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:
+    """The navigator and what made it."""
+    file = Path(path)
+    if file.is_dir() or not file.suffix:
+        file = file / FILE_NAME
+    tensors, header = load_tensors(file, kind="navigator")
+    navigator = Navigator(int(header["latent_dim"]), int(header["hidden"]))
+    load_into(navigator, tensors, path=file)
+    return navigator.eval().requires_grad_(False), header

@@ -1,0 +1,43 @@
+"""Priors p(z), drawn by (seed, index): row k depends on the seed and on k alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from copgen.runtime import philox
+
+
+class Prior(BaseModel):
+    """The distribution of latents.
+
+    `normal` is N(0, scale^2) in each coordinate. `truncated_normal` is a standard normal conditioned on
+    |value| <= threshold, times the scale: the two meanings of "truncation" have a field each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["normal", "truncated_normal"] = "normal"
+    scale: float = Field(default=1.0, gt=0, description="factor on the draw (flows call it temperature)")
+    threshold: float = Field(default=2.0, gt=0, description="bound before scaling; for truncated_normal only")
+
+    def draw(self, indices: philox.Rows, *, dim: int, seed: int, device: torch.device | str | None = None) -> Tensor:
+        """z (N, dim), float32; row k of it belongs to indices[k]."""
+        if self.kind == "normal":
+            z = philox.normal(seed, indices, dim, stream="latents", device=device)
+        else:
+            z = philox.truncated_normal(seed, indices, dim, stream="latents", threshold=self.threshold, device=device)
+        return (z * self.scale).float()
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of one coordinate; 0.880 for a normal truncated at 2."""
+        if self.kind == "normal":
+            return self.scale
+        t = self.threshold
+        density = math.exp(-0.5 * t * t) / math.sqrt(2.0 * math.pi)
+        return self.scale * math.sqrt(1.0 - 2.0 * t * density / math.erf(t / math.sqrt(2.0)))

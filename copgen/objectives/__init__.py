@@ -1,0 +1,5 @@
+"""The losses that f minimises and T_z maximises, one file each; embeddings in, nats out."""
+
+from copgen.objectives.info_nce import chance_level, info_nce
+
+__all__ = ["chance_level", "info_nce"]

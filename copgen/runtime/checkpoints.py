@@ -1,0 +1,100 @@
+"""Training state on disk: tensors in safetensors, everything else as JSON in its header, and a record written last.
+
+A checkpoint is a tree of dictionaries and lists with tensors, numbers and strings at its leaves, such as
+{"update": 40, "navigator": state_dict, "optimizer": optimizer.state_dict()}. `update-00000040.safetensors` holds it,
+`update-00000040.json` records its sha256; without a record that agrees a checkpoint does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen.runtime.errors import DataError
+from copgen.runtime.events import Events
+from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults, read_json, sha256_of, write_json
+from copgen.runtime.tensors import load_tensors, save_tensors
+
+State = dict[str, Any]
+_NAME = re.compile(r"update-(\d+)\.json")
+
+
+def pack(tree: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
+    """Move the tensors of a tree into `tensors`, and return the tree as JSON-able values that refer to them."""
+    if isinstance(tree, Tensor):
+        tensors[prefix] = tree
+        return {"tensor": prefix}
+    if isinstance(tree, Mapping):
+        # Optimizer states have whole numbers as keys, which JSON would turn into strings.
+        return {"items": [[key, pack(value, tensors, f"{prefix}/{key}")] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return {"list": [pack(value, tensors, f"{prefix}/{i}") for i, value in enumerate(tree)]}
+    assert tree is None or isinstance(tree, bool | int | float | str), type(tree)
+    return tree
+
+
+def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The inverse of `pack`."""
+    if not isinstance(packed, dict):
+        return packed
+    if "tensor" in packed:
+        return tensors[packed["tensor"]]
+    if "items" in packed:
+        return {key: unpack(value, tensors) for key, value in packed["items"]}
+    return [unpack(value, tensors) for value in packed["list"]]
+
+
+class Checkpoints:
+    """The checkpoints of a run folder; the newest `keep` are kept."""
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, update: int, state: State) -> None:
+        """Write the state after `update` updates, then drop what is older than the newest `keep`."""
+        tensors: dict[str, Tensor] = {}
+        tree = pack(state, tensors)
+        path = self.folder / f"update-{update:08d}.safetensors"
+        save_tensors(path, tensors, kind="checkpoint", header={"tree": tree})
+        write_json(path.with_suffix(".json"), {"update": update, "sha256": sha256_of(path)})
+        with disk_faults(self.folder):
+            for old in self._recorded()[: -self.keep]:
+                old.unlink()
+                old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def _recorded(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def newest(self, events: Events) -> State | None:
+        """The newest checkpoint that is whole; a damaged one is passed over with a warning. None when there is none."""
+        if self.folder.is_dir():
+            for stray in self.folder.glob(f"*{TEMPORARY_SUFFIX}"):
+                stray.unlink()
+        for record in reversed(self._recorded()):
+            try:
+                return self._load(record)
+            except DataError as error:
+                events.warn(f"{error} Going on from the checkpoint before it.")
+        return None
+
+    def _load(self, record: Path) -> State:
+        path = record.with_suffix(".safetensors")
+        known = read_json(record)
+        if not path.is_file() or sha256_of(path) != known.get("sha256"):
+            raise DataError(f"Checkpoint {path} is missing or damaged (its sha256 is not that of its record).")
+        tensors, header = load_tensors(path, kind="checkpoint")
+        state: State = unpack(header["tree"], tensors)
+        return state
+
+
+def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's state that later updates do not touch."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

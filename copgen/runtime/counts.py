@@ -1,0 +1,39 @@
+"""Counts as people write them: 200k, 1.3M, 1B, parsed exactly."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from copgen.runtime.errors import UsageError
+
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)")
+LARGEST = 10**12
+
+
+def parse_count(text: str) -> int:
+    """A whole number of at least 1 from '200k', '1.3M', '1B', '1,000' or '1000', by decimal arithmetic.
+
+    Raises:
+        UsageError: not a number, not whole ('1.0005k'), zero, negative, or above 10**12.
+    """
+    match = _PATTERN.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    if match is None:
+        raise UsageError(f"'{text}' is not a count.", fix="Write a whole number, such as 20000, 20k or 1.3M.")
+    value = Decimal(match[1]) * _FACTORS[match[2].lower()]
+    if value != value.to_integral_value():
+        raise UsageError(f"'{text}' is {value.normalize():f}, which is not a whole number.")
+    if value < 1:
+        raise UsageError(f"'{text}' is not a count.", fix="It must be at least 1.")
+    if value > LARGEST:
+        raise UsageError(f"'{text}' is beyond {LARGEST:,}, the largest count.")
+    return int(value)
+
+
+def format_count(n: int) -> str:
+    """The shortest exact form: 200000 -> '200k', 1300000 -> '1.3M', 1234567 -> '1,234,567'."""
+    for suffix, factor in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if n >= factor and n * 10 % factor == 0:
+            return f"{Decimal(n) / factor:f}{suffix}"
+    return f"{n:,}"

@@ -1,0 +1,62 @@
+"""One writer per folder: an advisory lock that the kernel releases when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.files import disk_faults
+
+LOCK = "LOCK"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` (made when missing) alone; the file LOCK names the process meanwhile.
+
+    Raises:
+        EnvironmentFault: another process holds it, or the folder cannot be written.
+    """
+    path = folder / LOCK
+    with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 64).decode(errors="replace").strip() or "unknown"
+            raise EnvironmentFault(
+                f"{folder} is in use by another copgen (process {holder}).",
+                fix="Wait for it, or name another folder with --out.",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def refuse_foreign(folder: Path, *, mark: str, holds: str) -> None:
+    """Refuse a folder that is not ours: it has content, but not the file `mark` that everything of copgen's has.
+
+    Raises:
+        EnvironmentFault: it is a file, or holds something else than `holds` ('a run', 'pairs').
+    """
+    if folder.exists() and not folder.is_dir():
+        raise EnvironmentFault(f"{folder} is a file, not a folder.", fix="Name another folder with --out.")
+    if not folder.is_dir():
+        return
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+    if others and mark not in others:
+        raise EnvironmentFault(
+            f"{folder} is not empty and holds no {holds} of copgen (it has '{others[0]}').",
+            fix="Name another folder with --out.",
+        )

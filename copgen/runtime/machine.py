@@ -1,0 +1,51 @@
+"""The machine a stage runs on: the device by name, and the description that goes into a run folder."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+
+import copgen
+from copgen.runtime.errors import EnvironmentFault, UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """'auto' (CUDA where there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        UsageError: not a device name.
+        EnvironmentFault: no such device here; it never falls back in silence.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"'{name}' is not a device.", fix="Write auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EnvironmentFault(
+            f"There is no device '{name}' here ({torch.cuda.device_count()} CUDA devices).", fix="Use --device cpu."
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"Device '{name}' is not supported.", fix="Write auto, cpu, cuda or cuda:N.")
+    return device
+
+
+def versions() -> dict[str, str]:
+    """Versions of what determines the numbers."""
+    packages = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
+    return {"copgen": copgen.__version__, **{name: metadata.version(name) for name in packages}}
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """What `environment.json` holds: no names of users or hosts, no environment variables."""
+    return {
+        "versions": versions(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,143 @@
+"""Settings of a stage: a frozen model beside the stage, filled from flags, then a file, then a recipe.
+
+Unknown keys are refused with the nearest known name. `config.toml` in a run folder is the resolved model, so a run can
+be repeated from it with `--config`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from copgen.runtime.errors import UsageError, nearest, unknown
+
+Tree = dict[str, Any]
+
+
+class Settings(BaseModel):
+    """Base of all stage settings. `free` names the fields that may change when a run is resumed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    free: ClassVar[frozenset[str]] = frozenset()
+
+    def tree(self) -> Tree:
+        """The settings as plain values; what is None is left out, as TOML has no null."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The settings as a TOML document."""
+        return tomli_w.dumps(self.tree())
+
+    def difference(self, other: Self) -> list[str]:
+        """One line for each field that differs and is not free: 'name: here -> there'."""
+        here, there = flatten(self.tree()), flatten(other.tree())
+        names = [name for name in sorted(here.keys() | there.keys()) if name.split(".")[0] not in self.free]
+        return [
+            f"{name}: {here.get(name, 'unset')} -> {there.get(name, 'unset')}"
+            for name in names
+            if here.get(name) != there.get(name)
+        ]
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Nested tables as dotted names."""
+    flat: Tree = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """`over` laid on `base`, table by table; None in `over` means 'not given'."""
+    merged = dict(base)
+    for name, value in over.items():
+        if value is None:
+            continue
+        below = merged.get(name)
+        merged[name] = merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def build(model: type[SettingsT], tree: Mapping[str, Any], *, origin: str) -> SettingsT:
+    """The settings model from plain values.
+
+    Raises:
+        UsageError: an unknown key (with the nearest name), or a value out of its range (with the reason).
+    """
+    try:
+        return model.model_validate(dict(tree))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _fields_beside(model, first["loc"])
+            raise UsageError(
+                f"{origin}: there is no setting '{where}'.", fix=nearest(where.split(".")[-1], known)
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{origin}: {where} = {first['input']!r} cannot be used: {message}.") from None
+
+
+def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def read_toml(path: Path) -> Tree:
+    """A TOML file as plain values.
+
+    Raises:
+        UsageError: missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no settings file {path}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from None
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with copgen."""
+    folder = resources.files("copgen") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> Tree:
+    """A recipe: a table of settings for each stage.
+
+    Raises:
+        UsageError: unknown name, with the nearest one.
+    """
+    if name not in recipe_names():
+        raise unknown("recipe", name, recipe_names())
+    return tomllib.loads((resources.files("copgen") / "recipes" / f"{name}.toml").read_text("utf-8"))
+
+
+def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: Path | None, flags: Tree) -> SettingsT:
+    """Settings of `stage` by precedence: flags, then the `config` file, then the recipe, then the model's defaults.
+
+    A config file holds the stage's settings at top level (as `config.toml` in a run folder) or a table per stage.
+    """
+    tree: Tree = read_recipe(recipe).get(stage, {}) if recipe else {}
+    if config is not None:
+        given = read_toml(config)
+        given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
+        build(model, merge(tree, given), origin=str(config))
+        tree = merge(tree, given)
+    return build(model, merge(tree, flags), origin=stage)

@@ -1,0 +1,46 @@
+"""`--dry-run`: what a run would take, found by doing a little of it in a temporary folder."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from copgen.runtime.run_folder import read_metrics
+
+
+def rehearse_training(run: Callable[[Path], Any], *, updates: int, extra_files: int = 0) -> dict[str, float]:
+    """Time, memory and disk of a training run of `updates` updates.
+
+    Args:
+        run: does a few updates of it into the folder it is given.
+        updates: of the whole run.
+        extra_files: how many further files of the artefact's size the whole run writes (snapshots, pictures).
+
+    Returns:
+        `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder))
+        times = [line["seconds"] for line in read_metrics(Path(folder) / "metrics.jsonl")]
+        metrics = (Path(folder) / "metrics.jsonl").stat().st_size / len(times)
+        artefact = max(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+        fixed = folder_bytes(Path(folder))
+    # The first update is slower than the others: it warms caches up.
+    seconds = (times[-1] - times[0]) / (len(times) - 1) * updates
+    disk = fixed + metrics * updates + extra_files * artefact
+    return {"seconds": seconds, "memory_bytes": peak_memory(), "disk_bytes": disk}
+
+
+def folder_bytes(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,190 @@
+"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder.
+
+Legend: z, z' (batch, dim) latents; x, x' (batch, C, H, W) images in [-1, 1]. Pair k is a function of (plan, k's shard).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from copgen import generators
+from copgen.latents.distance import displacement
+from copgen.latents.navigator import FILE_NAME, load_navigator_with_header
+from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
+from copgen.pairs import (
+    GeneratorSource,
+    Pair,
+    Plan,
+    PriorSource,
+    TransformSource,
+    encoder_versions,
+    finish,
+    layout,
+    missing_shards,
+    write_shard,
+)
+from copgen.pairs.pixels import to_uint8
+from copgen.runtime.errors import UsageError
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.files import sha256_of
+from copgen.runtime.lock import locked, refuse_foreign
+from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.settings import Settings
+from copgen.runtime.signals import StopRequest
+from copgen.stages.rehearsal import folder_bytes, peak_memory
+
+
+class SampleSettings(Settings):
+    """Settings of `copgen sample`."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"device"})
+
+    generator: str = Field(description="a generator's name")
+    weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
+    n: int = Field(ge=1, description="pairs")
+    seed: int = Field(default=0, ge=0, description="decides every random number")
+    transform: Literal["none", "gaussian", "optimal"] = Field(
+        default="optimal", description="how z' comes from z: not at all, by a normal step, or by a navigator"
+    )
+    std: float = Field(default=0.2, gt=0, description="standard deviation of the gaussian step (GenRep, BigBiGAN: 0.2)")
+    navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
+    batch: int = Field(default=500, ge=1, description="pairs through the generator at once; part of the plan")
+    pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+
+
+def sample(
+    settings: SampleSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+) -> dict[str, Any]:
+    """Write the pairs that are missing from the folder `out`; returns counts, bytes and the mean of d.
+
+    Raises:
+        UsageError: the folder holds pairs of another plan; the error lists each difference.
+        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder.
+        DataError: generator or navigator weights that fail verification.
+        Stopped: a signal came; shards that were finished stay, and the same call goes on.
+    """
+    events = events or Silent()
+    device = resolve_device(settings.device)
+    G = generators.load(settings.generator, weights=settings.weights, device=device)
+    transform, description = build_transform(settings, G, device)
+    plan = make_plan(settings, G, description, device)
+    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
+    with locked(out), StopRequest() as stop:
+        prepare(out, plan, overwrite=overwrite)
+        missing = missing_shards(out, plan)
+        done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
+        if 0 < done < plan.pairs:
+            events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
+        events.begin("sample", total=plan.pairs, unit="pairs", done=done)
+        try:
+            for number in missing:
+                pairs = make_pairs(G, transform, plan, number)
+                write_shard(out, plan, number, watched(pairs, done, events, stop))
+                done += len(plan.shard_range(number))
+        finally:
+            events.end()
+        manifest = finish(out, plan)
+    return {"pairs": plan.pairs, "shards": plan.shards, "bytes": manifest.bytes}
+
+
+def build_transform(
+    settings: SampleSettings, G: generators.Generator, device: torch.device
+) -> tuple[LatentTransform, TransformSource]:
+    """The latent transform, and its description for the plan.
+
+    Raises:
+        UsageError: a navigator of another latent size or of another generator.
+    """
+    if settings.transform == "none":
+        return Identity(), TransformSource(name="none")
+    if settings.transform == "gaussian":
+        source = TransformSource(name="gaussian", settings={"std": settings.std})
+        return Gaussian(std=settings.std, seed=settings.seed), source
+    navigator, header = load_navigator_with_header(settings.navigator)
+    made_for = header.get("made_by", {})
+    if navigator.latent_dim != G.latent_dim or made_for.get("weights_sha256", G.weights_sha256) != G.weights_sha256:
+        raise UsageError(
+            f"The navigator {settings.navigator} was trained on generator '{made_for.get('generator', 'unknown')}' "
+            f"({navigator.latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
+            fix="Name the generator and weights it was trained on, or train one: copgen navigate.",
+        )
+    file = settings.navigator if settings.navigator.suffix else settings.navigator / FILE_NAME
+    return Optimal(navigator.to(device)), TransformSource(name="optimal", sha256=sha256_of(file))
+
+
+def make_plan(
+    settings: SampleSettings, G: generators.Generator, transform: TransformSource, device: torch.device
+) -> Plan:
+    """Everything that determines the bytes of the folder."""
+    return Plan(
+        seed=settings.seed,
+        pairs=settings.n,
+        pairs_per_shard=settings.pairs_per_shard,
+        batch=settings.batch,
+        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256),
+        prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
+        transform=transform,
+        image_shape=(G.channels, G.image_size, G.image_size),
+        versions={**versions(), **encoder_versions()},
+        device=device.type,
+    )
+
+
+@torch.no_grad()
+def make_pairs(G: generators.Generator, transform: LatentTransform, plan: Plan, number: int) -> Iterator[Pair]:
+    """The pairs of one shard, generated in batches of the plan's size."""
+    indices = plan.shard_range(number)
+    for start in range(indices.start, indices.stop, plan.batch):
+        rows = range(start, min(start + plan.batch, indices.stop))
+        z = G.sample_prior(rows, plan.seed)
+        condition = G.sample_condition(rows, plan.seed)
+        z_pos = transform(z, rows)
+        x = G(z, condition)
+        x_pos = x if z_pos is z else G(z_pos, condition)
+        d = displacement(z, z_pos).tolist()
+        anchors, positives = to_uint8(x, rounding=plan.rounding).cpu(), to_uint8(x_pos, rounding=plan.rounding).cpu()
+        for row, anchor, positive, distance in zip(rows, anchors, positives, d, strict=True):
+            yield Pair(index=row, anchor=anchor, positives=(positive,), metadata={"d": round(distance, 6)})
+
+
+def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest) -> Iterator[Pair]:
+    """The same pairs, with progress, and with the end that a signal asks for."""
+    for count, pair in enumerate(pairs, start=done + 1):
+        yield pair
+        if count % 100 == 0:
+            events.advance(count, {})
+            if stop.received:
+                raise stop.stopped(f"at pair {count:,}; finished shards stay")
+
+
+def prepare(out: Path, plan: Plan, *, overwrite: bool) -> None:
+    """Lay the plan into the folder; with `overwrite`, remove the pairs that are there first."""
+    if overwrite:
+        for name in ("shards", "records"):
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+        for name in ("manifest.json", "README.md", layout.PLAN):
+            (out / name).unlink(missing_ok=True)
+    plan.save(out)
+
+
+def estimate(settings: SampleSettings) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run, from one batch of it written into a temporary folder."""
+    part = min(settings.n, settings.batch)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        rehearsal = settings.model_copy(update={"n": part, "pairs_per_shard": part})
+        summary = sample(rehearsal, out=Path(folder) / "pairs")
+        seconds = time.monotonic() - start
+        fixed = folder_bytes(Path(folder)) - summary["bytes"]
+    scale = settings.n / part
+    return {"seconds": seconds * scale, "memory_bytes": peak_memory(), "disk_bytes": summary["bytes"] * scale + fixed}

@@ -1,0 +1,57 @@
+"""When navigating ends before its samples are used up (appendix B, section 'Termination').
+
+`delta` is the early return of Algorithm 1: the first update at which d(z, z') > delta for more than the allowed share
+of the batch. `turn` ends when the smoothed loss of f has turned upwards, which is when T_z starts to win; on the
+authors' published curve that is where they stopped by eye. It returns the navigator of the minimum, not that of its
+detection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from copgen.latents.navigator import Navigator
+from copgen.runtime.checkpoints import clone_state
+
+
+class TurnDetector:
+    """Watches the smoothed loss of f; keeps the navigator of its minimum.
+
+    Args:
+        smoothing: weight of the past in the exponential mean, per update, in [0, 1).
+        rise: how far, in nats, the mean must be above its minimum for the turn to count.
+    """
+
+    def __init__(self, *, smoothing: float, rise: float) -> None:
+        self.smoothing = smoothing
+        self.rise = rise
+        self.updates = 0
+        self.biased_mean = 0.0
+        self.minimum = float("inf")
+        self.minimum_update = 0
+        self.best: dict[str, Tensor] = {}
+
+    def smoothed(self) -> float:
+        """The exponential mean so far, in nats, without the bias of its start."""
+        return self.biased_mean / (1.0 - self.smoothing**self.updates)
+
+    def watch(self, loss: float, navigator: Navigator) -> bool:
+        """Take the loss of one update (nats) and the navigator it was computed with; True when the loss has turned."""
+        self.updates += 1
+        self.biased_mean = self.smoothing * self.biased_mean + (1.0 - self.smoothing) * loss
+        mean = self.smoothed()
+        if mean < self.minimum:
+            self.minimum, self.minimum_update = mean, self.updates
+            self.best = clone_state(navigator)
+        return mean > self.minimum + self.rise
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("updates", "biased_mean", "minimum", "minimum_update", "best")
+        state = {name: getattr(self, name) for name in names}
+        return state if self.updates else {**state, "minimum": None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, float("inf") if value is None else value)

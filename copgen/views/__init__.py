@@ -1,0 +1,10 @@
+"""T_x, the data-space augmentation: random per image, batched, differentiable in the images.
+
+v = copgen.views.augment(x, copgen.views.policy("simclr"), seed=0, rows=range(16), stream="view/anchor")
+"""
+
+from copgen.views.augmentation import apply, augment, plain
+from copgen.views.drawing import Draw, draw
+from copgen.views.policies import Policy, names, policy
+
+__all__ = ["Draw", "Policy", "apply", "augment", "draw", "names", "plain", "policy"]

@@ -1,0 +1,124 @@
+"""Drawing what happens to each image: every random parameter of T_x for a batch, as tensors of one value per image.
+
+Row k is a function of (seed, stream, k), the policy and the image size. Every part draws from its own sub-stream, so
+switching one part off leaves the others as they were: an ablation without colour sees the same crops.
+
+Legend: N rows; u uniform in (0, 1); A attempts at a box.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from copgen.runtime import philox
+from copgen.views.affine import AffineDraw
+from copgen.views.colour import ORDERS, ColourDraw
+from copgen.views.crop import CropDraw
+from copgen.views.policies import AffinePolicy, CropPolicy, JitterPolicy, Policy
+
+_ATTEMPTS = 10  # torchvision's
+_NO_AFFINE = AffinePolicy(degrees=0, translate=0, scale=(1, 1))
+_NO_JITTER = JitterPolicy(probability=0, brightness=0, contrast=0, saturation=0, hue=0)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All parameters of a batch; a part that the policy lacks is drawn as the identity."""
+
+    affine: AffineDraw
+    crop: CropDraw
+    colour: ColourDraw
+
+
+def draw(
+    policy: Policy,
+    *,
+    seed: int,
+    rows: philox.Rows,
+    stream: str,
+    size: tuple[int, int],
+    device: torch.device | str | None = None,
+) -> Draw:
+    """Draw the parameters of a batch.
+
+    Args:
+        seed: the run's seed.
+        rows: N row numbers of the run, not of the batch.
+        stream: which view, as "view/anchor"; two views of one image come from two streams.
+        size: (height, width) of the images, pixels.
+        device: where the parameters are made.
+    """
+
+    def uniform(part: str, columns: int) -> tuple[Tensor, ...]:
+        u = philox.uniform(seed, rows, columns, stream=f"{stream}/{part}", device=device)
+        return u.unbind(dim=1)
+
+    (flip_u,) = uniform("flip", 1)
+    (grayscale_u,) = uniform("grayscale", 1)
+    top, left, height, width = _boxes(policy.crop, uniform("crop", 4 * _ATTEMPTS), size)
+    jitter = policy.jitter or _NO_JITTER
+    happens, order, *factors, hue = uniform("jitter", 6)
+    brightness, contrast, saturation = (
+        _between(u, 1.0 - strength, 1.0 + strength)
+        for u, strength in zip(factors, (jitter.brightness, jitter.contrast, jitter.saturation), strict=True)
+    )
+    return Draw(
+        affine=_maps(policy.affine or _NO_AFFINE, uniform("affine", 4), size),
+        crop=CropDraw(top=top, left=left, height=height, width=width, flip=flip_u < policy.flip),
+        colour=ColourDraw(
+            jitter=happens < jitter.probability,
+            order=(order * len(ORDERS)).long(),
+            brightness=brightness,
+            contrast=contrast,
+            saturation=saturation,
+            hue=_between(hue, -jitter.hue, jitter.hue),
+            grayscale=grayscale_u < policy.grayscale,
+        ),
+    )
+
+
+def _between(u: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * u
+
+
+def _maps(numbers: AffinePolicy, u: tuple[Tensor, ...], size: tuple[int, int]) -> AffineDraw:
+    height, width = size
+    return AffineDraw(
+        angle=_between(u[0], -numbers.degrees, numbers.degrees),
+        shift_x=_between(u[1], -numbers.translate * width, numbers.translate * width),
+        shift_y=_between(u[2], -numbers.translate * height, numbers.translate * height),
+        scale=_between(u[3], *numbers.scale),
+    )
+
+
+def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], size: tuple[int, int]) -> tuple[Tensor, ...]:
+    """(top, left, height, width), (N,) int64 each: the first of ten random boxes that fits, else the central one."""
+    full_height, full_width = size
+    if numbers is None:
+        zero = torch.zeros_like(u[0], dtype=torch.int64)
+        return zero, zero, zero + full_height, zero + full_width
+    u_area, u_aspect, u_top, u_left = (torch.stack(u[part::4], dim=1) for part in range(4))  # (N, A) each
+    area = full_height * full_width * _between(u_area, *numbers.area)
+    aspect = torch.exp(_between(u_aspect, math.log(numbers.aspect[0]), math.log(numbers.aspect[1])))
+    width, height = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
+    fits = (width >= 1) & (width <= full_width) & (height >= 1) & (height <= full_height)
+    top, left = (u_top * (full_height - height + 1)).floor(), (u_left * (full_width - width + 1)).floor()
+    attempt = torch.arange(_ATTEMPTS, device=fits.device)
+    first = torch.where(fits, attempt, _ATTEMPTS).amin(dim=1, keepdim=True)  # (N, 1); A where none fits
+    drawn = torch.stack((top, left, height, width), dim=2)  # (N, A, 4)
+    central = drawn.new_tensor(_central_box(numbers, size)).expand(drawn.shape[0], 1, 4)
+    candidates = torch.cat((drawn, central), dim=1)
+    return candidates.gather(1, first[:, :, None].expand(-1, -1, 4))[:, 0].long().unbind(dim=1)
+
+
+def _central_box(numbers: CropPolicy, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the largest central box whose aspect is in the policy's range."""
+    full_height, full_width = size
+    narrowest, widest = numbers.aspect
+    height = min(full_height, max(1, round(full_width / narrowest)))
+    width = min(full_width, max(1, round(full_height * widest)))
+    return (full_height - height) // 2, (full_width - width) // 2, height, width

@@ -1,0 +1,127 @@
+"""The numbers of T_x, the data-space augmentation: what may happen to an image, how often and how strongly.
+
+A policy is a list of parts; a part that is None does not happen. The order is fixed: affine, crop with flip and resize,
+colour jitter, grayscale, normalisation. Images are in [0, 1] up to the normalisation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from copgen.runtime.errors import unknown
+
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = interval
+    if not 0 < low <= high:
+        raise ValueError(f"({low}, {high}) is not an interval of positive numbers, smaller one first")
+    return interval
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AffinePolicy(_Numbers):
+    """A random rotation, translation and scale about the image's centre (appendix D)."""
+
+    degrees: float = Field(default=10.0, ge=0, le=180, description="largest rotation either way, degrees; appendix D")
+    translate: float = Field(
+        default=0.1, ge=0, le=1, description="largest shift either way, fraction of the side; appendix D"
+    )
+    scale: Interval = Field(default=(0.9, 1.1), description="range of magnification, factor; appendix D")
+    fill: float = Field(
+        default=0.0, ge=0, le=1, description="what lies outside the image, in [0, 1]; the digits' background"
+    )
+
+
+class CropPolicy(_Numbers):
+    """A random box, resized to the output (the 'random resized crop' of SimCLR)."""
+
+    area: Interval = Field(
+        default=(0.2, 1.0), description="range of the box, fraction of the image's area; authors' code"
+    )
+    aspect: Interval = Field(
+        default=(3 / 4, 4 / 3), description="range of width / height, log-uniform; torchvision's default"
+    )
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        if self.area[1] > 1:
+            raise ValueError(f"area up to {self.area[1]} is larger than the image")
+        return self
+
+
+class JitterPolicy(_Numbers):
+    """Random brightness, contrast, saturation and hue, in random order, all four or none."""
+
+    probability: float = Field(default=0.8, ge=0, le=1, description="share of images that are jittered; authors' code")
+    brightness: float = Field(default=0.4, ge=0, le=1, description="factor in 1 +- this; authors' code")
+    contrast: float = Field(default=0.4, ge=0, le=1, description="factor in 1 +- this; authors' code")
+    saturation: float = Field(default=0.4, ge=0, le=1, description="factor in 1 +- this; authors' code")
+    hue: float = Field(
+        default=0.1, ge=0, le=0.5, description="shift in +- this, turns of the colour circle; authors' code"
+    )
+
+
+class Normalisation(_Numbers):
+    """(value - mean) / std for each channel."""
+
+    mean: tuple[float, ...] = Field(default=(0.485, 0.456, 0.406), min_length=1, description="in [0, 1]; ImageNet's")
+    std: tuple[float, ...] = Field(default=(0.229, 0.224, 0.225), min_length=1, description="in [0, 1]; ImageNet's")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} channels, std has {len(self.std)}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std {self.std} must be positive")
+        return self
+
+
+class Policy(_Numbers):
+    """T_x: everything that may happen to an image."""
+
+    name: str = Field(description="what errors call it")
+    affine: AffinePolicy | None = Field(default=None, description="rotation, translation, scale")
+    crop: CropPolicy | None = Field(default=None, description="random resized crop")
+    flip: float = Field(default=0.0, ge=0, le=1, description="share of images mirrored left to right")
+    jitter: JitterPolicy | None = Field(default=None, description="colour jitter")
+    grayscale: float = Field(default=0.0, ge=0, le=1, description="share of images that lose their colour")
+    normalise: Normalisation | None = Field(default=None, description="the last step")
+    size: int | None = Field(default=None, ge=1, description="pixels a side of a view; None keeps the image's own size")
+    antialias: bool = Field(
+        default=True,
+        description="widen the filter when a resize shrinks: PIL and torchvision since 0.17 do; the authors' navigator "
+        "(torchvision 0.8, tensors) did not",
+    )
+
+
+_POLICIES = {
+    "mnist": Policy(name="mnist", affine=AffinePolicy()),
+    "none": Policy(name="none"),
+    "simclr": Policy(
+        name="simclr", crop=CropPolicy(), flip=0.5, jitter=JitterPolicy(), grayscale=0.2, normalise=Normalisation()
+    ),
+}
+
+
+def names() -> list[str]:
+    """The names that `policy` knows: mnist (appendix D), none (for ablations), simclr (the authors' code)."""
+    return sorted(_POLICIES)
+
+
+def policy(name: str) -> Policy:
+    """The policy of that name; `policy("simclr").model_copy(update={"antialias": False})` changes a number.
+
+    Raises:
+        UsageError: no such policy; the error gives the nearest name.
+    """
+    if name not in _POLICIES:
+        raise unknown("view policy", name, _POLICIES)
+    return _POLICIES[name]

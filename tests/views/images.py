@@ -1,0 +1,19 @@
+"""Images that the tests of T_x share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def random_images(
+    n: int, size: tuple[int, int], *, channels: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Tensor:
+    """Uniform noise in [0, 1], (N, C, H, W): the hardest image for an interpolation."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((n, channels, *size), dtype=dtype, generator=generator)
+
+
+def rounding(dtype: torch.dtype, size: tuple[int, int]) -> float:
+    """What rounding pixel positions up to `size` may change in an image of contrast 1."""
+    return 16 * max(size) * torch.finfo(dtype).eps

@@ -7,7 +7,7 @@ confidence means something for images that are not on the grid of 17 grey levels
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +16,9 @@ from copgen import views
 from copgen.datasets import digits
 from copgen.runtime import philox
 
+if TYPE_CHECKING:
+    from sklearn.calibration import CalibratedClassifierCV
+
 _COPIES = 8
 
 
@@ -23,7 +26,7 @@ _COPIES = 8
 class DigitsClassifier:
     """Class probabilities of images in [-1, 1]."""
 
-    machine: Any
+    machine: CalibratedClassifierCV
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """(N, 10) for images (N, 1, 8, 8) in [-1, 1]."""
@@ -32,7 +35,8 @@ class DigitsClassifier:
 
     def labels(self, images: Tensor) -> np.ndarray:
         """The most probable class (N,)."""
-        return self.probabilities(images).argmax(1)
+        labels: np.ndarray = self.probabilities(images).argmax(1)
+        return labels
 
     def confident_share(self, images: Tensor, *, at_least: float = 0.9) -> float:
         """The share of images whose most probable class has at least this probability."""
@@ -68,7 +72,7 @@ def fit_digits_classifier(*, seed: int = 0) -> DigitsClassifier:
     return DigitsClassifier(machine)
 
 
-def test_accuracy(judge: DigitsClassifier) -> float:
+def judge_accuracy(judge: DigitsClassifier) -> float:
     """The judge's accuracy on the real test split."""
     real = digits.load("test")
     return float((judge.labels(real.images) == real.labels.numpy()).mean())

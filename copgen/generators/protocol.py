@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ class Generator(nn.Module, ABC):
     Attributes:
         name: the registry name.
         weights_sha256: of the file that the weights came from.
+        made_by: what its file records of its making; empty for foreign files.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Generator(nn.Module, ABC):
     channels: int
     prior: Prior
     weights_sha256: str
+    made_by: Mapping[str, Any]
 
     def sample_prior(self, indices: philox.Rows, seed: int) -> Tensor:
         """z (N, latent_dim), float32 on the generator's device; row k is a function of (seed, indices[k])."""

@@ -26,7 +26,7 @@ class Entry:
 def _load_digits(path: Path) -> Generator:
     from copgen.generators.residual_flow.generator import load_flow
 
-    return load_flow(path, name="digits")[0]
+    return load_flow(path, name="digits")
 
 
 _ENTRIES = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,19 +19,21 @@ from torch import Tensor, nn
 from copgen import views
 from copgen.datasets import digits
 from copgen.generators.residual_flow import FlowConfig, ResidualFlow, bits_per_dim
-from copgen.generators.residual_flow.generator import save_flow
+from copgen.generators.residual_flow.generator import FlowGenerator, save_flow
 from copgen.generators.residual_flow.log_det import SeriesLength, poisson_length
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.files import read_json, write_json
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.run_folder import Logged, RunFolder
 from copgen.runtime.seeds import seeded
 from copgen.runtime.settings import Settings
 from copgen.runtime.training import Training
+from copgen.stages.assess_digits import assess_digits
 from copgen.stages.rehearsal import rehearse_training
 
-ARTEFACT = "generator.safetensors"
+ARTEFACT, SUMMARY = "generator.safetensors", "summary.json"
 
 
 class FitFlowSettings(Settings):
@@ -56,13 +58,21 @@ class FitFlowSettings(Settings):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
 
 
-def fit_flow(settings: FitFlowSettings, *, out: Path, overwrite: bool = False, events: Events | None = None) -> Path:
-    """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its path."""
+def fit_flow(
+    settings: FitFlowSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+) -> dict[str, Any]:
+    """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and figures.
+
+    Raises:
+        EnvironmentFault, UsageError: as the folder and the settings give cause.
+        Diverged: the loss is not finite; raised before anything is updated with it.
+        Stopped: a signal came; the state is saved and the same call goes on.
+    """
     device = resolve_device(settings.device)
     folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
     with folder.open(settings, device=device, overwrite=overwrite) as run:
         if run.finished:
-            return run.artefact
+            return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
         with seeded(settings.seed, "flow"):
             flow = ResidualFlow(settings.flow).to(device).train()
@@ -96,9 +106,17 @@ def fit_flow(settings: FitFlowSettings, *, out: Path, overwrite: bool = False, e
         averaged.power_iterate(100)
         held_out = {split: held_out_bits(averaged, split) for split in ("validation", "test")}
         events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
-        made_by = {"command": "copgen generator fit", "settings": settings.tree(), "bits_per_dim": held_out}
-        save_flow(run.artefact, averaged, prior=Prior(scale=settings.prior_scale), made_by=made_by)
-        return run.artefact
+        prior = Prior(scale=settings.prior_scale)
+        quality = assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior))
+        made_by = {
+            "command": f"copgen generator fit {settings.dataset}",
+            "settings": settings.tree(),
+            "bits_per_dim": held_out,
+            "quality": quality,
+        }
+        write_json(run.path / SUMMARY, made_by)
+        save_flow(run.artefact, averaged, prior=prior, made_by=made_by)
+        return made_by
 
 
 def training_images(levels: Tensor, settings: FitFlowSettings, rows: range) -> Tensor:

@@ -20,12 +20,21 @@ FAMILY = "residual-flow"
 class FlowGenerator(Generator):
     """G and its inverse. `encode` maps images back to latents; the flow's bounded weights are folded."""
 
-    def __init__(self, flow: ResidualFlow, *, name: str, prior: Prior, weights_sha256: str) -> None:
+    def __init__(
+        self,
+        flow: ResidualFlow,
+        *,
+        name: str,
+        prior: Prior,
+        weights_sha256: str = "",
+        made_by: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.flow = flow.fold()
         self.name = name
         self.prior = prior
         self.weights_sha256 = weights_sha256
+        self.made_by = dict(made_by or {})
         self.latent_dim = flow.config.latent_dim
         self.image_size = flow.config.image_size
         self.channels = flow.config.channels
@@ -50,8 +59,8 @@ def save_flow(path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[
     save_tensors(path, flow.state_dict(), kind="generator", header=header)
 
 
-def load_flow(path: Path, *, name: str) -> tuple[FlowGenerator, dict[str, Any]]:
-    """The generator in a file that `save_flow` wrote, and the file's header.
+def load_flow(path: Path, *, name: str) -> FlowGenerator:
+    """The generator in a file that `save_flow` wrote.
 
     Raises:
         DataError: missing, truncated, foreign, or with tensors that do not fit.
@@ -60,4 +69,5 @@ def load_flow(path: Path, *, name: str) -> tuple[FlowGenerator, dict[str, Any]]:
     flow = ResidualFlow(FlowConfig.model_validate(header["config"]))
     load_into(flow, tensors, path=path)
     prior = Prior.model_validate(header["prior"])
-    return FlowGenerator(flow, name=name, prior=prior, weights_sha256=sha256_of(path)), header
+    made_by = header.get("made_by")
+    return FlowGenerator(flow, name=name, prior=prior, weights_sha256=sha256_of(path), made_by=made_by)

@@ -1,0 +1,43 @@
+# What one types in a fresh clone: `make demo` and `make test`. Everything runs in .venv, from the exact versions in requirements.lock.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: install demo test lint format bench experiment-digits lock clean
+
+install: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python -m examples.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+experiment-digits: $(READY)
+	$(BIN)/python -m experiments.digits
+
+lock:
+	rm -rf .build/lock && $(PYTHON) -m venv .build/lock
+	.build/lock/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1 setuptools '.[dev]'
+	.build/lock/bin/pip freeze --exclude copgen > requirements.lock
+
+clean:
+	rm -rf $(VENV) .build build dist *.egg-info

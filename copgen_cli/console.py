@@ -1,0 +1,62 @@
+"""The two channels: stdout carries the answer, stderr the story.
+
+Control characters and colours go to terminals only. A reader who leaves early (`| head -1`) is no error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+Row = tuple[str, str]
+
+
+class Channel(Console):
+    """A console on stdout or stderr that falls silent when nobody reads it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        terminal = stream.isatty()
+        super().__init__(file=stream, force_terminal=terminal, highlight=False, soft_wrap=not terminal, emoji=False)
+
+    @property
+    def animated(self) -> bool:
+        """Whether it can redraw a line."""
+        return self.is_terminal and not self.is_dumb_terminal
+
+    def on_broken_pipe(self) -> None:
+        """Drop what is still to come: the interpreter flushes its streams once more at the end."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+    def line(self, text: str | Text) -> None:
+        """One line as it is: no markup, no wrapping, no cropping."""
+        self.print(text, markup=False, soft_wrap=True)
+
+
+def answers() -> Channel:
+    """stdout."""
+    return Channel(sys.stdout)
+
+
+def stories() -> Channel:
+    """stderr."""
+    return Channel(sys.stderr)
+
+
+def answer(document: Mapping[str, Any], rows: Sequence[Row], *, as_json: bool) -> None:
+    """What a command found out: one JSON document, or a line for each (name, value)."""
+    channel = answers()
+    if as_json:
+        channel.line(json.dumps(document, indent=2, allow_nan=False))
+        return
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        channel.line(Text.assemble((name.ljust(width), "bold"), "  ", value))

@@ -1,0 +1,168 @@
+"""The options that commands share, as types: each is written once, so it reads and behaves the same everywhere.
+
+An option that is not given is None: its value then comes from `--config`, or from the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from copgen.runtime.counts import parse_count
+from copgen.runtime.errors import UsageError, unknown
+
+WHAT = "What"
+TRAINING = "Training"
+SETTINGS = "Settings"
+OUTPUT = "Output and resuming"
+REPORT = "Reporting"
+FLAG = ""  # the metavar of a switch, which takes no value
+
+
+class BadValue(typer.BadParameter):
+    """A value that an option cannot take, with the way to mend it."""
+
+    def __init__(self, error: UsageError) -> None:
+        super().__init__(error.what)
+        self.fix = error.fix
+
+
+def count(text: str) -> int:
+    """A count such as 200k or 1.3M, exactly."""
+    try:
+        return parse_count(text)
+    except UsageError as error:
+        raise BadValue(error) from None
+
+
+def one_of(kind: str, *names: str) -> Callable[[str], str]:
+    """A parser that takes one of the names, and answers any other with the nearest."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise BadValue(unknown(kind, text, names))
+        return text
+
+    return parse
+
+
+def show_help(context: typer.Context, wanted: bool) -> None:
+    """Print the help and leave, as `--help` does."""
+    if wanted:
+        typer.echo(context.get_help())
+        raise typer.Exit()
+
+
+# What it works on
+Generator = Annotated[
+    str | None,
+    typer.Option("--generator", "-g", metavar="NAME", help="A generator's name: digits.", rich_help_panel=WHAT),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Its weights, if not the ones that come with it.", rich_help_panel=WHAT),
+]
+Dataset = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Real labelled images: digits.", rich_help_panel=WHAT)
+]
+
+# How long and how
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        parser=count, metavar="COUNT", help="Training samples to draw, such as 20k or 1.3M.", rich_help_panel=TRAINING
+    ),
+]
+Updates = Annotated[
+    int | None,
+    typer.Option(
+        parser=count,
+        metavar="COUNT",
+        help="The same length in optimizer updates, instead of --steps.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Batch = Annotated[
+    int | None, typer.Option(parser=count, metavar="COUNT", help="Samples per update.", rich_help_panel=TRAINING)
+]
+Temperature = Annotated[
+    float | None, typer.Option(metavar="TAU", help="Temperature of InfoNCE.", rich_help_panel=TRAINING)
+]
+Views = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Augmentation T_x: mnist or simclr.", rich_help_panel=TRAINING),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Network f: digits, resnet18 or resnet50.", rich_help_panel=TRAINING),
+]
+
+# Where the other settings come from
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SETTINGS)
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option("--recipe", "-r", metavar="NAME", help="Settings that come with copgen.", rich_help_panel=SETTINGS),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML; they beat the recipe.", rich_help_panel=SETTINGS),
+]
+
+# Where the result goes
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", metavar=FLAG, help="Start anew over what is there.", rich_help_panel=OUTPUT),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar=FLAG,
+        help="Only show the settings, with time, memory and disk.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+# How it is told
+Json = Annotated[
+    bool, typer.Option("--json", metavar=FLAG, help="The answer as one JSON document.", rich_help_panel=REPORT)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar=FLAG, help="The answer only, no progress.", rich_help_panel=REPORT)
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", metavar=FLAG, help="All settings and figures.", rich_help_panel=REPORT)
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        metavar=FLAG,
+        help="The traceback of an unexpected error.",
+        rich_help_panel=REPORT,
+        expose_value=False,  # `copgen_cli.main` acts on it, wherever it stands
+    ),
+]
+Help = Annotated[
+    bool,
+    typer.Option(
+        "--help",
+        "-h",
+        metavar=FLAG,
+        help="This text.",
+        rich_help_panel=REPORT,
+        expose_value=False,
+        is_eager=True,
+        callback=show_help,
+    ),
+]
+
+

@@ -1,0 +1,134 @@
+"""The story on stderr: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol
+
+from rich.text import Text
+
+from copgen_cli.console import Channel, stories
+
+SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0
+
+
+def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
+    """The newest figures in a few words: the loss beside its chance level, d against its bound."""
+    if verbose:
+        return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    parts = []
+    loss = values.get("loss", values.get("loss_encoder"))
+    if loss is not None:
+        parts.append(f"loss {loss:.3f}" + (f" (chance {values['chance']:.2f})" if "chance" in values else ""))
+    if "bits_per_dim" in values:
+        parts.append(f"bits/dim {values['bits_per_dim']:.3f}")
+    if "d_mean" in values:
+        parts.append(f"d {values['d_mean']:.4f}" + (f"/{delta:g}" if delta is not None else ""))
+    if "top1" in values:
+        parts.append(f"Top-1 {100 * values['top1']:.1f} %")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time to be read at a glance: '8 s', '3 min 20 s', '2 h 5 min'."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Drawing(Protocol):
+    """Draws the progress of one task."""
+
+    def show(self, done: int, figures: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lines:
+    """One line at each tenth of the work, and at least every ten seconds; never two within a second."""
+
+    def __init__(self, channel: Channel, *, title: str, total: int, unit: str, done: int) -> None:
+        self._channel = channel
+        self._title, self._total, self._unit, self._first = title, total, unit, done
+        self._started = self._said = time.monotonic()
+        self._shown = done
+
+    def show(self, done: int, figures: str) -> None:
+        now = time.monotonic()
+        quiet_for, progress = now - self._said, (done - self._shown) / self._total
+        finished = done >= self._total and self._shown < self._total
+        if finished or (quiet_for >= AT_LEAST and progress >= SHARE) or quiet_for >= SECONDS:
+            self._said, self._shown = now, done
+            self._channel.line(self._line(done, now - self._started, figures))
+
+    def _line(self, done: int, elapsed: float, figures: str) -> str:
+        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
+        parts = [f"{self._title} {100 * done / self._total:3.0f} %", f"{done:,} of {self._total:,} {self._unit}"]
+        if rate > 0:
+            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            if done < self._total:
+                parts.append(f"{duration((self._total - done) / rate)} left")
+        return "  ".join([*parts, figures]).rstrip()
+
+    def close(self) -> None:
+        pass
+
+
+class Story:
+    """Listens to a stage (it is an `Events`) and tells it on stderr; a context, so that no bar outlives its command."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, delta: float | None = None) -> None:
+        self._channel = stories()
+        self._channel.quiet = quiet
+        self._verbose = verbose
+        self.delta = delta
+        self._drawing: Drawing | None = None
+
+    def __enter__(self) -> Story:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def begin(self, title: str, *, total: int, unit: str, done: int = 0) -> None:
+        self.end()
+        if self._channel.quiet:
+            return
+        if self._channel.animated:
+            from copgen_cli.progress import Bar
+
+            self._drawing = Bar(self._channel, title=title, total=total, unit=unit, done=done)
+        else:
+            self._drawing = Lines(self._channel, title=title, total=total, unit=unit, done=done)
+
+    def advance(self, done: int, values: Mapping[str, float]) -> None:
+        if self._drawing is not None:
+            self._drawing.show(done, figures(values, delta=self.delta, verbose=self._verbose))
+
+    def end(self) -> None:
+        if self._drawing is not None:
+            self._drawing.close()
+            self._drawing = None
+
+    def say(self, text: str) -> None:
+        self._channel.line(text)
+
+    def warn(self, text: str) -> None:
+        self._channel.line(Text.assemble(("Warning: ", "bold yellow"), text))
+
+    def explain(self, text: str) -> None:
+        """A sentence for those who asked for all of them."""
+        if self._verbose:
+            self.say(text)
+
+    def next(self, *words: str) -> None:
+        """The next command to type."""
+        self._channel.line(Text.assemble(("Next: ", "bold green"), shlex.join(words)))

@@ -1,4 +1,4 @@
-# What one types in a fresh clone: `make demo` and `make test`. Everything runs in .venv, from the exact versions in requirements.lock.
+# What one types in a fresh clone: `make demo` and `make test`. Everything runs in .venv, from requirements.lock.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m examples.demo
+	$(BIN)/python examples/demo.py
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -37,7 +37,7 @@ experiment-digits: $(READY)
 lock:
 	rm -rf .build/lock && $(PYTHON) -m venv .build/lock
 	.build/lock/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1 setuptools '.[dev]'
-	.build/lock/bin/pip freeze --exclude copgen > requirements.lock
+	.build/lock/bin/pip freeze --all --exclude copgen --exclude pip > requirements.lock
 
 clean:
 	rm -rf $(VENV) .build build dist *.egg-info

@@ -36,7 +36,7 @@ class Channel(Console):
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
 
-    def line(self, text: str | Text) -> None:
+    def tell(self, text: str | Text) -> None:
         """One line as it is: no markup, no wrapping, no cropping."""
         self.print(text, markup=False, soft_wrap=True)
 
@@ -55,8 +55,8 @@ def answer(document: Mapping[str, Any], rows: Sequence[Row], *, as_json: bool) -
     """What a command found out: one JSON document, or a line for each (name, value)."""
     channel = answers()
     if as_json:
-        channel.line(json.dumps(document, indent=2, allow_nan=False))
+        channel.tell(json.dumps(document, indent=2, allow_nan=False))
         return
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        channel.line(Text.assemble((name.ljust(width), "bold"), "  ", value))
+        channel.tell(Text.assemble((name.ljust(width), "bold"), "  ", value))

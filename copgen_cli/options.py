@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,11 +49,29 @@ def one_of(kind: str, *names: str) -> Callable[[str], str]:
     return parse
 
 
+def examples(*lines: str) -> str:
+    """The end of a help screen: commands to copy."""
+    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]" for line in lines)])
+
+
 def show_help(context: typer.Context, wanted: bool) -> None:
     """Print the help and leave, as `--help` does."""
     if wanted:
         typer.echo(context.get_help())
         raise typer.Exit()
+
+
+def _help(panel: str | None) -> Any:
+    return typer.Option(
+        "--help",
+        "-h",
+        metavar=FLAG,
+        help="This text.",
+        rich_help_panel=panel,
+        expose_value=False,
+        is_eager=True,
+        callback=show_help,
+    )
 
 
 # What it works on
@@ -73,7 +91,7 @@ Dataset = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        parser=count, metavar="COUNT", help="Training samples to draw, such as 20k or 1.3M.", rich_help_panel=TRAINING
+        parser=count, metavar="COUNT", help="Training samples, such as 20k or 1.3M.", rich_help_panel=TRAINING
     ),
 ]
 Updates = Annotated[
@@ -81,7 +99,7 @@ Updates = Annotated[
     typer.Option(
         parser=count,
         metavar="COUNT",
-        help="The same length in optimizer updates, instead of --steps.",
+        help="Optimizer updates, instead of --steps.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -101,19 +119,30 @@ Encoder = Annotated[
 ]
 
 # Where the other settings come from
-Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)
-]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SETTINGS)
 ]
 Recipe = Annotated[
     str | None,
-    typer.Option("--recipe", "-r", metavar="NAME", help="Settings that come with copgen.", rich_help_panel=SETTINGS),
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        help="Settings that come with copgen.",
+        show_default="the generator's",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML; they beat the recipe.", rich_help_panel=SETTINGS),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings in TOML; they beat the recipe's, flags beat them.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 
 # Where the result goes
@@ -126,7 +155,7 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         metavar=FLAG,
-        help="Only show the settings, with time, memory and disk.",
+        help="Only show settings, time, memory and disk.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -151,18 +180,5 @@ Debug = Annotated[
         expose_value=False,  # `copgen_cli.main` acts on it, wherever it stands
     ),
 ]
-Help = Annotated[
-    bool,
-    typer.Option(
-        "--help",
-        "-h",
-        metavar=FLAG,
-        help="This text.",
-        rich_help_panel=REPORT,
-        expose_value=False,
-        is_eager=True,
-        callback=show_help,
-    ),
-]
-
-
+Help = Annotated[bool, _help(REPORT)]
+PlainHelp = Annotated[bool, _help(None)]

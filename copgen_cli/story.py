@@ -65,7 +65,7 @@ class Lines:
         finished = done >= self._total and self._shown < self._total
         if finished or (quiet_for >= AT_LEAST and progress >= SHARE) or quiet_for >= SECONDS:
             self._said, self._shown = now, done
-            self._channel.line(self._line(done, now - self._started, figures))
+            self._channel.tell(self._line(done, now - self._started, figures))
 
     def _line(self, done: int, elapsed: float, figures: str) -> str:
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
@@ -119,10 +119,10 @@ class Story:
             self._drawing = None
 
     def say(self, text: str) -> None:
-        self._channel.line(text)
+        self._channel.tell(text)
 
     def warn(self, text: str) -> None:
-        self._channel.line(Text.assemble(("Warning: ", "bold yellow"), text))
+        self._channel.tell(Text.assemble(("Warning: ", "bold yellow"), text))
 
     def explain(self, text: str) -> None:
         """A sentence for those who asked for all of them."""
@@ -131,4 +131,4 @@ class Story:
 
     def next(self, *words: str) -> None:
         """The next command to type."""
-        self._channel.line(Text.assemble(("Next: ", "bold green"), shlex.join(words)))
+        self._channel.tell(Text.assemble(("Next: ", "bold green"), shlex.join(words)))

@@ -86,11 +86,15 @@ def load_navigator(path: str | Path) -> Navigator:
     return load_navigator_with_header(path)[0]
 
 
-def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:
-    """The navigator and what made it."""
+def navigator_file(path: str | Path) -> Path:
+    """The navigator's file: the path itself, or `navigator.safetensors` in the run folder that it names."""
     file = Path(path)
-    if file.is_dir() or not file.suffix:
-        file = file / FILE_NAME
+    return file / FILE_NAME if file.is_dir() or not file.suffix else file
+
+
+def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:
+    """The navigator and what made it; errors as `load_navigator`."""
+    file = navigator_file(path)
     tensors, header = load_tensors(file, kind="navigator")
     navigator = Navigator(int(header["latent_dim"]), int(header["hidden"]))
     load_into(navigator, tensors, path=file)

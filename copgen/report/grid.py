@@ -21,7 +21,7 @@ def grid_picture(rows: Sequence[Tensor], *, gap: int = 2) -> Image.Image:
 
     Args:
         rows: tensors of equal shape, C = 1 or 3.
-        gap: pixels between images, before nothing and after all.
+        gap: white pixels between images; there are none around the outside.
     """
     factor = max(1, -(-_SMALLEST_SIDE // rows[0].shape[-1]))
     cells = torch.stack([to_uint8(row.detach().cpu()) for row in rows])

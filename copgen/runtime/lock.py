@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from copgen.runtime.errors import EnvironmentFault
-from copgen.runtime.files import disk_faults
+from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults
 
 LOCK = "LOCK"
 
@@ -54,7 +54,7 @@ def refuse_foreign(folder: Path, *, mark: str, holds: str) -> None:
         raise EnvironmentFault(f"{folder} is a file, not a folder.", fix="Name another folder with --out.")
     if not folder.is_dir():
         return
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK and not entry.name.endswith(TEMPORARY_SUFFIX))
     if others and mark not in others:
         raise EnvironmentFault(
             f"{folder} is not empty and holds no {holds} of copgen (it has '{others[0]}').",

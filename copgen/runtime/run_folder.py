@@ -1,7 +1,7 @@
 """A run folder: what a stage writes, and how the same command finds its way back into it.
 
     config.toml        the settings, fully resolved        metrics.jsonl   one object per line
-    environment.json   versions and machine                log.txt         the narration
+    environment.json   versions, machine, inputs           log.txt         the narration
     checkpoints/       training state                      previews/       pictures
     and the artefact itself (`navigator.safetensors`, `encoder.safetensors`)
 
@@ -24,12 +24,13 @@ from copgen.runtime import machine
 from copgen.runtime.checkpoints import Checkpoints
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.events import Events
-from copgen.runtime.files import write_json, write_text
+from copgen.runtime.files import read_json, write_json, write_text
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.settings import Settings, build, read_toml
 
 _CONFIG = "config.toml"
-_FILES = (_CONFIG, "environment.json", "metrics.jsonl", "log.txt")
+_ENVIRONMENT = "environment.json"
+_FILES = (_ENVIRONMENT, "metrics.jsonl", "log.txt")
 _FOLDERS = ("checkpoints", "previews", "snapshots")
 
 
@@ -43,23 +44,32 @@ class RunFolder:
         self.checkpoints = Checkpoints(path / "checkpoints")
 
     @contextmanager
-    def open(self, settings: Settings, *, device: torch.device, overwrite: bool) -> Iterator[RunFolder]:
+    def open(
+        self, settings: Settings, *, device: torch.device, overwrite: bool, inputs: Mapping[str, str] | None = None
+    ) -> Iterator[RunFolder]:
         """Hold the folder for a run with these settings.
+
+        Args:
+            settings: all of them.
+            device: where it runs; for the record.
+            overwrite: start anew over a run that is there.
+            inputs: what the run reads, by name and hash: a path that stays the same may hold something else by now.
 
         Raises:
             EnvironmentFault: not writable, locked by another process, or it holds something that is no run of this
                 stage.
-            UsageError: it holds a run with other settings; the error lists each difference.
+            UsageError: it holds a run with other settings or inputs; the error lists each difference.
         """
         self._refuse_others()
         with locked(self.path):
             if overwrite:
                 self._clear()
             if (self.path / _CONFIG).exists():
-                self._refuse_changes(settings)
+                self._refuse_changes(settings, inputs or {})
             else:
-                write_json(self.path / "environment.json", machine.describe(device))
                 write_text(self.path / _CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
+            if not (self.path / _ENVIRONMENT).exists():
+                write_json(self.path / _ENVIRONMENT, {**machine.describe(device), "inputs": dict(inputs or {})})
             yield self
 
     @property
@@ -75,11 +85,15 @@ class RunFolder:
                 f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Name another folder with --out."
             )
 
-    def _refuse_changes(self, settings: Settings) -> None:
+    def _refuse_changes(self, settings: Settings, inputs: Mapping[str, str]) -> None:
         tree = read_toml(self.path / _CONFIG)
         tree.pop("stage", None)
         before = build(type(settings), tree, origin=str(self.path / _CONFIG))
         changes = before.difference(settings)
+        read = read_json(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}
+        for name, digest in inputs.items():
+            if (known := read.get("inputs", {}).get(name, digest)) != digest:
+                changes.append(f"sha256 of the {name}: {known[:12]}... -> {digest[:12]}...")
         if changes:
             raise UsageError(
                 f"{self.path} holds a run with other settings ({'; '.join(changes)}).",
@@ -87,11 +101,12 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        for name in (self.artefact.name, "summary.json", *_FILES):
-            (self.path / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
+        # The settings go last: a folder without them would not be taken for a run any more.
+        for name in (self.artefact.name, "summary.json", *_FILES, _CONFIG):
+            (self.path / name).unlink(missing_ok=True)
 
 
 class Metrics:

@@ -87,6 +87,8 @@ def build(model: type[SettingsT], tree: Mapping[str, Any], *, origin: str) -> Se
                 f"{origin}: there is no setting '{where}'.", fix=nearest(where.split(".")[-1], known)
             ) from None
         message = first["msg"].removeprefix("Value error, ")
+        if not where:
+            raise UsageError(f"{origin}: {message}.") from None
         raise UsageError(f"{origin}: {where} = {first['input']!r} cannot be used: {message}.") from None
 
 
@@ -138,6 +140,7 @@ def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: P
     if config is not None:
         given = read_toml(config)
         given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
+        given = {name: value for name, value in given.items() if name != "stage"}  # a run folder's own note
         build(model, merge(tree, given), origin=str(config))
         tree = merge(tree, given)
     return build(model, merge(tree, flags), origin=stage)

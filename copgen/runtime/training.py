@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from copgen.runtime.checkpoints import pack
 from copgen.runtime.errors import Diverged
 from copgen.runtime.events import Events
 from copgen.runtime.run_folder import Metrics, RunFolder
@@ -36,7 +37,12 @@ class Stateful(Protocol):
 
 
 class Training:
-    """An iteration over update numbers 0 .. updates - 1 of a run folder; use it as a context."""
+    """An iteration over update numbers 0 .. updates - 1 of a run folder; use it as a context.
+
+    Raises:
+        Stopped: a signal came; the state after the current update is saved.
+        Diverged: the state to be saved is not finite; the checkpoints on disk stay as they are.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class Training:
         saved = self.run.checkpoints.newest(self.events)
         if saved is not None:
             self.done = int(saved["update"])
+            self.ended_early = bool(saved.get("ended_early", False))
             for name, part in self.state.items():
                 part.load_state_dict(saved["state"][name])
             self.events.say(f"Going on from update {self.done:,} of {self.updates:,} in {self.run.path}.")
@@ -84,6 +91,8 @@ class Training:
 
     def __iter__(self) -> Iterator[int]:
         self._started = time.monotonic()
+        if self.ended_early:  # the checkpoint is of a run whose end was decided, but not yet written
+            return
         for update in range(self.done, self.updates):
             yield update
             self.done = update + 1
@@ -97,7 +106,16 @@ class Training:
 
     def _save(self) -> None:
         state = {name: part.state_dict() for name, part in self.state.items()}
-        self.run.checkpoints.save(self.done, {"update": self.done, "state": state})
+        tensors: dict[str, Tensor] = {}
+        pack(state, tensors)
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise Diverged(
+                    f"{name.removeprefix('/')} holds values that are not finite after update {self.done:,}; "
+                    "no checkpoint was made of it.",
+                    fix="Lower the learning rate or raise the temperature; the last checkpoint is intact.",
+                )
+        self.run.checkpoints.save(self.done, {"update": self.done, "ended_early": self.ended_early, "state": state})
 
     def end_early(self) -> None:
         """Make the current update the last one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,8 @@ from copgen.stages.stop_rules import TurnDetector
 
 PREVIEW_PAIRS = 16
 SUMMARY = "summary.json"
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1)]
 
 
 class NavigateSettings(Settings):
@@ -55,7 +57,7 @@ class NavigateSettings(Settings):
     )
     lr_navigator: float = Field(default=1e-5, gt=0, description="Adam's learning rate for T_z (authors' code: 1e-5)")
     lr_encoder: float = Field(default=3e-5, gt=0, description="Adam's learning rate for f (authors' code: 3e-5)")
-    betas: tuple[float, float] = Field(default=(0.5, 0.999), description="Adam's betas (authors' code)")
+    betas: tuple[Beta, Beta] = Field(default=(0.5, 0.999), description="Adam's betas (authors' code)")
 
     hidden: int | None = Field(default=None, ge=1, description="hidden width of T_z; unset takes the latent size")
     init: Init = Field(default="default", description="initialisation of T_z: default (authors) or target_std (app. D)")
@@ -63,7 +65,7 @@ class NavigateSettings(Settings):
 
     views: str = Field(default="simclr", description="view policy T_x")
     encoder: str = Field(default="resnet18", description="architecture of f (authors: resnet18)")
-    projector: tuple[int, int] = Field(default=(512, 128), description="hidden and output width of its projector")
+    projector: tuple[Width, Width] = Field(default=(512, 128), description="hidden and output width of its projector")
 
     stop: Literal["samples", "delta", "turn"] = Field(default="samples", description="what ends the run")
     delta: float | None = Field(default=None, gt=0, description="bound on d(z, z'), RMS per latent coordinate")
@@ -165,12 +167,15 @@ def navigate(
     device = resolve_device(settings.device)
     G = generators.load(settings.generator, weights=settings.weights, device=device)
     T_x = views.policy(settings.views)
+    # Names that cannot be meant are refused here, before anything in the folder is touched.
+    game = Game(settings, G, device)
+    views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
     folder = RunFolder(out, stage="navigate", artefact=FILE_NAME)
-    with folder.open(settings, device=device, overwrite=overwrite) as run:
+    inputs = {"generator": G.weights_sha256}
+    with folder.open(settings, device=device, overwrite=overwrite, inputs=inputs) as run:
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
-        game = Game(settings, G, device)
         turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
         K, seed = settings.batch, settings.seed
         ended = "samples"
@@ -189,7 +194,7 @@ def navigate(
                 condition = G.sample_condition(indices, seed)
                 z_pos = game.T_z(z)
                 shift = shift_statistics(z, z_pos, delta=settings.delta)
-                if settings.stop == "delta" and shift["violations"] > (1.0 - settings.delta_share) * K:
+                if settings.stop == "delta" and (K - shift["violations"]) / K < settings.delta_share:
                     ended = "delta"
                     break
                 with torch.no_grad():
@@ -207,9 +212,9 @@ def navigate(
                 if crosses(settings.preview_every, update, K):
                     save_preview(run.path / "previews" / f"samples-{(update + 1) * K:010d}.png", G, game.T_z, seed)
                 if settings.stop == "turn" and turned:
-                    ended = "turn"
                     training.end_early()
-            if ended == "turn":
+            if training.ended_early:
+                ended = "turn"
                 game.T_z.load_state_dict(turn.best)
             summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, turn=turn)
         events.say(ending(summary))
@@ -256,7 +261,8 @@ def summarise(
     settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
 ) -> dict[str, Any]:
     """What the run came to, with the shift of the final navigator over 4,096 fresh latents."""
-    z = G.sample_prior(range(settings.samples, settings.samples + 4096), settings.seed)
+    drawn = settings.updates * settings.batch
+    z = G.sample_prior(range(drawn, drawn + 4096), settings.seed)
     with torch.no_grad():
         shift = shift_statistics(z, T_z(z), delta=settings.delta)
     finite = math.isfinite(turn.minimum)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -34,6 +34,7 @@ from copgen.runtime.training import Training
 from copgen.stages.rehearsal import rehearse_training
 
 SUMMARY = "summary.json"
+Width = Annotated[int, Field(ge=1)]
 
 
 class PretrainSettings(Settings):
@@ -58,7 +59,7 @@ class PretrainSettings(Settings):
 
     views: str = Field(default="simclr", description="view policy T_x")
     encoder: str = Field(default="resnet50", description="architecture (paper: resnet50)")
-    projector: tuple[int, int] = Field(default=(2048, 128), description="hidden and output width of the projector")
+    projector: tuple[Width, Width] = Field(default=(2048, 128), description="hidden and output width of the projector")
 
     checkpoint_every: int = Field(default=200, ge=1, description="updates between checkpoints")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
@@ -73,16 +74,21 @@ class Source(Protocol):
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What the images are, by hash, so that a run does not go on with others."""
+
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """x and x' (K, C, H, W) in [-1, 1] for indices (K,)."""
 
 
 class PairsSource:
-    """Generated pairs; with several positives, one of them is drawn for each visit."""
+    """Generated pairs; the first positive of each, where there are several."""
 
     def __init__(self, pairs: PairSet) -> None:
         self.pairs = pairs
         self.image_shape: tuple[int, int, int] = pairs.plan.image_shape
+        self.inputs = {"pairs": pairs.plan.digest}
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -98,6 +104,7 @@ class RealSource:
     def __init__(self, images: Tensor) -> None:
         self.images = images
         self.image_shape = (images.shape[1], images.shape[2], images.shape[3])
+        self.inputs: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -140,19 +147,19 @@ def pretrain(
     if len(source) < K:
         raise UsageError(f"A batch of {K} does not fit into {len(source)} pairs.", fix="Lower --batch.")
     updates = count_updates(settings, len(source))
+    # Names that cannot be meant are refused here, before anything in the folder is touched.
+    channels, size, _ = source.image_shape
+    config = encoders.EncoderConfig(arch=settings.encoder, in_channels=channels, image_size=size, views=settings.views)
+    with seeded(seed, "pretrain/f"):
+        backbone = config.build()
+        hidden, width = settings.projector
+        f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, width)).to(device).train()
+    views.plain(torch.zeros(1, *source.image_shape), T_x)
     folder = RunFolder(out, stage="pretrain", artefact=FILE_NAME)
-    with folder.open(settings, device=device, overwrite=overwrite) as run:
+    with folder.open(settings, device=device, overwrite=overwrite, inputs=source.inputs) as run:
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
-        channels, size, _ = source.image_shape
-        config = encoders.EncoderConfig(
-            arch=settings.encoder, in_channels=channels, image_size=size, views=settings.views
-        )
-        with seeded(seed, "pretrain/f"):
-            backbone = config.build()
-            hidden, width = settings.projector
-            f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, width)).to(device).train()
         optimizer = build_optimizer(settings, f)
         order = VisitOrder(len(source), seed)
         with Training(

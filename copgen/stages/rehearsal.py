@@ -29,8 +29,11 @@ def rehearse_training(run: Callable[[Path], Any], *, updates: int, extra_files: 
         metrics = (Path(folder) / "metrics.jsonl").stat().st_size / len(times)
         artefact = max(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
         fixed = folder_bytes(Path(folder))
-    # The first update is slower than the others: it warms caches up.
-    seconds = (times[-1] - times[0]) / (len(times) - 1) * updates
+        if updates > len(times):  # two checkpoints are kept
+            fixed += folder_bytes(Path(folder) / "checkpoints")
+    # The first update is slower than the others, as it warms caches up; it counts only where there is no other.
+    each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
+    seconds = each * updates
     disk = fixed + metrics * updates + extra_files * artefact
     return {"seconds": seconds, "memory_bytes": peak_memory(), "disk_bytes": disk}
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from copgen import generators
 from copgen.latents.distance import displacement
-from copgen.latents.navigator import FILE_NAME, load_navigator_with_header
+from copgen.latents.navigator import load_navigator_with_header, navigator_file
 from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
 from copgen.pairs import (
     GeneratorSource,
@@ -64,7 +64,7 @@ class SampleSettings(Settings):
 def sample(
     settings: SampleSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
-    """Write the pairs that are missing from the folder `out`; returns counts, bytes and the mean of d.
+    """Write the pairs that are missing from the folder `out`; returns the counts of pairs and shards, and the bytes.
 
     Raises:
         UsageError: the folder holds pairs of another plan; the error lists each difference.
@@ -90,6 +90,7 @@ def sample(
                 pairs = make_pairs(G, transform, plan, number)
                 write_shard(out, plan, number, watched(pairs, done, events, stop))
                 done += len(plan.shard_range(number))
+                events.advance(done, {})
         finally:
             events.end()
         manifest = finish(out, plan)
@@ -117,8 +118,8 @@ def build_transform(
             f"({navigator.latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
             fix="Name the generator and weights it was trained on, or train one: copgen navigate.",
         )
-    file = settings.navigator if settings.navigator.suffix else settings.navigator / FILE_NAME
-    return Optimal(navigator.to(device)), TransformSource(name="optimal", sha256=sha256_of(file))
+    sha256 = sha256_of(navigator_file(settings.navigator))
+    return Optimal(navigator.to(device)), TransformSource(name="optimal", sha256=sha256)
 
 
 def make_plan(
@@ -158,12 +159,12 @@ def make_pairs(G: generators.Generator, transform: LatentTransform, plan: Plan, 
 
 def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest) -> Iterator[Pair]:
     """The same pairs, with progress, and with the end that a signal asks for."""
-    for count, pair in enumerate(pairs, start=done + 1):
-        yield pair
-        if count % 100 == 0:
+    for count, pair in enumerate(pairs, start=done):
+        if stop.received:
+            raise stop.stopped(f"after pair {count:,}; finished shards stay")
+        if count > done and count % 100 == 0:
             events.advance(count, {})
-            if stop.received:
-                raise stop.stopped(f"at pair {count:,}; finished shards stay")
+        yield pair
 
 
 def prepare(out: Path, plan: Plan, *, overwrite: bool) -> None:
@@ -183,8 +184,9 @@ def estimate(settings: SampleSettings) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         rehearsal = settings.model_copy(update={"n": part, "pairs_per_shard": part})
-        summary = sample(rehearsal, out=Path(folder) / "pairs")
+        sample(rehearsal, out=Path(folder) / "pairs")
         seconds = time.monotonic() - start
-        fixed = folder_bytes(Path(folder)) - summary["bytes"]
+        shards = folder_bytes(Path(folder) / "pairs" / layout.SHARDS)
+        fixed = folder_bytes(Path(folder)) - shards
     scale = settings.n / part
-    return {"seconds": seconds * scale, "memory_bytes": peak_memory(), "disk_bytes": summary["bytes"] * scale + fixed}
+    return {"seconds": seconds * scale, "memory_bytes": peak_memory(), "disk_bytes": shards * scale + fixed}

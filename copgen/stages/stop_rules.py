@@ -4,6 +4,9 @@
 of the batch. `turn` ends when the smoothed loss of f has turned upwards, which is when T_z starts to win; on the
 authors' published curve that is where they stopped by eye. It returns the navigator of the minimum, not that of its
 detection.
+
+The mean counts from update 1 / (1 - smoothing) on. Before that it rests on a few losses, and one low draw among them
+would look like a minimum.
 """
 
 from __future__ import annotations
@@ -38,9 +41,11 @@ class TurnDetector:
         return self.biased_mean / (1.0 - self.smoothing**self.updates)
 
     def watch(self, loss: float, navigator: Navigator) -> bool:
-        """Take the loss of one update (nats) and the navigator it was computed with; True when the loss has turned."""
+        """Take the loss of one update (nats) and the navigator after it; True when the loss has turned."""
         self.updates += 1
         self.biased_mean = self.smoothing * self.biased_mean + (1.0 - self.smoothing) * loss
+        if self.updates < round(1.0 / (1.0 - self.smoothing)):
+            return False
         mean = self.smoothed()
         if mean < self.minimum:
             self.minimum, self.minimum_update = mean, self.updates
@@ -50,7 +55,7 @@ class TurnDetector:
     def state_dict(self) -> dict[str, Any]:
         names = ("updates", "biased_mean", "minimum", "minimum_update", "best")
         state = {name: getattr(self, name) for name in names}
-        return state if self.updates else {**state, "minimum": None}
+        return state if self.best else {**state, "minimum": None}  # a checkpoint has no infinity
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

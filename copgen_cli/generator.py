@@ -1,0 +1,171 @@
+"""`copgen generator`: list, inspect and fit generators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from copgen_cli import options as o
+from copgen_cli.console import Row, answer
+from copgen_cli.dry_run import show_plan
+from copgen_cli.resolving import length, recipe_of, refuse_both, whole_updates
+from copgen_cli.story import Story
+
+FIT_EPILOG = o.examples(
+    "copgen generator fit digits --updates 20k",
+    "copgen generator fit digits --dry-run",
+)
+INSPECT_EPILOG = o.examples(
+    "copgen generator inspect digits",
+    "copgen generator inspect digits --out samples.png",
+)
+LIST_EPILOG = o.examples("copgen generator list", "copgen generator list --json")
+EPILOG = o.examples("copgen generator list", "copgen generator inspect digits --out samples.png")
+app = typer.Typer(no_args_is_help=True, add_help_option=False, epilog=EPILOG)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name: digits.")]
+Rate = Annotated[
+    float | None, typer.Option(metavar="RATE", help="Peak learning rate of Adam.", rich_help_panel=o.TRAINING)
+]
+FitOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="The run folder.",
+        show_default="runs/generator-NAME",
+        rich_help_panel=o.OUTPUT,
+    ),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="A picture of samples, PNG.", rich_help_panel=o.OUTPUT),
+]
+
+
+@app.callback()
+def about(help: o.PlainHelp = False) -> None:
+    """List, inspect and fit generators."""
+
+
+@app.command(epilog=FIT_EPILOG, add_help_option=False)
+def fit(
+    name: Name,
+    steps: o.Steps = None,
+    updates: o.Updates = None,
+    batch: o.Batch = None,
+    lr: Rate = None,
+    recipe: o.Recipe = None,
+    config: o.Config = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: FitOut = None,
+    overwrite: o.Overwrite = False,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Fit a generator to its data.
+
+    With the recipe's settings this makes the weights that come with copgen.
+    The same command again goes on where it was stopped.
+    """
+    from copgen.runtime.settings import resolve
+    from copgen.stages import fit_flow as stage
+
+    refuse_both(steps=steps, updates=updates)
+    recipe = recipe or recipe_of(name)
+    out = out or Path(f"runs/generator-{name}")
+    flags: dict[str, Any] = {
+        "dataset": name,
+        "updates": updates,
+        "batch": batch,
+        "lr": lr,
+        "seed": seed,
+        "device": device,
+    }
+    settings = resolve(stage.FitFlowSettings, "generator fit", recipe=recipe, config=config, flags=flags)
+    if steps is not None:
+        settings = settings.model_copy(update={"updates": whole_updates(steps, settings.batch)})
+
+    with Story(quiet=quiet, verbose=verbose) as story:
+        story.say(f"{length(settings.updates * settings.batch, settings.batch)}, into {out}.")
+        story.explain(settings.to_toml())
+        if dry_run:
+            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            return
+        artefact = out / stage.ARTEFACT
+        already = artefact.exists() and not overwrite
+        summary = stage.fit_flow(settings, out=out, overwrite=overwrite, events=story)
+        if already:
+            story.say(f"{out} is already finished; --overwrite starts anew.")
+        document = {"weights": str(artefact), "already_finished": already, **summary}
+        answer(document, [("weights", str(artefact)), *made_by_rows(summary)], as_json=as_json)
+        story.next("copgen", "navigate", "--generator", name, "--weights", str(artefact))
+
+
+@app.command("list", epilog=LIST_EPILOG, add_help_option=False)
+def list_generators(
+    as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False
+) -> None:
+    """List the generators that copgen knows."""
+    from copgen.generators import registry
+
+    entries = {name: registry.entry(name) for name in registry.names()}
+    known = [{"name": name, "about": entry.about, "recipe": entry.recipe} for name, entry in entries.items()]
+    answer({"generators": known}, [(one["name"], one["about"]) for one in known], as_json=as_json)
+    Story(quiet=quiet).next("copgen", "generator", "inspect", known[0]["name"])
+
+
+@app.command(epilog=INSPECT_EPILOG, add_help_option=False)
+def inspect(
+    name: Name,
+    weights: o.Weights = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Picture = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Say what a generator is, how good, and how fast on this machine."""
+    from copgen.stages.inspect_generator import inspect as stage
+
+    found = stage(name, weights=weights, out=out, device=device or "auto", seed=seed or 0)
+    answer(found, inspection(found), as_json=as_json)
+    Story(quiet=quiet).next(
+        "copgen", "navigate", "--generator", name, *(["--weights", str(weights)] if weights is not None else [])
+    )
+
+
+def inspection(found: dict[str, Any]) -> list[Row]:
+    """The figures of a generator, one a line."""
+    channels, height, width = found["image_shape"]
+    prior = ", ".join(f"{name} {value}" for name, value in found["prior"].items() if name != "kind")
+    rows = [
+        ("generator", found["name"]),
+        ("parameters", f"{found['parameters']:,}"),
+        ("latent", f"{found['latent_dim']:,} coordinates, {found['prior']['kind']} ({prior})"),
+        ("images", f"{height}x{width}, {channels} {'channel' if channels == 1 else 'channels'}"),
+        ("speed", f"{1000 * found['seconds_per_image']:.3g} ms per image on {found['device']}"),
+        ("weights", f"sha256 {found['weights_sha256'][:16]}"),
+        *made_by_rows(found["made_by"]),
+    ]
+    return [*rows, ("picture", found["picture"])] if found["picture"] else rows
+
+
+def made_by_rows(made_by: dict[str, Any]) -> list[Row]:
+    """The quality figures that a fitted generator's file records, where it does."""
+    rows = []
+    if bits := made_by.get("bits_per_dim"):
+        rows.append(("bits/dim", ", ".join(f"{value:.3f} {split}" for split, value in bits.items())))
+    for name, value in made_by.get("quality", {}).items():
+        rows.append((name.replace("_", " "), f"{value:.3g}"))
+    return rows

@@ -1,0 +1,84 @@
+"""`copgen`: the commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+import copgen
+from copgen.runtime.errors import CopgenError, ExitCode
+from copgen_cli import eval as eval_commands
+from copgen_cli import failures, generator, navigate, pretrain, recipes, sample
+from copgen_cli import options as o
+from copgen_cli.environment import debug_wanted
+
+WAY, AROUND = "The way, in this order", "Beside the way"
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"copgen {copgen.__version__}")
+        raise typer.Exit()
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", metavar=o.FLAG, help="The version.", is_eager=True, callback=show_version),
+]
+app = typer.Typer(
+    no_args_is_help=True,
+    add_help_option=False,
+    epilog=o.examples("copgen navigate", "copgen sample", "copgen pretrain", "copgen eval linear"),
+)
+
+
+@app.callback()
+def about(version: Version = False, help: o.PlainHelp = False) -> None:
+    """From a pretrained generator to a pretrained encoder, in four commands.
+
+    Each reads what the one before wrote, goes on where it was stopped, and says what to type next.
+    """
+
+
+for stage in (navigate, sample, pretrain):
+    command = getattr(stage, stage.__name__.rpartition(".")[2])
+    app.command(epilog=stage.EPILOG, add_help_option=False, rich_help_panel=WAY)(command)
+app.add_typer(eval_commands.app, name="eval", rich_help_panel=WAY)
+app.add_typer(generator.app, name="generator", rich_help_panel=AROUND)
+app.add_typer(recipes.app, name="recipes", rich_help_panel=AROUND)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code."""
+    # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
+    as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
+    command = typer.main.get_command(app)
+    for switch in command.params:
+        switch.metavar = switch.metavar or o.FLAG
+    try:
+        code = command.main(args=list(arguments), prog_name="copgen", standalone_mode=False)
+        if code == ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt  # the parser has already turned it into this code
+        return int(code or ExitCode.DONE)
+    except CopgenError as error:
+        return failures.show(error, as_json=as_json)
+    except TyperException as error:
+        if not error.format_message():  # no arguments: the help has been printed
+            return int(ExitCode.USAGE)
+        return failures.show(failures.usage_error(error), as_json=as_json)
+    except KeyboardInterrupt:
+        return failures.show(failures.interrupted(), as_json=as_json)
+    except Exception as error:
+        if debug:
+            failures.show_traceback(error)
+        return failures.show(failures.fault(error), as_json=as_json)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))

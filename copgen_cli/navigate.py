@@ -1,0 +1,149 @@
+"""`copgen navigate`: learn T_z in a generator's latent space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from copgen_cli import options as o
+from copgen_cli.console import Row, answer
+from copgen_cli.dry_run import show_plan
+from copgen_cli.resolving import config_table, length, recipe_of, refuse_both
+from copgen_cli.story import Story
+
+DEFAULT_OUT = Path("runs/navigate")
+EPILOG = o.examples(
+    "copgen navigate --generator digits --steps 20k",
+    "copgen navigate --stop delta --delta 0.2 --out runs/within-0.2",
+    "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
+)
+RateT = Annotated[float | None, typer.Option(metavar="RATE", help="Adam's rate for T_z.", rich_help_panel=o.TRAINING)]
+RateF = Annotated[float | None, typer.Option(metavar="RATE", help="Adam's rate for f.", rich_help_panel=o.TRAINING)]
+Anchors = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("form of the loss", "first", "both"),
+        metavar="first|both",
+        help="InfoNCE as in Algorithm 1, or symmetric.",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Update = Annotated[
+    str | None,
+    typer.Option(
+        "--update",
+        parser=o.one_of("update rule", "simultaneous", "alternating"),
+        metavar="RULE",
+        help="simultaneous (Algorithm 1) or alternating.",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Stop = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("stop rule", "samples", "delta", "turn"),
+        metavar="RULE",
+        help="What ends it: samples, delta, turn of f's loss.",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Delta = Annotated[
+    float | None,
+    typer.Option(metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.", rich_help_panel=o.OUTPUT)]
+
+
+def navigate(
+    generator: o.Generator = None,
+    weights: o.Weights = None,
+    steps: o.Steps = None,
+    updates: o.Updates = None,
+    batch: o.Batch = None,
+    temperature: o.Temperature = None,
+    anchors: Anchors = None,
+    update: Update = None,
+    lr_navigator: RateT = None,
+    lr_encoder: RateF = None,
+    views: o.Views = None,
+    encoder: o.Encoder = None,
+    stop: Stop = None,
+    delta: Delta = None,
+    recipe: o.Recipe = None,
+    config: o.Config = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Out = DEFAULT_OUT,
+    overwrite: o.Overwrite = False,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Learn the navigator T_z in a generator's latent space.
+
+    Algorithm 1. The same command again goes on where it was stopped.
+    """
+    from copgen.latents.navigator import FILE_NAME
+    from copgen.runtime.settings import resolve
+    from copgen.stages import navigate as stage
+
+    refuse_both(steps=steps, updates=updates)
+    if recipe is None:
+        recipe = recipe_of(generator or config_table(config, "navigate").get("generator", "digits"))
+    flags: dict[str, Any] = {
+        "generator": generator,
+        "weights": weights,
+        "samples": steps,
+        "batch": batch,
+        "temperature": temperature,
+        "anchors": anchors,
+        "update": update,
+        "lr_navigator": lr_navigator,
+        "lr_encoder": lr_encoder,
+        "views": views,
+        "encoder": encoder,
+        "stop": stop,
+        "delta": delta,
+        "seed": seed,
+        "device": device,
+    }
+    settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
+    if updates is not None:
+        flags["samples"] = updates * settings.batch
+        settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
+
+    with Story(quiet=quiet, verbose=verbose, delta=settings.delta) as story:
+        story.say(f"{length(settings.samples, settings.batch)}, generator {settings.generator}, into {out}.")
+        story.explain(settings.to_toml())
+        if dry_run:
+            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            return
+        artefact = out / FILE_NAME
+        already = artefact.exists() and not overwrite
+        summary = stage.navigate(settings, out=out, overwrite=overwrite, events=story)
+        if already:
+            story.say(f"{out} is already finished; --overwrite starts anew.")
+        document = {"navigator": str(artefact), "already_finished": already, **summary}
+        answer(document, figures(artefact, summary), as_json=as_json)
+        elsewhere = ["--navigator", str(out)] if out != DEFAULT_OUT else []
+        story.next("copgen", "sample", "--out", "pairs/", "--n", "10k", *elsewhere)
+
+
+def figures(artefact: Path, summary: dict[str, Any]) -> list[Row]:
+    """What to know of a navigator."""
+    shift = summary["shift"]
+    rows = [
+        ("navigator", str(artefact)),
+        ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates, ended by {summary['ended_by']}"),
+        ("d(z, z')", f"{shift['d_mean']:.4f} mean, {shift['d_p95']:.4f} 95th percentile, per latent coordinate"),
+        ("preview", str(artefact.parent / "previews" / "final.png")),
+    ]
+    if summary["loss_smoothed"] is not None:
+        loss = f"{summary['loss_smoothed']:.3f} nats smoothed, chance {summary['chance']:.3f}"
+        rows.insert(2, ("loss of f", loss))
+    return rows

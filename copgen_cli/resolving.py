@@ -1,0 +1,56 @@
+"""From flags, config file and recipe to the settings of a stage, and from samples to updates."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from copgen.runtime.errors import UsageError
+
+
+def config_table(config: Path | None, stage: str) -> dict[str, Any]:
+    """What a config file says of a stage, unchecked; empty where it cannot be read, which `resolve` refuses."""
+    try:
+        tree = tomllib.loads(config.read_text("utf-8")) if config is not None else {}
+    except (OSError, ValueError):
+        return {}
+    table = tree.get(stage)
+    return table if isinstance(table, dict) else tree
+
+
+def recipe_of(generator: str) -> str:
+    """The recipe that belongs to a generator.
+
+    Raises:
+        UsageError: no such generator; the error gives the nearest known one.
+    """
+    from copgen.generators.registry import entry
+
+    return entry(generator).recipe
+
+
+def refuse_both(**given: object) -> None:
+    """Refuse options of which only one can be meant; names as in Python, None for an option that was not given."""
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} cannot both be meant.", fix="Give one of them.")
+
+
+def whole_updates(samples: int, batch: int) -> int:
+    """How many whole batches there are in `samples`.
+
+    Raises:
+        UsageError: not one.
+    """
+    if samples < batch:
+        raise UsageError(
+            f"{samples:,} samples are less than one batch of {batch:,}.", fix="Raise --steps or lower --batch."
+        )
+    return samples // batch
+
+
+def length(samples: int, batch: int) -> str:
+    """The length of a run in both units: '20,000 samples = 156 updates of 128'."""
+    updates = whole_updates(samples, batch)
+    return f"{samples:,} samples = {updates:,} {'update' if updates == 1 else 'updates'} of {batch:,}"

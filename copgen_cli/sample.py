@@ -1,0 +1,139 @@
+"""`copgen sample`: write anchor/positive image pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from copgen.runtime.errors import DataError
+from copgen_cli import options as o
+from copgen_cli.console import answer
+from copgen_cli.dry_run import show_plan, size
+from copgen_cli.resolving import config_table, recipe_of
+from copgen_cli.story import Story
+
+DEFAULT_OUT, DEFAULT_NAVIGATOR = Path("pairs"), Path("runs/navigate")
+TRANSFORMS = ("none", "gaussian", "optimal")
+EPILOG = o.examples(
+    "copgen sample --out pairs/ --n 10k",
+    "copgen sample --out pairs/ --n 1.3M --navigator runs/within-0.2",
+    "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1",
+)
+PAIRS = "Pairs"
+Count = Annotated[
+    int | None,
+    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Pairs, such as 10k.", rich_help_panel=PAIRS),
+]
+Transform = Annotated[
+    str | None,
+    typer.Option(
+        "--tz",
+        parser=o.one_of("transform", *TRANSFORMS),
+        metavar="NAME",
+        help="Step from z to z': none, gaussian or optimal.",
+        rich_help_panel=o.WHAT,
+    ),
+]
+NavigatorPath = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Its run folder or file, for optimal.", rich_help_panel=o.WHAT),
+]
+Std = Annotated[float | None, typer.Option(metavar="STD", help="Of the step, for gaussian.", rich_help_panel=o.WHAT)]
+Batch = Annotated[
+    int | None,
+    typer.Option(parser=o.count, metavar="COUNT", help="Pairs through the generator at once.", rich_help_panel=PAIRS),
+]
+PerShard = Annotated[
+    int | None, typer.Option(parser=o.count, metavar="COUNT", help="Pairs in each tar file.", rich_help_panel=PAIRS)
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The pairs folder.", rich_help_panel=o.OUTPUT)]
+
+
+def sample(
+    generator: o.Generator = None,
+    weights: o.Weights = None,
+    tz: Transform = None,
+    navigator: NavigatorPath = None,
+    std: Std = None,
+    n: Count = None,
+    batch: Batch = None,
+    pairs_per_shard: PerShard = None,
+    recipe: o.Recipe = None,
+    config: o.Config = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Out = DEFAULT_OUT,
+    overwrite: o.Overwrite = False,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Write pairs of images, an anchor and its positive.
+
+    Without --generator it takes the one that the navigator was trained on.
+    The same command again goes on where it was stopped.
+    """
+    from copgen.pairs import layout
+    from copgen.runtime.settings import resolve
+    from copgen.stages import sample as stage
+
+    given = config_table(config, "sample")
+    transform = tz or given.get("transform", "optimal")
+    source = {"generator": generator or given.get("generator"), "weights": weights or given.get("weights")}
+    if transform == "optimal":
+        source = complete(source, Path(navigator or given.get("navigator", DEFAULT_NAVIGATOR)))
+    flags: dict[str, Any] = {
+        **source,
+        "transform": tz,
+        "navigator": navigator,
+        "std": std,
+        "n": n,
+        "batch": batch,
+        "pairs_per_shard": pairs_per_shard,
+        "seed": seed,
+        "device": device,
+    }
+    recipe = recipe or recipe_of(str(source["generator"] or "digits"))
+    settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
+
+    with Story(quiet=quiet, verbose=verbose) as story:
+        how = {"none": "z' = z", "gaussian": f"z' = z + {settings.std:g} e", "optimal": f"T_z of {settings.navigator}"}
+        story.say(f"{settings.n:,} pairs of {settings.generator} with {how[settings.transform]}, into {out}.")
+        story.explain(settings.to_toml())
+        if dry_run:
+            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            return
+        already = (out / layout.MANIFEST).exists() and not overwrite
+        summary = stage.sample(settings, out=out, overwrite=overwrite, events=story)
+        if already:
+            story.say(f"{out} is already finished; --overwrite starts anew.")
+        shards = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
+        rows = [("pairs", f"{summary['pairs']:,} in {out}/"), ("shards", shards), ("card", str(out / layout.CARD))]
+        answer({"out": str(out), "already_finished": already, **summary}, rows, as_json=as_json)
+        story.next("copgen", "pretrain", "--pairs", f"{out}/")
+
+
+def complete(source: dict[str, Any], navigator: Path) -> dict[str, Any]:
+    """The generator and weights that a navigator was trained on, where they were not given.
+
+    Raises:
+        DataError: there is no navigator, or it fails verification.
+    """
+    from copgen.latents.navigator import FILE_NAME, load_navigator_with_header
+
+    file = navigator if navigator.suffix else navigator / FILE_NAME
+    if not file.exists():
+        raise DataError(
+            f"There is no navigator {file}.", fix="Train one with copgen navigate, or name it with --navigator."
+        )
+    made_by = load_navigator_with_header(file)[1].get("made_by", {})
+    generator = source["generator"] or made_by.get("generator")
+    weights = source["weights"]
+    if weights is None and generator == made_by.get("generator"):
+        weights = made_by.get("settings", {}).get("weights")
+    return {"generator": generator, "weights": weights}

@@ -5,14 +5,18 @@ Control characters and colours go to terminals only. A reader who leaves early (
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
+
+from copgen.runtime.files import disk_faults
 
 Row = tuple[str, str]
 
@@ -20,8 +24,10 @@ Row = tuple[str, str]
 class Channel(Console):
     """A console on stdout or stderr that falls silent when nobody reads it any more."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None, name: str) -> None:
+        stream = stream or io.StringIO()  # closed by whoever started us
         terminal = stream.isatty()
+        self._place = Path(f"<{name}>")
         super().__init__(file=stream, force_terminal=terminal, highlight=False, soft_wrap=not terminal, emoji=False)
 
     @property
@@ -38,17 +44,18 @@ class Channel(Console):
 
     def tell(self, text: str | Text) -> None:
         """One line as it is: no markup, no wrapping, no cropping."""
-        self.print(text, markup=False, soft_wrap=True)
+        with disk_faults(self._place):
+            self.print(text, markup=False, soft_wrap=True)
 
 
 def answers() -> Channel:
     """stdout."""
-    return Channel(sys.stdout)
+    return Channel(sys.stdout, "stdout")
 
 
 def stories() -> Channel:
     """stderr."""
-    return Channel(sys.stderr)
+    return Channel(sys.stderr, "stderr")
 
 
 def answer(document: Mapping[str, Any], rows: Sequence[Row], *, as_json: bool) -> None:

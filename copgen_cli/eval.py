@@ -21,9 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_help_option=False, epilog=EPILOG)
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FOLDER", help="A pretrain run, or its file.", show_default="runs/pretrain", rich_help_panel=o.WHAT
-    ),
+    typer.Option(metavar="FOLDER", help="A pretrain run, or its file (runs/pretrain).", rich_help_panel=o.WHAT),
 ]
 Out = Annotated[
     Path | None,
@@ -31,8 +29,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="FOLDER",
-        help="For results.json.",
-        show_default="eval/linear in the run",
+        help="For results.json (eval/linear in the run).",
         rich_help_panel=o.OUTPUT,
     ),
 ]

@@ -27,7 +27,8 @@ app = typer.Typer(no_args_is_help=True, add_help_option=False, epilog=EPILOG)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name: digits.")]
 Rate = Annotated[
-    float | None, typer.Option(metavar="RATE", help="Peak learning rate of Adam.", rich_help_panel=o.TRAINING)
+    float | None,
+    typer.Option(parser=o.number, metavar="RATE", help="Peak learning rate of Adam.", rich_help_panel=o.TRAINING),
 ]
 FitOut = Annotated[
     Path | None,
@@ -35,8 +36,7 @@ FitOut = Annotated[
         "--out",
         "-o",
         metavar="FOLDER",
-        help="The run folder.",
-        show_default="runs/generator-NAME",
+        help="The run folder (runs/generator-NAME).",
         rich_help_panel=o.OUTPUT,
     ),
 ]
@@ -148,11 +148,12 @@ def inspect(
 def inspection(found: dict[str, Any]) -> list[Row]:
     """The figures of a generator, one a line."""
     channels, height, width = found["image_shape"]
-    prior = ", ".join(f"{name} {value}" for name, value in found["prior"].items() if name != "kind")
+    prior = found["prior"]
+    bound = f", truncated at {prior['threshold']:g}" if prior["kind"] == "truncated_normal" else ""
     rows = [
         ("generator", found["name"]),
         ("parameters", f"{found['parameters']:,}"),
-        ("latent", f"{found['latent_dim']:,} coordinates, {found['prior']['kind']} ({prior})"),
+        ("latent", f"{found['latent_dim']:,} coordinates, normal times {prior['scale']:g}{bound}"),
         ("images", f"{height}x{width}, {channels} {'channel' if channels == 1 else 'channels'}"),
         ("speed", f"{1000 * found['seconds_per_image']:.3g} ms per image on {found['device']}"),
         ("weights", f"sha256 {found['weights_sha256'][:16]}"),

@@ -32,6 +32,7 @@ Version = Annotated[
 ]
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,  # its options make typer import pydantic, which costs half of the time of --help
     add_help_option=False,
     epilog=o.examples("copgen navigate", "copgen sample", "copgen pretrain", "copgen eval linear"),
 )
@@ -57,11 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
     # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
     as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
-    command = typer.main.get_command(app)
-    for switch in command.params:
-        switch.metavar = switch.metavar or o.FLAG
     try:
-        code = command.main(args=list(arguments), prog_name="copgen", standalone_mode=False)
+        code = typer.main.get_command(app).main(args=list(arguments), prog_name="copgen", standalone_mode=False)
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)

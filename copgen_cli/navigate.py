@@ -10,17 +10,21 @@ import typer
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.dry_run import show_plan
-from copgen_cli.resolving import config_table, length, recipe_of, refuse_both
+from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, said
 from copgen_cli.story import Story
 
 DEFAULT_OUT = Path("runs/navigate")
 EPILOG = o.examples(
     "copgen navigate --generator digits --steps 20k",
-    "copgen navigate --stop delta --delta 0.2 --out runs/within-0.2",
+    "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
 )
-RateT = Annotated[float | None, typer.Option(metavar="RATE", help="Adam's rate for T_z.", rich_help_panel=o.TRAINING)]
-RateF = Annotated[float | None, typer.Option(metavar="RATE", help="Adam's rate for f.", rich_help_panel=o.TRAINING)]
+RateT = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="RATE", help="Adam's rate for T_z.", rich_help_panel=o.TRAINING)
+]
+RateF = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="RATE", help="Adam's rate for f.", rich_help_panel=o.TRAINING)
+]
 Anchors = Annotated[
     str | None,
     typer.Option(
@@ -51,7 +55,9 @@ Stop = Annotated[
 ]
 Delta = Annotated[
     float | None,
-    typer.Option(metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING),
+    typer.Option(
+        parser=o.number, metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.", rich_help_panel=o.OUTPUT)]
 
@@ -94,7 +100,7 @@ def navigate(
 
     refuse_both(steps=steps, updates=updates)
     if recipe is None:
-        recipe = recipe_of(generator or config_table(config, "navigate").get("generator", "digits"))
+        recipe = recipe_of(generator or said(config_table(config, "navigate"), "generator") or "digits")
     flags: dict[str, Any] = {
         "generator": generator,
         "weights": weights,

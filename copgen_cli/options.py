@@ -38,6 +38,21 @@ def count(text: str) -> int:
         raise BadValue(error) from None
 
 
+def whole(text: str) -> int:
+    """A whole number of at least 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise BadValue(UsageError(f"'{text}' is not a whole number of at least 0."))
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A number; its range is the stage's to check."""
+    try:
+        return float(text)
+    except ValueError:
+        raise BadValue(UsageError(f"'{text}' is not a number.")) from None
+
+
 def one_of(kind: str, *names: str) -> Callable[[str], str]:
     """A parser that takes one of the names, and answers any other with the nearest."""
 
@@ -107,7 +122,7 @@ Batch = Annotated[
     int | None, typer.Option(parser=count, metavar="COUNT", help="Samples per update.", rich_help_panel=TRAINING)
 ]
 Temperature = Annotated[
-    float | None, typer.Option(metavar="TAU", help="Temperature of InfoNCE.", rich_help_panel=TRAINING)
+    float | None, typer.Option(parser=number, metavar="TAU", help="Temperature of InfoNCE.", rich_help_panel=TRAINING)
 ]
 Views = Annotated[
     str | None,
@@ -119,7 +134,9 @@ Encoder = Annotated[
 ]
 
 # Where the other settings come from
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)]
+Seed = Annotated[
+    int | None, typer.Option(parser=whole, metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)
+]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SETTINGS)
 ]
@@ -129,8 +146,7 @@ Recipe = Annotated[
         "--recipe",
         "-r",
         metavar="NAME",
-        help="Settings that come with copgen.",
-        show_default="the generator's",
+        help="Settings that come with copgen (the generator's).",
         rich_help_panel=SETTINGS,
     ),
 ]
@@ -140,7 +156,7 @@ Config = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Settings in TOML; they beat the recipe's, flags beat them.",
+        help="Settings in TOML; flags beat them.",
         rich_help_panel=SETTINGS,
     ),
 ]

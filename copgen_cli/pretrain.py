@@ -11,7 +11,7 @@ from copgen.runtime.errors import DataError
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_plan
-from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, whole_updates
+from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, said, whole_updates
 from copgen_cli.story import Story
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ RealImages = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Real images instead of pairs: digits.", rich_help_panel=o.WHAT),
 ]
-Epochs = Annotated[float | None, typer.Option(metavar="N", help="Passes over the pairs.", rich_help_panel=o.TRAINING)]
+Epochs = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="N", help="Passes over the pairs.", rich_help_panel=o.TRAINING)
+]
 Steps = Annotated[
     int | None,
     typer.Option(
@@ -52,8 +54,12 @@ Optimizer = Annotated[
         rich_help_panel=o.TRAINING,
     ),
 ]
-Rate = Annotated[float | None, typer.Option(metavar="RATE", help="Peak learning rate.", rich_help_panel=o.TRAINING)]
-Decay = Annotated[float | None, typer.Option(metavar="DECAY", help="Weight decay.", rich_help_panel=o.TRAINING)]
+Rate = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="RATE", help="Peak learning rate.", rich_help_panel=o.TRAINING)
+]
+Decay = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="DECAY", help="Weight decay.", rich_help_panel=o.TRAINING)
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.", rich_help_panel=o.OUTPUT)]
 
 
@@ -109,22 +115,22 @@ def pretrain(
         "device": device,
     }
     given = config_table(config, "pretrain")
-    source = (dataset or given.get("dataset")) if pairs is None else None
-    folder = Path(pairs or given.get("pairs", DEFAULT_PAIRS))
+    source = (dataset or said(given, "dataset")) if pairs is None else None
+    folder = Path(pairs or said(given, "pairs") or DEFAULT_PAIRS)
     recipe = recipe or (recipe_of_dataset(source) if source else recipe_of(generator_of(folder)))
     settings = resolve(stage.PretrainSettings, "pretrain", recipe=recipe, config=config, flags=flags)
     if steps is not None:
         settings = settings.model_copy(update={"updates": whole_updates(steps, settings.batch)})
-    # What a flag says in one way must not lose to what file or recipe say in the other.
-    if epochs is not None:
+    # A length or source that is given in one way must not lose to one that a file or the recipe gives in the other.
+    if epochs is not None or ("epochs" in given and "updates" not in given and updates is None and steps is None):
         settings = settings.model_copy(update={"updates": None})
-    settings = settings.model_copy(update={"dataset": None} if pairs is not None else {"pairs": None} if source else {})
+    settings = settings.model_copy(update={"pairs": None} if source else {"pairs": folder, "dataset": None})
 
     with Story(quiet=quiet, verbose=verbose) as story:
         number = count_pairs(settings)
         samples = stage.count_updates(settings, number) * settings.batch
         story.say(
-            f"{length(samples, settings.batch)}, {samples / number:.4g} epochs over {number:,} "
+            f"{length(samples, settings.batch)}, {samples / number:.3g} epochs over {number:,} "
             f"{'real images' if settings.dataset else f'pairs of {settings.pairs}/'}, into {out}."
         )
         story.explain(settings.to_toml())

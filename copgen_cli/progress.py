@@ -8,6 +8,7 @@ from rich.text import Text
 
 from copgen.runtime.counts import format_count
 from copgen_cli.console import Channel
+from copgen_cli.story import pace
 
 
 class Rate(ProgressColumn):
@@ -17,7 +18,7 @@ class Rate(ProgressColumn):
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("")
-        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", style="magenta")
+        return Text(pace(speed), style="magenta")
 
 
 class Bar:

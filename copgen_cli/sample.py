@@ -11,14 +11,14 @@ from copgen.runtime.errors import DataError
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_plan, size
-from copgen_cli.resolving import config_table, recipe_of
+from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR = Path("pairs"), Path("runs/navigate")
 TRANSFORMS = ("none", "gaussian", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
-    "copgen sample --out pairs/ --n 1.3M --navigator runs/within-0.2",
+    "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1",
 )
 PAIRS = "Pairs"
@@ -40,7 +40,10 @@ NavigatorPath = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Its run folder or file, for optimal.", rich_help_panel=o.WHAT),
 ]
-Std = Annotated[float | None, typer.Option(metavar="STD", help="Of the step, for gaussian.", rich_help_panel=o.WHAT)]
+Std = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="STD", help="Of the step, for gaussian.", rich_help_panel=o.WHAT),
+]
 Batch = Annotated[
     int | None,
     typer.Option(parser=o.count, metavar="COUNT", help="Pairs through the generator at once.", rich_help_panel=PAIRS),
@@ -79,16 +82,19 @@ def sample(
     The same command again goes on where it was stopped.
     """
     from copgen.pairs import layout
-    from copgen.runtime.settings import resolve
+    from copgen.runtime.settings import read_recipe, resolve
     from copgen.stages import sample as stage
 
     given = config_table(config, "sample")
-    transform = tz or given.get("transform", "optimal")
-    source = {"generator": generator or given.get("generator"), "weights": weights or given.get("weights")}
+    named = read_recipe(recipe).get("sample", {}) if recipe else {}
+    transform = tz or said(given, "transform") or said(named, "transform", "optimal")
+    source = {"generator": generator or said(given, "generator"), "weights": weights or said(given, "weights")}
     if transform == "optimal":
-        source = complete(source, Path(navigator or given.get("navigator", DEFAULT_NAVIGATOR)))
+        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
     flags: dict[str, Any] = {
-        **source,
+        # What the file says is the file's to say: a wrong value there is refused with its name.
+        **{name: value for name, value in source.items() if name not in given},
+        **{name: value for name, value in (("generator", generator), ("weights", weights)) if value is not None},
         "transform": tz,
         "navigator": navigator,
         "std": std,
@@ -124,9 +130,9 @@ def complete(source: dict[str, Any], navigator: Path) -> dict[str, Any]:
     Raises:
         DataError: there is no navigator, or it fails verification.
     """
-    from copgen.latents.navigator import FILE_NAME, load_navigator_with_header
+    from copgen.latents.navigator import load_navigator_with_header, navigator_file
 
-    file = navigator if navigator.suffix else navigator / FILE_NAME
+    file = navigator_file(navigator)
     if not file.exists():
         raise DataError(
             f"There is no navigator {file}.", fix="Train one with copgen navigate, or name it with --navigator."

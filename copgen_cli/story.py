@@ -12,7 +12,7 @@ from rich.text import Text
 
 from copgen_cli.console import Channel, stories
 
-SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0
+SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0  # of the work, at most, and at least between two lines
 
 
 def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
@@ -22,14 +22,22 @@ def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) 
     parts = []
     loss = values.get("loss", values.get("loss_encoder"))
     if loss is not None:
-        parts.append(f"loss {loss:.3f}" + (f" (chance {values['chance']:.2f})" if "chance" in values else ""))
+        parts.append(f"loss {loss:.2f}" + (f" (chance {values['chance']:.2f})" if "chance" in values else ""))
     if "bits_per_dim" in values:
         parts.append(f"bits/dim {values['bits_per_dim']:.3f}")
     if "d_mean" in values:
         parts.append(f"d {values['d_mean']:.4f}" + (f"/{delta:g}" if delta is not None else ""))
     if "top1" in values:
         parts.append(f"Top-1 {100 * values['top1']:.1f} %")
-    return "  ".join(parts)
+    return " ".join(parts)
+
+
+def pace(rate: float) -> str:
+    """Units per second in a few characters: '1.3/s', '640/s', '12k/s'."""
+    for suffix, factor in (("M", 1e6), ("k", 1e3)):
+        if rate >= 10 * factor:
+            return f"{rate / factor:.0f}{suffix}/s"
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
 
 
 def duration(seconds: float) -> str:
@@ -71,7 +79,7 @@ class Lines:
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
         parts = [f"{self._title} {100 * done / self._total:3.0f} %", f"{done:,} of {self._total:,} {self._unit}"]
         if rate > 0:
-            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            parts.append(pace(rate))
             if done < self._total:
                 parts.append(f"{duration((self._total - done) / rate)} left")
         return "  ".join([*parts, figures]).rstrip()

@@ -66,7 +66,11 @@ def main() -> None:
         table.add_column(column, justify="left" if column == "encoder" else "right")
     for name, results in (("untrained", untrained()), ("from generated pairs", answers[-1])):
         few = results["few_labels"]
-        shares = [results["top1"], results["nearest_neighbour"]["top1"], *(few[k]["top1_mean"] for k in ("1", "5", "10"))]
+        shares = [
+            results["top1"],
+            results["nearest_neighbour"]["top1"],
+            *(few[k]["top1_mean"] for k in ("1", "5", "10")),
+        ]
         table.add_row(name, *(f"{100 * share:.1f}" for share in shares))
     console = Console()
     console.print()

@@ -13,12 +13,17 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from copgen.datasets.classifier import DigitsClassifier
 
 RUNS = Path("runs/experiment-digits")
 RESULTS = Path(__file__).parent / "results"
@@ -29,10 +34,12 @@ WORKERS = 2
 
 GAUSSIAN_STDS = (0.05, 0.1, 0.2, 0.4)
 NAVIGATORS: dict[str, dict[str, Any]] = {
-    "stop=turn": {"stop": "turn"},
-    "delta=0.1": {"stop": "delta", "delta": 0.1, "delta_share": 0.5},
-    "delta=0.2": {"stop": "delta", "delta": 0.2, "delta_share": 0.5},
-    "delta=0.4": {"stop": "delta", "delta": 0.4, "delta_share": 0.5},
+    "init 0.01, until d = 0.05": {"init_std": 0.01, "stop": "delta", "delta": 0.05, "delta_share": 0.5},
+    "init 0.01, until d = 0.2": {"init_std": 0.01, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
+    "init 0.01, until f turns": {"init_std": 0.01, "stop": "turn"},
+    "init 0.1, 20k samples": {"init_std": 0.1, "lr_navigator": 1e-5},
+    "init 0.1, until d = 0.2": {"init_std": 0.1, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
+    "init 0.2, 20k samples": {"init_std": 0.2, "lr_navigator": 1e-5},
 }
 
 
@@ -71,7 +78,7 @@ def run(row: Row, seed: int) -> dict[str, Any]:
     from copgen.stages.pretrain import PretrainSettings, pretrain
     from copgen.stages.sample import SampleSettings, sample
 
-    folder = RUNS / row.name.replace(" ", "-") / f"seed-{seed}"
+    folder = RUNS / re.sub(r"[^a-z0-9.]+", "-", row.name) / f"seed-{seed}"
     done = folder / "figures.json"
     if done.exists():
         return dict(json.loads(done.read_text("utf-8")))
@@ -102,11 +109,18 @@ def run(row: Row, seed: int) -> dict[str, Any]:
 
 def kept_share(pairs: Path) -> float:
     """The share of positives to which the classifier of real digits gives their anchor's label."""
-    from copgen.datasets.classifier import fit_digits_classifier
     from copgen.pairs import from_uint8, open_pairs
 
     anchors, positives = open_pairs(pairs, verify="quick").batch(range(2000))
-    return fit_digits_classifier().kept_share(from_uint8(anchors), from_uint8(positives))
+    return judge().kept_share(from_uint8(anchors), from_uint8(positives))
+
+
+@cache
+def judge() -> DigitsClassifier:
+    """The classifier of real digits, fitted once in each process."""
+    from copgen.datasets.classifier import fit_digits_classifier
+
+    return fit_digits_classifier()
 
 
 def run_all(jobs: Sequence[tuple[Row, int]]) -> list[dict[str, Any]]:

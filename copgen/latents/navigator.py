@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
+from copgen.runtime.errors import DataError
 from copgen.runtime.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = "navigator.safetensors"
@@ -96,6 +97,11 @@ def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, A
     """The navigator and what made it; errors as `load_navigator`."""
     file = navigator_file(path)
     tensors, header = load_tensors(file, kind="navigator")
-    navigator = Navigator(int(header["latent_dim"]), int(header["hidden"]))
+    # Compared before anything is built, so that a damaged header cannot ask for a huge network.
+    latent_dim, hidden = header.get("latent_dim"), header.get("hidden")
+    first = tensors.get("layers.0.weight")
+    if first is None or tuple(first.shape) != (hidden, latent_dim):
+        raise DataError(f"{file}: no 'layers.0.weight' from {latent_dim} to {hidden}, as its header says.")
+    navigator = Navigator(first.shape[1], first.shape[0])
     load_into(navigator, tensors, path=file)
     return navigator.eval().requires_grad_(False), header

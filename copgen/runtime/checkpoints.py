@@ -7,6 +7,7 @@ A checkpoint is a tree of dictionaries and lists with tensors, numbers and strin
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,16 +18,18 @@ from torch import Tensor
 
 from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
-from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults, read_json, sha256_of, write_json
+from copgen.runtime.files import TEMPORARY_SUFFIX, read_json, sha256_of, write_json
 from copgen.runtime.tensors import load_tensors, save_tensors
 
 State = dict[str, Any]
+KEPT = 2
 _NAME = re.compile(r"update-(\d+)\.json")
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
     """Move the tensors of a tree into `tensors`, and return the tree as JSON-able values that refer to them."""
     if isinstance(tree, Tensor):
+        assert prefix not in tensors, prefix
         tensors[prefix] = tree
         return {"tensor": prefix}
     if isinstance(tree, Mapping):
@@ -49,35 +52,45 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     return [unpack(value, tensors) for value in packed["list"]]
 
 
+def _update_of(record: Path) -> int:
+    return int(record.stem.removeprefix("update-"))
+
+
 class Checkpoints:
     """The checkpoints of a run folder; the newest `keep` are kept."""
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path, *, keep: int = KEPT) -> None:
         self.folder = folder
         self.keep = keep
 
     def save(self, update: int, state: State) -> None:
-        """Write the state after `update` updates, then drop what is older than the newest `keep`."""
+        """Write the state after `update` updates, then drop all but the newest `keep` up to it.
+
+        Checkpoints of later updates are dropped too: a run goes on from before them only when they are damaged, and
+        they must not push out the whole ones. What cannot be deleted stays; that is no reason to stop.
+        """
         tensors: dict[str, Tensor] = {}
         tree = pack(state, tensors)
         path = self.folder / f"update-{update:08d}.safetensors"
         save_tensors(path, tensors, kind="checkpoint", header={"tree": tree})
         write_json(path.with_suffix(".json"), {"update": update, "sha256": sha256_of(path)})
-        with disk_faults(self.folder):
-            for old in self._recorded()[: -self.keep]:
-                old.unlink()
-                old.with_suffix(".safetensors").unlink(missing_ok=True)
+        recorded = self._recorded()
+        kept = [record for record in recorded if _update_of(record) <= update][-self.keep :]
+        for record in recorded:
+            if record not in kept:
+                # The record first: what is left after a crash in between does not exist any more.
+                with contextlib.suppress(OSError):
+                    record.unlink()
+                    record.with_suffix(".safetensors").unlink(missing_ok=True)
 
     def _recorded(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_update_of)
 
     def newest(self, events: Events) -> State | None:
         """The newest checkpoint that is whole; a damaged one is passed over with a warning. None when there is none."""
-        if self.folder.is_dir():
-            for stray in self.folder.glob(f"*{TEMPORARY_SUFFIX}"):
-                stray.unlink()
+        self._remove_strays(events)
         for record in reversed(self._recorded()):
             try:
                 return self._load(record)
@@ -85,10 +98,21 @@ class Checkpoints:
                 events.warn(f"{error} Going on from the checkpoint before it.")
         return None
 
+    def _remove_strays(self, events: Events) -> None:
+        """Remove what a crash in the middle of `save` left behind."""
+        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            unrecorded = path.suffix == ".safetensors" and not path.with_suffix(".json").exists()
+            if unrecorded:
+                events.warn(f"Checkpoint {path} has no record, so it was never finished; it is removed.")
+            if unrecorded or path.name.endswith(TEMPORARY_SUFFIX):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def _load(self, record: Path) -> State:
         path = record.with_suffix(".safetensors")
         known = read_json(record)
-        if not path.is_file() or sha256_of(path) != known.get("sha256"):
+        digest = known.get("sha256") if isinstance(known, dict) else None
+        if not path.is_file() or sha256_of(path) != digest:
             raise DataError(f"Checkpoint {path} is missing or damaged (its sha256 is not that of its record).")
         tensors, header = load_tensors(path, kind="checkpoint")
         state: State = unpack(header["tree"], tensors)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from copgen.runtime.errors import UsageError
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)")
+# Commas and underscores group digits by three: "1,3M" is not 13M.
+_PATTERN = re.compile(r"((?:[0-9]{1,3}(?:[,_][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)([kKmMbB]?)")
 LARGEST = 10**12
 
 
@@ -18,16 +19,17 @@ def parse_count(text: str) -> int:
     Raises:
         UsageError: not a number, not whole ('1.0005k'), zero, negative, or above 10**12.
     """
-    match = _PATTERN.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    match = _PATTERN.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"'{text}' is not a count.", fix="Write a whole number, such as 20000, 20k or 1.3M.")
-    value = Decimal(match[1]) * _FACTORS[match[2].lower()]
-    if value != value.to_integral_value():
-        raise UsageError(f"'{text}' is {value.normalize():f}, which is not a whole number.")
-    if value < 1:
-        raise UsageError(f"'{text}' is not a count.", fix="It must be at least 1.")
+    with localcontext(prec=len(text) + 10):  # enough for the product to be exact
+        value = Decimal(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2].lower()]
     if value > LARGEST:
         raise UsageError(f"'{text}' is beyond {LARGEST:,}, the largest count.")
+    if value != int(value):
+        raise UsageError(f"'{text}' is {value:f}, which is not a whole number.")
+    if value < 1:
+        raise UsageError(f"'{text}' is not a count.", fix="It must be at least 1.")
     return int(value)
 
 

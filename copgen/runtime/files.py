@@ -14,6 +14,10 @@ from typing import Any, BinaryIO
 from copgen.runtime.errors import DataError, EnvironmentFault
 
 TEMPORARY_SUFFIX = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_SUCH_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
+_BROKEN = {errno.EIO, errno.ENOLCK}
 
 
 @contextmanager
@@ -22,12 +26,12 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             raise EnvironmentFault(
                 f"The disk is full: {path} could not be written.",
                 fix="Free some space and give the same command again.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+        if error.errno in _FORBIDDEN | _NO_SUCH_PLACE | _BROKEN:
             raise EnvironmentFault(
                 f"{path} cannot be written: {error.strerror}.",
                 fix="Name another folder or change its permissions.",
@@ -83,12 +87,16 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DataError: missing, not UTF-8, or not JSON.
+        EnvironmentFault: there, but not readable.
     """
     try:
         return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} is missing.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+    # ValueError is also what a number of thousands of digits gives, RecursionError what thousands of brackets do.
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a whole JSON document: {error}.") from None
 
 

@@ -108,6 +108,6 @@ def signs(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.dev
 
 
 def permutation(seed: int, n: int, *, stream: str) -> Tensor:
-    """A random order of range(n), int64 (n,); 64-bit sort keys, so ties do not happen in practice."""
+    """A random order of range(n), int64 (n,); 63-bit sort keys, so ties do not happen in practice."""
     words = bits(seed, range(n), 2, stream=stream)
     return torch.argsort((words[:, 0] << 31) ^ words[:, 1], stable=True)

@@ -24,7 +24,7 @@ from copgen.runtime import machine
 from copgen.runtime.checkpoints import Checkpoints
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.events import Events
-from copgen.runtime.files import read_json, write_json, write_text
+from copgen.runtime.files import disk_faults, read_json, write_json, write_text
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.settings import Settings, build, read_toml
 
@@ -80,7 +80,13 @@ class RunFolder:
     def _refuse_others(self) -> None:
         refuse_foreign(self.path, mark=_CONFIG, holds="run")
         config = self.path / _CONFIG
-        if config.exists() and (found := read_toml(config).get("stage")) != self.stage:
+        if not config.exists():
+            return
+        try:
+            found = read_toml(config).get("stage")
+        except UsageError as error:
+            raise EnvironmentFault(error.what, fix="Name another folder with --out.") from None
+        if found != self.stage:
             raise EnvironmentFault(
                 f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Name another folder with --out."
             )
@@ -116,25 +122,31 @@ class Metrics:
         """Open for appending; lines beyond `update` (written after the checkpoint that is resumed) are dropped."""
         kept = [line for line in _lines(path) if line["update"] <= update]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._path = path
         self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
 
     def write(self, values: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(dict(values)) + "\n")
-        self._stream.flush()
+        with disk_faults(self._path):
+            self._stream.write(json.dumps(dict(values)) + "\n")
+            self._stream.flush()
 
     def close(self) -> None:
-        self._stream.close()
+        with disk_faults(self._path):
+            self._stream.close()
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics file; a last line that a crash tore is dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for text in path.read_text("utf-8").splitlines():
+        for text in path.read_text("utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
             except json.JSONDecodeError:
                 break
+            if not isinstance(line, dict) or "update" not in line:
+                break
+            lines.append(line)
     return lines
 
 
@@ -152,7 +164,7 @@ class Logged:
         self.begin, self.advance, self.end = events.begin, events.advance, events.end
 
     def _note(self, text: str) -> None:
-        with open(self._path, "a", encoding="utf-8") as stream:
+        with disk_faults(self._path), open(self._path, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
 
     def say(self, text: str) -> None:

@@ -104,13 +104,15 @@ def read_toml(path: Path) -> Tree:
     """A TOML file as plain values.
 
     Raises:
-        UsageError: missing or not TOML.
+        UsageError: missing, not readable, or not TOML.
     """
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}.") from None
 
 
@@ -141,6 +143,10 @@ def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: P
         given = read_toml(config)
         given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
         given = {name: value for name, value in given.items() if name != "stage"}  # a run folder's own note
-        build(model, merge(tree, given), origin=str(config))
         tree = merge(tree, given)
-    return build(model, merge(tree, flags), origin=stage)
+    try:
+        return build(model, merge(tree, flags), origin=stage)
+    except UsageError:
+        if config is not None:
+            build(model, tree, origin=str(config))  # names the file when the fault is its own
+        raise

@@ -57,22 +57,25 @@ def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
         raise DataError(f"{path} is a safetensors file, but copgen did not write it (no 'copgen' entry in its header).")
     try:
         header = json.loads(entry)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise DataError(f"{path}: the 'copgen' header entry is not JSON.") from None
-    if header.get("kind") != kind:
-        raise DataError(f"{path} holds a {header.get('kind')}, not a {kind}.")
-    if header.get("format", 0) > FORMAT:
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise DataError(f"{path}: the 'copgen' header entry is not an object with a format number.")
+    if header["format"] > FORMAT:
         raise DataError(
             f"{path} has format {header['format']}; this copgen reads up to {FORMAT}.", fix="Update copgen."
         )
+    if header.get("kind") != kind:
+        raise DataError(f"{path} holds a {header.get('kind')}, not a {kind}.")
     return tensors, header
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: Path) -> None:
-    """Load tensors into a module whose names and shapes must agree exactly.
+    """Load tensors into a module whose names, shapes and types must agree exactly.
 
     Raises:
-        DataError: a missing or unexpected name, another shape, or a value that is not finite; the error names it.
+        DataError: a missing or unexpected name, another shape or type, or a value that is not finite; the error names
+            it. The module is then as it was.
     """
     own = module.state_dict()
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -84,6 +87,8 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: P
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
             raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}.")
+        if tensor.dtype != own[name].dtype:
+            raise DataError(f"{path}: tensor '{name}' is of {tensor.dtype}, not {own[name].dtype}.")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"{path}: tensor '{name}' holds values that are not finite.")
     module.load_state_dict(dict(tensors))

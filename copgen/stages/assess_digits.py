@@ -22,17 +22,19 @@ def assess_digits(G: FlowGenerator, *, seed: int = 0) -> dict[str, float]:
         `confident_share`: of 4,000 samples, those whose most probable class has at least probability 0.9.
         `confident_share_real`: the same for the real test images; what to compare with.
         `kept_share`: of 4,000 samples, those that keep their label after a Gaussian step of RMS 0.1 in z.
+        `kept_share_relative`: the same for a step of 0.1 standard deviations of the prior.
         `classifier_accuracy`: of the judge itself, on the real test images.
     """
     judge = fit_digits_classifier()
     real = digits.load("test").images
     z = G.sample_prior(range(SAMPLES), seed)
     step = STEP * philox.normal(seed, range(SAMPLES), G.latent_dim, stream="assess/step").float()
-    x, x_step = G(z), G(z + step)
+    x = G(z)
     return {
         "inversion_error": float((G(G.encode(real)) - real).abs().max()),
         "confident_share": judge.confident_share(x),
         "confident_share_real": judge.confident_share(real),
-        "kept_share": judge.kept_share(x, x_step),
+        "kept_share": judge.kept_share(x, G(z + step)),
+        "kept_share_relative": judge.kept_share(x, G(z + G.prior.std * step)),
         "classifier_accuracy": judge_accuracy(judge),
     }

@@ -53,10 +53,7 @@ class FitFlowSettings(Settings):
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights (residual-flows: 0.999)")
     exact_terms: int = Field(default=2, ge=1, description="series terms always computed (residual-flows: 2)")
     extra_terms: float = Field(default=1.0, gt=0, description="mean of the Poisson number of further terms")
-    augmentation: float = Field(
-        default=0.5, ge=0, description="strength, as a factor on the ranges of appendix D's T_x"
-    )
-    prior_scale: float = Field(default=1.0, gt=0, description="standard deviation of the latents that are sampled")
+    augmentation: float = Field(default=1.0, ge=0, description="factor on the ranges of appendix D's T_x")
     seed: int = Field(default=0, ge=0, description="decides every random number")
     checkpoint_every: int = Field(default=500, ge=1, description="updates between checkpoints")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
@@ -108,9 +105,9 @@ def fit_flow(
                 average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
                 training.log(update, {"bits_per_dim": loss.item()})
         averaged.power_iterate(100)
-        held_out = {split: held_out_bits(averaged, split) for split in ("validation", "test")}
+        prior = Prior(scale=likeliest_prior_scale(averaged))
+        held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
         events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
-        prior = Prior(scale=settings.prior_scale)
         quality = assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior))
         made_by = {
             "command": f"copgen generator fit {settings.dataset}",
@@ -194,16 +191,32 @@ def average_into(averaged: nn.Module, current: nn.Module, *, decay: float) -> No
         kept.copy_(buffer)
 
 
-def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, draws: int = 4) -> float:
-    """Bits/dim on unaugmented images of a split with the exact log-determinant, mean over dequantisation draws."""
-    device = next(flow.parameters()).device
-    frozen = copy.deepcopy(flow).fold()
+def held_out_images(split: Literal["validation", "test"], *, draw: int, device: torch.device) -> Tensor:
+    """The unaugmented images of a split in (0, 1), dequantised by draw number `draw`."""
     levels = digits.load_levels(split)[0].float().to(device)
+    return dequantise(levels, seed=draw, rows=range(len(levels)))
+
+
+@torch.no_grad()
+def likeliest_prior_scale(flow: ResidualFlow) -> float:
+    """The standard deviation of z that makes the validation images likeliest: the RMS of their latents.
+
+    It is above 1 because real images are crisper than the augmented ones that were learned from, and lie further out.
+    """
+    frozen = copy.deepcopy(flow).fold()
+    x = held_out_images("validation", draw=0, device=next(flow.parameters()).device)
+    return float(frozen.encode_only(x).square().mean().sqrt())
+
+
+@torch.no_grad()
+def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, prior: Prior, draws: int = 4) -> float:
+    """Bits/dim on unaugmented images of a split with the exact log-determinant, mean over dequantisation draws."""
+    frozen = copy.deepcopy(flow).fold()
+    device = next(flow.parameters()).device
     total = 0.0
     for draw in range(draws):
-        x = dequantise(levels, seed=draw, rows=range(len(levels)))
-        with torch.no_grad():
-            bits = bits_per_dim(frozen.log_prob(x), latent_dim=flow.config.latent_dim, levels=digits.LEVELS)
+        log_prob = frozen.log_prob(held_out_images(split, draw=draw, device=device), prior_scale=prior.scale)
+        bits = bits_per_dim(log_prob, latent_dim=flow.config.latent_dim, levels=digits.LEVELS)
         total += float(bits.mean()) / draws
     return total
 

@@ -107,7 +107,7 @@ class Game:
             backbone = encoders.build(settings.encoder, G.channels)
             hidden, out = settings.projector
             f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
-        self.f = f.to(device).train()
+        self.f = f.to(device).to(memory_format=torch.channels_last).train()
         self.ascend = torch.optim.Adam(
             self.T_z.parameters(), lr=settings.lr_navigator, betas=settings.betas, maximize=True
         )
@@ -291,7 +291,8 @@ def ending(summary: dict[str, Any]) -> str:
 def estimate(settings: NavigateSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
     short = settings.model_copy(update={"samples": min(settings.samples, 4 * settings.batch), "stop": "samples"})
-    snapshots = settings.samples // settings.snapshot_every
-    return rehearse_training(
-        lambda folder: navigate(short, out=folder), updates=settings.updates, extra_files=snapshots
-    )
+    more = {
+        FILE_NAME: settings.samples // settings.snapshot_every,
+        "previews/final.png": settings.samples // settings.preview_every,
+    }
+    return rehearse_training(lambda folder: navigate(short, out=folder), updates=settings.updates, more=more)

@@ -42,7 +42,7 @@ class PretrainSettings(Settings):
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
 
-    pairs: Path | None = Field(default=Path("pairs"), description="a pairs folder")
+    pairs: Path | None = Field(default=None, description="a pairs folder")
     dataset: str | None = Field(default=None, description="real images instead of pairs: digits")
     epochs: float = Field(default=100.0, gt=0, description="passes over the pairs (paper: 100)")
     updates: int | None = Field(default=None, ge=1, description="optimizer updates, instead of epochs")
@@ -153,7 +153,8 @@ def pretrain(
     with seeded(seed, "pretrain/f"):
         backbone = config.build()
         hidden, width = settings.projector
-        f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, width)).to(device).train()
+        f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, width))
+    f = f.to(device).to(memory_format=torch.channels_last).train()
     views.plain(torch.zeros(1, *source.image_shape), T_x)
     folder = RunFolder(out, stage="pretrain", artefact=FILE_NAME)
     with folder.open(settings, device=device, overwrite=overwrite, inputs=source.inputs) as run:

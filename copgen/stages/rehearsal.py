@@ -5,20 +5,24 @@ from __future__ import annotations
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from copgen.runtime.checkpoints import KEPT
 from copgen.runtime.run_folder import read_metrics
 
 
-def rehearse_training(run: Callable[[Path], Any], *, updates: int, extra_files: int = 0) -> dict[str, float]:
+def rehearse_training(
+    run: Callable[[Path], Any], *, updates: int, more: Mapping[str, int] | None = None
+) -> dict[str, float]:
     """Time, memory and disk of a training run of `updates` updates.
 
     Args:
         run: does a few updates of it into the folder it is given.
         updates: of the whole run.
-        extra_files: how many further files of the artefact's size the whole run writes (snapshots, pictures).
+        more: how many files the whole run writes besides that are as large as this one of the rehearsal: a path
+            below the folder -> a number (snapshots, pictures).
 
     Returns:
         `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
@@ -27,14 +31,15 @@ def rehearse_training(run: Callable[[Path], Any], *, updates: int, extra_files: 
         run(Path(folder))
         times = [line["seconds"] for line in read_metrics(Path(folder) / "metrics.jsonl")]
         metrics = (Path(folder) / "metrics.jsonl").stat().st_size / len(times)
-        artefact = max(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
         fixed = folder_bytes(Path(folder))
-        if updates > len(times):  # two checkpoints are kept
-            fixed += folder_bytes(Path(folder) / "checkpoints")
+        if updates > len(times):
+            checkpoints = [path.stat().st_size for path in (Path(folder) / "checkpoints").glob("*.safetensors")]
+            fixed += KEPT * max(checkpoints) - sum(checkpoints)
+        fixed += sum(count * (Path(folder) / path).stat().st_size for path, count in (more or {}).items())
     # The first update is slower than the others, as it warms caches up; it counts only where there is no other.
     each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
     seconds = each * updates
-    disk = fixed + metrics * updates + extra_files * artefact
+    disk = fixed + metrics * (updates - len(times))
     return {"seconds": seconds, "memory_bytes": peak_memory(), "disk_bytes": disk}
 
 

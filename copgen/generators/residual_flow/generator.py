@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from copgen.generators.protocol import Generator
 from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
 from copgen.latents.prior import Prior
+from copgen.runtime.errors import DataError
 from copgen.runtime.files import sha256_of
 from copgen.runtime.tensors import load_into, load_tensors, save_tensors
 
@@ -38,6 +40,7 @@ class FlowGenerator(Generator):
         self.latent_dim = flow.config.latent_dim
         self.image_size = flow.config.image_size
         self.channels = flow.config.channels
+        self.eval()
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return (2.0 * self.flow.decode(z) - 1.0).clamp(-1.0, 1.0)
@@ -66,8 +69,14 @@ def load_flow(path: Path, *, name: str) -> FlowGenerator:
         DataError: missing, truncated, foreign, or with tensors that do not fit.
     """
     tensors, header = load_tensors(path, kind="generator")
-    flow = ResidualFlow(FlowConfig.model_validate(header["config"]))
+    if header.get("family") != FAMILY:
+        raise DataError(f"{path} holds a generator of family '{header.get('family')}', not '{FAMILY}'.")
+    try:
+        config = FlowConfig.model_validate(header.get("config"))
+        prior = Prior.model_validate(header.get("prior"))
+    except ValidationError as error:
+        raise DataError(f"{path}: its header does not describe a flow: {error.errors()[0]['msg']}.") from None
+    flow = ResidualFlow(config)
     load_into(flow, tensors, path=path)
-    prior = Prior.model_validate(header["prior"])
     made_by = header.get("made_by")
     return FlowGenerator(flow, name=name, prior=prior, weights_sha256=sha256_of(path), made_by=made_by)

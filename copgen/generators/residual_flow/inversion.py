@@ -14,56 +14,73 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from copgen.runtime.errors import DataError
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """When to stop: an item is done once max |step| <= tolerance * (1 + max |y|), at the latest after max_rounds."""
+    """When to stop: an item is done once max |step| <= tolerance * scale, at the latest after max_rounds.
+
+    The scale is 1 + max |y| for the inverse, and max |c| for its gradient, which is linear in c: a loss that is a mean
+    over a batch has cotangents far below 1.
+    """
 
     tolerance: float = 1e-6
     max_rounds: int = 500
 
 
-def _iterate(step: Callable[[Tensor], Tensor], start: Tensor, rule: FixedPoint) -> Tensor:
-    """The fixed point of `step`, item by item; start (N, ...)."""
-    resolution = 8 * torch.finfo(start.dtype).eps
-    scale = 1.0 + start.flatten(1).abs().amax(1)
-    bound = max(rule.tolerance, resolution) * scale
+def _largest(value: Tensor) -> Tensor:
+    return value.flatten(1).abs().amax(1)
+
+
+def _iterate(step: Callable[[Tensor], Tensor], start: Tensor, scale: Tensor, rule: FixedPoint) -> Tensor:
+    """The fixed point of `step`, item by item; start (N, ...), scale (N,)."""
+    limits = torch.finfo(start.dtype)
+    bound = max(rule.tolerance, 8 * limits.eps) * scale.clamp_min(limits.tiny / limits.eps)
     value, active = start, torch.ones_like(bound, dtype=torch.bool)
     for _ in range(rule.max_rounds):
         proposal = step(value)
-        moved = (proposal - value).flatten(1).abs().amax(1)
+        moved = _largest(proposal - value)
         value = torch.where(active.view(-1, *[1] * (value.dim() - 1)), proposal, value)
-        # NaN compares false, so an item that is not finite stops too and is seen by the caller.
+        # NaN compares false, so an item that is not finite stops too.
         active = active & (moved > bound)
         if not bool(active.any()):
-            return value
-    raise DataError(
-        f"The inverse of a residual block did not converge in {rule.max_rounds} rounds.",
-        fix="The checkpoint is damaged: its layers are not contractions.",
-    )
+            break
+    # What was not finite from the start is the caller's to see; what became so has run away.
+    failed = active | (torch.isfinite(scale) & ~torch.isfinite(_largest(value)))
+    if bool(failed.any()):
+        raise DataError(
+            f"The inverse of a residual block did not converge in {rule.max_rounds} rounds.",
+            fix="The checkpoint is damaged: its layers are not contractions.",
+        )
+    return value
 
 
 class _Invert(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, g: Callable[[Tensor], Tensor], rule: FixedPoint) -> Tensor:
         with torch.no_grad():
-            x = _iterate(lambda x: y - g(x), y, rule)
+            x = _iterate(lambda x: y - g(x), y, 1.0 + _largest(y), rule)
         ctx.save_for_backward(x)
         ctx.g, ctx.rule = g, rule
         return x
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (cotangent,) = grads
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             y = ctx.g(x)
-        w = _iterate(lambda w: cotangent - torch.autograd.grad(y, x, w, retain_graph=True)[0], cotangent, ctx.rule)
-        return w, None, None
+
+        def step(w: Tensor) -> Tensor:
+            back: Tensor = torch.autograd.grad(y, x, w, retain_graph=True)[0]
+            return cotangent - back
+
+        return _iterate(step, cotangent, _largest(cotangent), ctx.rule), None, None
 
 
 def invert_block(g: Callable[[Tensor], Tensor], y: Tensor, rule: FixedPoint) -> Tensor:

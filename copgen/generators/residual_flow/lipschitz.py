@@ -24,11 +24,13 @@ class SpectralBound(nn.Module):
     bias: Tensor | None
     u: Tensor
     v: Tensor
+    folded: Tensor | None
 
     def __init__(self, coeff: float) -> None:
         super().__init__()
         self.coeff = coeff
-        self.folded: Tensor | None = None
+        # A buffer, so that it moves with the module to another device or type; not part of the state.
+        self.register_buffer("folded", None, persistent=False)
 
     def apply_weight(self, weight: Tensor, v: Tensor) -> Tensor:
         """W v, flat."""

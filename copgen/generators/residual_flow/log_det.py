@@ -70,7 +70,7 @@ def exact_log_det(g: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Ten
         ]
     jacobian = torch.stack(rows, dim=1)
     identity = torch.eye(flat.shape[1], dtype=x.dtype, device=x.device)
-    return y, torch.linalg.slogdet(identity + jacobian).logabsdet
+    return y if training else y.detach(), torch.linalg.slogdet(identity + jacobian).logabsdet
 
 
 def series_log_det(

@@ -168,11 +168,18 @@ class ResidualFlow(nn.Module):
             z = step.inverse(z)  # type: ignore[operator]
         return z
 
-    def log_prob(self, x: Tensor, probes: Tensor | None = None, length: SeriesLength | None = None) -> Tensor:
-        """log p(x) under the standard normal prior, (N,) in nats per image."""
+    def log_prob(
+        self,
+        x: Tensor,
+        probes: Tensor | None = None,
+        length: SeriesLength | None = None,
+        *,
+        prior_scale: float = 1.0,
+    ) -> Tensor:
+        """log p(x) under the prior N(0, prior_scale^2), (N,) in nats per image; the other arguments as in `encode`."""
         z, log_det = self.encode(x, probes, length)
-        log_prior = -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2.0 * math.pi))
-        return log_prior + log_det
+        log_norm = 0.5 * z.shape[1] * math.log(2.0 * math.pi * prior_scale**2)
+        return log_det - 0.5 * (z / prior_scale).square().sum(1) - log_norm
 
     def lipschitz_layers(self) -> Iterator[SpectralBound]:
         """All layers with a spectral bound."""

@@ -59,7 +59,7 @@ class ActNorm(nn.Module):
         if self.training and not bool(self.initialized):
             self.start_from(x)
         y = (x + self._shaped(self.bias, x)) * torch.exp(self._shaped(self.weight, x))
-        pixels = x[0, 0].numel()
+        pixels = math.prod(x.shape[2:])
         return y, (self.weight.sum() * pixels).expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Help: every screen fits 80 columns, costs no heavy import, and the flags stay what they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import copgen
+from tests.cli.surface import commands, surface
+
+PATHS = [path.split()[1:] for path, _ in commands()]
+HEAVY = ("torch", "torchvision", "numpy", "sklearn", "scipy", "pydantic", "PIL", "safetensors")
+LOOK = """
+import json, sys
+from copgen_cli.main import main
+codes = [main([*path, "--help"]) for path in json.loads(sys.argv[1])] + [main(["--version"])]
+print(json.dumps({"codes": codes, "modules": sorted(sys.modules)}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_fits_80_columns_and_shows_examples(path: list[str], flag: str) -> None:
+    outcome = copgen(*path, flag)
+    assert outcome.code == 0
+    assert max(len(line) for line in outcome.out.splitlines()) <= 80
+    examples = outcome.out.split("Examples")[1].strip().splitlines()
+    assert len(examples) >= 2
+    assert all(line.strip().startswith("copgen ") for line in examples)
+
+
+def test_loads_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps(PATHS)], capture_output=True, text=True, timeout=60, check=True
+    )
+    seen = json.loads(done.stderr)
+    assert set(seen["codes"]) == {0}
+    assert [name for name in HEAVY if name in seen["modules"]] == []
+
+
+@pytest.mark.parametrize("path", [[], ["eval"], ["generator"], ["recipes"]], ids=" ".join)
+def test_a_group_alone_shows_its_help(path: list[str]) -> None:
+    assert copgen(*path).out.strip() == copgen(*path, "--help").out.strip()
+
+
+def test_flags_are_those_of_the_snapshot() -> None:
+    snapshot = Path(__file__).with_name("flags.txt").read_text("utf-8")
+    assert surface() == snapshot, "meant? then: python -m tests.cli.surface > tests/cli/flags.txt"
+
+
+def test_runs_as_a_module(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "copgen_cli", "--version"], capture_output=True, text=True, timeout=60, cwd=root
+    )
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "copgen", "")

@@ -1,0 +1,126 @@
+"""Where a setting comes from: flags beat the config file, which beats the recipe; the generator picks the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from copgen.stages.navigate import NavigateSettings
+from copgen.stages.pretrain import PretrainSettings
+from copgen.stages.sample import SampleSettings
+from tests.cli.command import copgen
+
+
+def resolved(*words: object) -> dict[str, Any]:
+    """The settings that a command would run with."""
+    outcome = copgen(*words, "--dry-run", "--json")
+    assert outcome.code == 0, outcome.err
+    settings: dict[str, Any] = outcome.document["settings"]
+    return settings
+
+
+def test_flags_beat_config_beats_recipe(here: Path, weights: Path) -> None:
+    Path("mine.toml").write_text("[navigate]\nbatch = 32\nsamples = 640\n")
+    words = ("navigate", "--weights", weights)
+    assert resolved(*words, "--steps", "0.1k", "--batch", 20)["batch"] == 20
+    settings = resolved(*words, "--config", "mine.toml", "--steps", 320)
+    assert (settings["samples"], settings["batch"], settings["init"]) == (320, 32, "target_std")
+
+
+def test_dry_run_prints_toml_that_config_takes_and_writes_nothing(here: Path, weights: Path) -> None:
+    words = ("navigate", "--weights", weights, "--steps", 128, "--batch", 64, "--seed", 7)
+    outcome = copgen(*words, "--dry-run")
+    assert outcome.code == 0
+    assert list(here.iterdir()) == []
+    first, *_ = outcome.out.splitlines()
+    assert first.startswith("# about ")
+    assert all(unit in first for unit in ("memory", "disk"))
+    Path("mine.toml").write_text(outcome.out)
+    assert copgen("navigate", "--config", "mine.toml", "--dry-run").out.splitlines()[1:] == outcome.out.splitlines()[1:]
+
+
+def test_config_of_a_run_folder_repeats_the_run(here: Path, weights: Path) -> None:
+    words = ("navigate", "--weights", weights, "--steps", 64, "--batch", 64, "-q")
+    assert copgen(*words, "--out", "a").code == 0
+    assert copgen("navigate", "--config", "a/config.toml", "--out", "b", "-q").code == 0
+    assert Path("a/navigator.safetensors").read_bytes() == Path("b/navigator.safetensors").read_bytes()
+
+
+def test_updates_give_the_same_length_as_steps(here: Path, weights: Path) -> None:
+    words = ("navigate", "--weights", weights, "--batch", 50)
+    assert resolved(*words, "--updates", 4) == resolved(*words, "--steps", 200)
+
+
+def test_steps_of_pretrain_become_updates(here: Path) -> None:
+    words = ("pretrain", "--dataset", "digits", "--batch", 64)
+    assert resolved(*words, "--steps", 200)["updates"] == 3
+
+
+def test_epochs_as_a_flag_beat_updates_in_a_file(here: Path) -> None:
+    Path("mine.toml").write_text('dataset = "digits"\nupdates = 1000\nbatch = 64\n')
+    settings = resolved("pretrain", "--config", "mine.toml", "--epochs", 0.2)
+    assert settings["epochs"] == 0.2
+    assert "updates" not in settings
+
+
+def test_epochs_in_a_file_beat_updates_in_the_recipe(here: Path) -> None:
+    Path("mine.toml").write_text('dataset = "digits"\nepochs = 0.2\nbatch = 64\n')
+    assert "updates" not in resolved("pretrain", "--config", "mine.toml")
+    assert resolved("pretrain", "--config", "mine.toml", "--updates", 3)["updates"] == 3
+
+
+def test_sample_takes_generator_and_weights_from_the_navigator(here: Path, weights: Path) -> None:
+    assert copgen("navigate", "--weights", weights, "--steps", 64, "--batch", 64, "-q").code == 0
+    settings = resolved("sample", "--n", 10)
+    assert (settings["generator"], settings["weights"]) == ("digits", str(weights))
+    assert settings["transform"] == "optimal"
+
+
+def test_sample_needs_no_navigator_without_one_in_use(here: Path, weights: Path) -> None:
+    settings = resolved("sample", "--n", 10, "--tz", "gaussian", "--std", 0.3, "--weights", weights)
+    assert (settings["transform"], settings["std"]) == ("gaussian", 0.3)
+
+
+CHOICES = [
+    ("navigate", "--anchors", NavigateSettings, "anchors"),
+    ("navigate", "--update", NavigateSettings, "update"),
+    ("navigate", "--stop", NavigateSettings, "stop"),
+    ("sample", "--tz", SampleSettings, "transform"),
+    ("pretrain", "--optimizer", PretrainSettings, "optimizer"),
+]
+
+
+@pytest.mark.parametrize(("command", "flag", "model", "field"), CHOICES)
+def test_an_option_offers_exactly_what_its_setting_takes(command: str, flag: str, model: Any, field: str) -> None:
+    names = sorted(get_args(model.model_fields[field].annotation))
+    outcome = copgen(command, flag, "zzz", "--json")
+    assert outcome.document["error"]["fix"] == f"Known: {', '.join(names)}."
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("navigate", "generator = 5"),
+        ("navigate", "navigate = 5"),
+        ("navigate", 'samples = "20k"'),
+        ("navigate", "betas = 0.5"),
+        ("sample", "generator = [1]"),
+        ("sample", "transform = 7"),
+        ("sample", "navigator = {}"),
+        ("sample", "weights = 1"),
+        ("pretrain", "dataset = true"),
+        ("pretrain", "pairs = 3"),
+        ("eval linear", "ckpt = 3"),
+        ("navigate", "nonsense"),
+    ],
+)
+def test_a_config_file_with_a_value_of_a_wrong_type_is_refused(
+    walk: Any, command: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(walk[0])
+    (tmp_path / "wrong.toml").write_text(line)
+    outcome = copgen(*command.split(), "--config", tmp_path / "wrong.toml")
+    assert outcome.code == 2, outcome.err
+    assert "wrong.toml" in outcome.err

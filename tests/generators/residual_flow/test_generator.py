@@ -1,0 +1,130 @@
+"""A flow as a generator: the protocol, its file, and the files that are not one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from copgen.generators.residual_flow import FlowConfig
+from copgen.generators.residual_flow.generator import FlowGenerator, load_flow, save_flow
+from copgen.latents.prior import Prior
+from copgen.runtime.errors import DataError
+from copgen.runtime.files import sha256_of
+from copgen.runtime.tensors import load_tensors, save_tensors
+from tests.generators.residual_flow.flows import CONFIGS, small_flow
+
+CONFIG = CONFIGS["multi-scale with linear blocks"]
+PRIOR = Prior(scale=1.2)
+MADE_BY = {"command": "by hand", "settings": {"seed": 0}}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "flow.safetensors"
+    save_flow(path, small_flow(CONFIG).float(), prior=PRIOR, made_by=MADE_BY)
+    return path
+
+
+def test_a_saved_flow_comes_back_equal(file: Path) -> None:
+    source = FlowGenerator(small_flow(CONFIG).float(), name="toy", prior=PRIOR)
+    G = load_flow(file, name="toy")
+    z = G.sample_prior(range(6), seed=0)
+    assert torch.equal(G.flow.encode_only((source(z) + 1) / 2), source.flow.encode_only((source(z) + 1) / 2))
+    assert (G.name, G.latent_dim, G.image_size, G.channels) == ("toy", 32, 4, 2)
+    assert G.prior == PRIOR
+    assert G.made_by == MADE_BY
+    assert G.weights_sha256 == sha256_of(file)
+    assert torch.equal(G(z), load_flow(file, name="toy")(z))
+    # The rule of inversion is not in the file; the source's is finer.
+    assert float((G(z) - source(z)).abs().max()) < 1e-4
+
+
+def test_images_are_in_range_and_the_encoder_inverts() -> None:
+    G = FlowGenerator(small_flow(CONFIG), name="toy", prior=Prior())
+    z = G.sample_prior(range(20), seed=0).double()
+    x = G(z)
+    assert x.shape == (20, 2, 4, 4)
+    assert float(x.min()) >= -1.0
+    assert float(x.max()) <= 1.0
+    inside = (x.abs() < 1.0).flatten(1).all(1)
+    assert int(inside.sum()) > 3
+    assert float((G.encode(x[inside]) - z[inside]).abs().max()) < 1e-9
+    assert float((G(G.encode(x)) - x).abs().max()) < 1e-9
+
+
+def test_the_generator_is_frozen_and_differentiable_in_z() -> None:
+    flow = small_flow(CONFIG)
+    G = FlowGenerator(flow, name="toy", prior=Prior())
+    assert not G.training
+    assert not any(parameter.requires_grad for parameter in G.parameters())
+    z = G.sample_prior(range(2), seed=0).double().requires_grad_()
+    x = G.flow.decode(z)
+    inside = ((x > 0.0) & (x < 1.0)).double()
+    (expected,) = torch.autograd.grad(x, z, 2.0 * inside)
+    (gradient,) = torch.autograd.grad(G(z).sum(), z)
+    torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-10)
+    assert bool((gradient != 0).any(1).all())
+
+
+def altered(file: Path, change: dict[str, Any]) -> Path:
+    tensors, header = load_tensors(file, kind="generator")
+    header = {name: value for name, value in {**header, **change}.items() if value is not None}
+    kind = header.pop("kind")
+    header.pop("format")
+    save_tensors(file, tensors, kind=kind, header=header)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"kind": "navigator"}, "holds a navigator, not a generator"),
+        ({"family": "biggan"}, "of family 'biggan', not 'residual-flow'"),
+        ({"family": None}, "of family 'None'"),
+        ({"config": None}, "its header does not describe a flow"),
+        ({"config": []}, "its header does not describe a flow"),
+        ({"config": {"coeff": 2.0}}, "its header does not describe a flow"),
+        ({"config": {"depth": 2}}, "its header does not describe a flow"),
+        ({"prior": None}, "its header does not describe a flow"),
+        ({"prior": {"kind": "cauchy"}}, "its header does not describe a flow"),
+        ({"config": {**CONFIG.model_dump(mode="json"), "width": 4}}, "has shape"),
+        ({"config": {**CONFIG.model_dump(mode="json"), "linear_blocks": 3}}, "is missing"),
+        ({"config": {**CONFIG.model_dump(mode="json"), "linear_blocks": 1}}, "is unexpected"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(file: Path, change: dict[str, Any], match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        load_flow(altered(file, change), name="toy")
+    assert str(file) in str(caught.value)
+
+
+def test_foreign_and_cut_files_are_refused(file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    for length in range(0, len(whole), len(whole) // 20):
+        file.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="not a whole safetensors file"):
+            load_flow(file, name="toy")
+    save_file({"weight": torch.ones(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(DataError, match="copgen did not write it"):
+        load_flow(tmp_path / "other.safetensors", name="toy")
+    with pytest.raises(DataError, match="is missing"):
+        load_flow(tmp_path / "none.safetensors", name="toy")
+
+
+def test_weights_that_are_no_contraction_are_found_when_sampling(tmp_path: Path) -> None:
+    flow = small_flow(FlowConfig(image_size=2, blocks=(0,), linear_blocks=1, linear_width=4)).float()
+    broken = copy.deepcopy(flow)
+    with torch.no_grad():
+        for layer in broken.lipschitz_layers():
+            layer.weight.mul_(5.0)
+            layer.u.zero_()
+    path = tmp_path / "broken.safetensors"
+    save_flow(path, broken, prior=Prior(), made_by={})
+    G = load_flow(path, name="toy")
+    with pytest.raises(DataError, match="did not converge"):
+        G(G.sample_prior(range(8), seed=0))

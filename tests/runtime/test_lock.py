@@ -1,0 +1,127 @@
+"""One writer per folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.files import TEMPORARY_SUFFIX
+from copgen.runtime.lock import LOCK, locked, refuse_foreign
+
+HOLD = """
+import sys
+from pathlib import Path
+from copgen.runtime.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the folder."""
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_a_second_process_is_refused_with_the_name_of_the_holder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with holder(folder) as process:
+        for _ in range(2):
+            with pytest.raises(EnvironmentFault) as caught, locked(folder):
+                pytest.fail("two writers")
+            assert f"{folder} is in use by another copgen (process {process.pid})" in str(caught.value)
+    with locked(folder):
+        pass
+
+
+def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+    assert (tmp_path / LOCK).exists()
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_the_lock_is_gone_afterwards(tmp_path: Path, fail: bool) -> None:
+    folder = tmp_path / "a/b"
+    try:
+        with locked(folder):
+            assert (folder / LOCK).read_text() == f"{os.getpid()}\n"
+            if fail:
+                raise ValueError
+    except ValueError:
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_long_stale_name_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("a longer text than any process number has")
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_holder_that_leaves_in_between_takes_no_lock_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+    left: list[bool] = []
+
+    def flock_after_the_holder_left(handle: int, operation: int) -> None:
+        if not left:
+            left.append(True)
+            (tmp_path / LOCK).unlink()
+        flock(handle, operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock_after_the_holder_left)
+        with locked(tmp_path):
+            assert left
+            with pytest.raises(EnvironmentFault, match=f"process {os.getpid()}"), locked(tmp_path):
+                pytest.fail("two writers")
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep me")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / LOCK).symlink_to(tmp_path / "precious")
+    with pytest.raises(EnvironmentFault, match="cannot be written"), locked(folder):
+        pytest.fail("locked through a link")
+    assert (tmp_path / "precious").read_text() == "keep me"
+
+
+def test_a_folder_that_cannot_be_made_is_an_environment_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/a"):
+        with pytest.raises(EnvironmentFault), locked(tmp_path / place):
+            pytest.fail("locked")
+
+
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match="is a file, not a folder"):
+        refuse_foreign(tmp_path / "file", mark="mark", holds="run")
+    with pytest.raises(EnvironmentFault, match=r"not empty and holds no run of copgen \(it has 'file'\)\."):
+        refuse_foreign(tmp_path, mark="mark", holds="run")
+
+
+@pytest.mark.parametrize("content", [[], [LOCK], [LOCK, "mark" + TEMPORARY_SUFFIX], ["mark"], ["mark", "other"]])
+def test_new_and_own_folders_are_taken(tmp_path: Path, content: list[str]) -> None:
+    for name in content:
+        (tmp_path / name).touch()
+    refuse_foreign(tmp_path, mark="mark", holds="run")
+    refuse_foreign(tmp_path / "none", mark="mark", holds="run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(content)

@@ -1,0 +1,62 @@
+"""The device by name, and the description of the machine that goes into a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.runtime.machine import describe, resolve_device, versions
+
+
+@pytest.mark.parametrize(("count", "device"), [(0, "cpu"), (2, "cuda")])
+def test_auto_takes_cuda_where_there_is_one(count: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    assert resolve_device("auto") == torch.device(device)
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpu", "cud", "CPU", "cpu ", "cuda:", "cuda:x", "cuda:-1", "2", "cuda:1:2", "cuda:9999999999"]
+)
+def test_what_is_no_device_name_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="is not a device"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["meta", "mps", "xpu", "vulkan"])
+def test_other_kinds_of_device_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="not supported"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize(("name", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:7", 4)])
+def test_a_device_that_is_not_here_is_never_replaced(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(EnvironmentFault, match=f"no device '{name}' here"):
+        resolve_device(name)
+
+
+def test_a_device_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+
+
+@given(st.text(max_size=8))
+def test_any_name_gives_a_device_or_a_clear_error(name: str) -> None:
+    with contextlib.suppress(UsageError, EnvironmentFault):
+        assert resolve_device(name).type in ("cpu", "cuda")
+
+
+def test_the_description_is_json_and_holds_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hush-hush")
+    text = json.dumps(describe(torch.device("cpu")))
+    assert json.loads(text).keys() == {"versions", "python", "system", "device", "threads"}
+    assert json.loads(text)["versions"] == versions()
+    assert torch.__version__.startswith(versions()["torch"])
+    assert "hush-hush" not in text

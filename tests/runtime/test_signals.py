@@ -1,0 +1,84 @@
+"""Signals: the first is remembered, the second acts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from copgen.runtime.errors import ExitCode
+from copgen.runtime.signals import StopRequest
+
+SIGNALS = [
+    (signal.SIGINT, ExitCode.INTERRUPTED),
+    (signal.SIGTERM, ExitCode.STOPPED),
+    (signal.SIGUSR2, ExitCode.STOPPED),
+]
+
+
+class Acted(Exception):
+    """The handler that was there before was called."""
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    def act(number: int, frame: FrameType | None) -> None:
+        raise Acted(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, act) for number, _ in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_the_first_is_remembered(number: signal.Signals, code: ExitCode) -> None:
+    with StopRequest() as stop:
+        assert not stop.received
+        os.kill(os.getpid(), number)
+        assert stop.received == number
+        error = stop.stopped("after update 3")
+    assert error.code is code
+    assert str(error) == f"Stopped by {number.name} after update 3. The same command goes on from there."
+
+
+@pytest.mark.parametrize(("first", "_code"), SIGNALS)
+@pytest.mark.parametrize(("second", "_other"), SIGNALS)
+def test_the_second_acts_at_once(first: signal.Signals, second: signal.Signals, _code: int, _other: int) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), first)
+        with pytest.raises(Acted, match=second.name):
+            os.kill(os.getpid(), second)
+        assert stop.received is first
+
+
+@pytest.mark.parametrize(("number", "_code"), SIGNALS)
+@pytest.mark.parametrize("fail", [False, True])
+def test_handlers_are_as_they_were_afterwards(number: signal.Signals, fail: bool, _code: int) -> None:
+    before = signal.getsignal(number)
+    try:
+        with StopRequest():
+            assert signal.getsignal(number) is not before
+            if fail:
+                raise ValueError
+    except ValueError:
+        pass
+    assert signal.getsignal(number) is before
+
+
+def test_outside_the_main_thread_nothing_is_caught() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        with StopRequest() as stop:
+            seen.append(signal.getsignal(signal.SIGTERM) is before and stop.received is None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [True]

@@ -1,0 +1,40 @@
+"""Pairs of images on disk: plan, shards, records, manifest, dataset card, reader and verification.
+
+plan.save(folder)
+for number in missing_shards(folder, plan):
+    write_shard(folder, plan, number, pairs)
+finish(folder, plan)
+for pair in read(folder):
+    ...
+"""
+
+from copgen.pairs.manifest import Manifest, finish, missing_shards
+from copgen.pairs.pixels import Rounding, from_uint8, to_uint8
+from copgen.pairs.plan import GeneratorSource, Plan, PriorSource, TransformSource
+from copgen.pairs.png import encoder_versions
+from copgen.pairs.reader import PairSet, open_pairs, read
+from copgen.pairs.record import Record
+from copgen.pairs.shard import Pair, write_shard
+from copgen.pairs.verification import Problem, verify
+
+__all__ = [
+    "GeneratorSource",
+    "Manifest",
+    "Pair",
+    "PairSet",
+    "Plan",
+    "PriorSource",
+    "Problem",
+    "Record",
+    "Rounding",
+    "TransformSource",
+    "encoder_versions",
+    "finish",
+    "from_uint8",
+    "missing_shards",
+    "open_pairs",
+    "read",
+    "to_uint8",
+    "verify",
+    "write_shard",
+]

@@ -1,0 +1,101 @@
+"""The dataset card of a pairs folder: what made it, how many pairs there are, how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from copgen.pairs import layout
+from copgen.pairs.plan import Plan, Setting
+
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
+
+_TEXT = """\
+---
+pretty_name: {pairs:,} image pairs of {generator}
+size_categories:
+- {size}
+tags:
+- copgen
+- webdataset
+- contrastive-learning
+- synthetic
+---
+
+# {pairs:,} image pairs of {generator}
+
+Each pair is an **anchor** image x = G(z) and {positives}, images of one meaning that
+look different. They were drawn from the generator `{generator}` by copgen (COP-Gen, NeurIPS 2022).
+
+| | |
+|---|---|
+| pairs | {pairs:,}, each of one anchor and {positives} |
+| images | {height} x {width} pixels, {colour}, PNG |
+| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
+| generator G | `{generator}`, weights sha256 `{generator_sha256}` |
+| prior of z | {prior} |
+| from z to z' | {transform} |
+| seed | {seed}; pair k is a function of (seed, k) |
+| made with | {versions}; device {device}, inner batch {batch} |
+
+## Reading
+
+```python
+import copgen
+
+for pair in copgen.pairs.read("path/to/this/folder"):
+    pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
+```
+
+The shards are plain tar files in the layout of WebDataset, so anything that reads tar and PNG reads them too.
+The members of pair 0 are:
+
+{members}
+
+With NVIDIA DALI (the `.idx` beside each tar is its index; a missing component must be an error, the default is not):
+
+```python
+fn.readers.webdataset(paths=tars, index_paths=indices, ext={extensions}, missing_component_behavior="error")
+```
+
+## Whole and unaltered
+
+`plan.json` holds all that determines the bytes, `manifest.json` the size and sha256 of every shard. To check them:
+
+```python
+copgen.pairs.open_pairs("path/to/this/folder", verify="full")
+```
+"""
+
+
+def card(plan: Plan, *, total_bytes: int) -> str:
+    """The card's Markdown, with the header that dataset hubs read; a pure function of the plan and the tars' size."""
+    channels, height, width = plan.image_shape
+    images = plan.components[:-1]
+    return _TEXT.format(
+        pairs=plan.pairs,
+        size=_SIZES[sum(plan.pairs >= 10**power for power in range(3, 10))],
+        positives="one positive x' = G(z')" if plan.positives == 1 else f"{plan.positives} positives x' = G(z')",
+        channels=channels,
+        height=height,
+        width=width,
+        colour="grey" if channels == 1 else "RGB",
+        shards=plan.shards,
+        per_shard=plan.pairs_per_shard,
+        bytes=total_bytes,
+        generator=plan.generator.name,
+        generator_sha256=plan.generator.sha256,
+        prior=_described(plan.prior.name, plan.prior.settings),
+        transform=_described(plan.transform.name, plan.transform.settings)
+        + (f", navigator sha256 `{plan.transform.sha256}`" if plan.transform.sha256 else ""),
+        seed=plan.seed,
+        versions=", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items())),
+        device=plan.device,
+        batch=plan.batch,
+        members="\n".join(f"* `{layout.key(0)}.{component}`" for component in plan.components),
+        extensions="[" + ", ".join(f'"{component}"' for component in images) + "]",
+    )
+
+
+def _described(name: str, settings: Mapping[str, Setting]) -> str:
+    numbers = ", ".join(f"{field} = {value}" for field, value in sorted(settings.items()))
+    return f"{name} ({numbers})" if numbers else name

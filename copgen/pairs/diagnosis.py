@@ -1,0 +1,112 @@
+"""Why a tar is refused: looks at the one header that is not as it must be, and says what it is.
+
+Nothing here is on the way of good data. Headers are read with the standard library's parser; nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from copgen.pairs import layout
+from copgen.pairs.plan import Plan
+from copgen.pairs.tar import BLOCK, MAX_MEMBER_BYTES, padded
+from copgen.runtime.errors import DataError
+
+_KINDS = {
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device",
+    tarfile.DIRTYPE: "a folder",
+    tarfile.FIFOTYPE: "a pipe",
+}
+FIX = (
+    "The shard was damaged or copgen did not write it: do not use it. If the folder is your own, delete the shard's "
+    "record and give the same `copgen sample` command again."
+)
+
+
+def refusal(path: Path, file: int, position: int, plan: Plan, number: int, row: int, column: int) -> DataError:
+    """The error for the header at `position`, where member `column` of sample `row` belongs (row == count: the end)."""
+    return DataError(f"{path}: {_reason(file, position, plan, number, row, column)}.", fix=FIX)
+
+
+def _reason(file: int, position: int, plan: Plan, number: int, row: int, column: int) -> str:
+    indices = plan.shard_range(number)
+    at_end = row == len(indices)
+    due = "the end of the archive" if at_end else f"{layout.key(indices[row])}.{plan.components[column]}"
+    end = os.fstat(file).st_size
+    block = os.pread(file, BLOCK, position)
+    if len(block) < BLOCK:
+        return f"it is cut at byte {end}, before {due}"
+    if not any(block):
+        if at_end:
+            return "it does not end as an archive of copgen does: it is cut, or something follows its end"
+        return f"it ends after {row} of {len(indices)} samples, before {due}"
+    try:
+        member = tarfile.TarInfo.frombuf(block, "ascii", "backslashreplace")
+    except tarfile.HeaderError as error:
+        return f"the header at byte {position}, where {due} belongs, is damaged ({error})"
+    name = ascii(member.name)[1:-1]
+    return _about_member(member, name, position, end) or _about_place(file, position, plan, number, row, column, name)
+
+
+def _about_member(member: tarfile.TarInfo, name: str, position: int, end: int) -> str | None:
+    """What is wrong with a member wherever it stands, if anything."""
+    if member.type in _KINDS:
+        return f"member {name} is {_KINDS[member.type]}, not a regular file"
+    if member.type != tarfile.REGTYPE:
+        return f"member {name} has a header of type {member.type!r}, not of a regular file"
+    if name.startswith("/"):
+        return f"member {name} has an absolute name"
+    if ".." in PurePosixPath(name).parts:
+        return f"member {name} has '..' in its name"
+    if member.size < 0:
+        return f"member {name} claims a size of {member.size} bytes"
+    if member.size > MAX_MEMBER_BYTES:
+        return f"member {name} claims {member.size} bytes, more than the cap of {MAX_MEMBER_BYTES}"
+    if position + BLOCK + padded(member.size) > end:
+        return f"it is cut at byte {end}, inside member {name}"
+    return None
+
+
+def _about_place(file: int, position: int, plan: Plan, number: int, row: int, column: int, name: str) -> str:
+    """What is wrong with a sound member that stands where another belongs."""
+    indices = plan.shard_range(number)
+    keys = [layout.key(index) for index in indices[: row + 1]]
+    before = [f"{key}.{component}" for key in keys[:row] for component in plan.components]
+    if row == len(indices):
+        if name in before:
+            return f"member {name} is there twice"
+        return f"member {name} comes after the last sample of the plan"
+    before += [f"{keys[row]}.{component}" for component in plan.components[:column]]
+    due = f"{keys[row]}.{plan.components[column]}"
+    if name == due:
+        return f"the header of member {name} is not as copgen writes it"
+    if name in before:
+        return f"member {name} is there twice"
+    if name.split(".", 1)[0] in keys[:row]:
+        return f"the members of sample {name.split('.', 1)[0]} are not adjacent: {name} stands where {due} belongs"
+    if due in _names(file, position):
+        if column:
+            return f"the members of sample {keys[row]} are not adjacent: {name} stands before {due}"
+        return f"member {name} stands before {due}"
+    if column:
+        return f"sample {keys[row]} has no {plan.components[column]}: {name} stands in its place"
+    return f"member {name} stands where {due} belongs"
+
+
+def _names(file: int, position: int) -> Iterator[str]:
+    """The names of the members from `position` on, as far as the headers can be read."""
+    while len(block := os.pread(file, BLOCK, position)) == BLOCK and any(block):
+        try:
+            member = tarfile.TarInfo.frombuf(block, "ascii", "backslashreplace")
+        except tarfile.HeaderError:
+            return
+        if member.size < 0:
+            return
+        yield member.name
+        position += BLOCK + padded(member.size)

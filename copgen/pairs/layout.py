@@ -1,0 +1,52 @@
+"""Where things lie in a pairs folder, and what they are called.
+
+plan.json                  everything that determines the bytes
+shards/shard-000017.tar    the pairs; beside it shard-000017.idx, the index for DALI
+records/shard-000017.json  written last: a shard without its record does not exist
+manifest.json              all records: the folder is finished
+README.md                  the dataset card
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PLAN = "plan.json"
+MANIFEST = "manifest.json"
+CARD = "README.md"
+SHARDS = "shards"
+RECORDS = "records"
+METADATA = "json"
+ANCHOR = "anchor.png"
+AGAIN = "Give the same `copgen sample` command again."
+
+
+def shard_name(number: int) -> str:
+    """The stem that a shard's tar, index and record share."""
+    return f"shard-{number:06d}"
+
+
+def tar_path(folder: Path, number: int) -> Path:
+    return folder / SHARDS / f"{shard_name(number)}.tar"
+
+
+def index_path(folder: Path, number: int) -> Path:
+    return folder / SHARDS / f"{shard_name(number)}.idx"
+
+
+def record_path(folder: Path, number: int) -> Path:
+    return folder / RECORDS / f"{shard_name(number)}.json"
+
+
+def key(index: int) -> str:
+    """The WebDataset key of pair `index`: nine digits or more, no dots."""
+    return f"{index:09d}"
+
+
+def components(positives: int) -> tuple[str, ...]:
+    """The components of one sample in the order of the tar: anchor, positive, positive-1, ..., metadata.
+
+    A component is what WebDataset and DALI call an extension: all that follows the first dot of a member's name.
+    """
+    names = ["positive.png", *(f"positive-{j}.png" for j in range(1, positives))]
+    return (ANCHOR, *names, METADATA)

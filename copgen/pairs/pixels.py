@@ -1,0 +1,46 @@
+"""Between a generator's images in [-1, 1] and the bytes of a pixel.
+
+`nearest` is what copgen writes. `truncate256` is the rule of the authors' sampling scripts, kept so that their data
+sets can be made again; the two differ by at most one grey level. `from_uint8` followed by either gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from copgen.runtime.errors import DataError, unknown
+
+Rounding = Literal["nearest", "truncate256"]
+ROUNDINGS: tuple[str, ...] = get_args(Rounding)
+
+
+def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:
+    """Bytes of images, on the same device and of the same shape; computed in float32.
+
+    Args:
+        images: any shape, floating point, in [-1, 1]; what lies outside is clipped.
+        rounding: `nearest` is round((x + 1) / 2 * 255) with halves to even; `truncate256` is the integer part of
+            clip((x + 1) / 2 * 256, 0, 255).
+
+    Raises:
+        DataError: a value that is not a number, or infinite: no byte stands for it.
+        UsageError: no such rule.
+    """
+    if rounding not in ROUNDINGS:
+        raise unknown("pixel rounding", rounding, ROUNDINGS)
+    if not bool(torch.isfinite(images).all()):
+        raise DataError(
+            f"{int((~torch.isfinite(images)).sum())} of {images.numel()} pixel values are not finite numbers.",
+            fix="The generator or the navigator gave them: check their weights.",
+        )
+    unit = (images.float() + 1.0) / 2.0
+    levels = (unit * 255.0).round() if rounding == "nearest" else unit * 256.0
+    return levels.clamp(0.0, 255.0).to(torch.uint8)
+
+
+def from_uint8(images: Tensor) -> Tensor:
+    """float32 images in [-1, 1] of bytes of any shape: k / 255 * 2 - 1."""
+    return images.float() / 255.0 * 2.0 - 1.0

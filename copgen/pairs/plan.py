@@ -1,0 +1,132 @@
+"""The plan: everything that determines the bytes of a pairs folder.
+
+Shard s is a pure function of (plan, s): it holds the pairs `plan.shard_range(s)`, made in inner batches of `batch`
+that start anew in every shard. So it does not matter which worker makes a shard, nor how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from copgen.pairs import layout
+from copgen.pairs.documents import SHA256, Document
+from copgen.pairs.pixels import Rounding
+from copgen.runtime.errors import UsageError
+
+Setting = bool | int | float | str | None
+Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
+
+
+class GeneratorSource(BaseModel):
+    """The generator G: its registered name and its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str = Field(pattern=SHA256, description="of the weights file")
+
+
+class PriorSource(BaseModel):
+    """The distribution of z."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    settings: dict[str, Setting] = Field(default_factory=dict, description="its numbers")
+
+
+class TransformSource(BaseModel):
+    """The latent transform z -> z': none, gaussian, steering, random, optimal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    sha256: str | None = Field(None, pattern=SHA256, description="of the navigator file, where there is one")
+
+
+class Plan(Document):
+    """What a pairs folder holds, before a single pair is made."""
+
+    format: Literal[1] = 1
+    seed: int = Field(ge=0, description="row k of the run is a function of (seed, k)")
+    pairs: int = Field(ge=1, description="pairs in the whole folder")
+    pairs_per_shard: int = Field(10_000, ge=1, description="pairs in every shard but the last")
+    batch: int = Field(ge=1, description="pairs per forward pass; part of the bytes, as kernels differ by batch shape")
+    generator: GeneratorSource
+    prior: PriorSource
+    transform: TransformSource
+    positives: int = Field(1, ge=1, le=99, description="positives per anchor")
+    image_format: Literal["png"] = "png"
+    image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")
+    rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
+    dtype: Literal["float32"] = "float32"
+    device: str = Field(description="kind of device: other kinds give other low bits")
+    versions: dict[str, str] = Field(description="versions of what determines the numbers and the PNG bytes")
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return -(-self.pairs // self.pairs_per_shard)
+
+    def shard_range(self, number: int) -> range:
+        """The indices of the pairs in shard `number`."""
+        if not 0 <= number < self.shards:
+            raise ValueError(f"shard {number} is not in 0..{self.shards - 1}")
+        start = number * self.pairs_per_shard
+        return range(start, min(start + self.pairs_per_shard, self.pairs))
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components of one sample, in the order of the tar."""
+        return layout.components(self.positives)
+
+    def difference(self, other: Plan) -> list[tuple[str, Any, Any]]:
+        """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: not there."""
+        here, there = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+        return [
+            (field, here.get(field), there.get(field))
+            for field in sorted(here.keys() | there.keys())
+            if here.get(field) != there.get(field)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write `plan.json`; the same plan again changes nothing.
+
+        Raises:
+            UsageError: another plan is there; the error gives the difference.
+            DataError: what is there is broken.
+        """
+        path = folder / layout.PLAN
+        if path.exists():
+            if difference := Plan.load(folder).difference(self):
+                lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
+                raise UsageError(
+                    f"{folder} holds pairs of another plan: {lines}.",
+                    fix="Name another folder with --out, or start anew with --overwrite.",
+                )
+            return
+        self.write(path)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `plan.json`.
+
+        Raises:
+            DataError: missing, not JSON, of a newer format, or with a wrong value.
+        """
+        return cls.read(folder / layout.PLAN)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,41 @@
+"""The record of one shard: what its tar and index must be. Written last; without it the shard does not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from copgen.pairs import layout
+from copgen.pairs.documents import SHA256, Document
+from copgen.pairs.plan import Plan
+from copgen.runtime.errors import DataError
+
+
+class Record(Document):
+    """Count, sizes and hashes of one shard."""
+
+    shard: int = Field(ge=0, description="the shard's number")
+    plan: str = Field(pattern=SHA256, description="sha256 of the plan it was made by")
+    count: int = Field(ge=1, description="pairs")
+    bytes: int = Field(ge=0, description="size of the tar")
+    sha256: str = Field(pattern=SHA256, description="of the tar")
+    index_bytes: int = Field(ge=0, description="size of the DALI index")
+    index_sha256: str = Field(pattern=SHA256, description="of the DALI index")
+
+
+def load_record(folder: Path, plan: Plan, number: int) -> Record:
+    """The record of shard `number`, which must belong to the plan.
+
+    Raises:
+        DataError: missing, broken, of another shard or plan, or with another count.
+    """
+    path = layout.record_path(folder, number)
+    record = Record.read(path)
+    if record.shard != number:
+        raise DataError(f"{path} is the record of shard {record.shard}, not of {number}.")
+    if record.plan != plan.digest:
+        raise DataError(f"{path} belongs to another plan (sha256 {record.plan[:12]}..., not {plan.digest[:12]}...).")
+    if record.count != len(plan.shard_range(number)):
+        raise DataError(f"{path} counts {record.count} pairs; the plan has {len(plan.shard_range(number))} there.")
+    return record

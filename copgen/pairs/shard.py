@@ -1,0 +1,111 @@
+"""Writing one shard: pairs in, tar and index and record out, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from copgen.pairs import dali_index, layout, png
+from copgen.pairs.plan import Plan
+from copgen.pairs.record import Record
+from copgen.pairs.tar import TarWriter
+from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An anchor with its positives.
+
+    Attributes:
+        index: the pair's place in the run; with the seed it determines everything else.
+        anchor: x (C, H, W), uint8, on the CPU.
+        positives: x' (C, H, W) each, uint8, on the CPU; at least one.
+        metadata: JSON-able; what else is known (class, distance d(z, z'), ...).
+    """
+
+    index: int
+    anchor: Tensor
+    positives: tuple[Tensor, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def positive(self) -> Tensor:
+        """The first positive."""
+        return self.positives[0]
+
+
+def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) -> Record:
+    """Write shard `number` of the plan: tar, index, and last the record. Equal pairs give equal bytes.
+
+    Args:
+        folder: the pairs folder; made where it is missing.
+        plan: what the folder holds.
+        number: in 0..plan.shards - 1.
+        pairs: exactly the pairs of `plan.shard_range(number)`, in order; taken one at a time.
+
+    Raises:
+        ValueError: another index than the plan's next one, too few pairs or too many, an image that is not
+            (C, H, W) uint8 of the plan's shape, or metadata that is not JSON. No record is left, nor a new tar.
+        EnvironmentFault: the disk is full or not writable.
+    """
+    expected = plan.shard_range(number)
+    tar_path, index_path = layout.tar_path(folder, number), layout.index_path(folder, number)
+    _forget(layout.record_path(folder, number))
+    lines: list[str] = []
+    with writing(tar_path) as stream:
+        tar = TarWriter(stream)
+        for pair in pairs:
+            if len(lines) == len(expected):
+                raise ValueError(f"shard {number}: pair {pair.index} comes after the last one, {expected[-1]}")
+            if pair.index != expected[len(lines)]:
+                raise ValueError(f"shard {number}: pair {pair.index} comes where {expected[len(lines)]} belongs")
+            lines.append(_add(tar, plan, pair))
+        if len(lines) < len(expected):
+            raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
+        tar.close()
+    index = dali_index.text(lines).encode("ascii")
+    write_bytes(index_path, index)
+    record = Record(
+        shard=number,
+        plan=plan.digest,
+        count=len(lines),
+        bytes=tar.bytes,
+        sha256=tar.sha256.hexdigest(),
+        index_bytes=len(index),
+        index_sha256=hashlib.sha256(index).hexdigest(),
+    )
+    record.write(layout.record_path(folder, number))
+    return record
+
+
+def _forget(record_path: Path) -> None:
+    """Take an old record away, durably, before its shard is touched."""
+    if record_path.exists():
+        with disk_faults(record_path):
+            record_path.unlink()
+        fsync_folder(record_path.parent)
+
+
+def _add(tar: TarWriter, plan: Plan, pair: Pair) -> str:
+    """Write the members of one pair; its line in the index."""
+    if len(pair.positives) != plan.positives:
+        raise ValueError(f"pair {pair.index} has {len(pair.positives)} positives; the plan says {plan.positives}")
+    images = [np.asarray(image) for image in (pair.anchor, *pair.positives)]
+    for image in images:
+        if image.dtype != np.uint8 or image.shape != plan.image_shape:
+            raise ValueError(
+                f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
+            )
+    metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    members = [*(png.encode(image) for image in images), metadata]
+    key = layout.key(pair.index)
+    named = zip(plan.components, members, strict=True)
+    offsets = [tar.add(f"{key}.{component}", data) for component, data in named]
+    return dali_index.line(pair.index, plan.components, offsets, map(len, members))

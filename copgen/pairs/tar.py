@@ -1,0 +1,70 @@
+"""The tar of a shard, byte by byte: USTAR, everything that could vary set to zero.
+
+A member's header is a pure function of its name and size. So the reader does not interpret headers: it computes the one
+that must be there and compares. Whatever differs is refused, and only then looked at, to say what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from typing import BinaryIO
+
+BLOCK = tarfile.BLOCKSIZE
+RECORD = tarfile.RECORDSIZE
+MAX_MEMBER_BYTES = 64 * 2**20
+_MODE_UID_GID = b"0000644\0" + b"0000000\0" * 2
+_MTIME = b"00000000000\0"
+_AFTER_CHECKSUM = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
+_FIXED_SUM = sum(_MODE_UID_GID + _MTIME + b" " * 8 + _AFTER_CHECKSUM)
+
+
+def header(name: str, size: int) -> bytes:
+    """The 512-byte USTAR header of a regular file: mode 0644, owner 0, mtime 0.
+
+    Equal to what the standard library's `tarfile` makes, at a tenth of the time (tests/pairs/test_tar.py).
+    """
+    name_bytes, size_bytes = name.encode("ascii"), b"%011o\0" % size
+    checksum = b"%06o\0 " % (_FIXED_SUM + sum(name_bytes) + sum(size_bytes))
+    return name_bytes.ljust(100, b"\0") + _MODE_UID_GID + size_bytes + _MTIME + checksum + _AFTER_CHECKSUM
+
+
+def padded(size: int, unit: int = BLOCK) -> int:
+    """`size` rounded up to whole units."""
+    return -(-size // unit) * unit
+
+
+def total_bytes(end_of_members: int) -> int:
+    """The size of a tar whose last member ends at this offset: two zero blocks, then zeros to a whole record."""
+    return padded(end_of_members + 2 * BLOCK, RECORD)
+
+
+class TarWriter:
+    """Writes members one after the other to a stream, and hashes what it writes.
+
+    Attributes:
+        bytes: written so far.
+        sha256: the running hash of them.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+
+    def _write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self.sha256.update(data)
+        self.bytes += len(data)
+
+    def add(self, name: str, data: bytes) -> int:
+        """Write a member; the offset of its data."""
+        if len(data) > MAX_MEMBER_BYTES:
+            raise ValueError(f"member {name} has {len(data)} bytes, more than {MAX_MEMBER_BYTES}")
+        offset = self.bytes + BLOCK
+        self._write(header(name, len(data)) + data + bytes(-len(data) % BLOCK))
+        return offset
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._write(bytes(total_bytes(self.bytes) - self.bytes))

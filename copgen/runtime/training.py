@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from copgen.runtime.checkpoints import pack
@@ -26,6 +27,14 @@ from copgen.runtime.errors import Diverged
 from copgen.runtime.events import Events
 from copgen.runtime.run_folder import Metrics, RunFolder
 from copgen.runtime.signals import StopRequest
+
+
+def _restore_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give the moments the memory layout of their parameters, so that the same kernels run as before the stop."""
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 class Stateful(Protocol):
@@ -74,6 +83,8 @@ class Training:
             self.ended_early = bool(saved.get("ended_early", False))
             for name, part in self.state.items():
                 part.load_state_dict(saved["state"][name])
+                if isinstance(part, torch.optim.Optimizer):
+                    _restore_layout(part)
             self.events.say(f"Going on from update {self.done:,} of {self.updates:,} in {self.run.path}.")
         self._metrics = Metrics(self.run.path / "metrics.jsonl", update=self.done)
         self._stop.__enter__()
@@ -133,7 +144,7 @@ class Training:
                 samples = update * self.samples_per_update
                 raise Diverged(
                     f"{name} is {value} at update {update + 1:,} (samples {samples:,} to "
-                    f"{samples + self.samples_per_update - 1:,}); nothing was updated with it.",
+                    f"{samples + self.samples_per_update - 1:,}); it was not used for an update.",
                     fix="Lower the learning rate or raise the temperature; the last checkpoint is intact.",
                 )
 

@@ -52,8 +52,9 @@ class FitFlowSettings(Settings):
     clip: float = Field(default=1.0, gt=0, description="bound on the gradient norm")
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights (residual-flows: 0.999)")
     exact_terms: int = Field(default=2, ge=1, description="series terms always computed (residual-flows: 2)")
-    extra_terms: float = Field(default=1.0, gt=0, description="mean of the Poisson number of further terms")
-    augmentation: float = Field(default=1.0, ge=0, description="factor on the ranges of appendix D's T_x")
+    extra_terms: float = Field(default=1.0, gt=0, le=20, description="mean of the Poisson number of further terms")
+    augmentation: float = Field(default=1.0, ge=0, lt=10, description="factor on the ranges of appendix D's T_x")
+    prior_scale: float = Field(default=1.0, gt=0, description="standard deviation of the latents that are sampled")
     seed: int = Field(default=0, ge=0, description="decides every random number")
     checkpoint_every: int = Field(default=500, ge=1, description="updates between checkpoints")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
@@ -105,7 +106,7 @@ def fit_flow(
                 average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
                 training.log(update, {"bits_per_dim": loss.item()})
         averaged.power_iterate(100)
-        prior = Prior(scale=likeliest_prior_scale(averaged))
+        prior = Prior(scale=settings.prior_scale)
         held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
         events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
         quality = assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior))
@@ -157,7 +158,8 @@ def training_images(fine: Tensor, settings: FitFlowSettings, rows: range) -> Ten
 
 
 def dequantise(levels: Tensor, *, seed: int, rows: range) -> Tensor:
-    """(level + u) / 17 with u uniform in (0, 1), kept off the very ends."""
+    """(level + u) / 17 with u uniform in (0, 1), kept off the very ends; levels are floating."""
+    assert levels.is_floating_point()
     u = philox.uniform(seed, rows, levels[0].numel(), stream="fit/dequantise", device=levels.device)
     return ((levels + u.view_as(levels).to(levels.dtype)) / digits.LEVELS).clamp(1e-5, 1.0 - 1e-5)
 
@@ -195,17 +197,6 @@ def held_out_images(split: Literal["validation", "test"], *, draw: int, device: 
     """The unaugmented images of a split in (0, 1), dequantised by draw number `draw`."""
     levels = digits.load_levels(split)[0].float().to(device)
     return dequantise(levels, seed=draw, rows=range(len(levels)))
-
-
-@torch.no_grad()
-def likeliest_prior_scale(flow: ResidualFlow) -> float:
-    """The standard deviation of z that makes the validation images likeliest: the RMS of their latents.
-
-    It is above 1 because real images are crisper than the augmented ones that were learned from, and lie further out.
-    """
-    frozen = copy.deepcopy(flow).fold()
-    x = held_out_images("validation", draw=0, device=next(flow.parameters()).device)
-    return float(frozen.encode_only(x).square().mean().sqrt())
 
 
 @torch.no_grad()

@@ -36,8 +36,10 @@ def resolve_device(name: str) -> torch.device:
 
 def versions() -> dict[str, str]:
     """Versions of what determines the numbers."""
-    packages = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
-    return {"copgen": copgen.__version__, **{name: metadata.version(name) for name in packages}}
+    packages = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
+    # torch's own version says which build it is ('2.14.1+cu130'); the package's does not.
+    own = {"copgen": copgen.__version__, "torch": str(torch.__version__)}
+    return {**own, **{name: metadata.version(name) for name in packages}}
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class FitFlowSettings(Settings):
     dataset: Literal["digits"] = Field(default="digits", description="what the flow is fitted to")
     flow: FlowConfig = Field(default=FlowConfig(), description="architecture")
     updates: int = Field(default=20_000, ge=1, description="optimizer updates")
-    batch: int = Field(default=128, ge=2, description="images per update")
+    batch: int = Field(default=128, ge=2, le=1_000_000, description="images per update")
     lr: float = Field(default=2e-3, gt=0, description="peak learning rate of Adam, cosine schedule (measured here)")
     warmup: int = Field(default=100, ge=1, description="updates to reach the peak")
     clip: float = Field(default=1.0, gt=0, description="bound on the gradient norm")

@@ -43,7 +43,7 @@ class NavigateSettings(Settings):
     generator: str = Field(description="a generator's name")
     weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
     samples: int = Field(ge=2, description="training samples drawn, the unit of the paper's figures")
-    batch: int = Field(default=176, ge=2, description="K, pairs per update (authors: 176)")
+    batch: int = Field(default=176, ge=2, le=1_000_000, description="K, pairs per update (authors: 176)")
     seed: int = Field(default=0, ge=0, description="decides every random number")
 
     anchors: Literal["first", "both"] = Field(

@@ -46,7 +46,7 @@ class PretrainSettings(Settings):
     dataset: str | None = Field(default=None, description="real images instead of pairs: digits")
     epochs: float = Field(default=100.0, gt=0, description="passes over the pairs (paper: 100)")
     updates: int | None = Field(default=None, ge=1, description="optimizer updates, instead of epochs")
-    batch: int = Field(default=224, ge=2, description="K, pairs per update (authors: 224)")
+    batch: int = Field(default=224, ge=2, le=1_000_000, description="K, pairs per update (authors: 224)")
     seed: int = Field(default=0, ge=0, description="decides every random number")
 
     temperature: float = Field(default=0.1, gt=0, description="of InfoNCE (authors: 0.1; MNIST: 0.5, appendix D)")

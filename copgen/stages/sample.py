@@ -56,7 +56,9 @@ class SampleSettings(Settings):
     )
     std: float = Field(default=0.2, gt=0, description="standard deviation of the gaussian step (GenRep, BigBiGAN: 0.2)")
     navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
-    batch: int = Field(default=500, ge=1, description="pairs through the generator at once; part of the plan")
+    batch: int = Field(
+        default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"
+    )
     pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
 

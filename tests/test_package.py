@@ -1,0 +1,45 @@
+"""The wheel and the sdist carry what runs: recipes, weights, the typing marker, the console script."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("copgen", "copgen_cli", "pyproject.toml", "README.md")
+DATA = ("copgen/py.typed", "copgen/recipes/digits.toml", "copgen/generators/weights/digits.safetensors")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel that is built from it."""
+    source = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)  # type: ignore[operator]
+    line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return source / "dist"
+
+
+def test_the_wheel_holds_every_module_and_all_data(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+        scripts = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    modules = {str(path.relative_to(ROOT)) for top in SOURCES[:2] for path in (ROOT / top).rglob("*.py")}
+    assert modules | set(DATA) <= names
+    assert not any(name.startswith(("tests", "examples", "experiments")) for name in names)
+    assert "copgen = copgen_cli.main:run" in scripts
+
+
+def test_the_sdist_holds_the_data(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
+    assert set(DATA) <= names

@@ -6,19 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from copgen_cli.console import answer, answers
-from copgen_cli.story import duration
+from copgen_cli.wording import duration, size
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
-
-
-def size(n: float) -> str:
-    """Bytes to be read at a glance: '812 B', '3.4 MiB'."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:,.1f} TiB"
 
 
 def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from copgen.runtime.counts import format_count
 from copgen_cli.console import Channel
-from copgen_cli.story import pace
+from copgen_cli.wording import pace
 
 
 class Rate(ProgressColumn):

@@ -10,9 +10,10 @@ import typer
 from copgen.runtime.errors import DataError
 from copgen_cli import options as o
 from copgen_cli.console import answer
-from copgen_cli.dry_run import show_plan, size
+from copgen_cli.dry_run import show_plan
 from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
+from copgen_cli.wording import size
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR = Path("pairs"), Path("runs/navigate")
 TRANSFORMS = ("none", "gaussian", "optimal")

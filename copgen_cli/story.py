@@ -11,43 +11,9 @@ from typing import Protocol
 from rich.text import Text
 
 from copgen_cli.console import Channel, stories
+from copgen_cli.wording import duration, figures, pace
 
 SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0  # of the work, at most, and at least between two lines
-
-
-def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
-    """The newest figures in a few words: the loss beside its chance level, d against its bound."""
-    if verbose:
-        return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-    parts = []
-    loss = values.get("loss", values.get("loss_encoder"))
-    if loss is not None:
-        parts.append(f"loss {loss:.2f}" + (f" (chance {values['chance']:.2f})" if "chance" in values else ""))
-    if "bits_per_dim" in values:
-        parts.append(f"bits/dim {values['bits_per_dim']:.3f}")
-    if "d_mean" in values:
-        parts.append(f"d {values['d_mean']:.4f}" + (f"/{delta:g}" if delta is not None else ""))
-    if "top1" in values:
-        parts.append(f"Top-1 {100 * values['top1']:.1f} %")
-    return " ".join(parts)
-
-
-def pace(rate: float) -> str:
-    """Units per second in a few characters: '1.3/s', '640/s', '12k/s'."""
-    for suffix, factor in (("M", 1e6), ("k", 1e3)):
-        if rate >= 10 * factor:
-            return f"{rate / factor:.0f}{suffix}/s"
-    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-
-
-def duration(seconds: float) -> str:
-    """A time to be read at a glance: '8 s', '3 min 20 s', '2 h 5 min'."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Drawing(Protocol):

@@ -37,9 +37,9 @@ NAVIGATORS: dict[str, dict[str, Any]] = {
     "init 0.01, until d = 0.05": {"init_std": 0.01, "stop": "delta", "delta": 0.05, "delta_share": 0.5},
     "init 0.01, until d = 0.2": {"init_std": 0.01, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
     "init 0.01, until f turns": {"init_std": 0.01, "stop": "turn"},
-    "init 0.1, 20k samples": {"init_std": 0.1, "lr_navigator": 1e-5},
+    "init 0.1, 20k samples": {"init_std": 0.1, "stop": "samples", "lr_navigator": 1e-5},
     "init 0.1, until d = 0.2": {"init_std": 0.1, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
-    "init 0.2, 20k samples": {"init_std": 0.2, "lr_navigator": 1e-5},
+    "init 0.2, 20k samples": {"init_std": 0.2, "stop": "samples", "lr_navigator": 1e-5},
 }
 
 

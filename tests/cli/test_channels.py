@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from copgen_cli.console import Channel
-from copgen_cli.story import Lines, Story, duration, figures
+from copgen_cli.story import Lines, Story
+from copgen_cli.wording import duration, figures
 from tests.cli.command import copgen
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +103,7 @@ def test_verbose_shows_every_figure() -> None:
 @pytest.mark.parametrize("words", ["recipes show digits", "recipes show digits --json", "recipes list"])
 def test_a_reader_who_leaves_is_no_error(words: str) -> None:
     script = f"set -o pipefail; {sys.executable} -m copgen_cli {words} | true"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
@@ -111,7 +112,7 @@ def test_a_reader_who_leaves_is_no_error(words: str) -> None:
 def test_a_run_goes_on_when_nobody_reads_its_story(here: Path, weights: Path) -> None:
     command = f"{sys.executable} -m copgen_cli navigate --weights {weights} --steps 128 --batch 64 --json"
     script = f"set -o pipefail; {command} 2> >(true) | cat"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0
     assert json.loads(done.stdout)["samples"] == 128
 

@@ -101,7 +101,7 @@ def test_4_for_a_full_disk_behind_stdout() -> None:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            timeout=60,
+            timeout=240,
         )
     assert done.returncode == 4
     assert "The disk is full" in done.stderr
@@ -155,7 +155,7 @@ def test_a_signal_stops_in_good_order_and_the_same_command_goes_on(
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    story = process.communicate(timeout=60)[1]
+    story = process.communicate(timeout=240)[1]
     assert process.returncode == code, story
     assert f"Error: Stopped by {number.name} after update" in story
     assert "The same command goes on from there." in story

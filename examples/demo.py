@@ -62,7 +62,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     answers = [copgen(command) for command in COMMANDS]
     table = Table(title="Probes on real digits (368 test images), accuracy in %")
-    for column in ("encoder", "all labels", "1-NN", "1 label", "5 labels", "10 labels a class"):
+    for column in ("encoder", "all labels", "1-NN", "1 label", "5 labels", "10 labels"):
         table.add_column(column, justify="left" if column == "encoder" else "right")
     for name, results in (("untrained", untrained()), ("from generated pairs", answers[-1])):
         few = results["few_labels"]

@@ -23,7 +23,7 @@ _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB wit
 
 def encoder_versions() -> dict[str, str]:
     """Versions of all that determines the bytes of a PNG."""
-    found = {name: features.version(name) for name in ("zlib", "zlib_ng")}  # type: ignore[no-untyped-call]
+    found = {name: features.version(name) for name in ("zlib", "zlib_ng")}
     return {"pillow": PIL.__version__, **{name: str(version) for name, version in found.items() if version}}
 
 

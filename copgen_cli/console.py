@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from copgen.runtime.errors import CopgenError
 from copgen.runtime.files import disk_faults
 
 Row = tuple[str, str]
@@ -44,8 +45,15 @@ class Channel(Console):
 
     def tell(self, text: str | Text) -> None:
         """One line as it is: no markup, no wrapping, no cropping."""
-        with disk_faults(self._place):
-            self.print(text, markup=False, soft_wrap=True)
+        try:
+            with disk_faults(self._place):
+                self.print(text, markup=False, soft_wrap=True)
+                self.file.flush()  # here, where a failure can be told, and not by the interpreter at the very end
+        except BrokenPipeError:
+            self.on_broken_pipe()
+        except CopgenError:
+            self.on_broken_pipe()
+            raise
 
 
 def answers() -> Channel:

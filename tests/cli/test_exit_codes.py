@@ -93,7 +93,8 @@ def test_4_for_a_folder_that_holds_something_else(here: Path, weights: Path) -> 
     assert [path.name for path in Path("taken").iterdir()] == ["thesis.tex"]
 
 
-def test_4_for_a_full_disk_behind_stdout() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_4_for_a_full_disk_behind_stdout(unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "copgen_cli", "recipes", "show", "digits"],
@@ -101,6 +102,7 @@ def test_4_for_a_full_disk_behind_stdout() -> None:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             timeout=240,
         )
     assert done.returncode == 4

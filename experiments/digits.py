@@ -33,12 +33,18 @@ PAIRS = 10_000
 WORKERS = 2
 
 GAUSSIAN_STDS = (0.05, 0.1, 0.2, 0.4)
+UNTIL_005: dict[str, Any] = {"init_std": 0.01, "stop": "delta", "delta": 0.05, "delta_share": 0.5}
 NAVIGATORS: dict[str, dict[str, Any]] = {
-    "init 0.01, until d = 0.05": {"init_std": 0.01, "stop": "delta", "delta": 0.05, "delta_share": 0.5},
-    "init 0.01, until d = 0.2": {"init_std": 0.01, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
+    "init 0.01, until d = 0.05": UNTIL_005,
+    "init 0.01, until d = 0.03": {**UNTIL_005, "delta": 0.03},
+    "init 0.01, until d = 0.1": {**UNTIL_005, "delta": 0.1},
+    "init 0.01, until d = 0.05, as the authors' code": {**UNTIL_005, "update": "alternating", "anchors": "both"},
+    "init 0.01, until d = 0.05, ten times the rate": {**UNTIL_005, "lr_navigator": 1e-3},
+    "init 0.01, until d = 0.05, without T_x": {**UNTIL_005, "views": "none"},
+    "init 0.01, until d = 0.2": {**UNTIL_005, "delta": 0.2},
     "init 0.01, until f turns": {"init_std": 0.01, "stop": "turn"},
     "init 0.1, 20k samples": {"init_std": 0.1, "stop": "samples", "lr_navigator": 1e-5},
-    "init 0.1, until d = 0.2": {"init_std": 0.1, "stop": "delta", "delta": 0.2, "delta_share": 0.5},
+    "init 0.1, until d = 0.2": {**UNTIL_005, "init_std": 0.1, "delta": 0.2},
     "init 0.2, 20k samples": {"init_std": 0.2, "stop": "samples", "lr_navigator": 1e-5},
 }
 

@@ -76,36 +76,7 @@ def fit_flow(
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
-        with seeded(settings.seed, "flow"):
-            flow = ResidualFlow(settings.flow).to(device).train()
-            flow.power_iterate(30)
-        averaged = copy.deepcopy(flow)
-        optimizer = torch.optim.Adam(flow.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-        fine = finer(digits.load_levels("train")[0].to(device))
-        with Training(
-            run,
-            state={"flow": flow, "averaged": averaged, "optimizer": optimizer},
-            updates=settings.updates,
-            samples_per_update=settings.batch,
-            checkpoint_every=settings.checkpoint_every,
-            events=events,
-            title="fit",
-        ) as training:
-            for update in training:
-                rows = range(update * settings.batch, (update + 1) * settings.batch)
-                x = training_images(fine, settings, rows)
-                probes, length = draw_series(flow, settings, update, rows)
-                loss = mean_bits(flow.log_prob(x, probes.to(device), length), settings)
-                training.check_finite(update, bits_per_dim=loss)
-                set_learning_rate(optimizer, settings, update)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                nn.utils.clip_grad_norm_(flow.parameters(), settings.clip)
-                optimizer.step()
-                flow.power_iterate(1)
-                average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
-                training.log(update, {"bits_per_dim": loss.item()})
-        averaged.power_iterate(100)
+        averaged = learn(settings, run, device=device, events=events)
         prior = Prior(scale=settings.prior_scale)
         held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
         events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
@@ -119,6 +90,41 @@ def fit_flow(
         write_json(run.path / SUMMARY, made_by)
         save_flow(run.artefact, averaged, prior=prior, made_by=made_by)
         return made_by
+
+
+def learn(settings: FitFlowSettings, run: RunFolder, *, device: torch.device, events: Events) -> ResidualFlow:
+    """The training loop, in an open run folder; returns the averaged flow with its singular vectors converged."""
+    with seeded(settings.seed, "flow"):
+        flow = ResidualFlow(settings.flow).to(device).train()
+        flow.power_iterate(30)
+    averaged = copy.deepcopy(flow)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+    fine = finer(digits.load_levels("train")[0].to(device))
+    with Training(
+        run,
+        state={"flow": flow, "averaged": averaged, "optimizer": optimizer},
+        updates=settings.updates,
+        samples_per_update=settings.batch,
+        checkpoint_every=settings.checkpoint_every,
+        events=events,
+        title="fit",
+    ) as training:
+        for update in training:
+            rows = range(update * settings.batch, (update + 1) * settings.batch)
+            x = training_images(fine, settings, rows)
+            probes, length = draw_series(flow, settings, update, rows)
+            loss = mean_bits(flow.log_prob(x, probes.to(device), length), settings)
+            training.check_finite(update, bits_per_dim=loss)
+            set_learning_rate(optimizer, settings, update)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(flow.parameters(), settings.clip)
+            optimizer.step()
+            flow.power_iterate(1)
+            average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
+            training.log(update, {"bits_per_dim": loss.item()})
+    averaged.power_iterate(100)
+    return averaged
 
 
 def finer(levels: Tensor) -> Tensor:
@@ -213,6 +219,16 @@ def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, p
 
 
 def estimate(settings: FitFlowSettings) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
+    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
+
+    The assessment at the end, about half a minute, is not in it.
+    """
     short = settings.model_copy(update={"updates": min(settings.updates, 5)})
-    return rehearse_training(lambda folder: fit_flow(short, out=folder), updates=settings.updates)
+    device = resolve_device(settings.device)
+
+    def rehearse(out: Path) -> None:
+        folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
+        with folder.open(short, device=device, overwrite=False) as run:
+            save_flow(run.artefact, learn(short, run, device=device, events=Silent()), prior=Prior(), made_by={})
+
+    return rehearse_training(rehearse, updates=settings.updates)

@@ -7,6 +7,8 @@ iteration in training and read as they are in evaluation, so a checkpoint gives 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,6 +66,10 @@ class SpectralBound(nn.Module):
         """Fix the weight in use, for inference: sigma is then computed once and not at every call."""
         self.folded = None
         self.folded = self.bounded_weight().detach()
+
+    def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
+        self.folded = None  # it belongs to the weight that is replaced
+        super()._load_from_state_dict(*args, **keywords)
 
     def train(self, mode: bool = True) -> SpectralBound:
         if mode:

@@ -147,3 +147,10 @@ def test_lipswish_has_a_slope_of_at_most_one(beta: float) -> None:
     # The bound is not slack: the swish has a slope of 1.0998 at its steepest, whatever beta is.
     assert float(slope.max()) == pytest.approx(1.09983932 / 1.1, abs=1e-6)
     assert activation.beta.shape == (1,)
+
+
+def test_loading_other_weights_ends_what_was_folded() -> None:
+    bound, other = LipschitzLinear(4, 3, coeff=0.9), LipschitzLinear(4, 3, coeff=0.9)
+    bound.fold()
+    bound.load_state_dict(other.state_dict())
+    torch.testing.assert_close(bound.bounded_weight(), other.bounded_weight(), rtol=0.0, atol=0.0)

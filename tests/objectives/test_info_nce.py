@@ -140,19 +140,53 @@ def test_lengths_matter_only_when_they_are_said_to_be_one() -> None:
     assert not torch.isclose(info_nce(h, h_pos, temperature=0.1, normalized=True), loss)
 
 
+@pytest.mark.parametrize("anchors", BOTH)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_embedding_that_is_not_finite_makes_the_loss_nan(value: float, anchors: Anchors) -> None:
+    h, h_pos = embeddings()
+    h_pos[3, 2] = value
+    assert info_nce(h, h_pos, temperature=0.1, anchors=anchors).isnan()
+
+
+@pytest.mark.parametrize("anchors", BOTH)
+def test_further_negatives_are_told_from_the_positive_too(anchors: Anchors) -> None:
+    h, h_pos = embeddings(8)
+    expected = info_nce(h, h_pos, temperature=0.2, anchors=anchors, reduction="none")
+    queue = torch.cat((h[6:], h_pos[6:]))
+    losses = info_nce(h[:6], h_pos[:6], negatives=queue, temperature=0.2, anchors=anchors, reduction="none")
+    rows = torch.arange(6) if anchors == "first" else torch.cat((torch.arange(6), torch.arange(8, 14)))
+    torch.testing.assert_close(losses, expected[rows], rtol=1e-12, atol=1e-12)
+    alike = torch.ones(5, 3)
+    loss = info_nce(alike, alike, negatives=alike[:2], temperature=0.2, anchors=anchors)
+    assert loss.item() == pytest.approx(chance_level(5, negatives=2), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"h_pos": torch.zeros(5, 5)}, "shape"),
         ({"h": torch.zeros(5), "h_pos": torch.zeros(5)}, "shape"),
-        ({"h": torch.zeros(1, 5), "h_pos": torch.zeros(1, 5)}, "K = 1"),
+        ({"h": torch.zeros(1, 5), "h_pos": torch.zeros(1, 5)}, "at least 2 rows"),
         ({"h": torch.zeros(6, 5, dtype=torch.int64), "h_pos": torch.zeros(6, 5, dtype=torch.int64)}, "int64"),
+        ({"h": torch.zeros(0, 5), "h_pos": torch.zeros(0, 5)}, "at least 2 rows"),
+        ({"h": torch.zeros(6, 0), "h_pos": torch.zeros(6, 0)}, "h has shape"),
         ({"h_pos": torch.zeros(6, 5, dtype=torch.float64)}, "float64"),
+        ({"negatives": torch.zeros(4, 6)}, "negatives has shape"),
+        ({"negatives": torch.zeros(0, 5)}, "negatives has shape"),
+        ({"negatives": torch.zeros(4)}, "negatives has shape"),
+        ({"negatives": torch.zeros(4, 5, dtype=torch.float16)}, "negatives torch.float16"),
+        ({"negatives": torch.zeros(4, 5, device="meta")}, "negatives on meta"),
         ({"h_pos": torch.zeros(6, 5, device="meta")}, "device"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": -0.1}, "temperature"),
         ({"temperature": math.nan}, "temperature"),
         ({"temperature": math.inf}, "temperature"),
+        ({"temperature": "0.1"}, "temperature"),
+        ({"temperature": torch.tensor(-0.1)}, "temperature"),
+        ({"temperature": torch.tensor(math.nan)}, "temperature"),
+        ({"temperature": torch.tensor([0.1, 0.2])}, "one element"),
+        ({"temperature": torch.tensor(1)}, "floating"),
+        ({"temperature": torch.tensor(0.1, device="meta")}, "temperature on meta"),
         ({"anchors": "frist"}, "Did you mean 'first'"),
         ({"reduction": "meen"}, "Did you mean 'mean'"),
     ],

@@ -1,0 +1,11 @@
+"""The contrastive losses on the CPU: tiles of logits in plain PyTorch, made twice and never stored.
+
+Every tile of a symmetric block serves its rows and its columns, so only those on and above the diagonal are visited.
+"""
+
+from copgen.objectives.blocked import info_nce as info_nce
+from copgen.objectives.blocked import sup_con as sup_con
+from copgen.objectives.blocked.unit_rows import accumulator as accumulator
+from copgen.objectives.blocked.unit_rows import bounded as bounded
+from copgen.objectives.blocked.unit_rows import normalize as normalize
+from copgen.objectives.blocked.unit_rows import operand as operand

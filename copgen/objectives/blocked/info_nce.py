@@ -1,0 +1,222 @@
+"""InfoNCE with dual negatives, tile by tile. docs/contrastive.md has the algorithm.
+
+Legend: R rows of a tile, C its columns; s logits, a = g e^{-lse} with g the upstream gradient of a row's loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
+from copgen.objectives.blocked.unit_rows import gradient_of_rows
+
+
+def forward(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    h_all: Tensor,
+    h_pos_all: Tensor,
+    *,
+    offset: int,
+    both: bool,
+    temperature: float | Tensor,
+    bounded: bool,
+    mean: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, () with `mean`, and per contrasted row (R,) its log-sum-exp and 1 - P(positive)."""
+    tau = float(temperature)
+    blocks = list(_contrasted(h, h_pos, negatives, h_all, h_pos_all, offset, both))
+    n = torch.cat(_log_sum_of_negatives(blocks, tau, shares_shift(tau, bounded), 1 + both))
+    positive = torch.linalg.vecdot(h, h_pos) / tau
+    positive = positive.repeat(2) if both else positive
+    difference = n - positive
+    losses = F.softplus(difference, threshold=40.0)
+    return losses.mean() if mean else losses, torch.logaddexp(n, positive), torch.sigmoid(difference)
+
+
+def backward(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    h_all: Tensor,
+    h_pos_all: Tensor,
+    lse_all: Tensor,
+    weight_all: Tensor,
+    lost: Tensor,
+    *,
+    offset: int,
+    both: bool,
+    temperature: float | Tensor,
+    bounded: bool,
+    scale: float,
+    lengths: Sequence[Tensor] | None,
+    dtypes: Sequence[torch.dtype],
+    needs: Sequence[bool],
+) -> tuple[list[Tensor | None], Tensor]:
+    """The gradients of h, h_pos and negatives, where they are needed, and the sum of <dz, z> over their rows."""
+    tau = float(temperature)
+    segments = [h, h_pos] if negatives is None else [h, h_pos, negatives]
+    pulls = [torch.zeros_like(z) if needed else None for z, needed in zip(segments, needs, strict=False)]
+    lse = list(lse_all.chunk(1 + both))
+    g_all = list(weight_all.expand_as(lse_all).chunk(1 + both))
+    blocks = list(_coupled(h, h_pos, negatives, h_all, h_pos_all, offset, both, needs))
+    _add_negatives(pulls, blocks, lse, g_all, tau, shares_shift(tau, bounded), offset)
+    _add_positives(pulls, h, h_pos, g_all, lost, offset)
+    gradients: list[Tensor | None] = [None, None, None]
+    total = h.new_zeros(())
+    for place, dz in enumerate(pulls):
+        if dz is not None:
+            dz.mul_(scale / tau)
+            length = None if lengths is None else lengths[place]
+            gradients[place], radial = gradient_of_rows(dz, segments[place], length, dtypes[place])
+            total += radial
+    return gradients, total
+
+
+def _contrasted(
+    h: Tensor, h_pos: Tensor, negatives: Tensor | None, h_all: Tensor, h_pos_all: Tensor, offset: int, both: bool
+) -> Iterator[Block]:
+    """The blocks that the contrasted rows are compared with."""
+    alone = h_all is h
+    yield Block(0, 0, h, h_all, offset, mirrored=alone)
+    yield Block(0, 1, h, h_pos_all, offset, mirrored=alone and both)
+    if both:
+        if not alone:
+            yield Block(1, 0, h_pos, h_all, offset, mirrored=False)
+        yield Block(1, 1, h_pos, h_pos_all, offset, mirrored=alone)
+    if negatives is not None:
+        yield Block(0, 2, h, negatives, None, mirrored=False)
+        if both:
+            yield Block(1, 2, h_pos, negatives, None, mirrored=False)
+
+
+def _coupled(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    h_all: Tensor,
+    h_pos_all: Tensor,
+    offset: int,
+    both: bool,
+    needs: Sequence[bool],
+) -> Iterator[Block]:
+    """The blocks through which the gradients that are needed flow: all in which rows or columns are contrasted."""
+    alone = h_all is h
+    if needs[0]:
+        yield Block(0, 0, h, h_all, offset, mirrored=alone)
+    if needs[0] or (alone and needs[1]):
+        yield Block(0, 1, h, h_pos_all, offset, mirrored=alone)
+    if needs[1] and not alone:
+        yield Block(1, 0, h_pos, h_all, offset, mirrored=False)
+    if needs[1] and both:
+        yield Block(1, 1, h_pos, h_pos_all, offset, mirrored=alone)
+    if negatives is not None:
+        if needs[0] or needs[2]:
+            yield Block(0, 2, h, negatives, None, mirrored=True)
+        if both and (needs[1] or needs[2]):
+            yield Block(1, 2, h_pos, negatives, None, mirrored=True)
+
+
+def _log_sum_of_negatives(blocks: list[Block], tau: float, shared: bool, contrasted: int) -> list[Tensor]:
+    """log sum e^s over the negatives of each contrasted row, per segment."""
+    h, (scratch,) = blocks[0].rows, scratch_for(blocks)
+    start = 0.0 if shared else -math.inf
+    n = [h.new_full((len(h),), start) for _ in range(contrasted)]
+    for block in blocks:
+        for tile in block.tiles():
+            s = tile.logits(scratch, 1.0 / tau)
+            if shared:
+                e = s.exp_()
+                tile.fill_diagonal(e, 0.0)
+                n[block.row][tile.rows] += e.sum(1)
+                if tile.mirror is not None:
+                    n[block.column][tile.mirror] += tile.mirrored(e).sum(0)
+            else:
+                tile.fill_diagonal(s, -math.inf)
+                _log_add(n[block.row][tile.rows], s.logsumexp(1))
+                if tile.mirror is not None:
+                    _log_add(n[block.column][tile.mirror], tile.mirrored(s).logsumexp(0))
+    return [x.log_() for x in n] if shared else n
+
+
+def _log_add(total: Tensor, term: Tensor) -> None:
+    torch.logaddexp(total, term, out=total)
+
+
+def _add_negatives(
+    dz: list[Tensor | None],
+    blocks: list[Block],
+    lse: list[Tensor],
+    g: list[Tensor],
+    tau: float,
+    shared: bool,
+    offset: int,
+) -> None:
+    """Add sum_j e^{s_ij} (a_i + a_j) z_j to the row gradients: one product for what i does to j and j to i."""
+    if not blocks:
+        return
+    scratch, other_scratch = scratch_for(blocks, 2)
+    a = [x * torch.exp(-y) for x, y in zip(g, lse, strict=True)] if shared else []
+    for block in blocks:
+        for tile in block.tiles():
+            own = slice(offset + tile.rows.start, offset + tile.rows.stop)
+            s = tile.logits(scratch, 1.0 / tau)
+            if shared:
+                weights = s.exp_().mul_(_outer_sum(a, tile, own, other_scratch))
+            else:
+                weights = _weights(s, lse, g, tile, own)
+            tile.fill_diagonal(weights, 0.0)
+            _spread(dz, tile, weights)
+
+
+def _add_positives(
+    dz: list[Tensor | None], h: Tensor, h_pos: Tensor, g_all: list[Tensor], lost: Tensor, offset: int
+) -> None:
+    """Subtract (g_i lost_i + g_p lost_p) z_p from the row gradients, p the partner of i."""
+    mine = slice(offset, offset + h.shape[0])
+    parts = [g[mine] * share for g, share in zip(g_all, lost.chunk(len(g_all)), strict=True)]
+    weight = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+    for gradient, partner in zip(dz, (h_pos, h), strict=False):
+        if gradient is not None:
+            gradient.addcmul_(weight[:, None], partner, value=-1.0)
+
+
+def _outer_sum(a: list[Tensor], tile: Tile, rows: slice, scratch: Tensor) -> Tensor:
+    """a_i + a_j over a tile; segments that are not contrasted have a = 0."""
+    block = tile.block
+    if block.column >= len(a):
+        return a[block.row][rows, None]
+    if block.row >= len(a):
+        return a[block.column][None, tile.columns]
+    return torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(scratch))
+
+
+def _weights(s: Tensor, lse: list[Tensor], g: list[Tensor], tile: Tile, rows: slice) -> Tensor:
+    """e^{s - lse_i} g_i + e^{s - lse_j} g_j over a tile, each exponent at most about 0."""
+    block = tile.block
+    of_rows = of_columns = None
+    if block.row < len(lse):
+        of_rows = exponentials(s - lse[block.row][rows, None]).mul_(g[block.row][rows, None])
+    if block.column < len(lse):
+        columns = (None, tile.columns)
+        of_columns = exponentials(s - lse[block.column][columns]).mul_(g[block.column][columns])
+    if of_rows is None:
+        assert of_columns is not None
+        return of_columns
+    return of_rows if of_columns is None else of_rows.add_(of_columns)
+
+
+def _spread(dz: list[Tensor | None], tile: Tile, weights: Tensor) -> None:
+    """Add the tile's products with the other side's rows to the gradients of its rows and, mirrored, of its columns."""
+    block, mirror = tile.block, tile.mirror
+    of_rows, of_columns = dz[block.row], dz[block.column]
+    if of_rows is not None:
+        of_rows[tile.rows].addmm_(weights, block.columns[tile.columns])
+    if mirror is not None and of_columns is not None:
+        of_columns[mirror].addmm_(tile.mirrored(weights).T, block.rows[tile.rows])

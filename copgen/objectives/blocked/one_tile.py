@@ -1,0 +1,137 @@
+"""InfoNCE of a batch whose logits fit one tile: the same algorithm in as few steps as possible.
+
+A step of a small batch takes no time but its call, so all segments are one matrix z (N, D), the contrasted rows first,
+and the probabilities (R, N) of the contrasted rows are kept for the gradient: `LARGEST` of them at most.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from copgen.objectives.blocked.tiles import exponentials, shares_shift
+from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
+from copgen.objectives.precision import full_precision
+from copgen.objectives.second_derivatives import refuse_graph_of_gradients
+
+LARGEST = 2**17  # logits: 256 pairs in one direction, 181 in both
+
+
+def fits(h: Tensor, negatives: Tensor | None, *, both: bool) -> bool:
+    """Whether the logits of all contrasted rows of K pairs are at most `LARGEST`."""
+    pairs, further = h.shape[0], 0 if negatives is None else negatives.shape[0]
+    return pairs * (1 + both) * (2 * pairs + further) <= LARGEST
+
+
+def info_nce(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    learnt: Tensor | None,
+    temperature: float,
+    both: bool,
+    normalized: bool,
+    mean: bool,
+) -> tuple[Tensor, ...]:
+    """What the operator `copgen::info_nce` computes for these arguments: the loss alone."""
+    outputs: tuple[Tensor, ...] = _OneTile.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean)
+    return outputs
+
+
+class _OneTile(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        h: Tensor,
+        h_pos: Tensor,
+        negatives: Tensor | None,
+        learnt: Tensor | None,
+        temperature: float,
+        both: bool,
+        normalized: bool,
+        mean: bool,
+    ) -> tuple[Tensor]:
+        tau = temperature if learnt is None else float(learnt)
+        pairs = h.shape[0]
+        z = torch.cat((h, h_pos) if negatives is None else (h, h_pos, negatives)).to(operand(h.dtype))
+        length = None
+        if not normalized:
+            (z,), (length,) = normalize((z,), z.dtype)
+        contrasted = pairs * (1 + both)
+        with full_precision(h.device):
+            s = torch.mm(z[:contrasted], z.T)
+        s.mul_(1.0 / tau)
+        positive = s.diagonal(pairs)[:pairs]
+        positive = torch.cat((positive, s.diagonal(-pairs))) if both else positive.clone()
+        shared = shares_shift(tau, not normalized or bounded((z,)))
+        of_negatives, total, n = _exponentials(s, pairs, shared=shared)
+        difference = n - positive
+        losses = F.softplus(difference, threshold=40.0)
+        ctx.save_for_backward(z, length, of_negatives, total, torch.sigmoid(difference), learnt)
+        ctx.settings = tau, pairs, negatives is not None, h.dtype
+        return (losses.mean() if mean else losses,)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_graph_of_gradients()
+        z, length, of_negatives, total, lost, learnt = ctx.saved_tensors
+        tau, pairs, queued, dtype = ctx.settings
+        asked = ctx.needs_input_grad[:4]
+        contrasted = lost.shape[0]
+        # 1 - P(positive) is shared by the negatives as their exponentials are.
+        share = lost * gradient if gradient.dim() else lost * (gradient / contrasted)
+        weights = of_negatives * (share / total)[:, None]
+        share = share.neg_()
+        weights.diagonal(pairs)[:pairs].copy_(share[:pairs])
+        if contrasted > pairs:
+            weights.diagonal(-pairs).copy_(share[pairs:])
+        rest = asked[2] or asked[3] or (asked[1] and contrasted == pairs)
+        with full_precision(z.device):
+            dz = _pull(z, weights, rest=rest and contrasted < z.shape[0]).mul_(1.0 / tau)
+        last = dz.shape[0]
+        whole, radial = gradient_of_rows(dz, z[:last], None if length is None else length[:last], dtype)
+        found: list[Tensor | None] = [whole[:pairs], whole[pairs : 2 * pairs], whole[2 * pairs :] if queued else None]
+        if asked[3]:
+            # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
+            found.append((-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape))
+        answer = [g if ask else None for g, ask in zip([*found, None], asked, strict=False)]
+        return (*answer, None, None, None, None)
+
+
+def _exponentials(s: Tensor, pairs: int, *, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """e^s (R, N), up to a factor for each row, of the negatives and 0 elsewhere; its row sums and log sum e^s (R,)."""
+    if shared:
+        e = s.exp_()
+        _fill_pairs(e, pairs, 0.0)
+        total = e.sum(1)
+        return e, total, total.log()
+    _fill_pairs(s, pairs, -torch.inf)
+    top = s.amax(1)
+    e = exponentials(s.sub_(top[:, None]))
+    _fill_pairs(e, pairs, 0.0)
+    total = e.sum(1)
+    return e, total, total.log().add_(top)
+
+
+def _fill_pairs(values: Tensor, pairs: int, value: float) -> None:
+    """Set what belongs to a row and itself, and to a row and its positive."""
+    values.diagonal().fill_(value)
+    values.diagonal(pairs)[:pairs].fill_(value)
+    if values.shape[0] > pairs:
+        values.diagonal(-pairs).fill_(value)
+
+
+def _pull(z: Tensor, weights: Tensor, *, rest: bool) -> Tensor:
+    """sum_j (V_ij + V_ji) z_j of the contrasted rows, V the `weights`, and, with the `rest`, of the others."""
+    contrasted = weights.shape[0]
+    rows = z[:contrasted]
+    dz = torch.empty_like(z if rest else rows)
+    if rest:
+        torch.mm(weights[:, contrasted:].T, rows, out=dz[contrasted:])
+    among = weights[:, :contrasted]
+    among += among.T.clone()  # what i does to j and j to i
+    torch.mm(weights, z, out=dz[:contrasted])
+    return dz

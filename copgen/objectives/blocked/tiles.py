@@ -1,0 +1,116 @@
+"""Blocks of logits, cut into tiles that stay in the cache.
+
+A segment is a matrix of unit rows: h, h_pos or the further negatives. A block is all products of one segment's rows
+with another's, and a tile is a part of a block that is in memory at one time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+HEIGHT = 512
+WIDTH = 1024  # 2 MiB of float32 logits: a tile and one temporary of its size stay in the second-level cache
+SMALLEST = {torch.float32: -87.0, torch.float64: -708.0}  # whose exponentials are the smallest normal numbers
+LOWEST_SHARED_SHIFT = 0.025  # |s| <= 1 / tau = 40: exponentials and their sums are far inside float32
+
+
+@dataclass(frozen=True)
+class Block:
+    """All products of the rows of segment `row` with those of segment `column`.
+
+    Attributes:
+        row, column: which segments; 0 is h, 1 h_pos, 2 the further negatives.
+        rows, columns: their rows (R, D) and (C, D). With several ranks `columns` are those of all ranks.
+        diagonal: row k is special to column k + diagonal, as its own self or its positive; None if there is no such.
+        mirrored: the products serve the columns as well as the rows.
+    """
+
+    row: int
+    column: int
+    rows: Tensor
+    columns: Tensor
+    diagonal: int | None
+    mirrored: bool
+
+    @property
+    def symmetric(self) -> bool:
+        """Rows and columns are the same: tiles below the diagonal are mirror images of those above it."""
+        return self.mirrored and self.columns is self.rows
+
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles, in the order of their rows."""
+        for top in range(0, len(self.rows), HEIGHT):
+            rows = slice(top, min(top + HEIGHT, len(self.rows)))
+            for left in range(top if self.symmetric else 0, len(self.columns), WIDTH):
+                yield Tile(self, rows, slice(left, min(left + WIDTH, len(self.columns))))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Some rows of a block against some of its columns."""
+
+    block: Block
+    rows: slice
+    columns: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def within(self, scratch: Tensor) -> Tensor:
+        """A matrix of the tile's shape in the flat buffer `scratch`."""
+        height, width = self.shape
+        return scratch[: height * width].view(height, width)
+
+    def logits(self, scratch: Tensor, scale: float) -> Tensor:
+        """Products of rows and columns times `scale`, in the flat buffer `scratch`."""
+        out = self.within(scratch)
+        columns = self.block.columns[self.columns]
+        return torch.addmm(out, self.block.rows[self.rows], columns.T, beta=0.0, alpha=scale, out=out)
+
+    def fill_diagonal(self, values: Tensor, value: float) -> None:
+        """Set the entries of the block's diagonal, if this tile has any."""
+        if self.block.diagonal is None:
+            return
+        offset = self.rows.start + self.block.diagonal - self.columns.start
+        height, width = self.shape
+        if -height < offset < width:
+            values.diagonal(offset).fill_(value)
+
+    @property
+    def mirror(self) -> slice | None:
+        """The columns of the segment that these products serve as well; None if only the rows are served.
+
+        In a symmetric block, the square at the diagonal holds both of a pair's entries: its columns are served as rows.
+        """
+        if not self.block.mirrored:
+            return None
+        start = self.rows.stop if self.block.symmetric else 0
+        start = max(start, self.columns.start)
+        return slice(start, self.columns.stop) if start < self.columns.stop else None
+
+    def mirrored(self, values: Tensor) -> Tensor:
+        """The part of the tile's values that belongs to the columns `mirror`."""
+        assert self.mirror is not None
+        return values[:, self.mirror.start - self.columns.start :]
+
+
+def scratch_for(blocks: list[Block], count: int = 1) -> Tensor:
+    """`count` flat buffers (count, size) in the blocks' dtype, each of which holds their largest tile."""
+    size = max(min(HEIGHT, len(block.rows)) * min(WIDTH, len(block.columns)) for block in blocks)
+    return blocks[0].rows.new_empty(count, size)
+
+
+def exponentials(s: Tensor) -> Tensor:
+    """e^s for s up to about 0, in place; never denormal, which CPUs compute fifty times slower."""
+    return s.clamp_(min=SMALLEST[s.dtype]).exp_()
+
+
+def shares_shift(temperature: float, bounded: bool) -> bool:
+    """Whether exponentials of logits can be taken as they are, without a maximum for each row."""
+    return bounded and temperature > LOWEST_SHARED_SHIFT

@@ -1,0 +1,156 @@
+"""SupCon "out" as an operator, differentiable in the embeddings and the temperature.
+
+The forward pass keeps the unit rows, their lengths and three numbers for each row (log-sum-exp, 1 - P(positives) and
+the number of positives); the backward pass makes the logits again, tile by tile.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen.objectives.implementations import kernels_for
+from copgen.objectives.operators.info_nce import unit_rows
+from copgen.objectives.operators.library import (
+    differentiate,
+    eager_twin,
+    is_eager,
+    nothing,
+    refuse_second_gradient,
+    register,
+    temperature_of,
+)
+from copgen.objectives.precision import full_precision
+
+_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def sup_con(h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool) -> tuple[Tensor, Tensor]:
+    """The losses (N,) of checked arguments, 0 where a row has no positive; and the number of positives (N,)."""
+    learnt = temperature if isinstance(temperature, Tensor) else None
+    fixed = 0.0 if isinstance(temperature, Tensor) else float(temperature)
+    compute = _eager if is_eager(h, labels, learnt) else torch.ops.copgen.sup_con
+    losses, count, *_ = compute(h, labels, learnt, fixed, normalized)
+    return losses, count
+
+
+def _forward(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:
+    kernels = kernels_for(h.device)
+    with full_precision(h.device):
+        (unit,), lengths = unit_rows([h], normalized)
+        losses, lse, lost, count = kernels.sup_con.forward(
+            unit,
+            labels,
+            unit,
+            labels,
+            offset=0,
+            temperature=temperature_of(learnt, temperature),
+            bounded=not normalized or kernels.bounded([unit]),
+        )
+    kept = nothing(unit) if unit is h else unit  # an operator must not return its own inputs
+    return losses, count, lse, lost, kept, lengths[0] if lengths else nothing(lse)
+
+
+def _backward(
+    gradient: Tensor,
+    unit: Tensor,
+    length: Tensor | None,
+    labels: Tensor,
+    learnt: Tensor | None,
+    temperature: float,
+    lse: Tensor,
+    lost: Tensor,
+    count: Tensor,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    kernels = kernels_for(lse.device)
+    unit = unit.contiguous()
+    with full_precision(unit.device):
+        tau = temperature_of(learnt, temperature)
+        dh, radial = kernels.sup_con.backward(
+            unit,
+            labels,
+            unit,
+            labels,
+            lse,
+            lost,
+            count,
+            gradient.contiguous(),
+            offset=0,
+            temperature=tau,
+            bounded=length is not None or kernels.bounded([unit]),
+            scale=1.0,
+            lengths=length,
+            dtype=dtype,
+        )
+        if learnt is None:
+            return dh, nothing(lse)
+        # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
+        return dh, (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+
+
+def _forward_shapes(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:
+    kernels = kernels_for(h.device)
+    operand, accumulator = kernels.operand(h.dtype), kernels.accumulator(h.dtype)
+    losses, lse, lost = (h.new_empty(h.shape[0], dtype=accumulator) for _ in range(3))
+    same = normalized and operand == h.dtype and h.is_contiguous()
+    unit = nothing(h) if same else h.new_empty(h.shape, dtype=operand)
+    length = nothing(lse) if normalized else h.new_empty(h.shape[0], dtype=accumulator)
+    return losses, h.new_empty(h.shape[0], dtype=torch.int64), lse, lost, unit, length
+
+
+def _backward_shapes(
+    gradient: Tensor,
+    unit: Tensor,
+    length: Tensor | None,
+    labels: Tensor,
+    learnt: Tensor | None,
+    temperature: float,
+    lse: Tensor,
+    lost: Tensor,
+    count: Tensor,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    return unit.new_empty(unit.shape, dtype=dtype), nothing(lse) if learnt is None else torch.empty_like(learnt)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: _Outputs) -> None:
+    h, labels, learnt, temperature, normalized = inputs
+    _, count, lse, lost, unit, length = output
+    ctx.save_for_backward(
+        h if unit.numel() == 0 else unit, None if normalized else length, labels, learnt, lse, lost, count
+    )
+    ctx.settings = temperature, h.dtype
+    ctx.set_materialize_grads(False)
+
+
+def _gradient(
+    backward: Callable[..., Any], ctx: Any, gradient: Tensor | None, *unused: Any
+) -> tuple[Tensor | None, ...]:
+    if gradient is None:
+        return (None,) * 5
+    unit, length, labels, learnt, lse, lost, count = ctx.saved_tensors
+    temperature, dtype = ctx.settings
+    dh, dtau = backward(gradient, unit, length, labels, learnt, temperature, lse, lost, count, dtype)
+    return dh, None, dtau if ctx.needs_input_grad[2] else None, None, None
+
+
+register(
+    "sup_con(Tensor h, Tensor labels, Tensor? learnt, float temperature, bool normalized)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _forward,
+    _forward_shapes,
+)
+register(
+    "sup_con_backward(Tensor gradient, Tensor unit, Tensor? length, Tensor labels, Tensor? learnt, float temperature,"
+    " Tensor lse, Tensor lost, Tensor count, ScalarType dtype) -> (Tensor, Tensor)",
+    _backward,
+    _backward_shapes,
+)
+differentiate("sup_con", _save, functools.partial(_gradient, torch.ops.copgen.sup_con_backward))
+refuse_second_gradient("sup_con_backward")
+_eager = eager_twin(_forward, _save, _gradient, _backward, slice(2))

@@ -1,0 +1,244 @@
+"""The contrastive losses over the batches of several processes, each of which finishes the gradients of its own rows.
+
+Forward: the unit rows are gathered, and every rank contrasts its own with all. Backward: log-sum-exp and upstream
+gradient of every row are gathered, a few bytes for each row; from them and the rows a rank makes the whole gradient of
+its own rows, as
+
+    dh_i = 1/tau sum_j exp(h_i . h_j / tau) (g_i e^-lse_i + g_j e^-lse_j) h_j  - ...
+
+holds what row i does as an anchor and what it does as everybody's negative. No gradient is ever sent.
+
+The objective is the sum of the ranks' losses, so that averaging over the ranks (DistributedDataParallel) gives the
+gradient of the mean over all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from copgen.objectives.checks import FLOATING
+from copgen.objectives.implementations import kernels_for
+from copgen.objectives.operators.info_nce import unit_rows
+from copgen.objectives.precision import full_precision
+from copgen.objectives.second_derivatives import refuse_graph_of_gradients
+from copgen.runtime.errors import UsageError
+
+# torch 2.14 has a new name for it and warns of the old one.
+_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+
+
+def info_nce(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    temperature: float | Tensor,
+    *,
+    both: bool,
+    normalized: bool,
+    mean: bool,
+    group: ProcessGroup,
+) -> Tensor:
+    """The loss of this rank's rows, () with `mean`, else (K,) or (2K,), of arguments that all ranks have checked."""
+    learnt = temperature if isinstance(temperature, Tensor) else None
+    loss = _InfoNCE.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean, group)
+    return cast("Tensor", loss)
+
+
+def sup_con(
+    h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool, mean: bool, group: ProcessGroup
+) -> Tensor:
+    """The losses of this rank's rows (N,), or with `mean` what averages over the ranks to the mean over all rows."""
+    learnt = temperature if isinstance(temperature, Tensor) else None
+    losses, count_all = _SupCon.apply(h, labels, learnt, temperature, normalized, group)
+    if not mean:
+        return cast("Tensor", losses)
+    return cast("Tensor", losses.sum() * dist.get_world_size(group) / (count_all > 0).sum().clamp(min=1))
+
+
+def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **same: int) -> None:
+    """Run a rank's own check, and raise on all ranks if one of them fails or the batches differ.
+
+    A rank that stopped alone would leave the others waiting for its rows.
+
+    Args:
+        check: raises UsageError if this rank's arguments are wrong.
+        h: this rank's embeddings, of any shape.
+        group: the ranks.
+        same: further settings that have to be the same on all ranks.
+    """
+    fault = None
+    try:
+        check()
+    except UsageError as error:
+        fault = error
+    if h.is_cuda and torch.cuda.is_current_stream_capturing():
+        if fault:
+            raise fault
+        return  # a graph replays what its warm-up has checked with the others
+    shape = [*h.shape, 0, 0][:2]
+    facts = {"fault": int(fault is not None), "rows": shape[0], "D": shape[1], **same}
+    facts["dtype"] = FLOATING.index(h.dtype) if h.dtype in FLOATING else -1
+    mine = torch.tensor([*facts.values()], device=h.device)
+    everyone = mine.new_empty(dist.get_world_size(group), len(facts))
+    _all_gather(everyone, mine[None], group=group)
+    faults, *columns = everyone.T.tolist()
+    if fault:
+        raise fault
+    if any(faults):
+        raise UsageError(f"Rank {faults.index(1)} of the group refused its batch.", fix="Its own error says why.")
+    for name, column in zip(list(facts)[1:], columns, strict=True):
+        if len(set(column)) > 1:
+            raise UsageError(
+                f"{name} differs between the ranks' batches in h: {', '.join(map(str, column))}.",
+                fix="Every rank needs a batch of the same size and dtype, and the same settings (drop the last batch).",
+            )
+
+
+class _InfoNCE(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        h: Tensor,
+        h_pos: Tensor,
+        negatives: Tensor | None,
+        learnt: Tensor | None,
+        temperature: float | Tensor,
+        both: bool,
+        normalized: bool,
+        mean: bool,
+        group: ProcessGroup,
+    ) -> Tensor:
+        kernels = kernels_for(h.device)
+        tau = temperature if learnt is None else learnt.detach().reshape(())
+        given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
+        with full_precision(h.device):
+            units, lengths = unit_rows(given, normalized)
+            h_all, h_pos_all = (_gather(unit, group) for unit in units[:2])
+            offset = dist.get_rank(group) * len(h)
+            bounded = not normalized or kernels.bounded([h_all, h_pos_all, *units[2:]])
+            loss, lse, lost = kernels.info_nce.forward(
+                units[0],
+                units[1],
+                units[2] if len(units) > 2 else None,
+                h_all,
+                h_pos_all,
+                offset=offset,
+                both=both,
+                temperature=tau,
+                bounded=bounded,
+                mean=mean,
+            )
+        ctx.save_for_backward(lse, lost, learnt, h_all, h_pos_all, *units, *lengths)
+        ctx.settings = temperature, both, bounded, mean, group, offset, h.dtype, len(given)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_graph_of_gradients()
+        lse, lost, learnt, h_all, h_pos_all, *rows = ctx.saved_tensors
+        temperature, both, bounded, mean, group, offset, dtype, tensors = ctx.settings
+        units, lengths = rows[:tensors], rows[tensors:]
+        kernels = kernels_for(lse.device)
+        tau = temperature if learnt is None else learnt.detach().reshape(())
+        directions = 2 if both else 1
+        asked = list(ctx.needs_input_grad[:4])
+        with full_precision(lse.device):
+            gradients, radial = kernels.info_nce.backward(
+                units[0],
+                units[1],
+                units[2] if tensors > 2 else None,
+                h_all,
+                h_pos_all,
+                _gather_rows(lse, directions, group),
+                _gather_rows(gradient.to(lse.dtype).expand(len(lse)), directions, group),
+                lost,
+                offset=offset,
+                both=both,
+                temperature=tau,
+                bounded=bounded,
+                scale=1.0 / len(lse) if mean else 1.0,
+                lengths=lengths or None,
+                dtypes=[dtype] * 3,
+                needs=[True, True, tensors > 2] if asked[3] else asked[:3],
+            )
+            dtau = None
+            if learnt is not None and asked[3]:
+                dtau = (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+        own = [g if ask else None for g, ask in zip(gradients, asked[:3], strict=True)]
+        return (*own, dtau, None, None, None, None, None)
+
+
+class _SupCon(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        h: Tensor,
+        labels: Tensor,
+        learnt: Tensor | None,
+        temperature: float | Tensor,
+        normalized: bool,
+        group: ProcessGroup,
+    ) -> tuple[Tensor, Tensor]:
+        kernels = kernels_for(h.device)
+        tau = temperature if learnt is None else learnt.detach().reshape(())
+        with full_precision(h.device):
+            (z,), lengths = unit_rows([h], normalized)
+            z_all, labels_all = _gather(z, group), _gather(labels.contiguous(), group)
+            offset = dist.get_rank(group) * len(h)
+            bounded = not normalized or kernels.bounded([z_all])
+            losses, lse, lost, count = kernels.sup_con.forward(
+                z, labels, z_all, labels_all, offset=offset, temperature=tau, bounded=bounded
+            )
+        count_all = _gather(count, group)
+        ctx.save_for_backward(learnt, z, labels, z_all, labels_all, lse, lost, count_all, *lengths)
+        ctx.settings = temperature, bounded, group, offset, h.dtype
+        ctx.mark_non_differentiable(count_all)
+        return losses, count_all
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_graph_of_gradients()
+        learnt, z, labels, z_all, labels_all, lse, lost, count_all, *lengths = ctx.saved_tensors
+        temperature, bounded, group, offset, dtype = ctx.settings
+        tau = temperature if learnt is None else learnt.detach().reshape(())
+        with full_precision(lse.device):
+            lse_all, lost_all, weight_all = _gather(torch.stack((lse, lost, gradient)).T.contiguous(), group).T.unbind()
+            dh, radial = kernels_for(lse.device).sup_con.backward(
+                z,
+                labels,
+                z_all,
+                labels_all,
+                lse_all.contiguous(),
+                lost_all.contiguous(),
+                count_all,
+                weight_all.contiguous(),
+                offset=offset,
+                temperature=tau,
+                bounded=bounded,
+                scale=1.0,
+                lengths=lengths[0] if lengths else None,
+                dtype=dtype,
+            )
+            dtau = None
+            if learnt is not None and ctx.needs_input_grad[2]:
+                dtau = (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+        return dh if ctx.needs_input_grad[0] else None, None, dtau, None, None, None
+
+
+def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
+    """(rows, ...) of every rank, rank after rank."""
+    everyone = own.new_empty(dist.get_world_size(group) * len(own), *own.shape[1:])
+    _all_gather(everyone, own, group=group)
+    return everyone
+
+
+def _gather_rows(own: Tensor, directions: int, group: ProcessGroup) -> Tensor:
+    """One number for each contrasted row, (directions * K,) here: all ranks' rows of h, then of h_pos."""
+    own_KS = own.view(directions, -1).T.contiguous()
+    return _gather(own_KS, group).T.reshape(-1)

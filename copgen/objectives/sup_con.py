@@ -1,0 +1,96 @@
+"""SupCon "out" (Khosla et al. 2020, equation 2): InfoNCE where all embeddings of a label are each other's positives.
+
+With P(i) the other rows that have the label of row i:
+
+    L_i = 1 / |P(i)|  sum_{p in P(i)}  -log  exp(h_i . h_p / tau) / sum_{j != i} exp(h_i . h_j / tau)
+
+The labels 0 ... K-1, 0 ... K-1 on [h; h'] give InfoNCE with dual negatives and anchors="both".
+
+Legend: N rows (all views of all images), D embedding dimension, tau temperature.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from copgen.objectives import ranks, reference
+from copgen.objectives.checks import check_device, check_embeddings, check_one_of, check_rows, check_temperature
+from copgen.objectives.implementations import chosen
+from copgen.objectives.info_nce import Reduction
+from copgen.objectives.operators import sup_con as operator
+from copgen.runtime.errors import UsageError
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def sup_con(
+    h: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float | Tensor,
+    normalized: bool = False,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    """SupCon "out", in nats; differentiable once in the embeddings and in the temperature.
+
+    Memory is linear in the batch on the CPU and on CUDA: no logit is stored. docs/contrastive.md has the algorithm.
+
+    Args:
+        h: embeddings (N, D), floating, N >= 2. Half precision is summed and returned in float32.
+        labels: (N,), integers of any value.
+        temperature: tau > 0; no unit. Khosla et al. use 0.1. A tensor with one element may be learnt; on CUDA its value
+            is not checked, as that would wait for the device.
+        normalized: the rows already have length 1 (taken on trust on CUDA); otherwise they are divided by their length
+            here.
+        reduction: "mean" over the rows that have a positive, or "none". `rows_without_positive` counts the others.
+        group: the processes whose rows are contrasted with each other, with the gradients that `info_nce` has.
+
+    Returns:
+        A scalar, 0 if no row has a positive; or the losses (N,), 0 for rows without a positive. There is no constant
+        factor, unlike in the published code (tau / 0.07). An embedding that is not finite makes the loss NaN.
+
+    Raises:
+        UsageError: shapes, dtypes or devices that do not fit, N < 2, labels of another length or that are not integers,
+            a temperature that is not positive and finite, an unknown `reduction`; in a group, on all ranks, batches
+            that differ in size.
+    """
+    mean = reduction == "mean"
+    check = functools.partial(_check, h, labels, temperature, reduction, group)
+    if group is not None:
+        ranks.check_together(check, h, group, mean=mean)
+        return ranks.sup_con(h, labels.long(), temperature, normalized=normalized, mean=mean, group=group)
+    check()
+    labels = labels.long()
+    if chosen(h) == "reference":
+        losses, count = reference.sup_con(h if normalized else reference.normalize(h), labels, temperature)
+    else:
+        losses, count = operator.sup_con(h, labels, temperature, normalized=normalized)
+    return losses.sum() / (count > 0).sum().clamp(min=1) if mean else losses
+
+
+def rows_without_positive(labels: Tensor) -> Tensor:
+    """How many labels of (N,) occur once, a scalar on their device: the rows that `sup_con` leaves out of its mean."""
+    in_order = labels.sort().values
+    differs = in_order[1:] != in_order[:-1]
+    edge = differs.new_ones(1)
+    return (torch.cat((edge, differs)) & torch.cat((differs, edge))).sum()
+
+
+def _check(h: Tensor, labels: Tensor, temperature: float | Tensor, reduction: str, group: ProcessGroup | None) -> None:
+    check_embeddings("h", h)
+    check_rows("h", h, group)
+    if labels.shape != h.shape[:1]:
+        raise UsageError(
+            f"labels has shape {tuple(labels.shape)} and h {tuple(h.shape)}.",
+            fix="There is one label for each row: (N,).",
+        )
+    if labels.dtype not in _INTEGERS:
+        raise UsageError(f"labels is {labels.dtype}.", fix="Labels are integers.")
+    check_device("labels", labels, "h", h)
+    check_temperature(temperature, "h", h)
+    check_one_of("reduction", reduction, ("mean", "none"))

@@ -1,0 +1,1 @@
+"""Triton kernels; they know tensors only. Installed as `copgen.kernels`."""

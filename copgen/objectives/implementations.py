@@ -61,7 +61,7 @@ class InfoNCEKernels(Protocol):
         h_pos_all: Tensor,
         lse_all: Tensor,
         weight_all: Tensor,
-        lost: Tensor,
+        lost_all: Tensor,
         *,
         offset: int,
         both: bool,
@@ -72,7 +72,7 @@ class InfoNCEKernels(Protocol):
         dtypes: Sequence[torch.dtype],
         needs: Sequence[bool],
     ) -> tuple[list[Tensor | None], Tensor]:
-        """The gradients of h, h_pos and negatives, and the sum of <dz, z> over their rows."""
+        """The gradients of h, h_pos and negatives, and, in parts whose sum it is, <dz, z> over their rows."""
 
 
 class SupConKernels(Protocol):
@@ -109,7 +109,7 @@ class SupConKernels(Protocol):
         lengths: Tensor | None,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
-        """The gradient of z, and the sum of <dz, z> over its rows."""
+        """The gradient of z, and, in parts whose sum it is, <dz, z> over its rows."""
 
 
 class Kernels(Protocol):

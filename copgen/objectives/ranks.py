@@ -1,8 +1,8 @@
 """The contrastive losses over the batches of several processes, each of which finishes the gradients of its own rows.
 
-Forward: the unit rows are gathered, and every rank contrasts its own with all. Backward: log-sum-exp and upstream
-gradient of every row are gathered, a few bytes for each row; from them and the rows a rank makes the whole gradient of
-its own rows, as
+Forward: the unit rows are gathered, and every rank contrasts its own with all. Backward: log-sum-exp, upstream
+gradient and 1 - P(positive) of every row are gathered, 12 bytes for each; from them and the rows a rank makes the whole
+gradient of its own rows, as
 
     dh_i = 1/tau sum_j exp(h_i . h_j / tau) (g_i e^-lse_i + g_j e^-lse_j) h_j  - ...
 
@@ -14,7 +14,7 @@ gradient of the mean over all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -155,9 +155,7 @@ class _InfoNCE(torch.autograd.Function):
                 units[2] if tensors > 2 else None,
                 h_all,
                 h_pos_all,
-                _gather_rows(lse, directions, group),
-                _gather_rows(gradient.to(lse.dtype).expand(len(lse)), directions, group),
-                lost,
+                *_gather_rows((lse, gradient.to(lse.dtype).expand(len(lse)), lost), directions, group),
                 offset=offset,
                 both=both,
                 temperature=tau,
@@ -169,7 +167,7 @@ class _InfoNCE(torch.autograd.Function):
             )
             dtau = None
             if learnt is not None and asked[3]:
-                dtau = (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+                dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
         own = [g if ask else None for g, ask in zip(gradients, asked[:3], strict=True)]
         return (*own, dtau, None, None, None, None, None)
 
@@ -227,7 +225,7 @@ class _SupCon(torch.autograd.Function):
             )
             dtau = None
             if learnt is not None and ctx.needs_input_grad[2]:
-                dtau = (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+                dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
         return dh if ctx.needs_input_grad[0] else None, None, dtau, None, None, None
 
 
@@ -238,7 +236,7 @@ def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
     return everyone
 
 
-def _gather_rows(own: Tensor, directions: int, group: ProcessGroup) -> Tensor:
-    """One number for each contrasted row, (directions * K,) here: all ranks' rows of h, then of h_pos."""
-    own_KS = own.view(directions, -1).T.contiguous()
-    return _gather(own_KS, group).T.reshape(-1)
+def _gather_rows(own: Sequence[Tensor], directions: int, group: ProcessGroup) -> list[Tensor]:
+    """Numbers of each contrasted row, (directions * K,) here: those of all ranks' rows of h, then of h_pos."""
+    own_KDN = torch.stack([x.view(directions, -1) for x in own]).permute(2, 1, 0).contiguous()
+    return [x.T.reshape(-1) for x in _gather(own_KDN, group).unbind(2)]

@@ -48,7 +48,7 @@ def backward(
     h_pos_all: Tensor,
     lse_all: Tensor,
     weight_all: Tensor,
-    lost: Tensor,
+    lost_all: Tensor,
     *,
     offset: int,
     both: bool,
@@ -67,7 +67,7 @@ def backward(
     g_all = list(weight_all.expand_as(lse_all).chunk(1 + both))
     blocks = list(_coupled(h, h_pos, negatives, h_all, h_pos_all, offset, both, needs))
     _add_negatives(pulls, blocks, lse, g_all, tau, shares_shift(tau, bounded), offset)
-    _add_positives(pulls, h, h_pos, g_all, lost, offset)
+    _add_positives(pulls, h, h_pos, g_all, lost_all, offset)
     gradients: list[Tensor | None] = [None, None, None]
     total = h.new_zeros(())
     for place, dz in enumerate(pulls):
@@ -176,11 +176,11 @@ def _add_negatives(
 
 
 def _add_positives(
-    dz: list[Tensor | None], h: Tensor, h_pos: Tensor, g_all: list[Tensor], lost: Tensor, offset: int
+    dz: list[Tensor | None], h: Tensor, h_pos: Tensor, g_all: list[Tensor], lost_all: Tensor, offset: int
 ) -> None:
     """Subtract (g_i lost_i + g_p lost_p) z_p from the row gradients, p the partner of i."""
     mine = slice(offset, offset + h.shape[0])
-    parts = [g[mine] * share for g, share in zip(g_all, lost.chunk(len(g_all)), strict=True)]
+    parts = [(g * lost)[mine] for g, lost in zip(g_all, lost_all.chunk(len(g_all)), strict=True)]
     weight = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     for gradient, partner in zip(dz, (h_pos, h), strict=False):
         if gradient is not None:
@@ -217,6 +217,6 @@ def _spread(dz: list[Tensor | None], tile: Tile, weights: Tensor) -> None:
     block, mirror = tile.block, tile.mirror
     of_rows, of_columns = dz[block.row], dz[block.column]
     if of_rows is not None:
-        of_rows[tile.rows].addmm_(weights, block.columns[tile.columns])
+        of_rows[tile.rows].addmm_(weights, tile.z_columns)
     if mirror is not None and of_columns is not None:
-        of_columns[mirror].addmm_(tile.mirrored(weights).T, block.rows[tile.rows])
+        of_columns[mirror].addmm_(tile.mirrored(weights).T, tile.z_rows)

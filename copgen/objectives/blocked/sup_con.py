@@ -210,7 +210,7 @@ def _pull(
             weights.masked_fill_(itself | (share & left.lone[tile.rows, None]), 0.0)
             target = left.target[tile.rows, None] + right.target[None, tile.columns]
             weights.sub_(torch.where(share & ~itself, target, 0.0))
-        dz[tile.rows].addmm_(weights, block.columns[tile.columns])
+        dz[tile.rows].addmm_(weights, tile.z_columns)
         if tile.mirror is not None:
-            dz[tile.mirror].addmm_(tile.mirrored(weights).T, block.rows[tile.rows])
+            dz[tile.mirror].addmm_(tile.mirrored(weights).T, tile.z_rows)
     return dz

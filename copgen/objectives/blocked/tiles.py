@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-HEIGHT = 512
-WIDTH = 1024  # 2 MiB of float32 logits: a tile and one temporary of its size stay in the second-level cache
+HEIGHT = 256
+WIDTH = 1024  # 1 MiB of float32 logits: a tile and one temporary of its size stay in the second-level cache
 SMALLEST = {torch.float32: -87.0, torch.float64: -708.0}  # whose exponentials are the smallest normal numbers
 LOWEST_SHARED_SHIFT = 0.025  # |s| <= 1 / tau = 40: exponentials and their sums are far inside float32
 
@@ -43,19 +44,33 @@ class Block:
 
     def tiles(self) -> Iterator[Tile]:
         """The tiles, in the order of their rows."""
-        for top in range(0, len(self.rows), HEIGHT):
-            rows = slice(top, min(top + HEIGHT, len(self.rows)))
-            for left in range(top if self.symmetric else 0, len(self.columns), WIDTH):
-                yield Tile(self, rows, slice(left, min(left + WIDTH, len(self.columns))))
+        row_count, column_count = self.rows.shape[0], self.columns.shape[0]
+        for top in range(0, row_count, HEIGHT):
+            bottom = min(top + HEIGHT, row_count)
+            rows, z_rows = slice(top, bottom), self.rows[top:bottom]
+            for left in range(top if self.symmetric else 0, column_count, WIDTH):
+                right = min(left + WIDTH, column_count)
+                # In a symmetric block, the square at the diagonal holds both of a pair's entries: its columns are
+                # served as rows.
+                served = max(bottom, left) if self.symmetric else left
+                mirror = slice(served, right) if self.mirrored and served < right else None
+                yield Tile(self, rows, slice(left, right), mirror, z_rows, self.columns[left:right])
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Some rows of a block against some of its columns."""
+class Tile(NamedTuple):
+    """Some rows of a block against some of its columns.
+
+    Attributes:
+        mirror: the columns of the segment that the products serve as well; None if only the rows are served.
+        z_rows, z_columns: the rows and columns themselves, (R, D) and (C, D).
+    """
 
     block: Block
     rows: slice
     columns: slice
+    mirror: slice | None
+    z_rows: Tensor
+    z_columns: Tensor
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,29 +85,15 @@ class Tile:
     def logits(self, scratch: Tensor, scale: float) -> Tensor:
         """Products of rows and columns times `scale`, in the flat buffer `scratch`."""
         out = self.within(scratch)
-        columns = self.block.columns[self.columns]
-        return torch.addmm(out, self.block.rows[self.rows], columns.T, beta=0.0, alpha=scale, out=out)
+        return torch.addmm(out, self.z_rows, self.z_columns.T, beta=0.0, alpha=scale, out=out)
 
     def fill_diagonal(self, values: Tensor, value: float) -> None:
         """Set the entries of the block's diagonal, if this tile has any."""
         if self.block.diagonal is None:
             return
         offset = self.rows.start + self.block.diagonal - self.columns.start
-        height, width = self.shape
-        if -height < offset < width:
+        if self.rows.start - self.rows.stop < offset < self.columns.stop - self.columns.start:
             values.diagonal(offset).fill_(value)
-
-    @property
-    def mirror(self) -> slice | None:
-        """The columns of the segment that these products serve as well; None if only the rows are served.
-
-        In a symmetric block, the square at the diagonal holds both of a pair's entries: its columns are served as rows.
-        """
-        if not self.block.mirrored:
-            return None
-        start = self.rows.stop if self.block.symmetric else 0
-        start = max(start, self.columns.start)
-        return slice(start, self.columns.stop) if start < self.columns.stop else None
 
     def mirrored(self, values: Tensor) -> Tensor:
         """The part of the tile's values that belongs to the columns `mirror`."""
@@ -102,7 +103,7 @@ class Tile:
 
 def scratch_for(blocks: list[Block], count: int = 1) -> Tensor:
     """`count` flat buffers (count, size) in the blocks' dtype, each of which holds their largest tile."""
-    size = max(min(HEIGHT, len(block.rows)) * min(WIDTH, len(block.columns)) for block in blocks)
+    size = max(min(HEIGHT, block.rows.shape[0]) * min(WIDTH, block.columns.shape[0]) for block in blocks)
     return blocks[0].rows.new_empty(count, size)
 
 

@@ -129,7 +129,7 @@ def _backward(
         dtau = nothing(lse)
         if learnt is not None and needs[3]:
             # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-            dtau = (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+            dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
     dh, dh_pos, dnegatives = (nothing(h) if g is None else g for g in gradients)
     return dh, dh_pos, dnegatives, dtau
 

@@ -90,7 +90,7 @@ def _backward(
         if learnt is None:
             return dh, nothing(lse)
         # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-        return dh, (-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape)
+        return dh, (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
 
 
 def _forward_shapes(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:

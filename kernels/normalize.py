@@ -1,0 +1,63 @@
+"""Rows over their lengths, up to three matrices in one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from copgen.kernels.device_functions import SHORTEST
+
+MOST = 3  # matrices
+
+
+@triton.jit
+def _normalize(
+    x0, x1, x2, z0, z1, z2, length0, length1, length2,
+    count0, count1, count2, row_stride0, row_stride1, row_stride2, stride0, stride1, stride2,
+    D: tl.constexpr, MATRICES: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    x, z, lengths, count, row_stride, stride = x0, z0, length0, count0, row_stride0, stride0
+    if MATRICES > 1:
+        if tl.program_id(1) == 1:
+            x, z, lengths, count, row_stride, stride = x1, z1, length1, count1, row_stride1, stride1
+    if MATRICES > 2:
+        if tl.program_id(1) == 2:
+            x, z, lengths, count, row_stride, stride = x2, z2, length2, count2, row_stride2, stride2
+    rows = tl.program_id(0) * BLOCK_R + tl.arange(0, BLOCK_R)
+    d = tl.arange(0, BLOCK_D)
+    inside = (rows < count)[:, None] & (d < D)[None, :]
+    row = rows.to(tl.int64)[:, None]
+    # Upcast at the load: the interpreter cannot compute with bfloat16.
+    values = tl.load(x + row * row_stride + d.to(tl.int64)[None, :] * stride, mask=inside, other=0.0).to(tl.float32)
+    norm = tl.sqrt(tl.sum(values * values, 1))
+    length = tl.where(norm > SHORTEST, norm, SHORTEST)
+    length = tl.where(norm == norm, length, norm)  # NaN stays
+    tl.store(z + row * D + d[None, :], (values / length[:, None]).to(z.dtype.element_ty), mask=inside)
+    tl.store(lengths + rows, length, mask=rows < count)
+
+
+def normalize(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """The rows of up to three (N, D) matrices over max(|x|, 1e-12), in `dtype`; and those lengths (N,), float32."""
+    units = [torch.empty(x.shape, dtype=dtype, device=x.device) for x in tensors]
+    lengths = [torch.empty(x.shape[0], dtype=torch.float32, device=x.device) for x in tensors]
+    filler = MOST - len(tensors)
+    x, z, length = ([*given, *[given[0]] * filler] for given in (list(tensors), units, lengths))
+    D = x[0].shape[1]
+    block_d = triton.next_power_of_2(D)
+    block_r = rows_at_once(block_d)
+    grid = (triton.cdiv(max(part.shape[0] for part in x), block_r), len(tensors))
+    _normalize[grid](
+        *x, *z, *length,
+        *(part.shape[0] for part in x), *(part.stride(0) for part in x), *(part.stride(1) for part in x),
+        D=D, MATRICES=len(tensors), BLOCK_R=block_r, BLOCK_D=block_d, num_warps=4,
+    )  # fmt: skip
+    return units, lengths
+
+
+def rows_at_once(block_d: int) -> int:
+    """How many whole rows a program of four warps holds: 32 numbers for each thread."""
+    return max(1, 4096 // block_d)

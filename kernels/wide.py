@@ -1,0 +1,142 @@
+"""Gradients of wide embeddings, whose rows do not fit the registers: weights by the chunk, products by the library.
+
+A chunk of rows' weights against all columns is written out, in the operands' dtype, and multiplied by the columns. The
+chunk is the only memory that grows with the batch, and `CHUNK_BYTES` bounds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from copgen.kernels.info_nce_kernels import write_weights
+from copgen.kernels.launch import width_of
+from copgen.kernels.tiles import WIDEST, operand_of, tile_for
+
+CHUNK_BYTES = 512 * 2**20  # of weights, at most; a user with less memory to spare sets it lower
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Rows or columns of a block: (count, D), and where their numbers begin among all ranks', None without any."""
+
+    z: Tensor
+    base: int | None
+
+
+def is_wide(z: Tensor) -> bool:
+    """Whether rows of this width do not fit the registers."""
+    return width_of(z.shape[1]) > WIDEST[operand_of(z)]
+
+
+def chunk_rows(columns: Tensor) -> int:
+    """How many rows of weights against all `columns` (C, D) are written at a time."""
+    return int(max(64, CHUNK_BYTES // (columns.shape[0] * columns.element_size()) // 64 * 64))
+
+
+def pull(
+    h: Tensor,
+    h_pos: Tensor,
+    negatives: Tensor | None,
+    h_all: Tensor,
+    h_pos_all: Tensor,
+    lse_all: Tensor,
+    weight_all: Tensor,
+    lost_all: Tensor,
+    strongest: Tensor,
+    temperature: float | Tensor,
+    *,
+    offset: int,
+    both: bool,
+    running: bool,
+    needs: Sequence[bool],
+    input_precision: str,
+) -> Tensor:
+    """The weighted sums of columns for the rows of h, h_pos and negatives in order: (1, 2K + M, D), float32."""
+    pairs, D = h.shape
+    pairs_all = h_all.shape[0]
+    further = 0 if negatives is None else negatives.shape[0]
+    sums = torch.zeros((1, 2 * pairs + further, D), dtype=torch.float32, device=h.device)
+    dh, dh_pos, dnegatives = sums[0].split([pairs, pairs, further])
+    alone = h_all is h
+    base_pos = pairs_all if both else None
+
+    def add(
+        rows: _Side, columns: _Side, diagonal: int | None, of_rows: Tensor | None, of_columns: Tensor | None
+    ) -> None:
+        chunk = chunk_rows(columns.z)
+        for start in range(0, rows.z.shape[0], chunk):
+            part = rows.z[start : start + chunk]
+            weights = _weights(
+                rows, columns, start, part.shape[0], diagonal, lse_all, weight_all, lost_all, strongest, temperature,
+                running=running, input_precision=input_precision,
+            )  # fmt: skip
+            if of_rows is not None:
+                add_product(of_rows[start : start + chunk], weights, columns.z)
+            if of_columns is not None:
+                add_product(of_columns, weights.T, part)
+
+    first, second = _Side(h_all, 0), _Side(h_pos_all, base_pos)
+    own, own_pos = _Side(h, offset), _Side(h_pos, None if base_pos is None else base_pos + offset)
+    if needs[0]:
+        add(own, first, offset, dh, None)
+    # Alone, with h_pos not contrasted, what h_pos gets is the transpose of what h gives.
+    shared = alone and not both
+    if needs[0] or (shared and needs[1]):
+        add(own, second, offset, dh if needs[0] else None, dh_pos if shared and needs[1] else None)
+    if needs[1] and not shared:
+        add(own_pos, first, offset, dh_pos, None)
+    if needs[1] and both:
+        add(own_pos, second, offset, dh_pos, None)
+    if negatives is not None:
+        queue = _Side(negatives, None)
+        if needs[0] or needs[2]:
+            add(own, queue, None, dh if needs[0] else None, dnegatives if needs[2] else None)
+        if both and (needs[1] or needs[2]):
+            add(own_pos, queue, None, dh_pos if needs[1] else None, dnegatives if needs[2] else None)
+    return sums
+
+
+def _weights(
+    rows: _Side,
+    columns: _Side,
+    start: int,
+    height: int,
+    diagonal: int | None,
+    lse_all: Tensor,
+    weight_all: Tensor,
+    lost_all: Tensor,
+    strongest: Tensor,
+    temperature: float | Tensor,
+    *,
+    running: bool,
+    input_precision: str,
+) -> Tensor:
+    """The weights of rows `start` to `start + height` against all columns, (height, C)."""
+    count, D = columns.z.shape
+    tile = tile_for("weights", rows.z, rows.z.shape[0], running=running)
+    weights = torch.empty((height, count), dtype=rows.z.dtype, device=rows.z.device)
+    write_weights[(triton.cdiv(height, tile.rows), triton.cdiv(count, tile.columns))](
+        rows.z, columns.z, lse_all, weight_all, lost_all, strongest, temperature, weights,
+        start, rows.base or 0, start + height, count, columns.base or 0,
+        0 if diagonal is None else diagonal + start, count,
+        D=D, HAS_DIAGONAL=diagonal is not None, ROWS=rows.base is not None, COLUMNS=columns.base is not None,
+        LEARNT=isinstance(temperature, Tensor), RUNNING=running, ROW_WEIGHTS=weight_all.dim() > 0,
+        INPUT_PRECISION=input_precision, BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
+        num_warps=tile.warps, num_stages=tile.stages,
+    )  # fmt: skip
+    return weights
+
+
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right in float32, whatever the operands."""
+    if left.dtype == torch.float32:
+        total.addmm_(left, right)
+    elif left.is_cuda:
+        torch.addmm(total, left, right, out_dtype=torch.float32, out=total)
+    else:
+        total.addmm_(left.float(), right.float())

@@ -1,0 +1,1 @@
+"""Benchmarks of copgen against what a user would pick instead; benchmarks/README.md says how to run them."""

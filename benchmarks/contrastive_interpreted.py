@@ -1,0 +1,67 @@
+"""The CUDA kernels on a machine without a GPU: Triton's interpreter runs them on CPU tensors (TRITON_INTERPRET=1).
+
+Only whether they run at the GPU benchmark's dtypes, and how exact they are; an interpreter's time says nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SHORTEST = 1e-12  # a row's length is at least this, as in the library
+
+
+def wanted() -> bool:
+    """Whether Triton has been told to interpret; it reads the variable when it is imported."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+class InterpretedLoss(torch.autograd.Function):
+    """The kernels' forward and backward pass as the library's operator calls them."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
+        """The mean loss, in nats."""
+        kernels = importlib.import_module("copgen.kernels.info_nce")
+        (z, z_pos), lengths = _unit_rows(h, h_pos)
+        settings = {
+            "offset": 0,
+            "both": False,
+            "temperature": temperature,
+            "bounded": True,
+            "input_precision": "tf32x3",
+        }
+        loss, lse, lost = kernels.forward(z, z_pos, None, z, z_pos, mean=True, **settings)
+        ctx.save_for_backward(z, z_pos, *lengths, lse, lost)
+        ctx.settings, ctx.dtype = settings, h.dtype
+        mean: Tensor = loss
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Any) -> tuple[Tensor, Tensor, None]:
+        """The gradients of h and h_pos."""
+        kernels = importlib.import_module("copgen.kernels.info_nce")
+        z, z_pos, *lengths, lse, lost = ctx.saved_tensors
+        rest = {"scale": 1.0 / len(lse), "lengths": lengths, "dtypes": [ctx.dtype] * 3, "needs": [True, True, False]}
+        gradients, _ = kernels.backward(
+            z, z_pos, None, z, z_pos, lse, outputs[0].contiguous(), lost, **ctx.settings, **rest
+        )
+        return gradients[0], gradients[1], None
+
+
+def _unit_rows(*embeddings: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Rows of length 1 as the kernels want them, and the rows' lengths in float32."""
+    lengths = [h.float().norm(dim=1).clamp(min=SHORTEST) for h in embeddings]
+    operand = torch.float32 if embeddings[0].dtype == torch.float32 else torch.float16
+    rows = zip(embeddings, lengths, strict=True)
+    return [(h.float() / length[:, None]).to(operand).contiguous() for h, length in rows], lengths
+
+
+def loss(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
+    """Algorithm 1's loss of embeddings on the CPU, from the CUDA kernels."""
+    value: Tensor = InterpretedLoss.apply(h, h_pos, temperature)
+    return value

@@ -1,0 +1,200 @@
+"""Time and memory of functions that are compared with each other, and the machine they were measured on.
+
+Time: the functions take turns in one run, so that a slow minute of the machine hits all of them, and every other round
+goes in the opposite order. The median is reported with the 10th and the 90th percentile. On the CPU it is the process's
+CPU time with one thread; on CUDA the time between two events, and the time of a captured graph's replay.
+
+Memory: the peak above what was there before the call, the inputs included. Gradients count as extra.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import gc
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Call = Callable[[], object]
+SHORTEST_SAMPLE_S = 5e-3  # calls shorter than this are repeated within a sample, far above the clocks' resolution
+RESET_PEAK = "5"  # what Linux wants to read in clear_refs to set the peak back (proc(5))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one call."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @staticmethod
+    def of(samples_ms: Sequence[float]) -> Timing:
+        """Median, 10th and 90th percentile of the samples."""
+        ordered = sorted(samples_ms)
+        last = len(ordered) - 1
+        return Timing(statistics.median(ordered), ordered[round(0.1 * last)], ordered[round(0.9 * last)], len(ordered))
+
+
+def interleaved(
+    calls: Mapping[str, Call], device: torch.device, *, rounds: tuple[int, int], seconds: float
+) -> dict[str, Timing]:
+    """Every call's time in a run they share.
+
+    Args:
+        calls: functions that have been called before, so that nothing is compiled or allocated for the first time.
+        device: where they run.
+        rounds: the fewest and the most rounds.
+        seconds: about how long the rounds may take together, within those bounds.
+    """
+    sample = _sample_cuda if device.type == "cuda" else _sample_cpu
+    repeats, round_ms = {}, 0.0
+    for name, call in calls.items():
+        once_ms = min(sample(call, 1) for _ in range(2))
+        repeats[name] = max(1, round(SHORTEST_SAMPLE_S * 1e3 / max(once_ms, 1e-3)))
+        round_ms += once_ms * (repeats[name] + (device.type == "cuda"))
+    count = min(max(round(seconds * 1e3 / max(round_ms, 1e-3)), rounds[0]), rounds[1])
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for index in range(count):
+        for name in list(calls)[:: -1 if index % 2 else 1]:
+            samples[name].append(sample(calls[name], repeats[name]))
+    return {name: Timing.of(values) for name, values in samples.items()}
+
+
+def _sample_cpu(call: Call, repeats: int) -> float:
+    begin = time.process_time()
+    for _ in range(repeats):
+        call()
+    return (time.process_time() - begin) * 1e3 / repeats
+
+
+def _sample_cuda(call: Call, repeats: int) -> float:
+    call()  # puts the allocator in the state that this call leaves behind
+    event: Any = torch.cuda.Event  # untyped in torch
+    begin, end = event(enable_timing=True), event(enable_timing=True)
+    begin.record()
+    for _ in range(repeats):
+        call()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / repeats
+
+
+def captured(call: Call, warm_up: int = 3) -> torch.cuda.CUDAGraph | None:
+    """The call as a CUDA graph, or None where it cannot be captured."""
+    new_stream: Any = torch.cuda.Stream  # untyped in torch
+    stream = new_stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(warm_up):
+                call()
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            call()
+    except Exception:
+        # Whatever a peer's code raises on capture (a synchronisation, a transfer, no memory) means that it cannot be.
+        torch.cuda.synchronize()
+        return None
+    return graph
+
+
+def kernel_launches(call: Call) -> int:
+    """How many kernels one call launches on CUDA; copies and fills by the driver are not kernels."""
+    activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities) as profile:
+        call()
+        torch.cuda.synchronize()
+    on_device = [event for event in profile.events() or () if event.device_type.name == "CUDA"]
+    return sum(not event.name.startswith(("Memcpy", "Memset")) for event in on_device)
+
+
+def peak_memory_cuda(call: Call) -> int:
+    """Bytes the call allocates at its peak above what is allocated now."""
+    gc.collect()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def peak_memory_cpu(call: Call) -> int | None:
+    """Bytes of resident memory that the call adds at its peak; meant for a process of its own. None if not on Linux.
+
+    `ru_maxrss` would not do: it never falls, so the compiler's memory would hide the call's, and a child process
+    inherits its parent's peak. Linux sets the peak of /proc back on request.
+    """
+    reset = Path("/proc/self/clear_refs")
+    call()
+    gc.collect()
+    if not reset.exists():
+        return None
+    ctypes.CDLL(None).malloc_trim(0)  # what malloc keeps of the first call would not be counted in the second
+    reset.write_text(RESET_PEAK)
+    before = _status_bytes("VmRSS")
+    call()
+    return max(_status_bytes("VmHWM") - before, 0)
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> str | None:
+    """What a Python module, started from the repository's root, writes to its output; None where it fails."""
+    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    root = Path(__file__).resolve().parent.parent
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout, check=True)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip()
+
+
+def machine(device: torch.device, packages: Sequence[str] = ()) -> str:
+    """The device, the versions and the date, in one line: what every number has to be read with."""
+    where = _gpu(device) if device.type == "cuda" else f"{_cpu_model()}, one thread, process CPU time"
+    versions = [f"torch {torch.__version__}", *(f"{name} {_version(name)}" for name in ("triton", *packages))]
+    return f"{where}; Python {platform.python_version()}, {', '.join(versions)}; {datetime.date.today().isoformat()}"
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return model or platform.processor() or platform.machine()
+
+
+def _gpu(device: torch.device) -> str:
+    name = torch.cuda.get_device_name(device)
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return name
+    fields = "power.draw,power.limit,clocks.sm,clocks.max.sm"
+    query = [program, f"--query-gpu={fields}", "--format=csv,noheader", f"--id={device.index or 0}"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return f"{name} ({fields}: {answer.stdout.strip()})" if answer.returncode == 0 else name
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
+from copgen.runtime.foreign import read_foreign
 from copgen.runtime.tensors import load_tensors
 
 Parameters = Literal["ema", "raw"]
@@ -57,15 +57,12 @@ Convert = Callable[[Sources], Converted]
 def read_state(path: Path) -> Any:
     """What a published checkpoint holds: dictionaries, lists, numbers and tensors, on the CPU; nothing is executed.
 
+    `copgen.runtime.foreign` says what stands in for objects of other classes.
+
     Raises:
         DataError: missing, truncated, or no checkpoint at all.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing: no checkpoint to load.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch raises here, the file cannot be read
-        raise DataError(f"{path} is not a whole checkpoint: {str(error).splitlines()[0]}") from None
+    return read_foreign(path)
 
 
 def is_converted(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The calls that are carried out when a foreign pickle asks for them: each by a function here, never by the one it names.
+"""The calls that are carried out when a foreign pickle asks for them: by functions here, never by those that it names.
 
 They rebuild tensors as views of storages that are in the file, arrays from bytes that are in the file, and Python's
 plain containers.
@@ -57,7 +57,7 @@ def storage_dtype(kind: object) -> torch.dtype:
 
 
 def persistent_id(storages: Storages) -> Call:
-    """Persistent ids name storages, and in files from before torch 1.6 the classes of whole modules with their source."""
+    """Persistent ids name storages and, in files from before torch 1.6, classes of whole modules with their source."""
 
     def resolve(identity: Any) -> Any:
         if isinstance(identity, tuple) and len(identity) >= 2:
@@ -186,8 +186,8 @@ class ForeignArray:
             raise BadPickle(f"an array of shape {shape} with {held:,} values or bytes")
         self.shape = shape
         if isinstance(raw, bytes):
-            order = "F" if columns_first is True else "C"
-            self.values = np.frombuffer(raw, kind.dtype).reshape(shape, order=order)
+            flat = np.frombuffer(raw, kind.dtype)
+            self.values = flat.reshape(shape, order="F") if columns_first is True else flat.reshape(shape)
         else:
             self.values = raw
 

@@ -1,4 +1,4 @@
-"""What stands in for the classes and functions that a foreign pickle names: labels and attribute bags, which do nothing."""
+"""Stand-ins for the classes and functions that a foreign pickle names: labels and bags of attributes, all inert."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LegacyFile:
         return Machine(cursor, calls={}, persistent=no_persistent_id).run()
 
     def read(self) -> Any:
-        """The object. Its pickle runs twice: the first time to learn the storages' types, without which none is found."""
+        """The object. Its pickle runs twice: first to learn the types of the storages, without which none is found."""
         types: dict[str, tuple[torch.dtype, int]] = {}
 
         def learn(key: str, dtype: torch.dtype, count: int) -> Tensor:
@@ -75,11 +75,11 @@ class LegacyFile:
 
         def load(key: str, dtype: torch.dtype, count: int) -> Tensor:
             if key not in self.storages:
-                start = places[key]
                 whole = torch.empty(count, dtype=dtype)
-                # Copied, as numbers lie here at any address, and tensors want theirs aligned.
                 if count:
-                    memoryview(whole.view(torch.uint8).numpy())[:] = self.content[start : start + whole.nbytes]
+                    # Copied, as numbers lie here at any address, and tensors want theirs aligned.
+                    stored = torch.frombuffer(self.content, dtype=torch.uint8, count=whole.nbytes, offset=places[key])
+                    whole.view(torch.uint8).copy_(stored)
                 self.storages[key] = whole
             return self.storages[key]
 
@@ -93,5 +93,5 @@ class LegacyFile:
 def read_legacy(path: Path) -> Any:
     """What a file of `torch.save` from before 1.6 holds."""
     with open(path, "rb") as stream:
-        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     return LegacyFile(memoryview(content)).read()

@@ -1,9 +1,9 @@
-"""The stack machine of pickle with all its power taken away: it builds lists, dictionaries, tensors and inert containers.
+"""The stack machine of pickle with its power taken away: it builds lists, dictionaries, tensors and inert containers.
 
-A name in the file becomes a `Global`, a label. Where the pickle asks to call it, the machine looks into a short table of
-calls that it carries out itself (`calls.py`); a class that is only instantiated, without arguments, becomes an `Opaque`.
-Everything else is refused, and the refusal lists the names. No module is imported, no attribute looked up, and nothing
-that the file names is called.
+A name in the file becomes a `Global`, a label. Where the pickle asks to call it, the machine looks into a short table
+of calls that it carries out itself (`calls.py`); a class that is only instantiated, without arguments, becomes an
+`Opaque`. Everything else is refused, and the refusal lists the names. No module is imported, no attribute looked up,
+and nothing that the file names is called.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class Machine:
             self.call(called, arguments)
 
     def call(self, called: Any, arguments: Any) -> None:
-        """Carry out one of the known calls; note any other, and go on with an inert container in place of its result."""
+        """Carry out one of the known calls; note any other, and go on with an inert container as its result."""
         if not isinstance(called, Global):
             raise BadPickle(f"it calls a value of type {type(called).__name__}")
         builder = self.calls.get((called.module, called.name))

@@ -1,7 +1,7 @@
-"""The alphabet of pickle: bytes to (opcode, argument) pairs, with every length checked against the bytes that are there.
+"""The alphabet of pickle: bytes to (opcode, argument) pairs, every length checked against the bytes that are there.
 
-Reading opcodes does nothing with them; `machine.py` gives them their meaning. Of the alphabet, only what needs no lookup
-is known: extension codes and out-of-band buffers are refused.
+Reading opcodes does nothing with them; `machine.py` gives them their meaning. Of the alphabet, only what needs no
+lookup is known: extension codes and out-of-band buffers are refused.
 """
 
 from __future__ import annotations

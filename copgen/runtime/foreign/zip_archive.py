@@ -1,4 +1,4 @@
-"""torch's file format since 1.6: an uncompressed zip of `data.pkl` and one record per storage, mapped and not copied."""
+"""torch's file format since 1.6: an uncompressed zip of `data.pkl` and one record a storage, mapped and not copied."""
 
 from __future__ import annotations
 

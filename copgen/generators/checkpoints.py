@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from copgen.generators.layout import Shapes, check
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
 from copgen.runtime.files import sha256_of
+from copgen.runtime.foreign import read_foreign
 from copgen.runtime.tensors import load_tensors
 
 Parameters = Literal["ema", "raw"]
@@ -65,12 +65,7 @@ def read_state(path: Path) -> Any:
     Raises:
         DataError: missing, truncated, or no checkpoint at all.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing: no checkpoint to load.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch raises here, the file cannot be read
-        raise DataError(f"{path} is not a whole checkpoint: {str(error).splitlines()[0]}") from None
+    return read_foreign(path)
 
 
 def is_converted(path: Path) -> bool:

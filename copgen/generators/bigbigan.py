@@ -61,7 +61,7 @@ def load(sources: Sources, options: LoadOptions) -> BigBiGAN:
         DataError: as `convert`, and for a converted file that does not verify.
         UsageError: a choice that it does not have.
     """
-    options.refuse(NAME, inverse=options.inverse, instances=sources.instances)
+    options.refuse(NAME, inverse=options.inverse, instances=sources.instances, parameters=sources.parameters)
     content, config = FAMILY.open(sources, convert, name=NAME)
     return BigBiGAN(content, config, options)
 

@@ -163,7 +163,7 @@ def loader(name: str, resolution: int) -> Callable[[Sources, LoadOptions], BigGA
     """The loader of a published or converted file."""
 
     def load(sources: Sources, options: LoadOptions) -> BigGANDeep:
-        options.refuse(name, inverse=options.inverse, instances=sources.instances)
+        options.refuse(name, inverse=options.inverse, instances=sources.instances, parameters=sources.parameters)
         content, config = FAMILY.open(sources, converter(name, resolution), name=name)
         return BigGANDeep(content, config, options)
 

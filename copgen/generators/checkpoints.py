@@ -34,12 +34,12 @@ class Sources:
         weights: the weights file, or the folder that holds it (and its configuration, where it has one).
         instances: the stored instances of an IC-GAN; None looks for them beside the weights.
         parameters: for the flow, whose checkpoint holds both: the moving average (which its authors sample with), or
-            the raw parameters.
+            the raw parameters; None is the average.
     """
 
     weights: Path
     instances: Path | None = None
-    parameters: Parameters = "ema"
+    parameters: Parameters | None = None
 
 
 @dataclass(frozen=True)

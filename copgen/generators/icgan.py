@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -38,6 +39,7 @@ from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.files import sha256_of
+from copgen.runtime.foreign import ForeignArray
 
 NAME = "icgan-128"
 IMAGE_SIZE = 128
@@ -107,9 +109,12 @@ def read_instances(path: Path) -> Tensor:
     """
     content = read_state(path)
     features = content.get("instance_features") if isinstance(content, Mapping) else None
-    if features is None:
-        raise DataError(f"{path} holds no 'instance_features'; it is not a file of stored instances.")
-    table = torch.as_tensor(features).float()
+    values = features.values if isinstance(features, ForeignArray) else features
+    if isinstance(values, np.ndarray):
+        values = torch.tensor(values)  # a copy: what was read is not ours to write to
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        raise DataError(f"{path} holds no numbers called 'instance_features'; it is not a file of stored instances.")
+    table = values.float()
     if table.dim() != 2 or 0 in table.shape or not bool(torch.isfinite(table).all()):
         raise DataError(f"{path}: 'instance_features' has shape {tuple(table.shape)} or is not finite; (K, D) is needed.")
     lengths = table.norm(dim=1)
@@ -181,7 +186,7 @@ def load(sources: Sources, options: LoadOptions) -> ICGAN:
         DataError: as `convert`, and for a converted file that does not verify.
         UsageError: a choice that it does not have.
     """
-    options.refuse(NAME, inverse=options.inverse)
+    options.refuse(NAME, inverse=options.inverse, parameters=sources.parameters)
     content, config = FAMILY.open(sources, convert, name=NAME)
     if sources.instances is not None and is_converted(sources.weights):
         config = _with_instances(content.tensors, config, sources.instances)

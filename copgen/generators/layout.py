@@ -48,7 +48,8 @@ def tensors_of(state: Any, *, path: Path, family: str, mark: str) -> dict[str, T
     while prefix := next((p for p in WRAPPERS if tensors and all(name.startswith(p) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if mark not in tensors or (recognised(tensors) or (family,))[0] != family:
-        other = recognised(tensors)
+        below = tensors.get("state_dict")
+        other = recognised(tensors) or (recognised(below) if isinstance(below, Mapping) else None)
         what = f"is the file of a {other[0]}" if other else f"has no tensor '{mark}'"
         raise DataError(
             f"{path} {what}; it does not hold a {family}.",

@@ -120,7 +120,11 @@ def entry(name: str) -> Entry:
     if name in _ENTRIES:
         return _ENTRIES[name]
     if name in plugins.names():
-        return Entry(about=plugins.about(name), recipe="plugin", load=plugins.loader(name))
+        return Entry(
+            about=plugins.about(name),
+            recipe="plugin",
+            load=lambda sources, options: plugins.load(name, sources.weights, options),
+        )
     raise unknown("generator", name, [*names(), *plugins.names()])
 
 
@@ -155,7 +159,7 @@ def load(
     truncation: float | None = None,
     threshold: float | None = None,
     inverse: Inverse | None = None,
-    parameters: Parameters = "ema",
+    parameters: Parameters | None = None,
     precision: Precision = "float32",
     memory_format: MemoryFormat = "contiguous",
     device: str | torch.device = "cpu",
@@ -170,7 +174,7 @@ def load(
             statistics by it.
         threshold: the bound before scaling, 2 unless said otherwise.
         inverse: of a flow: 'tight' (items of a batch do not influence each other) or 'reference'.
-        parameters: of a flow's published file: 'ema' or 'raw'.
+        parameters: of a flow's published file: 'ema' (what None takes) or 'raw'.
         precision: 'float32', 'bfloat16' (autocast; images are float32 all the same) or 'float64'.
         memory_format: 'contiguous' or 'channels_last', of convolutions.
         device: where it runs.
@@ -188,10 +192,10 @@ def load(
         precision=precision,
         memory_format=memory_format,
     )
-    if weights is None and name not in plugins.names():
-        weights = known_weights(name)
+    if weights is None and name not in _ENTRIES:
+        return plugins.load(name, None, options).to(device)
     sources = Sources(
-        weights=None if weights is None else Path(weights),
+        weights=known_weights(name) if weights is None else Path(weights),
         instances=None if instances is None else Path(instances),
         parameters=parameters,
     )

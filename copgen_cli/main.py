@@ -14,7 +14,7 @@ from copgen.runtime.errors import CopgenError, ExitCode
 from copgen_cli import doctor, failures, generator, navigate, pretrain, recipes, sample
 from copgen_cli import eval as eval_commands
 from copgen_cli import options as o
-from copgen_cli.environment import debug_wanted
+from copgen.runtime.environment import debug_wanted
 
 WAY, AROUND = "The way, in this order", "Beside the way"
 

@@ -1,8 +1,8 @@
 """Downloading a file so that an interruption costs nothing: what arrived stays, and the next attempt asks for the rest.
 
-`NAME.partial` holds what arrived, `NAME.partial.json` which version of the file that is (the server's ETag or date); the
-server is asked for the rest on the condition that it still has that version. The name itself appears when all of it is
-there and its hash agrees.
+`NAME.partial` holds what arrived, `NAME.partial.json` which version of the file that is (the server's ETag or date);
+the server is asked for the rest on the condition that it still has that version. The name itself appears when all of
+it is there and its hash agrees.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files
+from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
 from copgen.generators.checkpoints import Convert, Parameters, Sources
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision
 from copgen.generators.protocol import Generator
@@ -135,19 +135,19 @@ def embedded_weights(name: str) -> Path | None:
 
 
 def known_weights(name: str) -> Path:
-    """The weights of a generator where the user names none: those that come with copgen.
+    """The weights of a generator where the user names none: those that come with copgen, or in the weights directory.
 
     Raises:
         EnvironmentFault: there are none; the error says where to get them and how to bring them in.
     """
-    found = embedded_weights(name)
+    found = embedded_weights(name) or weights_directory.find(name, entry(name).files)
     if found is not None:
         return found
     file = next(file for file in entry(name).files if file.role == "weights")
     raise EnvironmentFault(
-        f"There are no weights of '{name}' on this machine.",
-        fix=f"Get {file.name} ({file.urls[0]}), then: copgen generator import {name} {file.inside or file.name}; "
-        "or name the file with --weights.",
+        f"There are no weights of '{name}' in {weights_directory.weights_directory()}.",
+        fix=f"Get them with: copgen generator fetch {name}. Or get {file.name} ({file.urls[0]}) yourself, then: "
+        f"copgen generator import {name} {file.inside or file.name}. Or name the file with --weights.",
     )
 
 

@@ -46,6 +46,8 @@ class Cursor:
         """Text up to the next newline."""
         ahead = bytes(self.buffer[self.position : self.position + _LONGEST_LINE])
         length = ahead.find(b"\n")
+        if length < 0 and len(ahead) < _LONGEST_LINE:
+            self.pass_over(len(ahead) + 1)  # which says that it is truncated
         if length < 0:
             raise BadPickle(f"no end of line within {_LONGEST_LINE} bytes of byte {self.position:,}")
         self.position += length + 1

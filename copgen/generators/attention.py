@@ -29,6 +29,6 @@ class SelfAttention(nn.Module):
         keys = F.max_pool2d(self.phi(x), 2).flatten(2).transpose(1, 2)
         values = F.max_pool2d(self.g(x), 2).flatten(2).transpose(1, 2)
         attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        out = attended.transpose(1, 2).unflatten(2, x.shape[2:])
+        out = attended.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
         moved: Tensor = self.gamma.to(x.dtype) * self.o(out)
         return x + moved

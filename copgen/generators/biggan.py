@@ -159,7 +159,8 @@ class Block(nn.Module):
         h = self.conv1(F.interpolate(h, scale_factor=2.0, mode="nearest"))
         h = self.conv2(F.relu(self.bn2(h, condition)))
         # A 1x1 convolution and a repetition of pixels commute; before it there are a quarter of them.
-        return h + F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
+        skip: Tensor = F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
+        return h + skip
 
 
 class BigGAN(nn.Module):
@@ -170,9 +171,7 @@ class BigGAN(nn.Module):
         self.config = config
         self.dtype = weights.dtype
         self.linear = weights.linear("linear")
-        self.blocks = nn.ModuleList(
-            Block(weights, f"blocks.{i}.0", eps=config.norm_eps) for i in range(config.blocks)
-        )
+        self.blocks = nn.ModuleList(Block(weights, f"blocks.{i}.0", eps=config.norm_eps) for i in range(config.blocks))
         name = f"blocks.{config.attention}.1"
         names = {layer: f"{name}.{layer}" for layer in ("gamma", "theta", "phi", "g", "o")}
         self.attention = SelfAttention(weights, **names)
@@ -185,7 +184,7 @@ class BigGAN(nn.Module):
         self.output_conv = weights.conv("output_layer.2")
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        chunks = z.split(self.config.chunk, dim=1)
+        chunks = torch.split(z, self.config.chunk, dim=1)
         # The checkpoint is channel-major here: no transposition.
         x = self.linear(chunks[0].to(self.dtype)).view(-1, self.config.channels[0], BOTTOM, BOTTOM)
         for i, block in enumerate(self.blocks):

@@ -45,7 +45,9 @@ class BigGANDeepConfig(BaseModel):
     class_embed_dim: int = Field(ge=1, description="width of a class embedding")
     channel_width: int = Field(ge=1, description="unit of the layers' widths")
     num_classes: int = Field(ge=1, description="classes")
-    layers: tuple[tuple[bool, int, int], ...] = Field(min_length=1, description="doubles the image, units in, units out")
+    layers: tuple[tuple[bool, int, int], ...] = Field(
+        min_length=1, description="doubles the image, units in, units out"
+    )
     attention_layer_position: int = Field(ge=1, description="index that self-attention takes among the layers")
     eps: float = Field(gt=0, description="of all batch norms")
     n_stats: int = Field(ge=2, description="values of the truncation with statistics of their own")
@@ -64,7 +66,9 @@ class BigGANDeepConfig(BaseModel):
         """Index among the layers -> (doubles, channels in, channels out); attention takes an index too."""
         positions = [i + (i >= self.attention_layer_position) for i in range(len(self.layers))]
         w = self.channel_width
-        return {at: (doubles, w * into, w * out) for at, (doubles, into, out) in zip(positions, self.layers, strict=True)}
+        return {
+            at: (doubles, w * into, w * out) for at, (doubles, into, out) in zip(positions, self.layers, strict=True)
+        }
 
 
 def shapes(config: BigGANDeepConfig) -> dict[str, tuple[int, ...]]:
@@ -171,7 +175,7 @@ def loader(name: str, resolution: int) -> Callable[[Sources, LoadOptions], BigGA
 
 
 def statistics_at(rows: Tensor, truncation: float) -> Tensor:
-    """The statistics (C,), float64, that the reference uses at a truncation; rows (R, C) are those at 0, 1/(R-1), .., 1.
+    """The statistics (C,), float64, that the reference uses; rows (R, C) are those at truncations 0, 1/(R-1), .., 1.
 
     Between rows the reference weighs the wrong way round: the lower one by the fraction. Together with the rounding of
     the position this moves grid points by a row (0.58 uses the row below, 0.28 the one above), so it is kept as it is.
@@ -185,7 +189,9 @@ def statistics_at(rows: Tensor, truncation: float) -> Tensor:
 
 
 def _norm(weights: StoredVectorWeights, name: str, *, eps: float, truncation: float) -> ConditionalNorm:
-    mean, var = (statistics_at(weights.tensors[f"{name}.{key}"], truncation) for key in ("running_means", "running_vars"))
+    mean, var = (
+        statistics_at(weights.tensors[f"{name}.{key}"], truncation) for key in ("running_means", "running_vars")
+    )
     return ConditionalNorm(
         weights.matrix(f"{name}.scale"), weights.matrix(f"{name}.offset"), mean, var, eps=eps, dtype=weights.exact
     )
@@ -241,7 +247,9 @@ class BigGANDeep(GAN):
         convs = {key: f"{name}.snconv1x1_{key}" for key in ("theta", "phi", "g")}
         layers[position] = SelfAttention(weights, gamma=f"{name}.gamma", o=f"{name}.snconv1x1_o_conv", **convs)
         self.layers = nn.ModuleList(layers[at] for at in sorted(layers))
-        last = {key: weights.tensors[f"generator.bn.{key}"] for key in ("weight", "bias", "running_means", "running_vars")}
+        last = {
+            key: weights.tensors[f"generator.bn.{key}"] for key in ("weight", "bias", "running_means", "running_vars")
+        }
         self.output_norm = AffineNorm(
             last["weight"],
             last["bias"],

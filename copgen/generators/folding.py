@@ -55,7 +55,7 @@ def stored_sigma(weight: Tensor, u: Tensor, v: Tensor) -> float:
 
 
 class FoldedWeights(ABC):
-    """Reads a checkpoint's tensors as what a frozen network uses: weights over sigma, in the type that was asked for."""
+    """Reads a checkpoint's tensors as what a frozen network uses: weights over sigma, in the type asked for."""
 
     def __init__(self, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, channels_last: bool) -> None:
         self.tensors = tensors
@@ -137,5 +137,6 @@ class StoredVectorWeights(FoldedWeights):
 
 def _frozen(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
     layer.weight = nn.Parameter(weight, requires_grad=False)
-    layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
     return layer

@@ -1,7 +1,7 @@
 """IC-GAN (Casanova et al. 2021) on the BigGAN backbone: ImageNet at 128x128, conditioned on an instance's features.
 
-The condition is a feature vector of SwAV's ResNet-50, of length 1: that of one of the 1,000 stored instances (by index),
-or any other. Both images of a pair share it, so T_z moves z inside that instance's sub-space (paper, appendix C.5).
+The condition is a feature vector of SwAV's ResNet-50, of length 1: that of one of the 1,000 stored instances, by its
+index, or any other. Both images of a pair share it, so T_z moves z inside that instance's sub-space (appendix C.5).
 
 Prior: z is a standard normal; `truncation=t` draws t * (standard normal within +-2) instead.
 """
@@ -116,7 +116,9 @@ def read_instances(path: Path) -> Tensor:
         raise DataError(f"{path} holds no numbers called 'instance_features'; it is not a file of stored instances.")
     table = values.float()
     if table.dim() != 2 or 0 in table.shape or not bool(torch.isfinite(table).all()):
-        raise DataError(f"{path}: 'instance_features' has shape {tuple(table.shape)} or is not finite; (K, D) is needed.")
+        raise DataError(
+            f"{path}: 'instance_features' has shape {tuple(table.shape)} or is not finite; (K, D) is needed."
+        )
     lengths = table.norm(dim=1)
     if bool((lengths == 0).any()):
         raise DataError(f"{path}: instance {int((lengths == 0).nonzero()[0])} has features of length 0.")
@@ -126,7 +128,9 @@ def read_instances(path: Path) -> Tensor:
 
 def _stored_beside(weights: Path) -> Path | None:
     """The file of stored instances that lies where the authors' archives put it, or None."""
-    places = [folder / below for folder in (weights.parent, weights.parent.parent) for below in (".", "stored_instances")]
+    places = [
+        folder / below for folder in (weights.parent, weights.parent.parent) for below in (".", "stored_instances")
+    ]
     found = (file for place in places for file in sorted(place.glob("*res128*instance_features.npy")))
     return next(found, None)
 

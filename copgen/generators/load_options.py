@@ -1,4 +1,4 @@
-"""How a generator is loaded, beside its weights: what truncates z, how a flow is inverted, in which precision it runs."""
+"""How a generator is loaded, beside its weights: truncation of z, inversion of a flow, precision, memory format."""
 
 from __future__ import annotations
 

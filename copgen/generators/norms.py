@@ -29,7 +29,9 @@ class ConditionalNorm(nn.Module):
         dtype: of the layer that is made of them.
     """
 
-    def __init__(self, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor, *, eps: float, dtype: torch.dtype) -> None:
+    def __init__(
+        self, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor, *, eps: float, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         mean, r = mean.double(), (var.double() + eps).rsqrt()
         channels, width = gain.shape
@@ -51,7 +53,9 @@ class AffineNorm(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor, *, eps: float, dtype: torch.dtype) -> None:
+    def __init__(
+        self, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor, *, eps: float, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         scale = gain.double() * (var.double() + eps).rsqrt()
         shift = bias.double() - mean.double() * scale

@@ -79,9 +79,7 @@ def _content_sha256(module: nn.Module) -> str:
 class PluginGenerator(Generator):
     """A foreign module as a generator: its images are checked."""
 
-    def __init__(
-        self, module: object, *, name: str, origin: str, weights: Path | None, options: LoadOptions
-    ) -> None:
+    def __init__(self, module: object, *, name: str, origin: str, weights: Path | None, options: LoadOptions) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise UsageError(f"The plug-in '{name}' ({origin}) made a {type(module).__name__}, not an nn.Module.")

@@ -35,9 +35,10 @@ class FlowGenerator(Generator):
         weights_sha256: str = "",
         made_by: Mapping[str, Any] | None = None,
         settings: Mapping[str, bool | int | float | str | None] | None = None,
+        rounded: bool = False,
     ) -> None:
         super().__init__()
-        self.flow = flow.fold()
+        self.flow = flow.fold(rounded=rounded)
         self.settings = dict(settings or {})
         self.name = name
         self.prior = prior
@@ -125,4 +126,5 @@ def build_flow(
             "inverse": options.inverse or "tight",
             "parameters": header.get("parameters"),
         },
+        rounded="source_sha256" in header,
     )

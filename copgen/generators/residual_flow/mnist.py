@@ -63,7 +63,13 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
     Raises:
         DataError: a tensor that a width is read from is missing, or it is another kind of flow.
     """
-    for key, here in (("factor_out", False), ("preact", True), ("actnorm", True), ("act", "swish"), ("kernels", "3-1-3")):
+    for key, here in (
+        ("factor_out", False),
+        ("preact", True),
+        ("actnorm", True),
+        ("act", "swish"),
+        ("kernels", "3-1-3"),
+    ):
         if args.get(key, here) != here:
             raise DataError(f"{path}: args.{key} is {args[key]!r}; flows with {here!r} are read.")
     blocks = [0, 0, 0]
@@ -91,13 +97,13 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
 
 
 @torch.no_grad()
-def refine(layer: SpectralBound) -> int:
-    """Power iterations as the published code does them before it samples; how many there were.
+def refine(layer: SpectralBound) -> None:
+    """Power iterations as the published code does them before it samples.
 
     Not until u and v have converged, but until both move by less than 1e-3 (1 + their largest entry), RMS: mostly
     after one. Which u and v come out is part of what the flow is.
     """
-    for rounds in range(1, _MOST_ROUNDS + 1):
+    for _ in range(_MOST_ROUNDS):
         before = layer.u.clone(), layer.v.clone()
         layer.power_iterate(1)
         moved = [
@@ -106,7 +112,6 @@ def refine(layer: SpectralBound) -> int:
         ]
         if all(moved):
             break
-    return rounds
 
 
 def convert(sources: Sources) -> Converted:
@@ -140,7 +145,9 @@ def convert(sources: Sources) -> Converted:
     shapes = {name: tuple(tensor.shape) for name, tensor in flow.state_dict().items()}
     counts = {name for name in shapes if name.endswith(".initialized")}
     check(tensors, {name: shapes[name] for name in shapes if name not in counts}, path=path, ignored=counts)
-    flow.load_state_dict({**dict.fromkeys(counts, torch.tensor(1)), **{n: t for n, t in tensors.items() if n in shapes}})
+    flow.load_state_dict(
+        {**dict.fromkeys(counts, torch.tensor(1)), **{n: t for n, t in tensors.items() if n in shapes}}
+    )
     if parameters == "ema":
         for layer in flow.lipschitz_layers():
             refine(layer)

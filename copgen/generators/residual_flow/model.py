@@ -198,11 +198,11 @@ class ResidualFlow(nn.Module):
         for layer in self.lipschitz_layers():
             layer.power_iterate(rounds)
 
-    def fold(self) -> ResidualFlow:
-        """Evaluation mode with all bounded weights fixed and no parameter requiring gradients."""
+    def fold(self, *, rounded: bool = False) -> ResidualFlow:
+        """Evaluation mode with all bounded weights fixed and no parameter requiring gradients; see `SpectralBound`."""
         self.eval().requires_grad_(False)
         for layer in self.lipschitz_layers():
-            layer.fold()
+            layer.fold(rounded=rounded)
         return self
 
 

@@ -174,6 +174,7 @@ def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None
     try:
         answer = opener().open(request, timeout=policy.timeout)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code != 416:
             raise broken_by(error) from None
         # Nothing lies beyond what is here: it is whole, or the server has another version.

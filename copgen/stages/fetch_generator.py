@@ -88,15 +88,17 @@ def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Ev
                 events.say(f"{file.name} from {url}")
                 download(url, path, sha256=file.sha256, events=events, policy=policy)
             except Unreachable as unreachable:
+                if unreachable.fix:
+                    raise  # part of it is here, which another address would not go on with
                 tried.append((file, url, unreachable))
         if path.exists():
             return unpacked(path, file, folder) if file.archive else path
-    file, url, first = tried[0]
+    file, url, _ = tried[0]
     reasons = " ".join(error.what for *_, error in tried)
     by_hand = f"copgen generator import {name} {file.inside or file.name}"
     raise Unreachable(
         f"{file.name} of '{name}' could not be fetched. {reasons}",
-        fix=first.fix or f"Where there is a network, get it from {url}, and then: {by_hand}.",
+        fix=f"Where there is a network, get it from {url}, and then: {by_hand}.",
     )
 
 

@@ -139,12 +139,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, flow: Path) -> None:
         inspect(tmp_path / "none")
     tensors, header = load_tensors(tmp_path / "a" / FILE_NAME, kind="navigator")
     kept = {**{name: header[name] for name in ("latent_dim", "hidden")}, "made_by": {"prior": {"kind": "cauchy"}}}
-    save_tensors(
-        tmp_path / "a" / FILE_NAME,
-        tensors,
-        kind="navigator",
-        header={k: header[k] for k in ("latent_dim", "hidden", "made_by")},
-    )
+    save_tensors(tmp_path / "a" / FILE_NAME, tensors, kind="navigator", header=kept)
     with pytest.raises(DataError, match="has a prior that is none"):
         inspect(tmp_path / "a")
 

@@ -66,13 +66,22 @@ class Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
-    def version(self) -> str | None:
-        """What the server called the version that is here; None where it did not, or where it was another address."""
+    def kept(self) -> int:
+        """The bytes that are here of this address; what came from another one is not continued."""
+        return self.size if self.known() is not None else 0
+
+    def known(self) -> dict[str, Any] | None:
+        """The note of this address."""
         try:
-            known = read_json(self.note)
+            note = read_json(self.note)
         except CopgenError:
             return None
-        version = known.get("version") if isinstance(known, dict) and known.get("url") == self.url else None
+        return note if isinstance(note, dict) and note.get("url") == self.url else None
+
+    @property
+    def version(self) -> str | None:
+        """What the server called the version that is here; None where it did not, or where it was another address."""
+        version = (self.known() or {}).get("version")
         return version if isinstance(version, str) else None
 
     def begin(self, version: str | None) -> None:
@@ -115,6 +124,11 @@ def download(
     return target
 
 
+def begun(url: str, target: Path) -> bool:
+    """Whether a part of the file is here already, from this address."""
+    return Partial(target, url).kept > 0
+
+
 def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
     """Transfer until the file is whole: a few attempts, and more for as long as each brings something."""
     pause, left = policy.pause, _ATTEMPTS
@@ -130,7 +144,7 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
                     f"{url} could not be fetched: {broken}.{kept}",
                     fix="The same command goes on from there." if kept else "",
                 ) from None
-            events.say(f"{broken}, after {partial.size:,} bytes; going on from there.")
+            events.say(f"{broken}, after {partial.kept:,} bytes; going on from there.")
         finally:
             events.end()
         time.sleep(pause)

@@ -9,7 +9,7 @@ from typing import Any
 
 from copgen.generators import entry, weights_directory
 from copgen.generators.public_files import PublicFile
-from copgen.runtime.download import Policy, Unreachable, download
+from copgen.runtime.download import Policy, Unreachable, begun, download
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.lock import locked
@@ -81,7 +81,9 @@ def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Ev
     tried = []
     for file in offered:
         path = folder / file.name
-        for url in file.urls:
+        # First the address of which a part is here.
+        urls = [url for url in file.urls if begun(url, path)] or file.urls
+        for url in (*urls, *(url for url in file.urls if url not in urls)):
             if path.exists():
                 break
             try:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import UsageError, unknown
 
+PriorKind = Literal["normal", "truncated_normal"]
 Inverse = Literal["tight", "reference"]
 Precision = Literal["float32", "bfloat16", "float64"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -18,6 +19,7 @@ class LoadOptions:
     """Choices of `generators.load`; None leaves a family its own default.
 
     Attributes:
+        prior: the distribution of z; giving a truncation means the truncated normal. Not for flows.
         truncation: the scale t of z = t * (standard normal within +-threshold); BigGAN-deep also picks its batch
             statistics by it. Not for flows.
         threshold: the bound before scaling, 2 unless said otherwise. Not for flows.
@@ -27,6 +29,7 @@ class LoadOptions:
         memory_format: of the convolutions' weights and activations.
     """
 
+    prior: PriorKind | None = None
     truncation: float | None = None
     threshold: float | None = None
     inverse: Inverse | None = None
@@ -35,6 +38,7 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         for kind, value, known in (
+            ("prior", self.prior, (None, *get_args(PriorKind))),
             ("inverse", self.inverse, (None, *get_args(Inverse))),
             ("precision", self.precision, get_args(Precision)),
             ("memory format", self.memory_format, get_args(MemoryFormat)),
@@ -43,12 +47,17 @@ class LoadOptions:
                 raise unknown(kind, str(value), [name for name in known if name is not None])
 
     def truncated(self, default: Prior, *, name: str) -> Prior:
-        """The prior of a GAN: its own, or the truncated normal that was asked for.
+        """The prior of a GAN: its own, or the one that was asked for.
 
         Raises:
-            UsageError: a scale outside (0, 1] or a threshold that is not positive.
+            UsageError: a scale outside (0, 1], a threshold that is not positive, or either of a normal.
         """
-        if self.truncation is None and self.threshold is None:
+        truncates = self.truncation is not None or self.threshold is not None
+        if self.prior == "normal":
+            if truncates:
+                raise UsageError(f"A normal prior of '{name}' is not truncated.", fix="Leave out one of the two.")
+            return Prior()
+        if not truncates and self.prior in (None, default.kind):
             return default
         scale = self.truncation if self.truncation is not None else default.scale
         threshold = self.threshold if self.threshold is not None else 2.0

@@ -48,7 +48,7 @@ def load(name: str, weights: Path | None, options: LoadOptions) -> Generator:
     Raises:
         UsageError: it cannot be imported or made, lacks an attribute, or gives images of a wrong shape or range.
     """
-    options.refuse(name, inverse=options.inverse, truncation=options.truncation, threshold=options.threshold)
+    options.refuse(name, inverse=options.inverse, prior=options.prior, truncation=options.truncation, threshold=options.threshold)
     value = _point(name).value
     try:
         factory: Callable[..., Any] = _point(name).load()

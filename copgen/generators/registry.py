@@ -22,7 +22,7 @@ import torch
 
 from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
 from copgen.generators.checkpoints import Convert, Parameters, Sources
-from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision
+from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
 from copgen.generators.public_files import PublicFile
 from copgen.generators.residual_flow import mnist
@@ -156,6 +156,7 @@ def load(
     *,
     weights: str | Path | None = None,
     instances: str | Path | None = None,
+    prior: PriorKind | None = None,
     truncation: float | None = None,
     threshold: float | None = None,
     inverse: Inverse | None = None,
@@ -170,6 +171,7 @@ def load(
         name: a known name, such as 'bigbigan', or that of an installed plug-in.
         weights: the published file or folder, or the converted file; None takes what comes with copgen or was imported.
         instances: stored instances of an IC-GAN, where they do not lie beside its weights.
+        prior: of z, 'normal' or 'truncated_normal'; None takes the generator's own.
         truncation: the scale t of z = t * (standard normal within +-threshold); BigGAN-deep also picks its batch
             statistics by it.
         threshold: the bound before scaling, 2 unless said otherwise.
@@ -186,6 +188,7 @@ def load(
     """
     known = entry(name)
     options = LoadOptions(
+        prior=prior,
         truncation=truncation,
         threshold=threshold,
         inverse=inverse,

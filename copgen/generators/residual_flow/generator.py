@@ -95,7 +95,7 @@ def build_flow(
     tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, name: str, path: Path, options: LoadOptions
 ) -> FlowGenerator:
     """The generator of a flow's tensors and header; `path` is where they came from."""
-    options.refuse(name, truncation=options.truncation, threshold=options.threshold)
+    options.refuse(name, prior=options.prior, truncation=options.truncation, threshold=options.threshold)
     if options.precision == "bfloat16":
         raise UsageError(
             f"'{name}' is a flow, and bfloat16 is too coarse for its fixed points.", fix="Use float32 or float64."

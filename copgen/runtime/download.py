@@ -139,7 +139,7 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
         except Broken as broken:
             left = _ATTEMPTS if partial.size > before else left - 1
             if broken.final or left <= 0:
-                kept = f" {partial.size:,} bytes are kept in {partial.path}." if partial.size else ""
+                kept = f" {partial.kept:,} bytes are kept in {partial.path}." if partial.kept else ""
                 raise Unreachable(
                     f"{url} could not be fetched: {broken}.{kept}",
                     fix="The same command goes on from there." if kept else "",

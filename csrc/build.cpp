@@ -3,7 +3,6 @@
 
 #include <pybind11/pybind11.h>
 
-#include <map>
 #include <string>
 
 #define COPGEN_TEXT_OF(x) #x
@@ -21,18 +20,22 @@ std::string compiler() {
 #endif
 }
 
-std::map<std::string, std::string> built() {
-  return {
-      {"torch", COPGEN_TEXT(COPGEN_TORCH)},
-      {"compiler", compiler()},
-      {"cuda", COPGEN_TEXT(COPGEN_CUDA)},
-      {"architectures", COPGEN_TEXT(COPGEN_ARCHITECTURES)},
+std::string openmp() {
 #ifdef _OPENMP
-      {"openmp", std::to_string(_OPENMP)},
+  return std::to_string(_OPENMP);
 #else
-      {"openmp", "none"},
+  return "";
 #endif
-  };
+}
+
+pybind11::dict built() {
+  pybind11::dict how;
+  how["torch"] = COPGEN_TEXT(COPGEN_TORCH);
+  how["compiler"] = compiler();
+  how["cuda"] = COPGEN_TEXT(COPGEN_CUDA);
+  how["architectures"] = COPGEN_TEXT(COPGEN_ARCHITECTURES);
+  how["openmp"] = openmp();
+  return how;
 }
 
 }  // namespace

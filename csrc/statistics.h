@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #ifdef __CUDACC__
 #define COPGEN_EVERYWHERE __host__ __device__
@@ -58,7 +57,7 @@ struct Sums {
   }
 
  private:
-  COPGEN_EVERYWHERE static double nan() { return std::numeric_limits<double>::quiet_NaN(); }
+  COPGEN_EVERYWHERE static double nan() { return static_cast<double>(NAN); }
 
   // A NaN stays, so that nobody reads a bound that holds where nothing is known.
   COPGEN_EVERYWHERE static double larger(double a, double b) { return b > a || b != b ? b : a; }

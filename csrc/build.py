@@ -1,7 +1,7 @@
 """How the native operators are built: `copgen._C`, which says how, and `copgen._ops`, the operators.
 
-For setup.py alone. The default GPU architectures are 8.0 and 9.0 with 9.0's PTX: the two generations that the project is
-meant for in machine code, newer ones through the driver; each further one adds its share to the minutes of a build.
+For setup.py alone. The default GPU architectures are 8.0 and 9.0 with 9.0's PTX: the two generations that the project
+is meant for in machine code, newer ones through the driver; each further one adds its share to a build's minutes.
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ def usable_toolkit() -> toolkit.Toolkit | None:
         print("copgen: no nvcc here, so the native operators are built for the CPU alone.", file=sys.stderr)
         return None
     if found.version.split(".")[0] != torch.version.cuda.split(".")[0]:
-        print(f"copgen: nvcc {found.version} does not fit torch for CUDA {torch.version.cuda}: CPU alone.", file=sys.stderr)
+        print(
+            f"copgen: nvcc {found.version} does not fit torch for CUDA {torch.version.cuda}: CPU alone.",
+            file=sys.stderr,
+        )
         return None
     return found

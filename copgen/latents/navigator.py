@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Navigator(nn.Module):
 
     def move(self, z: Tensor, *, delta: float | None = None) -> Moved:
         """z' = z + T_z(z), d(z, z') and its statistics, for z (K, latent_dim)."""
-        first, last = self.layers[0], self.layers[2]
+        first, last = cast("nn.Linear", self.layers[0]), cast("nn.Linear", self.layers[2])
         return navigate(z, first.weight, first.bias, last.weight, last.bias, delta=delta)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Native:
 
 def native() -> Native:
     """The native operators of this process."""
-    return _load()  # torch.compile sees a plain function
+    return _load()
 
 
 @functools.cache
@@ -52,15 +52,22 @@ def _load() -> Native:
         return _without("the native operators were not built with this installation", INSTALL)
     if built["torch"] != torch.__version__:
         return _without(f"they were built for torch {built['torch']} and this is {torch.__version__}", REBUILD, built)
-    library = next(Path(copgen.__file__).parent.glob("_ops*.so"), None)
+    library = next(folder().glob("_ops*.so"), None)
     if library is None:
         return _without("the library of the native operators is missing", REBUILD, built)
     try:
-        torch.ops.load_library(library)
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     except OSError as error:
         last = str(error.__cause__ or error).splitlines()[-1]
         return _without(f"the native operators cannot be loaded: {last}", REBUILD, built)
-    return Native(True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built)
+    return Native(
+        True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
+    )
+
+
+def folder() -> Path:
+    """Where the native operators are installed."""
+    return Path(copgen.__file__).parent
 
 
 def _without(reason: str, command: str, built: dict[str, Any] | None = None) -> Native:

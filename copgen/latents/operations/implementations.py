@@ -44,6 +44,7 @@ def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Ch
     return Choice("native", f"CUDA kernels for {library.built['architectures']}")
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_native(operation: Operation, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the native operator runs."""
     return choose(operation, device, dtype).name == "native"

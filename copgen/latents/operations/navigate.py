@@ -48,4 +48,3 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
     else:
         z_pos, d, stats = reference.navigate(z, w1, b1, w2, b2, delta)
     return Moved(d=d, stats=stats, z_pos=z_pos)
-

@@ -32,7 +32,7 @@ def navigate(
     if not _is_eager(inputs):
         z_pos, d, stats, _ = _OPS.navigate.default(*inputs, delta, kept)
     elif needed:
-        z_pos, d, stats = _Navigate.apply(*inputs, delta, kept)  # type: ignore[no-untyped-call]
+        z_pos, d, stats = _Navigate.apply(*inputs, delta, kept)
     else:
         z_pos, d, stats, _ = _past_autograd(_OPS.navigate.default, *inputs, delta, kept)
     return z_pos, d, stats
@@ -174,9 +174,7 @@ def _constrain_backward_shapes(
     return z.new_empty(z.shape), z.new_empty(z.shape)
 
 
-def _draw_shapes(
-    rows: Tensor, key: int, dim: int, scale: float, threshold: float | None, tail: float
-) -> Tensor:
+def _draw_shapes(rows: Tensor, key: int, dim: int, scale: float, threshold: float | None, tail: float) -> Tensor:
     return rows.new_empty((rows.shape[0], dim), dtype=torch.float32)
 
 

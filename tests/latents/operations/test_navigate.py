@@ -153,7 +153,7 @@ def test_gradients_are_the_reference_s_whatever_was_kept(
 
     ours, plain = with_gradients(inputs), with_gradients(inputs)
     found = navigate(*ours)
-    wanted = gradients(reference.navigate(*plain, delta=None)[:2], plain)
+    wanted = gradients(reference.navigate(*Case(*plain), delta=None)[:2], plain)
     for gradient, plain_one in zip(gradients((found.z_pos, found.d), ours), wanted, strict=True):
         torch.testing.assert_close(gradient, plain_one, rtol=1e-11, atol=1e-11)
 
@@ -172,7 +172,7 @@ def test_gradients_keep_their_dtype_and_are_close(built: None, device: torch.dev
     inputs = case(300, 20, 30, dtype=dtype, device=device)
     exact = [x.detach().double().requires_grad_() for x in inputs]
     ours = with_gradients(inputs)
-    wanted = torch.autograd.grad(reference.navigate(*exact, delta=None)[0].square().sum(), exact)
+    wanted = torch.autograd.grad(reference.navigate(*Case(*exact), delta=None)[0].square().sum(), exact)
     for gradient, plain in zip(torch.autograd.grad(navigate(*ours).z_pos.square().sum(), ours), wanted, strict=True):
         assert gradient.dtype == dtype
         # z' is rounded before it is squared, and the gradient after; each entry is a sum over rows.

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _CHUNK = 1 << 20  # entries that are in float64 at a time, 8 MiB
 
 
@@ -101,6 +101,25 @@ class FoldedWeights(ABC):
         bias = self.bias(name, outputs=outputs)
         conv = nn.Conv2d(into, out, kernel, padding=kernel // 2, bias=bias is not None, device="meta")
         return _frozen(conv, weight, bias)
+
+    def doubling_conv(self, name: str) -> nn.ConvTranspose2d:
+        """A 3x3 convolution of the image that nearest-neighbour interpolation doubles, as one layer on the small image.
+
+        Each pixel of the large image sees 2x2 pixels of the small one, through sums of the nine weights: four products
+        instead of nine, and the large image is never made. In each direction the four taps of the transposed
+        convolution are w_1, w_0 + w_1, w_-1 + w_0, w_-1, for the weights w_-1, w_0, w_1 of the convolution.
+        """
+        weight, sigma, bias = self.raw(name), self.sigma(name), self.bias(name)
+        out, into, *kernel = weight.shape
+        assert kernel == [3, 3], kernel
+        taps = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.float64)
+        layout: dict[str, Any] = {"memory_format": self.memory_format}
+        summed = torch.empty(into, out, 4, 4, dtype=self.dtype, **layout)
+        for rows in _rows(weight):
+            part = torch.einsum("ah,oihw,bw->ioab", taps, weight[rows].double() / sigma, taps)
+            summed[:, rows] = part.to(self.dtype)
+        conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=1, bias=bias is not None, device="meta")
+        return _frozen(conv, summed, bias)
 
     def linear(self, name: str) -> nn.Linear:
         """A linear layer, frozen."""

@@ -158,7 +158,8 @@ class Block(nn.Module):
         h = self.conv2(F.relu(self.bn2(h, condition)))
         # A 1x1 convolution and a repetition of pixels commute; before it there are a quarter of them.
         skip: Tensor = F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
-        return h + skip
+        image: Tensor = h + skip
+        return image
 
 
 class BigGAN(nn.Module):

@@ -45,7 +45,7 @@ def navigate_settings(name: str, weights: Path, **changes: Any) -> NavigateSetti
 def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
     name: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate.PREVIEW_PAIRS", 2)
+    monkeypatch.setattr("copgen.stages.navigate_report.PREVIEW_PAIRS", 2)
     summary = navigate(navigate_settings(name, files[name], lr_navigator=1e-2), out=tmp_path / "run")
     assert (summary["updates"], summary["ended_by"]) == (2, "samples")
     flags = {"weights": files[name], "navigator": tmp_path / "run", "n": 5, "batch": 2, "device": "cpu"}

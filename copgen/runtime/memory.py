@@ -38,6 +38,12 @@ def peak_of(call: Callable[[], object], device: torch.device) -> int | None:
     return max(_status("VmHWM") - resident, 0)
 
 
+def resident() -> int:
+    """Bytes of this process that are in memory (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS")
+
+
 def free(device: torch.device) -> int | None:
     """Bytes that may still be allocated; None where the system does not say."""
     if device.type == "cuda":

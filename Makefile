@@ -5,22 +5,29 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint format bench experiment-digits lock clean
+.PHONY: install demo test soak lint format bench experiment-digits lock clean
 
 install: $(READY)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock tests/requirements-oracles.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-oracles.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
+# Every test has one thread; several processes share the tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+soak: $(READY)
+	$(PYTEST) -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("copgen", "copgen_cli", "pyproject.toml", "README.md")
+SOURCES = ("copgen", "copgen_cli", "kernels", "setup.py", "pyproject.toml", "README.md")
 DATA = ("copgen/py.typed", "copgen/recipes/digits.toml", "copgen/generators/weights/digits.safetensors")
 
 
@@ -34,6 +34,7 @@ def test_the_wheel_holds_every_module_and_all_data(built: Path) -> None:
         names = set(wheel.namelist())
         scripts = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     modules = {str(path.relative_to(ROOT)) for top in SOURCES[:2] for path in (ROOT / top).rglob("*.py")}
+    modules |= {f"copgen/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.py")}
     assert modules | set(DATA) <= names
     assert not any(name.startswith(("tests", "examples", "experiments")) for name in names)
     assert "copgen = copgen_cli.main:run" in scripts

@@ -1,6 +1,6 @@
 """One thread for all tests: their tensors are so small that several threads only wait for each other.
 
-Without a GPU the Triton kernels run in Triton's interpreter, on CPU tensors. Triton has to be told before it is imported.
+Without a GPU the Triton kernels run in Triton's interpreter, on CPU tensors; it has to be told before it is imported.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`make asan`: the operators' tests, with a library that AddressSanitizer watches, built and run in a copy of the sources.
+"""`make asan`: the operators' tests with a library that AddressSanitizer watches, built in a copy of the sources.
 
 Leaks are not looked for: the interpreter and torch keep memory to their end on purpose.
 """

@@ -186,9 +186,9 @@ def test_epsilons_are_those_of_the_state_file(folder: Path) -> None:
 def test_of_two_generators_the_one_with_the_lower_fid_is_taken(folder: Path) -> None:
     path = narrow.icgan_128(folder, seed=0, best=0, fid=12.5)
     narrow.icgan_128(folder, seed=1, best=1, fid=11.7)
-    assert list(generators.load("icgan-128", weights=path).made_by["sources"])[0] == "G_ema_best1.pth"
+    assert next(iter(generators.load("icgan-128", weights=path).made_by["sources"])) == "G_ema_best1.pth"
     narrow.icgan_128(folder, seed=1, best=1, fid=13.0)
-    assert list(generators.load("icgan-128", weights=path).made_by["sources"])[0] == "G_ema_best0.pth"
+    assert next(iter(generators.load("icgan-128", weights=path).made_by["sources"])) == "G_ema_best0.pth"
 
 
 @pytest.mark.parametrize("content", ["truncated", "page", "empty", "missing", "folder"])

@@ -104,7 +104,8 @@ def reference_call(name: str, path: Path, G: Generator, batch: int) -> Call:
         def unfolded() -> Tensor:
             for layer in flow.flow.lipschitz_layers():
                 layer.folded = None
-            return G(z)
+            images: Tensor = G(z)
+            return images
 
         return unfolded
     family, _ = _described(name, 1)

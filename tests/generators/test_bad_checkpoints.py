@@ -166,7 +166,7 @@ def test_a_biggan_deep_needs_its_configuration(text: str | None, folder: Path) -
     ("config", "says"),
     [
         ({"resolution": 256}, "config.resolution is 256"),
-        ({"BN_eps": "small"}, "config.BN_eps is 'small'"),
+        ({"BN_eps": "small"}, r"config\.BN_eps is 'small'"),
         ({"SN_eps": 0.0}, r"config.SN_eps is 0\.0"),
         ({"class_cond": True}, "config.class_cond is True"),
     ],
@@ -219,7 +219,7 @@ def test_a_flow_without_its_average_says_what_to_ask_for(folder: Path) -> None:
 
 
 def test_another_kind_of_flow_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="args.factor_out is True"):
+    with pytest.raises(DataError, match=r"args\.factor_out is True"):
         generators.load("residual-flow-mnist", weights=narrow.residual_flow_mnist(folder, factor_out=True))
 
 

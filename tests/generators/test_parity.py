@@ -118,9 +118,7 @@ def test_the_flow_by_the_rule_of_the_reference(parameters: Any, precision: Any) 
     calls: dict[str, int] = {}
     for name, module in flow.named_modules():
         if name.endswith(".nnet"):
-            module.register_forward_hook(
-                lambda *_, name=name: calls.update({name: calls.get(name, 0) + 1})  # type: ignore[misc]
-            )
+            module.register_forward_hook(lambda *_, name=name: calls.update({name: calls.get(name, 0) + 1}))
     G(z)
     assert list(reversed(calls.values())) == list(expected[parameters]["nnet_calls"].values())
 

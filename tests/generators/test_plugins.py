@@ -127,7 +127,7 @@ def test_choices_that_a_plug_in_cannot_know_are_refused(install: Install, tmp_pa
     assert generators.load("plain", precision="float64")(torch.zeros(1, 4)).dtype == torch.float64
     with pytest.raises(UsageError, match="'plain' has no truncation"):
         generators.load("plain", truncation=0.5)
-    with pytest.raises(UsageError, match="'plain'.*weights"):
+    with pytest.raises(UsageError, match=r"'plain'.*weights"):
         generators.load("plain", weights=tmp_path / "none.pth")
 
 

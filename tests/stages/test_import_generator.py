@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from copgen import generators
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
@@ -139,6 +140,20 @@ def test_names_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         import_generator("bigigan", tmp_path / "a.pth")
     with pytest.raises(UsageError, match=r"'digits' has no published weights to import\. Its weights come with"):
         import_generator("digits", tmp_path / "a.pth")
+
+
+def test_an_imported_file_is_not_imported_again(tmp_path: Path) -> None:
+    """Its header says what it was made from, which would be lost."""
+    write_bigbigan(tmp_path / "a.pth")
+    import_generator("bigbigan", tmp_path / "a.pth", out=tmp_path / "a.safetensors")
+    with pytest.raises(UsageError, match=r"a\.safetensors was imported already"):
+        import_generator("bigbigan", tmp_path / "a.safetensors")
+
+
+def test_a_mirror_s_safetensors_can_be_imported(tmp_path: Path) -> None:
+    tensors = write_bigbigan(tmp_path / "a.pth")
+    save_file(tensors, tmp_path / "a.safetensors")
+    assert import_generator("bigbigan", tmp_path / "a.safetensors")["tensors"] == len(tensors)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ IMPORT_EPILOG = o.examples(
     "copgen generator import bigbigan BigBiGAN_x1.pth",
     "copgen generator import icgan-128 FOLDER --instances features.npy",
 )
-FETCH_EPILOG = o.examples(
-    "copgen generator fetch bigbigan", "copgen generator fetch icgan-128 --weights-dir /data/weights"
-)
+FETCH_EPILOG = o.examples("copgen generator fetch bigbigan", "copgen generator fetch icgan-128 --json")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name, of copgen generator list.")]
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="Its published file, or the folder with it.")]
@@ -103,11 +101,13 @@ def rows(found: dict[str, Any]) -> list[Row]:
     """What was imported, in lines."""
     if "tensors" not in found:
         return [("weights", found["weights"])]
-    published = {True: ", as published", False: ", not the published file", None: ""}[found["published"]]
+    known = {True: ", as published", False: ", not the published file", None: ""}[found["published"]]
     return [
         ("weights", found["weights"]),
         ("family", f"{found['family']}, {found['tensors']:,} tensors, {size(found['bytes'])}"),
-        *(("source", f"{file}, sha256 {sha256[:16]}") for file, sha256 in found["sources"].items()),
-        ("sha256", f"{found['source_sha256']}{published}"),
+        *(
+            ("source", f"{file}, sha256 {sha256[:16]}{known if sha256 == found['source_sha256'] else ''}")
+            for file, sha256 in found["sources"].items()
+        ),
         ("terms", found["licence"]),
     ]

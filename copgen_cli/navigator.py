@@ -130,16 +130,10 @@ def inspection(found: dict[str, Any]) -> list[Row]:
     rows = [
         ("navigator", found["navigator"]),
         ("trained on", found["generator"] or "not recorded"),
-        (
-            "layers",
-            f"{found['latent_dim']} - {found['hidden']} - {found['latent_dim']}, {found['parameters']:,} weights",
-        ),
+        ("layers", f"{size} - {found['hidden']} - {size}, {found['parameters']:,} weights"),
         ("drawn from", f"normal times {prior['scale']:g}{bound}, {found['draws']:,} draws"),
         ("T_z(z)", f"mean {found['mean']:.4f}, standard deviation {found['std']:.4f}"),
-        (
-            "d(z, z')",
-            f"mean {found['d_mean']:.4f}, median {d['0.5']:.4f}, 1 to 99 %: {d['0.01']:.4f} to {d['0.99']:.4f}",
-        ),
+        ("d(z, z')", f"mean {found['d_mean']:.4f}; 1, 50 and 99 %: {d['0.01']:.4f}, {d['0.5']:.4f}, {d['0.99']:.4f}"),
         ("cosine z, z'", f"mean {found['cosine_mean']:.4f}, least {found['cosine_least']:.4f}"),
         ("movement", parts),
     ]

@@ -30,7 +30,8 @@ def read_foreign_navigator(path: Path) -> Navigator:
     """
     content = read_foreign(path)
     refuse_others(content, path)
-    held = next(iter(content.values())) if isinstance(content, dict) and len(content) == 1 else content
+    only = next(iter(content.values())) if isinstance(content, dict) and len(content) == 1 else None
+    held = only if isinstance(only, dict | Opaque) else content
     if is_module(held):
         refuse_other_activations(held, path)
     tensors = module_tensors(held) if is_module(held) else held
@@ -50,8 +51,8 @@ def layers_of(tensors: Any, path: Path) -> dict[str, Tensor]:
     if len(tensors) != len(_PARTS) or len(prefixes) != 1:
         names = ", ".join(sorted(map(str, tensors))[:4]) or "none"
         raise DataError(
-            f"{path} is no navigator: it has {len(tensors)} tensors ({names}{', ...' if len(tensors) > 4 else ''}), "
-            "where one of two layers has 0.weight, 0.bias, 2.weight and 2.bias."
+            f"{path} is no navigator: its tensors are {names}{', ...' if len(tensors) > 4 else ''} ({len(tensors)} in "
+            "all), where one of two layers has 0.weight, 0.bias, 2.weight and 2.bias."
         )
     (prefix,) = prefixes
     layers = {f"layers.{part}": tensors.get(f"{prefix}{part}") for part in _PARTS}

@@ -28,10 +28,6 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _PAGE = (b"<!doctype html", b"<html")
 
 
-class Unreachable(EnvironmentFault):
-    """The address did not give the file; another one may."""
-
-
 class Broken(Exception):
     """A connection that failed; `final` when another attempt would too."""
 
@@ -66,13 +62,22 @@ class Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
-    def version(self) -> str | None:
-        """What the server called the version that is here; None where it did not, or where it was another address."""
+    def kept(self) -> int:
+        """The bytes that are here of this address; what came from another one is not continued."""
+        return self.size if self.known() is not None else 0
+
+    def known(self) -> dict[str, Any] | None:
+        """The note of this address."""
         try:
-            known = read_json(self.note)
+            note = read_json(self.note)
         except CopgenError:
             return None
-        version = known.get("version") if isinstance(known, dict) and known.get("url") == self.url else None
+        return note if isinstance(note, dict) and note.get("url") == self.url else None
+
+    @property
+    def version(self) -> str | None:
+        """What the server called the version that is here; None where it did not, or where it was another address."""
+        version = (self.known() or {}).get("version")
         return version if isinstance(version, str) else None
 
     def begin(self, version: str | None) -> None:
@@ -84,6 +89,18 @@ class Partial:
         """Keep nothing."""
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+
+
+class Unreachable(EnvironmentFault):
+    """The address did not give the file; another one may. `reason` says why, `kept` how many bytes are here."""
+
+    def __init__(self, url: str, reason: str, *, partial: Partial) -> None:
+        self.reason, self.kept = reason, partial.kept
+        there = f" {self.kept:,} bytes are kept in {partial.path}." if self.kept else ""
+        super().__init__(
+            f"{url} could not be fetched: {reason}.{there}",
+            fix="The same command goes on from there." if self.kept else "",
+        )
 
 
 def download(
@@ -115,6 +132,11 @@ def download(
     return target
 
 
+def begun(url: str, target: Path) -> bool:
+    """Whether a part of the file is here already, from this address."""
+    return Partial(target, url).kept > 0
+
+
 def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
     """Transfer until the file is whole: a few attempts, and more for as long as each brings something."""
     pause, left = policy.pause, _ATTEMPTS
@@ -125,12 +147,8 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
         except Broken as broken:
             left = _ATTEMPTS if partial.size > before else left - 1
             if broken.final or left <= 0:
-                kept = f" {partial.size:,} bytes are kept in {partial.path}." if partial.size else ""
-                raise Unreachable(
-                    f"{url} could not be fetched: {broken}.{kept}",
-                    fix="The same command goes on from there." if kept else "",
-                ) from None
-            events.say(f"{broken}, after {partial.size:,} bytes; going on from there.")
+                raise Unreachable(url, str(broken), partial=partial) from None
+            events.say(f"{broken}, after {partial.kept:,} bytes; going on from there.")
         finally:
             events.end()
         time.sleep(pause)
@@ -174,6 +192,7 @@ def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None
     try:
         answer = opener().open(request, timeout=policy.timeout)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code != 416:
             raise broken_by(error) from None
         # Nothing lies beyond what is here: it is whole, or the server has another version.

@@ -52,14 +52,15 @@ def inspect(
     parts = [slice(start, start + batch) for start in range(0, len(indices), batch)]
 
     def images_of(part: slice) -> Tensor:
-        return G(z[part], condition[part] if condition is not None else None).cpu()
+        images: Tensor = G(z[part], condition[part] if condition is not None else None)
+        return images.cpu()
 
     images_of(parts[0])
     start = time.monotonic()
     images = torch.cat([images_of(part) for part in parts])
     seconds = time.monotonic() - start
     if out is not None:
-        save_picture(out, grid_picture(list(images.unflatten(0, (rows, columns)))))
+        save_picture(out, grid_picture(list(torch.split(images, columns))))
     return {
         "name": G.name,
         "parameters": G.parameter_count,

@@ -16,6 +16,8 @@ from copgen.latents.prior import Prior
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.settings import build
+from copgen.stages.generator_choice import GeneratorChoice
 
 DRAWS = 20_000
 PAIRS = 16
@@ -54,7 +56,7 @@ def inspect(
     recorded = None if generator else recorded_prior(made_by, navigator_file(path))
     G = None
     if recorded is None or out is not None:
-        G = load_generator(name, weights or recorded_weights(made_by, name), navigator, path, device)
+        G = load_generator(made_by, name, weights, navigator, path, device)
     prior = recorded or (G.prior if G is not None else Prior())
     z = prior.draw(range(draws), dim=navigator.latent_dim, seed=seed).double()
     figures = asdict(anatomy(z, navigator.double().displace(z)))
@@ -84,20 +86,20 @@ def recorded_prior(made_by: dict[str, Any], file: Path) -> Prior | None:
         raise DataError(f"{file}: its header has a prior that is none: {error.errors()[0]['msg']}.") from None
 
 
-def recorded_weights(made_by: dict[str, Any], name: str | None) -> Path | None:
-    """The weights that a trained navigator's run used, where the generator is the same."""
-    settings = made_by.get("settings")
-    weights = settings.get("weights") if isinstance(settings, dict) and made_by.get("generator") == name else None
-    return Path(weights) if isinstance(weights, str) else None
-
-
 def load_generator(
-    name: Any, weights: Path | None, navigator: Navigator, path: Path, device: str
+    made_by: dict[str, Any], name: object, weights: Path | None, navigator: Navigator, path: Path, device: str
 ) -> generators.Generator:
-    """The generator a navigator belongs to."""
+    """The generator a navigator belongs to, loaded as its training run loaded it where it is the same."""
     if not isinstance(name, str):
         raise UsageError(f"{path} does not say which generator it was trained on.", fix="Name it with --generator.")
-    G = generators.load(name, weights=weights, device=resolve_device(device))
+    settings = made_by.get("settings")
+    recorded: dict[str, Any] = {}
+    if isinstance(settings, dict) and made_by.get("generator") == name:
+        recorded = {field: settings[field] for field in GeneratorChoice.model_fields if field in settings}
+    if weights is not None:
+        recorded["weights"] = weights
+    choice = build(GeneratorChoice, {**recorded, "generator": name}, origin=str(path))
+    G = choice.load_generator(resolve_device(device))
     if G.latent_dim != navigator.latent_dim:
         raise UsageError(
             f"The navigator {path} has {navigator.latent_dim} latent coordinates; '{name}' has {G.latent_dim}.",

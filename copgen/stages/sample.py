@@ -112,7 +112,10 @@ def build_transform(
         return Gaussian(std=settings.std, seed=settings.seed), source
     navigator, header = load_navigator_with_header(settings.navigator)
     made_for = header.get("made_by", {})
-    if navigator.latent_dim != G.latent_dim or made_for.get("weights_sha256", G.weights_sha256) != G.weights_sha256:
+    # An imported navigator names its generator alone, one that was trained here the very weights.
+    sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
+    foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
+    if navigator.latent_dim != G.latent_dim or foreign:
         raise UsageError(
             f"The navigator {settings.navigator} was trained on generator '{made_for.get('generator', 'unknown')}' "
             f"({navigator.latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class Opaque:
         return f"<inert {self.kind}>"
 
 
-def is_module(value: object) -> bool:
+def is_module(value: object) -> TypeGuard[Opaque]:
     """Whether a value stands for a pickled `torch.nn.Module`."""
     return isinstance(value, Opaque) and isinstance(value.state.get("_modules"), dict)
 

@@ -7,6 +7,7 @@ Whole modules come with their class as a persistent id that carries the class's 
 from __future__ import annotations
 
 import mmap
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ _VERSION = 1001
 class LegacyFile:
     """A file whose object has been skipped, so that it is known where each storage lies before anything is built."""
 
-    def __init__(self, content: memoryview) -> None:
-        self.content = content
+    def __init__(self, stream: BufferedReader) -> None:
+        self.stream = stream
+        self.content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         self.storages: dict[str, Tensor] = {}
-        cursor = Cursor(content)
+        cursor = Cursor(self.content)
         if self.plain(cursor) != MAGIC or self.plain(cursor) != _VERSION:
             raise BadPickle(f"it is not of version {_VERSION} of torch's older format")
         system = self.plain(cursor)
@@ -75,11 +77,12 @@ class LegacyFile:
 
         def load(key: str, dtype: torch.dtype, count: int) -> Tensor:
             if key not in self.storages:
-                whole = torch.empty(count, dtype=dtype)
-                if count:
-                    # Copied, as numbers lie here at any address, and tensors want theirs aligned.
-                    stored = torch.frombuffer(self.content, dtype=torch.uint8, count=whole.nbytes, offset=places[key])
-                    whole.view(torch.uint8).copy_(stored)
+                # Read and not mapped: numbers lie here at any address, and tensors want theirs aligned.
+                raw = bytearray(count * dtype.itemsize)
+                self.stream.seek(places[key])
+                if self.stream.readinto(raw) != len(raw):
+                    raise BadPickle("it became shorter while it was read; it is truncated")
+                whole = torch.frombuffer(raw, dtype=dtype) if count else torch.empty(0, dtype=dtype)
                 self.storages[key] = whole
             return self.storages[key]
 
@@ -93,5 +96,4 @@ class LegacyFile:
 def read_legacy(path: Path) -> Any:
     """What a file of `torch.save` from before 1.6 holds."""
     with open(path, "rb") as stream:
-        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    return LegacyFile(memoryview(content)).read()
+        return LegacyFile(stream).read()

@@ -147,8 +147,13 @@ def peak_memory_cpu(call: Call) -> int | None:
     `ru_maxrss` would not do: it never falls, so the compiler's memory would hide the call's, and a child process
     inherits its parent's peak. Linux sets the peak of /proc back on request.
     """
-    reset = Path("/proc/self/clear_refs")
     call()
+    return peak_memory_once(call)
+
+
+def peak_memory_once(call: Call) -> int | None:
+    """The same of a call that was made before, in whichever process this is."""
+    reset = Path("/proc/self/clear_refs")
     gc.collect()
     if not reset.exists():
         return None

@@ -1,4 +1,4 @@
-"""`copgen generator`: list, inspect and fit generators."""
+"""`copgen generator`: list, import, fetch, inspect and fit generators."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen_cli import generator_weights as weights_commands
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.dry_run import show_plan
@@ -22,10 +23,14 @@ INSPECT_EPILOG = o.examples(
     "copgen generator inspect digits --out samples.png",
 )
 LIST_EPILOG = o.examples("copgen generator list", "copgen generator list --json")
-EPILOG = o.examples("copgen generator list", "copgen generator inspect digits --out samples.png")
+EPILOG = o.examples(
+    "copgen generator list",
+    "copgen generator import bigbigan BigBiGAN_x1.pth",
+    "copgen generator inspect bigbigan --out samples.png",
+)
 app = typer.Typer(no_args_is_help=True, add_help_option=False, epilog=EPILOG)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name: digits.")]
+Name = weights_commands.Name
 Rate = Annotated[
     float | None,
     typer.Option(parser=o.number, metavar="RATE", help="Peak learning rate of Adam.", rich_help_panel=o.TRAINING),
@@ -40,6 +45,10 @@ FitOut = Annotated[
         rich_help_panel=o.OUTPUT,
     ),
 ]
+Truncation = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="T", help="z = T * normal within +-2 (GANs).", rich_help_panel=o.WHAT),
+]
 Picture = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="A picture of samples, PNG.", rich_help_panel=o.OUTPUT),
@@ -48,7 +57,68 @@ Picture = Annotated[
 
 @app.callback()
 def about(help: o.PlainHelp = False) -> None:
-    """List, inspect and fit generators."""
+    """List, import, fetch, inspect and fit generators."""
+
+
+@app.command("list", epilog=LIST_EPILOG, add_help_option=False)
+def list_generators(
+    weights_dir: weights_commands.WeightsDir = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """List the generators that copgen knows, and whose weights are here."""
+    from copgen.stages.list_generators import list_generators as stage
+
+    found = stage(directory=weights_dir)
+    rows = [(one["name"], f"{one['about']}{presence(one)}") for one in found["generators"]]
+    answer(found, [*rows, ("weights in", found["weights_directory"])], as_json=as_json)
+    here = next(one["name"] for one in found["generators"] if one["weights"])
+    Story(quiet=quiet).next("copgen", "generator", "inspect", here)
+
+
+def presence(one: dict[str, Any]) -> str:
+    """Whether the weights of a generator are here, in a few words."""
+    if one["embedded"] or one["plugin"]:
+        return ""  # its description says so
+    return f"; here: {Path(one['weights']).name}" if one["weights"] else "; not here"
+
+
+app.command("import", epilog=weights_commands.IMPORT_EPILOG, add_help_option=False)(weights_commands.import_weights)
+app.command(epilog=weights_commands.FETCH_EPILOG, add_help_option=False)(weights_commands.fetch)
+
+
+@app.command(epilog=INSPECT_EPILOG, add_help_option=False)
+def inspect(
+    name: Name,
+    weights: o.Weights = None,
+    instances: weights_commands.Instances = None,
+    truncation: Truncation = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Picture = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Say what a generator is, how good, and how fast on this machine."""
+    from copgen.stages.inspect_generator import inspect as stage
+
+    found = stage(
+        name,
+        weights=weights,
+        instances=instances,
+        truncation=truncation,
+        out=out,
+        device=device or "auto",
+        seed=seed or 0,
+    )
+    answer(found, inspection(found), as_json=as_json)
+    Story(quiet=quiet).next(
+        "copgen", "navigate", "--generator", name, *(["--weights", str(weights)] if weights is not None else [])
+    )
 
 
 @app.command(epilog=FIT_EPILOG, add_help_option=False)
@@ -110,41 +180,6 @@ def fit(
         story.next("copgen", "navigate", "--generator", name, "--weights", str(artefact))
 
 
-@app.command("list", epilog=LIST_EPILOG, add_help_option=False)
-def list_generators(
-    as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False
-) -> None:
-    """List the generators that copgen knows."""
-    from copgen.generators import registry
-
-    entries = {name: registry.entry(name) for name in registry.names()}
-    known = [{"name": name, "about": entry.about, "recipe": entry.recipe} for name, entry in entries.items()]
-    answer({"generators": known}, [(one["name"], one["about"]) for one in known], as_json=as_json)
-    Story(quiet=quiet).next("copgen", "generator", "inspect", known[0]["name"])
-
-
-@app.command(epilog=INSPECT_EPILOG, add_help_option=False)
-def inspect(
-    name: Name,
-    weights: o.Weights = None,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    out: Picture = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
-) -> None:
-    """Say what a generator is, how good, and how fast on this machine."""
-    from copgen.stages.inspect_generator import inspect as stage
-
-    found = stage(name, weights=weights, out=out, device=device or "auto", seed=seed or 0)
-    answer(found, inspection(found), as_json=as_json)
-    Story(quiet=quiet).next(
-        "copgen", "navigate", "--generator", name, *(["--weights", str(weights)] if weights is not None else [])
-    )
-
-
 def inspection(found: dict[str, Any]) -> list[Row]:
     """The figures of a generator, one a line."""
     channels, height, width = found["image_shape"]
@@ -154,8 +189,9 @@ def inspection(found: dict[str, Any]) -> list[Row]:
         ("generator", found["name"]),
         ("parameters", f"{found['parameters']:,}"),
         ("latent", f"{found['latent_dim']:,} coordinates, normal times {prior['scale']:g}{bound}"),
+        ("condition", found["condition"] or "none"),
         ("images", f"{height}x{width}, {channels} {'channel' if channels == 1 else 'channels'}"),
-        ("speed", f"{1000 * found['seconds_per_image']:.3g} ms per image on {found['device']}"),
+        ("speed", f"{1000 * found['seconds_per_image']:.3g} ms per image, batch {found['batch']}, {found['device']}"),
         ("weights", f"sha256 {found['weights_sha256'][:16]}"),
         *made_by_rows(found["made_by"]),
     ]

@@ -10,11 +10,11 @@ import typer
 from typer.exceptions import TyperException
 
 import copgen
+from copgen.runtime.environment import debug_wanted
 from copgen.runtime.errors import CopgenError, ExitCode
-from copgen_cli import doctor, failures, generator, navigate, pretrain, recipes, sample
+from copgen_cli import doctor, failures, generator, navigate, navigator, pretrain, recipes, sample
 from copgen_cli import eval as eval_commands
 from copgen_cli import options as o
-from copgen_cli.environment import debug_wanted
 
 WAY, AROUND = "The way, in this order", "Beside the way"
 
@@ -51,6 +51,7 @@ for stage in (navigate, sample, pretrain):
     app.command(epilog=stage.EPILOG, add_help_option=False, rich_help_panel=WAY)(command)
 app.add_typer(eval_commands.app, name="eval", rich_help_panel=WAY)
 app.add_typer(generator.app, name="generator", rich_help_panel=AROUND)
+app.add_typer(navigator.app, name="navigator", rich_help_panel=AROUND)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=AROUND)
 app.command(epilog=doctor.EPILOG, add_help_option=False, rich_help_panel=AROUND)(doctor.doctor)
 

@@ -65,6 +65,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The ru
 def navigate(
     generator: o.Generator = None,
     weights: o.Weights = None,
+    instances: o.Instances = None,
+    truncation: o.Truncation = None,
+    inverse: o.Inverse = None,
+    precision: o.Precision = None,
     steps: o.Steps = None,
     updates: o.Updates = None,
     batch: o.Batch = None,
@@ -104,6 +108,10 @@ def navigate(
     flags: dict[str, Any] = {
         "generator": generator,
         "weights": weights,
+        "instances": instances,
+        "truncation_scale": truncation,
+        "inverse": inverse,
+        "precision": precision,
         "samples": steps,
         "batch": batch,
         "temperature": temperature,

@@ -92,11 +92,36 @@ def _help(panel: str | None) -> Any:
 # What it works on
 Generator = Annotated[
     str | None,
-    typer.Option("--generator", "-g", metavar="NAME", help="A generator's name: digits.", rich_help_panel=WHAT),
+    typer.Option("--generator", "-g", metavar="NAME", help="A generator's name, such as digits.", rich_help_panel=WHAT),
 ]
 Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Its weights, if not the ones that come with it.", rich_help_panel=WHAT),
+]
+Instances = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Stored instances of an IC-GAN.", rich_help_panel=WHAT)
+]
+Truncation = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="T", help="Scale of a truncated normal, of GANs.", rich_help_panel=WHAT),
+]
+Inverse = Annotated[
+    str | None,
+    typer.Option(
+        parser=one_of("inverse", "tight", "reference"),
+        metavar="RULE",
+        help="tight or reference, of published flows.",
+        rich_help_panel=WHAT,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        parser=one_of("precision", "float32", "bfloat16", "float64"),
+        metavar="NAME",
+        help="Of the generator: float32, bfloat16, float64.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Dataset = Annotated[
     str | None, typer.Option(metavar="NAME", help="Real labelled images: digits.", rich_help_panel=WHAT)

@@ -58,6 +58,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The pa
 def sample(
     generator: o.Generator = None,
     weights: o.Weights = None,
+    instances: o.Instances = None,
+    truncation: o.Truncation = None,
+    inverse: o.Inverse = None,
+    precision: o.Precision = None,
     tz: Transform = None,
     navigator: NavigatorPath = None,
     std: Std = None,
@@ -89,13 +93,21 @@ def sample(
     given = config_table(config, "sample")
     named = read_recipe(recipe).get("sample", {}) if recipe else {}
     transform = tz or said(given, "transform") or said(named, "transform", "optimal")
-    source = {"generator": generator or said(given, "generator"), "weights": weights or said(given, "weights")}
+    flagged = {
+        "generator": generator,
+        "weights": weights,
+        "instances": instances,
+        "truncation_scale": truncation,
+        "inverse": inverse,
+        "precision": precision,
+    }
+    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
     if transform == "optimal":
         source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
     flags: dict[str, Any] = {
         # What the file says is the file's to say: a wrong value there is refused with its name.
         **{name: value for name, value in source.items() if name not in given},
-        **{name: value for name, value in (("generator", generator), ("weights", weights)) if value is not None},
+        **{name: value for name, value in flagged.items() if value is not None},
         "transform": tz,
         "navigator": navigator,
         "std": std,
@@ -125,8 +137,12 @@ def sample(
         story.next("copgen", "pretrain", "--pairs", f"{out}/")
 
 
+# What a navigator's run says of its generator, and its pairs should repeat.
+OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
+
+
 def complete(source: dict[str, Any], navigator: Path) -> dict[str, Any]:
-    """The generator and weights that a navigator was trained on, where they were not given.
+    """The generator that a navigator was trained on, and how it was loaded, where that was not given.
 
     Raises:
         DataError: there is no navigator, or it fails verification.
@@ -140,7 +156,7 @@ def complete(source: dict[str, Any], navigator: Path) -> dict[str, Any]:
         )
     made_by = load_navigator_with_header(file)[1].get("made_by", {})
     generator = source["generator"] or made_by.get("generator")
-    weights = source["weights"]
-    if weights is None and generator == made_by.get("generator"):
-        weights = made_by.get("settings", {}).get("weights")
-    return {"generator": generator, "weights": weights}
+    trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
+    known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}
+    given = {name: value for name, value in source.items() if value is not None}
+    return {**source, **known, **given, "generator": generator}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -17,8 +18,9 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         name: the registry name.
-        weights_sha256: of the file that the weights came from.
-        made_by: what its file records of its making; empty for foreign files.
+        weights_sha256: of the file that the weights came from; of the published one, where that was converted.
+        made_by: what its file records of its making.
+        settings: what else decides its images: truncation, precision, how it is inverted.
     """
 
     name: str
@@ -28,15 +30,30 @@ class Generator(nn.Module, ABC):
     prior: Prior
     weights_sha256: str
     made_by: Mapping[str, Any]
+    settings: Mapping[str, bool | int | float | str | None]
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
+        return super().train(False)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers were learned."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     def sample_prior(self, indices: philox.Rows, seed: int) -> Tensor:
         """z (N, latent_dim), float32 on the generator's device; row k is a function of (seed, indices[k])."""
-        device = next(self.parameters()).device
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        device = held.device if held is not None else None
         return self.prior.draw(indices, dim=self.latent_dim, seed=seed, device=device)
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor | None:
         """The condition that both images of a pair share; None for an unconditional generator."""
         return None
+
+    def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
+        """What the metadata of each pair say of its condition (N, ...): its class, its instance."""
+        return [{"condition": row} for row in condition.tolist()]
 
     @abstractmethod
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

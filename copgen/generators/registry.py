@@ -1,4 +1,15 @@
-"""The generators copgen knows by name, and how each is loaded."""
+"""The generators copgen knows by name, and how each is loaded and imported.
+
+What an importer needs of an entry:
+
+    known = entry("bigbigan")                                # UsageError for an unknown name
+    known.files, known.licence                               # what was published: names, URLs, sha256; terms
+    converted = known.convert(Sources(weights=Path("BigBiGAN_x1.pth")))       # DataError names file, key and value
+    save_tensors(out, converted.tensors, kind="generator", header=converted.header)
+
+`convert` reads and checks everything (keys, shapes, finite values) and writes nothing; `known.load` takes the published
+file as well as the one written so. `Sources` has the instances of an IC-GAN too.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +20,112 @@ from pathlib import Path
 
 import torch
 
+from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
+from copgen.generators.checkpoints import Convert, Parameters, Sources
+from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
-from copgen.runtime.errors import unknown
+from copgen.generators.public_files import PublicFile
+from copgen.generators.residual_flow import mnist
+from copgen.generators.residual_flow.generator import load_digits
+from copgen.runtime.errors import EnvironmentFault, unknown
+
+_NO_LICENCE = "none stated by the authors"
+_NON_COMMERCIAL = "CC BY-NC 4.0: for non-commercial use only"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered generator: a line about it, its recipe's name, and the loader of a weights file."""
+    """A registered generator.
+
+    Attributes:
+        about: a line about it.
+        recipe: its recipe's name.
+        load: sources and choices -> the generator, in evaluation mode on the CPU.
+        convert: published files -> what `copgen generator import` writes; None where nothing was published.
+        files: what was published; of several for one role, any will do.
+        licence: the terms of its weights.
+        embedded: the weights file that comes with copgen, or None.
+    """
 
     about: str
     recipe: str
-    load: Callable[[Path], Generator]
-    embedded: str | None
+    load: Callable[[Sources, LoadOptions], Generator]
+    convert: Convert | None = None
+    files: tuple[PublicFile, ...] = ()
+    licence: str = ""
+    embedded: str | None = None
 
 
-def _load_digits(path: Path) -> Generator:
-    from copgen.generators.residual_flow.generator import load_flow
-
-    return load_flow(path, name="digits")
+def _biggan_deep(resolution: int) -> Entry:
+    name = f"biggan-deep-{resolution}"
+    return Entry(
+        about=f"BigGAN-deep, class-conditional ImageNet at {resolution}x{resolution}",
+        recipe="biggan-deep-128",
+        load=biggan_deep.loader(name, resolution),
+        convert=biggan_deep.converter(name, resolution),
+        files=public_files.BIGGAN_DEEP_128 if resolution == 128 else public_files.biggan_deep(resolution),
+        licence=_NO_LICENCE,
+    )
 
 
 _ENTRIES = {
     "digits": Entry(
         about="Residual Flow on scikit-learn's 8x8 digits; the weights come with copgen",
         recipe="digits",
-        load=_load_digits,
+        load=load_digits,
+        licence="that of copgen",
         embedded="digits.safetensors",
+    ),
+    "bigbigan": Entry(
+        about="BigBiGAN, unconditional ImageNet at 128x128",
+        recipe="bigbigan",
+        load=bigbigan.load,
+        convert=bigbigan.convert,
+        files=public_files.BIGBIGAN,
+        licence=_NO_LICENCE,
+    ),
+    "biggan-deep-128": _biggan_deep(128),
+    "biggan-deep-256": _biggan_deep(256),
+    "biggan-deep-512": _biggan_deep(512),
+    "icgan-128": Entry(
+        about="IC-GAN on BigGAN, ImageNet at 128x128, conditioned on instances",
+        recipe="icgan-128",
+        load=icgan.load,
+        convert=icgan.convert,
+        files=public_files.ICGAN_128,
+        licence=_NON_COMMERCIAL,
+    ),
+    "residual-flow-mnist": Entry(
+        about="Residual Flow on MNIST, 28x28",
+        recipe="residual-flow-mnist",
+        load=mnist.load,
+        convert=mnist.convert,
+        files=public_files.RESIDUAL_FLOW_MNIST,
+        licence="MIT, the terms of its repository",
     ),
 }
 
 
 def names() -> list[str]:
-    """The known names, sorted."""
+    """The names that copgen knows itself, sorted; plug-ins are `plugins.names()`."""
     return sorted(_ENTRIES)
 
 
 def entry(name: str) -> Entry:
-    """The registry entry of a generator.
+    """The entry of a generator: a known one, or a plug-in that is installed.
 
     Raises:
         UsageError: unknown name; the error gives the nearest known one.
     """
-    if name not in _ENTRIES:
-        raise unknown("generator", name, names())
-    return _ENTRIES[name]
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    if name in plugins.names():
+        return Entry(
+            about=plugins.about(name),
+            recipe="plugin",
+            load=lambda sources, options: plugins.load(name, sources.weights, options),
+        )
+    raise unknown("generator", name, [*names(), *plugins.names()])
 
 
 def embedded_weights(name: str) -> Path | None:
@@ -61,19 +134,72 @@ def embedded_weights(name: str) -> Path | None:
     return Path(str(resources.files("copgen") / "generators" / "weights" / file)) if file else None
 
 
-def load(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
+def known_weights(name: str) -> Path:
+    """The weights of a generator where the user names none: those that come with copgen, or in the weights directory.
+
+    Raises:
+        EnvironmentFault: there are none; the error says where to get them and how to bring them in.
+    """
+    found = embedded_weights(name) or weights_directory.find(name, entry(name).files)
+    if found is not None:
+        return found
+    file = next(file for file in entry(name).files if file.role == "weights")
+    raise EnvironmentFault(
+        f"There are no weights of '{name}' in {weights_directory.weights_directory()}.",
+        fix=f"Get them with: copgen generator fetch {name}. Or get {file.name} ({file.urls[0]}) yourself, then: "
+        f"copgen generator import {name} {file.inside or file.name}. Or name the file with --weights.",
+    )
+
+
+def load(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    instances: str | Path | None = None,
+    prior: PriorKind | None = None,
+    truncation: float | None = None,
+    threshold: float | None = None,
+    inverse: Inverse | None = None,
+    parameters: Parameters | None = None,
+    precision: Precision = "float32",
+    memory_format: MemoryFormat = "contiguous",
+    device: str | torch.device = "cpu",
+) -> Generator:
     """The generator `name`, frozen and in evaluation mode.
 
     Args:
-        name: a registered name, such as 'digits'.
-        weights: a weights file; None takes the one that comes with copgen.
+        name: a known name, such as 'bigbigan', or that of an installed plug-in.
+        weights: the published file or folder, or the converted file; None takes what comes with copgen or was imported.
+        instances: stored instances of an IC-GAN, where they do not lie beside its weights.
+        prior: of z, 'normal' or 'truncated_normal'; None takes the generator's own.
+        truncation: the scale t of z = t * (standard normal within +-threshold); BigGAN-deep also picks its batch
+            statistics by it.
+        threshold: the bound before scaling, 2 unless said otherwise.
+        inverse: of a flow: 'tight' (items of a batch do not influence each other) or 'reference'.
+        parameters: of a flow's published file: 'ema' (what None takes) or 'raw'.
+        precision: 'float32', 'bfloat16' (autocast; images are float32 all the same) or 'float64'.
+        memory_format: 'contiguous' or 'channels_last', of convolutions.
         device: where it runs.
 
     Raises:
-        UsageError: unknown name.
-        DataError: the weights file is missing, truncated or foreign.
+        UsageError: unknown name, or a choice that this generator does not have or know.
+        DataError: the weights are missing, truncated, foreign, or do not fit.
+        EnvironmentFault: there are no weights for it here.
     """
     known = entry(name)
-    path = Path(weights) if weights is not None else embedded_weights(name)
-    assert path is not None
-    return known.load(path).to(device)
+    options = LoadOptions(
+        prior=prior,
+        truncation=truncation,
+        threshold=threshold,
+        inverse=inverse,
+        precision=precision,
+        memory_format=memory_format,
+    )
+    if weights is None and name not in _ENTRIES:
+        return plugins.load(name, None, options).to(device)
+    sources = Sources(
+        weights=known_weights(name) if weights is None else Path(weights),
+        instances=None if instances is None else Path(instances),
+        parameters=parameters,
+    )
+    return known.load(sources, options).to(device)

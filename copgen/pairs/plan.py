@@ -22,12 +22,15 @@ Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which P
 
 
 class GeneratorSource(BaseModel):
-    """The generator G: its registered name and its weights."""
+    """The generator G: its registered name, its weights, and how it was loaded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     sha256: str = Field(pattern=SHA256, description="of the weights file")
+    settings: dict[str, Setting] = Field(
+        default_factory=dict, description="how it was loaded, where that decides the images: truncation, precision, ..."
+    )
 
 
 class PriorSource(BaseModel):

@@ -7,50 +7,72 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from copgen import generators
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.machine import resolve_device
 
-ROWS, COLUMNS = 8, 16
+# (rows, columns, images at once): a sheet of small images costs a second, one of large ones a minute on two cores.
+SMALL, LARGE = (8, 16, 128), (4, 8, 8)
+_SMALL_SIDE = 32
 
 
 @torch.no_grad()
 def inspect(
-    name: str, *, weights: Path | None = None, out: Path | None = None, device: str = "auto", seed: int = 0
+    name: str,
+    *,
+    weights: Path | None = None,
+    instances: Path | None = None,
+    truncation: float | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Figures of a generator; with `out`, also a PNG with 8 rows of 16 samples.
+    """Figures of a generator; with `out`, also a PNG with rows of samples: 8 of 16, or 4 of 8 above 32 pixels.
 
     Args:
         name: a registered generator.
-        weights: its weights file; None takes the one that comes with copgen.
+        weights: its weights file; None takes the one that comes with copgen or was imported.
+        instances: stored instances of an IC-GAN, where its weights have none.
+        truncation: the scale of a truncated normal, where the generator has one to choose.
         out: the picture to write, or None.
         device: where to time it.
-        seed: of the samples.
+        seed: of the samples, and of their conditions where the generator has some.
 
     Returns:
-        Parameters, latent, prior, image shape, the hash of the weights, seconds per image at batch 128, and
-        `made_by` where the file records it.
+        Parameters, latent, prior, condition, image shape, the hash of the weights, seconds per image and at which
+        batch, `settings` of the generator, and `made_by` where the file records it.
     """
     where = resolve_device(device)
-    G = generators.load(name, weights=weights, device=where)
-    indices = range(ROWS * COLUMNS)
+    G = generators.load(name, weights=weights, instances=instances, truncation=truncation, device=where)
+    rows, columns, batch = SMALL if G.image_size <= _SMALL_SIDE else LARGE
+    indices = range(rows * columns)
     z, condition = G.sample_prior(indices, seed), G.sample_condition(indices, seed)
-    G(z, condition)
+    parts = [slice(start, start + batch) for start in range(0, len(indices), batch)]
+
+    def images_of(part: slice) -> Tensor:
+        images: Tensor = G(z[part], condition[part] if condition is not None else None)
+        return images.cpu()
+
+    images_of(parts[0])
     start = time.monotonic()
-    images = G(z, condition).cpu()
+    images = torch.cat([images_of(part) for part in parts])
     seconds = time.monotonic() - start
     if out is not None:
-        save_picture(out, grid_picture(list(images.unflatten(0, (ROWS, COLUMNS)))))
+        save_picture(out, grid_picture(list(torch.split(images, columns))))
     return {
         "name": G.name,
-        "parameters": sum(parameter.numel() for parameter in G.parameters()),
+        "parameters": G.parameter_count,
         "latent_dim": G.latent_dim,
         "prior": G.prior.model_dump(mode="json"),
+        "condition": next(iter(G.describe_condition(condition[:1])[0])) if condition is not None else None,
         "image_shape": [G.channels, G.image_size, G.image_size],
         "weights_sha256": G.weights_sha256,
         "seconds_per_image": seconds / len(images),
+        "batch": batch,
         "device": where.type,
-        "made_by": G.made_by,
+        "settings": dict(G.settings),
+        "made_by": dict(G.made_by),
         "picture": str(out) if out is not None else None,
     }

@@ -24,8 +24,8 @@ from copgen.runtime.files import read_json, write_json
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.run_folder import Logged, RunFolder
 from copgen.runtime.seeds import seeded
-from copgen.runtime.settings import Settings
 from copgen.runtime.training import Training
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import rehearse_training
 from copgen.stages.stop_rules import TurnDetector
 
@@ -35,13 +35,11 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
 
 
-class NavigateSettings(Settings):
+class NavigateSettings(GeneratorChoice):
     """Settings of `copgen navigate`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "preview_every", "snapshot_every", "device"})
 
-    generator: str = Field(description="a generator's name")
-    weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
     samples: int = Field(ge=2, description="training samples drawn, the unit of the paper's figures")
     batch: int = Field(default=176, ge=2, le=1_000_000, description="K, pairs per update (authors: 176)")
     seed: int = Field(default=0, ge=0, description="decides every random number")
@@ -165,17 +163,21 @@ def navigate(
         Stopped: a signal came; the state is saved and the same call goes on.
     """
     device = resolve_device(settings.device)
-    G = generators.load(settings.generator, weights=settings.weights, device=device)
+    G = settings.load_generator(device)
     T_x = views.policy(settings.views)
     # Names that cannot be meant are refused here, before anything in the folder is touched.
     game = Game(settings, G, device)
     views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
     folder = RunFolder(out, stage="navigate", artefact=FILE_NAME)
     inputs = {"generator": G.weights_sha256}
+    if instances := G.settings.get("instances_sha256"):
+        inputs["instances"] = str(instances)
     with folder.open(settings, device=device, overwrite=overwrite, inputs=inputs) as run:
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
+        if note := terms(G):
+            events.say(note)
         turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
         K, seed = settings.batch, settings.seed
         ended = "samples"

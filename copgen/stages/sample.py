@@ -38,18 +38,16 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import sha256_of
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
-from copgen.runtime.settings import Settings
 from copgen.runtime.signals import StopRequest
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import folder_bytes, peak_memory
 
 
-class SampleSettings(Settings):
+class SampleSettings(GeneratorChoice):
     """Settings of `copgen sample`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"device"})
 
-    generator: str = Field(description="a generator's name")
-    weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
     n: int = Field(ge=1, description="pairs")
     seed: int = Field(default=0, ge=0, description="decides every random number")
     transform: Literal["none", "gaussian", "optimal"] = Field(
@@ -77,7 +75,9 @@ def sample(
     """
     events = events or Silent()
     device = resolve_device(settings.device)
-    G = generators.load(settings.generator, weights=settings.weights, device=device)
+    G = settings.load_generator(device)
+    if note := terms(G):
+        events.say(note)
     transform, description = build_transform(settings, G, device)
     plan = make_plan(settings, G, description, device)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
@@ -115,7 +115,10 @@ def build_transform(
         return Gaussian(std=settings.std, seed=settings.seed), source
     navigator, header = load_navigator_with_header(settings.navigator)
     made_for = header.get("made_by", {})
-    if navigator.latent_dim != G.latent_dim or made_for.get("weights_sha256", G.weights_sha256) != G.weights_sha256:
+    # An imported navigator names its generator alone, one that was trained here the very weights.
+    sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
+    foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
+    if navigator.latent_dim != G.latent_dim or foreign:
         raise UsageError(
             f"The navigator {settings.navigator} was trained on generator '{made_for.get('generator', 'unknown')}' "
             f"({navigator.latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
@@ -134,7 +137,7 @@ def make_plan(
         pairs=settings.n,
         pairs_per_shard=settings.pairs_per_shard,
         batch=settings.batch,
-        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256),
+        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings=dict(G.settings)),
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
         image_shape=(G.channels, G.image_size, G.image_size),
@@ -156,9 +159,11 @@ def make_pairs(G: generators.Generator, transform: LatentTransform, plan: Plan, 
         x = G(z, condition)
         x_pos = x if z_pos is z else G(z_pos, condition)
         d = displacement(z, z_pos).tolist()
+        shared = G.describe_condition(condition) if condition is not None else [{}] * len(rows)
         anchors, positives = to_uint8(x, rounding=plan.rounding).cpu(), to_uint8(x_pos, rounding=plan.rounding).cpu()
-        for row, anchor, positive, distance in zip(rows, anchors, positives, d, strict=True):
-            yield Pair(index=row, anchor=anchor, positives=(positive,), metadata={"d": round(distance, 6)})
+        for row, anchor, positive, distance, known in zip(rows, anchors, positives, d, shared, strict=True):
+            metadata = {"d": round(distance, 6), **known}
+            yield Pair(index=row, anchor=anchor, positives=(positive,), metadata=metadata)
 
 
 def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest) -> Iterator[Pair]:

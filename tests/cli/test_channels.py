@@ -118,9 +118,9 @@ def test_a_run_goes_on_when_nobody_reads_its_story(here: Path, weights: Path) ->
 
 
 def test_lists_and_shows_are_one_document_each(weights: Path) -> None:
-    assert copgen("recipes", "list", "--json").document["recipes"][0]["name"] == "digits"
+    assert "digits" in [one["name"] for one in copgen("recipes", "list", "--json").document["recipes"]]
     assert copgen("recipes", "show", "digits", "--json").document["recipe"]["navigate"]["generator"] == "digits"
-    assert copgen("generator", "list", "--json").document["generators"][0]["name"] == "digits"
+    assert "digits" in [one["name"] for one in copgen("generator", "list", "--json").document["generators"]]
     found = copgen("generator", "inspect", "digits", "--weights", weights, "--json").document
     assert found["latent_dim"] == 64
 

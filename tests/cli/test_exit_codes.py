@@ -21,7 +21,7 @@ TINY = ("--steps", 64, "--batch", 64)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("navigate", "--generator", "bigbigan"), "There is no generator 'bigbigan'"),
+        (("navigate", "--generator", "bigigan"), "There is no generator 'bigigan'"),
         (("navigate", "--generator", "digit"), "Did you mean 'digits'?"),
         (("generator", "inspect", "digts"), "Did you mean 'digits'?"),
         (("generator", "fit", "digts"), "Did you mean 'digits'?"),
@@ -48,7 +48,8 @@ TINY = ("--steps", 64, "--batch", 64)
         (("navigate", "--delta", "wide"), "'wide' is not a number"),
         (("navigate", "--delta", "nan"), "delta"),
         (("navigate", "--genrator", "digits"), "--generator"),
-        (("navgate",), "Did you mean 'navigate'?"),
+        (("navgate",), "Did you mean 'navigate'"),
+        (("navigator", "inspct"), "Did you mean 'inspect'"),
         (("generator", "inspect"), "Missing argument 'NAME'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

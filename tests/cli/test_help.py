@@ -42,7 +42,7 @@ def test_loads_nothing_heavy() -> None:
     assert [name for name in HEAVY if name in seen["modules"]] == []
 
 
-@pytest.mark.parametrize("path", [[], ["eval"], ["generator"], ["recipes"]], ids=" ".join)
+@pytest.mark.parametrize("path", [[], ["eval"], ["generator"], ["navigator"], ["recipes"]], ids=" ".join)
 def test_a_group_alone_shows_its_help(path: list[str]) -> None:
     assert copgen(*path).out.strip() == copgen(*path, "--help").out.strip()
 

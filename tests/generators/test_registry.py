@@ -21,13 +21,13 @@ def G() -> generators.Generator:
     return generators.load("digits")
 
 
-@pytest.mark.parametrize("name", ["digit", "bigbigan", "", "../digits"])
+@pytest.mark.parametrize("name", ["digit", "bigbigun", "", "../digits"])
 def test_an_unknown_name_is_a_usage_error(name: str) -> None:
     for call in (generators.load, generators.entry):
         with pytest.raises(UsageError, match=f"no generator '{name}'") as caught:
             call(name)
         assert caught.value.code is ExitCode.USAGE
-        assert "digits" in caught.value.fix
+        assert any(known in caught.value.fix for known in generators.names())
 
 
 def test_the_nearest_name_is_offered() -> None:

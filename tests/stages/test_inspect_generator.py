@@ -24,9 +24,12 @@ def test_the_figures_are_those_of_the_generator(flow: Path) -> None:
         "parameters": sum(tensor.numel() for tensor in G.parameters()),
         "latent_dim": 64,
         "prior": {"kind": "normal", "scale": 1.0, "threshold": 2.0},
+        "condition": None,
         "image_shape": [1, 8, 8],
         "weights_sha256": sha256_of(flow),
+        "batch": 128,
         "device": "cpu",
+        "settings": dict(G.settings),
         "made_by": {"stage": "a test"},
         "picture": None,
     }

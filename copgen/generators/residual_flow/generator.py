@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from copgen.generators.checkpoints import Sources
+from copgen.generators.load_options import LoadOptions
 from copgen.generators.protocol import Generator
+from copgen.generators.residual_flow.inversion import FixedPoint, ReferenceRule
 from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
 from copgen.latents.prior import Prior
-from copgen.runtime.errors import DataError
+from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.files import sha256_of
 from copgen.runtime.tensors import load_into, load_tensors, save_tensors
 
@@ -30,9 +34,12 @@ class FlowGenerator(Generator):
         prior: Prior,
         weights_sha256: str = "",
         made_by: Mapping[str, Any] | None = None,
+        settings: Mapping[str, bool | int | float | str | None] | None = None,
+        rounded: bool = False,
     ) -> None:
         super().__init__()
-        self.flow = flow.fold()
+        self.flow = flow.fold(rounded=rounded)
+        self.settings = dict(settings or {})
         self.name = name
         self.prior = prior
         self.weights_sha256 = weights_sha256
@@ -43,11 +50,14 @@ class FlowGenerator(Generator):
         self.eval()
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            raise UsageError(f"'{self.name}' is unconditional, but a condition was given.")
+        z = z.to(self.flow.dtype)
         return (2.0 * self.flow.decode(z) - 1.0).clamp(-1.0, 1.0)
 
     def encode(self, images: Tensor) -> Tensor:
         """z (N, latent_dim) with G(z) = images, for images in [-1, 1]."""
-        z: Tensor = self.flow.encode_only((images + 1.0) / 2.0)
+        z: Tensor = self.flow.encode_only((images.to(self.flow.dtype) + 1.0) / 2.0)
         return z
 
 
@@ -62,21 +72,59 @@ def save_flow(path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[
     save_tensors(path, flow.state_dict(), kind="generator", header=header)
 
 
-def load_flow(path: Path, *, name: str) -> FlowGenerator:
+def load_flow(path: Path, *, name: str, options: LoadOptions | None = None) -> FlowGenerator:
     """The generator in a file that `save_flow` wrote.
 
     Raises:
         DataError: missing, truncated, foreign, or with tensors that do not fit.
+        UsageError: a choice that a flow does not have.
     """
     tensors, header = load_tensors(path, kind="generator")
     if header.get("family") != FAMILY:
         raise DataError(f"{path} holds a generator of family '{header.get('family')}', not '{FAMILY}'.")
+    return build_flow(tensors, header, name=name, path=path, options=options or LoadOptions())
+
+
+def load_digits(sources: Sources, options: LoadOptions) -> FlowGenerator:
+    """The generator `digits` from a file that `copgen generator fit digits` wrote."""
+    options.refuse("digits", instances=sources.instances, parameters=sources.parameters)
+    return load_flow(sources.weights, name="digits", options=options)
+
+
+def build_flow(
+    tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, name: str, path: Path, options: LoadOptions
+) -> FlowGenerator:
+    """The generator of a flow's tensors and header; `path` is where they came from."""
+    options.refuse(name, prior=options.prior, truncation=options.truncation, threshold=options.threshold)
+    if options.precision == "bfloat16":
+        raise UsageError(
+            f"'{name}' is a flow, and bfloat16 is too coarse for its fixed points.", fix="Use float32 or float64."
+        )
     try:
         config = FlowConfig.model_validate(header.get("config"))
         prior = Prior.model_validate(header.get("prior"))
     except ValidationError as error:
         raise DataError(f"{path}: its header does not describe a flow: {error.errors()[0]['msg']}.") from None
-    flow = ResidualFlow(config)
+    exact = options.precision == "float64"
+    tight = FixedPoint(tolerance=1e-12, max_rounds=2000) if exact else FixedPoint()
+    rule = ReferenceRule(backward=tight) if options.inverse == "reference" else tight
+    flow = ResidualFlow(config, rule=rule)
     load_into(flow, tensors, path=path)
-    made_by = header.get("made_by")
-    return FlowGenerator(flow, name=name, prior=prior, weights_sha256=sha256_of(path), made_by=made_by)
+    if exact:
+        flow = flow.double()
+    if options.memory_format == "channels_last":
+        flow = flow.to(memory_format=torch.channels_last)
+    return FlowGenerator(
+        flow,
+        name=name,
+        prior=prior,
+        weights_sha256=header.get("source_sha256") or sha256_of(path),
+        made_by=header.get("made_by") or {key: header[key] for key in ("sources", "licence") if key in header},
+        settings={
+            "precision": options.precision,
+            "memory_format": options.memory_format,
+            "inverse": options.inverse or "tight",
+            "parameters": header.get("parameters"),
+        },
+        rounded="source_sha256" in header,
+    )

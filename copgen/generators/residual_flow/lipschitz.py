@@ -62,10 +62,15 @@ class SpectralBound(nn.Module):
             return self.folded
         return self.weight / torch.clamp_min(self.sigma() / self.coeff, 1.0)
 
-    def fold(self) -> None:
-        """Fix the weight in use, for inference: sigma is then computed once and not at every call."""
+    def fold(self, *, rounded: bool = False) -> None:
+        """Fix the weight in use, for inference: sigma is then computed once and not at every call.
+
+        `rounded` divides by a float32 factor whatever the weight's type, as the published code does.
+        """
         self.folded = None
-        self.folded = self.bounded_weight().detach()
+        factor = torch.clamp_min(self.sigma() / self.coeff, 1.0)
+        factor = factor.float().to(factor.dtype) if rounded else factor
+        self.folded = (self.weight / factor).detach()
 
     def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
         self.folded = None  # it belongs to the weight that is replaced

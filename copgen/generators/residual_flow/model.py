@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from copgen.generators.residual_flow.inversion import FixedPoint, invert_block
+from copgen.generators.residual_flow.inversion import FixedPoint, Rule, invert_block
 from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
 from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
 from copgen.generators.residual_flow.transforms import ActNorm, Flatten, Logit, Squeeze
@@ -44,7 +45,7 @@ class FlowConfig(BaseModel):
 class ResidualBlock(nn.Module):
     """y = x + g(x), with g = `nnet` three Lipschitz layers between LipSwish activations."""
 
-    def __init__(self, nnet: nn.Sequential, rule: FixedPoint) -> None:
+    def __init__(self, nnet: nn.Sequential, rule: Rule) -> None:
         super().__init__()
         self.nnet = nnet
         self.rule = rule
@@ -99,7 +100,7 @@ class _Scale(nn.Module):
 class ResidualFlow(nn.Module):
     """The flow F with `encode` (x to z), `decode` (z to x) and `log_prob`."""
 
-    def __init__(self, config: FlowConfig, *, rule: FixedPoint | None = None) -> None:
+    def __init__(self, config: FlowConfig, *, rule: Rule | None = None) -> None:
         super().__init__()
         self.config = config
         rule = rule or FixedPoint()
@@ -126,6 +127,11 @@ class ResidualFlow(nn.Module):
         for scale in self.transforms:
             assert isinstance(scale, _Scale)
             yield from scale.chain
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its parameters."""
+        return next(self.parameters()).dtype
 
     @property
     def residual_blocks(self) -> int:
@@ -192,11 +198,11 @@ class ResidualFlow(nn.Module):
         for layer in self.lipschitz_layers():
             layer.power_iterate(rounds)
 
-    def fold(self) -> ResidualFlow:
-        """Evaluation mode with all bounded weights fixed and no parameter requiring gradients."""
+    def fold(self, *, rounded: bool = False) -> ResidualFlow:
+        """Evaluation mode with all bounded weights fixed and no parameter requiring gradients; see `SpectralBound`."""
         self.eval().requires_grad_(False)
         for layer in self.lipschitz_layers():
-            layer.fold()
+            layer.fold(rounded=rounded)
         return self
 
 

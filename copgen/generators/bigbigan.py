@@ -1,0 +1,89 @@
+"""BigBiGAN (Donahue and Simonyan 2019): unconditional ImageNet at 128x128, from the file named `BigBiGAN_x1.pth`.
+
+The network is BigGAN's with a learned constant where BigGAN has a class. The file keeps it as row 0 of a class table
+whose rows are all alike; so row 0 is what is used.
+
+Prior: z is a standard normal truncated at +-2, as the paper's navigator and GenRep draw it.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from copgen.generators import biggan
+from copgen.generators.biggan import BigGAN, BigGANConfig
+from copgen.generators.checkpoints import Converted, Family, Sources, provenance, read_state, single_file
+from copgen.generators.folding import PowerStepWeights
+from copgen.generators.gan import GAN, compute_type
+from copgen.generators.layout import dimensions, tensors_of
+from copgen.generators.load_options import LoadOptions
+from copgen.latents.prior import Prior
+from copgen.runtime.errors import DataError, UsageError
+
+NAME = "bigbigan"
+IMAGE_SIZE = 128
+LICENCE = "none stated by the authors"
+# Not in the file: those of the code that wrote it.
+NORM_EPS = SPECTRAL_EPS = 1e-4
+
+
+def _shapes(config: BigGANConfig) -> dict[str, tuple[int, ...]]:
+    return biggan.shapes(config, class_width=config.shared)
+
+
+FAMILY = Family("BigBiGAN", BigGANConfig, _shapes)
+
+
+def convert(sources: Sources) -> Converted:
+    """What `BigBiGAN_x1.pth` holds, checked.
+
+    Raises:
+        DataError: missing, truncated, another family's, of another resolution, or with tensors that do not fit.
+    """
+    path = single_file(sources.weights, "BigBiGAN_x1.pth", "*.pth", what="BigBiGAN checkpoint")
+    tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="blocks.0.0.conv1.weight")
+    shared = dimensions(tensors, "shared.weight", 2, path=path)[1]
+    config = biggan.read_config(tensors, shared=shared, norm_eps=NORM_EPS, spectral_eps=SPECTRAL_EPS, path=path)
+    if config.image_size != IMAGE_SIZE:
+        raise DataError(
+            f"{path} makes images of {config.image_size}x{config.image_size} pixels ({config.blocks} blocks); "
+            f"'{NAME}' makes {IMAGE_SIZE}x{IMAGE_SIZE}."
+        )
+    header = provenance([path], name=NAME, prior=Prior(kind="truncated_normal"), licence=LICENCE)
+    ignored = biggan.singular_value_logs(tensors)
+    return FAMILY.converted(tensors, config, path=path, ignored=ignored, header=header)
+
+
+def load(sources: Sources, options: LoadOptions) -> BigBiGAN:
+    """The generator in a published or converted file.
+
+    Raises:
+        DataError: as `convert`, and for a converted file that does not verify.
+        UsageError: a choice that it does not have.
+    """
+    options.refuse(NAME, inverse=options.inverse, instances=sources.instances, parameters=sources.parameters)
+    content, config = FAMILY.open(sources, convert, name=NAME)
+    return BigBiGAN(content, config, options)
+
+
+class BigBiGAN(GAN):
+    """G: z (N, 120) to images (N, 3, 128, 128) in (-1, 1); there is no condition."""
+
+    constant: Tensor
+
+    def __init__(self, content: Converted, config: BigGANConfig, options: LoadOptions) -> None:
+        super().__init__(content, options, latent_dim=config.latent_dim, image_size=config.image_size)
+        channels_last = options.memory_format == "channels_last"
+        weights = PowerStepWeights(
+            content.tensors, eps=config.spectral_eps, dtype=compute_type(options), channels_last=channels_last
+        )
+        self.network = BigGAN(weights, config)
+        self.register_buffer("constant", weights.small("shared.weight")[:1].clone())
+        self.eval()
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            raise UsageError(f"'{self.name}' is unconditional, but a condition was given.")
+        z = self.check_latent(z)
+        images: Tensor = self.network(z, self.constant.expand(z.shape[0], -1))
+        return images

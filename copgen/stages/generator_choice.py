@@ -1,0 +1,57 @@
+"""Which generator a stage works on, and how it is loaded: the settings that `navigate` and `sample` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from copgen import generators
+from copgen.runtime.settings import Settings
+
+
+class GeneratorChoice(Settings):
+    """The generator of a stage; what is unset is the generator's own."""
+
+    generator: str = Field(description="a generator's name")
+    weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
+    instances: Path | None = Field(default=None, description="stored instances of an IC-GAN, if not with its weights")
+    prior: Literal["normal", "truncated_normal"] | None = Field(default=None, description="distribution of z, of a GAN")
+    truncation_scale: float | None = Field(
+        default=None, gt=0, le=1, description="factor on a truncated normal; BigGAN-deep's statistics go with it"
+    )
+    truncation_threshold: float | None = Field(
+        default=None, gt=0, description="bound of a truncated normal before the factor"
+    )
+    inverse: Literal["tight", "reference"] | None = Field(
+        default=None, description="of a flow: each item until it is tight, or the batch by the published code's rule"
+    )
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        default="float32", description="in which it runs; images are float32 in bfloat16 too"
+    )
+    memory_format: Literal["contiguous", "channels_last"] = Field(
+        default="contiguous", description="of its convolutions"
+    )
+
+    def load_generator(self, device: torch.device) -> generators.Generator:
+        """The generator, frozen, on the device; errors as `generators.load`."""
+        return generators.load(
+            self.generator,
+            weights=self.weights,
+            instances=self.instances,
+            prior=self.prior,
+            truncation=self.truncation_scale,
+            threshold=self.truncation_threshold,
+            inverse=self.inverse,
+            precision=self.precision,
+            memory_format=self.memory_format,
+            device=device,
+        )
+
+
+def terms(G: generators.Generator) -> str | None:
+    """What the user has to know of the terms of its weights; None where they forbid nothing."""
+    licence = str(G.made_by.get("licence", ""))
+    return f"The weights of '{G.name}' are under {licence}." if "non-commercial" in licence else None

@@ -1,0 +1,33 @@
+"""`copgen generator list`: which generators are known, whether their weights are here, and where those are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from copgen.generators import plugins, registry, weights_directory
+
+
+def list_generators(*, directory: Path | None = None) -> dict[str, Any]:
+    """What is known of each generator; `weights` is None where there are none here.
+
+    Args:
+        directory: the weights directory, if not the usual one.
+    """
+    known = []
+    for name in [*registry.names(), *(name for name in plugins.names() if name not in registry.names())]:
+        entry = registry.entry(name)
+        weights = registry.embedded_weights(name) or weights_directory.find(name, entry.files, directory=directory)
+        known.append(
+            {
+                "name": name,
+                "about": entry.about,
+                "recipe": entry.recipe,
+                "weights": str(weights) if weights is not None else None,
+                "embedded": entry.embedded is not None,
+                "plugin": name not in registry.names(),
+                "licence": entry.licence,
+                "files": [{"name": file.name, "role": file.role, "urls": list(file.urls)} for file in entry.files],
+            }
+        )
+    return {"weights_directory": str(weights_directory.weights_directory(directory)), "generators": known}

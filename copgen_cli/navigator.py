@@ -1,0 +1,140 @@
+"""`copgen navigator`: bring in a navigator of another program, and say what a navigator does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from copgen_cli import options as o
+from copgen_cli.console import Row, answer
+from copgen_cli.story import Story
+
+DEFAULT_OUT = Path("runs/imported-navigator")
+IMPORT_EPILOG = o.examples(
+    "copgen navigator import w_COPGen_pretained.pth",
+    "copgen navigator import mine.pth --generator bigbigan --out runs/mine",
+)
+INSPECT_EPILOG = o.examples(
+    "copgen navigator inspect runs/navigate",
+    "copgen navigator inspect runs/imported-navigator --out pairs.png",
+)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_help_option=False,
+    epilog=o.examples("copgen navigator import w_COPGen_pretained.pth", "copgen navigator inspect runs/navigate"),
+)
+
+Source = Annotated[Path, typer.Argument(metavar="FILE", help="A navigator that another program saved.")]
+Place = Annotated[Path, typer.Argument(metavar="PATH", help="A navigator's file, or its run folder.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where it is put.", rich_help_panel=o.OUTPUT)]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="A picture of pairs, PNG.", rich_help_panel=o.OUTPUT),
+]
+Belongs = Annotated[
+    str | None,
+    typer.Option("--generator", "-g", metavar="NAME", help="The generator it was trained on.", rich_help_panel=o.WHAT),
+]
+Draws = Annotated[
+    int | None,
+    typer.Option(parser=o.count, metavar="COUNT", help="Draws of the prior (20k).", rich_help_panel=o.SETTINGS),
+]
+Again = Annotated[
+    bool, typer.Option("--overwrite", metavar=o.FLAG, help="Replace the one that is there.", rich_help_panel=o.OUTPUT)
+]
+
+
+@app.callback()
+def about(help: o.PlainHelp = False) -> None:
+    """Import and inspect navigators."""
+
+
+@app.command("import", epilog=IMPORT_EPILOG, add_help_option=False)
+def import_navigator(
+    file: Source,
+    generator: Belongs = None,
+    out: Out = DEFAULT_OUT,
+    overwrite: Again = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Turn the authors' pickled navigator into one of copgen.
+
+    Its four tensors are rebuilt; nothing in the file is executed. The authors
+    published one for BigBiGAN, which is what is assumed without --generator.
+    """
+    from copgen.stages.import_navigator import import_navigator as stage
+
+    found = stage(file, out=out, generator=generator, overwrite=overwrite)
+    story = Story(quiet=quiet)
+    if generator is None and not found["published"]:
+        story.say(f"This is not the file that the authors published; taken to be for '{found['generator']}'.")
+    rows = [
+        ("navigator", found["navigator"]),
+        ("latent", f"{found['latent_dim']} coordinates, {found['hidden']} hidden units"),
+        ("generator", found["generator"]),
+        ("source", f"{file.name}, sha256 {found['source_sha256'][:16]}" + ", as published" * found["published"]),
+    ]
+    answer(found, rows, as_json=as_json)
+    story.next("copgen", "navigator", "inspect", str(out))
+
+
+@app.command(epilog=INSPECT_EPILOG, add_help_option=False)
+def inspect(
+    path: Place,
+    generator: Belongs = None,
+    weights: o.Weights = None,
+    draws: Draws = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Picture = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Say what a navigator does to draws of the prior.
+
+    How far it moves them, and how much of the movement is one shift for all,
+    linear in z, or neither. The generator's weights are needed for --out,
+    and where the file does not record the prior.
+    """
+    from copgen.stages import inspect_navigator as stage
+
+    found = stage.inspect(
+        path,
+        generator=generator,
+        weights=weights,
+        out=out,
+        draws=draws or stage.DRAWS,
+        seed=seed or 0,
+        device=device or "auto",
+    )
+    answer(found, inspection(found), as_json=as_json)
+    used = ["--generator", found["generator"]] if generator else []
+    Story(quiet=quiet).next(
+        "copgen", "sample", "--navigator", str(path), *used, *(["--weights", str(weights)] if weights else [])
+    )
+
+
+def inspection(found: dict[str, Any]) -> list[Row]:
+    """The figures of a navigator, one a line."""
+    prior = found["prior"]
+    bound = f", truncated at {prior['threshold']:g}" if prior["kind"] == "truncated_normal" else ""
+    d, size = found["d_quantiles"], found["latent_dim"]
+    parts = ", ".join(f"{100 * found[part]:.1f} % {part}" for part in ("constant", "linear", "nonlinear"))
+    rows = [
+        ("navigator", found["navigator"]),
+        ("trained on", found["generator"] or "not recorded"),
+        ("layers", f"{size} - {found['hidden']} - {size}, {found['parameters']:,} weights"),
+        ("drawn from", f"normal times {prior['scale']:g}{bound}, {found['draws']:,} draws"),
+        ("T_z(z)", f"mean {found['mean']:.4f}, standard deviation {found['std']:.4f}"),
+        ("d(z, z')", f"mean {found['d_mean']:.4f}; 1, 50 and 99 %: {d['0.01']:.4f}, {d['0.5']:.4f}, {d['0.99']:.4f}"),
+        ("cosine z, z'", f"mean {found['cosine_mean']:.4f}, least {found['cosine_least']:.4f}"),
+        ("movement", parts),
+    ]
+    return [*rows, ("picture", found["picture"])] if found["picture"] else rows

@@ -1,0 +1,82 @@
+"""Navigators of other programs: their tensors come over, and networks of another kind are told from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from copgen.latents.foreign_navigator import read_foreign_navigator
+from copgen.runtime.errors import DataError
+from tests.runtime.foreign.files import FORMATS, authors_navigator, save
+from tests.shared_data import shared
+
+Z = torch.linspace(-2, 2, 15).view(3, 5)
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        read_foreign_navigator(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("hidden", [None, 3, 9])
+def test_the_authors_layout_gives_the_same_function(tmp_path: Path, hidden: int | None, layout: str) -> None:
+    walk = authors_navigator(tmp_path / "w.pth", dim=5, hidden=hidden, layout=layout)
+    navigator = read_foreign_navigator(tmp_path / "w.pth")
+    assert (navigator.latent_dim, navigator.hidden, navigator.training) == (5, hidden or 5, False)
+    with torch.no_grad():
+        assert torch.equal(navigator.displace(Z), walk.walker(Z))
+        assert torch.equal(navigator(Z), Z + walk.walker(Z))
+    assert not any(parameter.requires_grad for parameter in navigator.parameters())
+
+
+@pytest.mark.parametrize("prefix", ["", "walker.", "module.walker."])
+def test_a_state_dict_will_do(tmp_path: Path, prefix: str) -> None:
+    network = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 5)).double()
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    save(state, tmp_path / "w.pth", "zip")
+    save_file(state, tmp_path / "w.safetensors")
+    for name in ("w.pth", "w.safetensors"):
+        navigator = read_foreign_navigator(tmp_path / name)
+        torch.testing.assert_close(navigator.displace(Z), network.float()(Z))
+
+
+OTHERS: dict[str, tuple[Any, str]] = {
+    "linear": (nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)), "a network of Linear, Linear; a navigator is"),
+    "tanh": (nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)), "a network of Linear, Tanh, Linear"),
+    "deeper": (
+        nn.Sequential(nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5)),
+        "a network of Linear, ReLU, Linear, ReLU, Linear",
+    ),
+    "unequal": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4)), r"'layers.2.weight' has shape \(4, 7\)"),
+    "without bias": (nn.Sequential(nn.Linear(5, 7, bias=False), nn.ReLU(), nn.Linear(7, 5)), "3 in all"),
+    "convolution": (nn.Sequential(nn.Conv1d(5, 7, 1), nn.ReLU(), nn.Conv1d(7, 5, 1)), "a network of Conv1d"),
+    "not finite": ({"0.weight": torch.full((2, 2), torch.nan), "0.bias": torch.ones(2), "2.weight": torch.ones(2, 2),
+                    "2.bias": torch.ones(2)}, "'layers.0.weight' holds values that are not finite"),
+    "classifier": ({"fc.weight": torch.ones(2, 2)}, r"its tensors are fc.weight \(1 in all\)"),
+    "numbers": ({"a": 1, "b": 2}, "holds a dict, which is no navigator"),
+    "list": ([torch.ones(2)], "holds a list, which is no navigator"),
+    "walks": ({"walk_jit": torch.ones(1, 128), "walk_rrc": nn.Linear(136, 128)}, "GenRep's walks in BigGAN-deep's"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_are_told_from_navigators(tmp_path: Path, name: str) -> None:
+    value, match = OTHERS[name]
+    refused(save(value, tmp_path / "w.pth", "zip"), match)
+
+
+def test_the_published_file_has_its_four_tensors() -> None:
+    navigator = read_foreign_navigator(shared("data/cop-gen/w_COPGen_pretained.pth"))
+    assert (navigator.latent_dim, navigator.hidden) == (120, 120)
+
+
+@pytest.mark.parametrize("name", ["N200000_1fc", "N320000_1optim"])
+def test_the_walks_of_genrep_are_called_by_their_name(name: str) -> None:
+    refused(shared(f"data/genrep/w_simclr_aug_lr0.001_{name}_final.pth"), "GenRep's walks .* steering transform")

@@ -47,9 +47,16 @@ def bits(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.devi
     """Random 32-bit words (N, C), int64 in [0, 2**32)."""
     row = as_rows(rows, device)
     key = stream_key(seed, stream)
-    if row.device.type == "cpu" and type(row) is Tensor and not torch.compiler.is_compiling() and native().usable:
+    if not torch.compiler.is_compiling() and type(row) is Tensor and why_plain(row.device) is None:
         return cast("Tensor", torch.ops.copgen.philox_bits.default(row, signed(key), columns))
     return plain_bits(row, key, columns)
+
+
+def why_plain(device: torch.device) -> str | None:
+    """Why the words on a device are made in plain PyTorch; None where the native operator makes them."""
+    if device.type != "cpu":
+        return "the native operator for words is for the CPU; draws of latents have a CUDA kernel of their own"
+    return None if native().usable else native().reason
 
 
 def signed(key: int) -> int:

@@ -8,14 +8,15 @@ READY := $(VENV)/.ready
 LOCKED := $(VENV)/.locked
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test lint format bench gpu-check asan experiment-digits lock clean
+.PHONY: install demo test soak lint format bench gpu-check asan experiment-digits lock clean
 
 install: $(READY)
 
-$(LOCKED): requirements.lock
+$(LOCKED): requirements.lock tests/requirements-oracles.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-oracles.txt
 	@touch $@
 
 # Verbose enough for the notice of a build without native operators; anew whenever their sources change.
@@ -27,8 +28,14 @@ $(READY): $(LOCKED) pyproject.toml setup.py $(NATIVE)
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
+# Every test has one thread; several processes share the tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+soak: $(READY)
+	$(PYTEST) -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check .

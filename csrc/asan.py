@@ -1,4 +1,4 @@
-"""`make asan`: the operators' tests, with a library that AddressSanitizer watches, built and run in a copy of the sources.
+"""`make asan`: the operators' tests with a library that AddressSanitizer watches, built in a copy of the sources.
 
 Leaks are not looked for: the interpreter and torch keep memory to their end on purpose.
 """
@@ -29,13 +29,19 @@ def main() -> int:
         else:
             shutil.copy(source, copy)
     compiler = os.environ.get("CXX", "c++")
-    asked = [compiler, "-print-file-name=libasan.so"]
-    library = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    # The C++ library beside it: the sanitizer looks for its exceptions when it starts.
+    libraries = " ".join(library(compiler, name) for name in ("libasan.so", "libstdc++.so"))
     environment = {**os.environ, "COPGEN_SANITIZE": "1", "COPGEN_BUILD_NATIVE": "1", "PYTHONPATH": str(COPY)}
     subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=COPY, env=environment, check=True)
-    watched = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "1"}
+    watched = {"LD_PRELOAD": libraries, "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "1"}
     tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS]
     return subprocess.run(tests, cwd=COPY, env={**environment, **watched}, check=False).returncode
+
+
+def library(compiler: str, name: str) -> str:
+    """Where the compiler keeps one of its libraries."""
+    asked = [compiler, f"-print-file-name={name}"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -154,12 +154,12 @@ class Block(nn.Module):
         self.conv2, self.conv_sc = (weights.conv(f"{name}.{conv}") for conv in ("conv2", "conv_sc"))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = self.conv1(F.relu(self.bn1(x, condition)))  # doubles the image
+        h = self.conv1(F.relu(self.bn1(x, condition)))
         h = self.conv2(F.relu(self.bn2(h, condition)))
         # A 1x1 convolution and a repetition of pixels commute; before it there are a quarter of them.
         skip: Tensor = F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
-        image: Tensor = h + skip
-        return image
+        out: Tensor = h + skip
+        return out
 
 
 class BigGAN(nn.Module):

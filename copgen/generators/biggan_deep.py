@@ -209,9 +209,8 @@ class DeepBlock(nn.Module):
         super().__init__()
         self.doubles, self.out = doubles, out
         self.bn = nn.ModuleList(_norm(weights, f"{name}.bn_{i}", eps=eps, truncation=truncation) for i in range(4))
-        # Where the image is doubled, that comes between the second norm and its convolution.
         self.conv = nn.ModuleList(
-            weights.doubling_conv(f"{name}.conv_{i}") if doubles and i == 1 else weights.conv(f"{name}.conv_{i}")
+            weights.doubling_conv(f"{name}.conv_{i}") if i == 1 and doubles else weights.conv(f"{name}.conv_{i}")
             for i in range(4)
         )
 

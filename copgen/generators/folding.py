@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from copgen.generators.doubling import doubled_kernel
+
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _CHUNK = 1 << 20  # entries that are in float64 at a time, 8 MiB
 
@@ -103,23 +105,14 @@ class FoldedWeights(ABC):
         return _frozen(conv, weight, bias)
 
     def doubling_conv(self, name: str) -> nn.ConvTranspose2d:
-        """A 3x3 convolution of the image that nearest-neighbour interpolation doubles, as one layer on the small image.
-
-        Each pixel of the large image sees 2x2 pixels of the small one, through sums of the nine weights: four products
-        instead of nine, and the large image is never made. In each direction the four taps of the transposed
-        convolution are w_1, w_0 + w_1, w_-1 + w_0, w_-1, for the weights w_-1, w_0, w_1 of the convolution.
-        """
+        """Nearest upsampling by 2 and the 3x3 convolution after it, frozen."""
         weight, sigma, bias = self.raw(name), self.sigma(name), self.bias(name)
-        out, into, *kernel = weight.shape
-        assert kernel == [3, 3], kernel
-        taps = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.float64)
-        layout: dict[str, Any] = {"memory_format": self.memory_format}
-        summed = torch.empty(into, out, 4, 4, dtype=self.dtype, **layout)
+        out, into, _, _ = weight.shape
+        kernel = torch.empty((into, out, 4, 4), dtype=self.dtype, memory_format=self.memory_format)
         for rows in _rows(weight):
-            part = torch.einsum("ah,oihw,bw->ioab", taps, weight[rows].double() / sigma, taps)
-            summed[:, rows] = part.to(self.dtype)
+            kernel[:, rows] = doubled_kernel(weight[rows].double() / sigma)
         conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=1, bias=bias is not None, device="meta")
-        return _frozen(conv, summed, bias)
+        return _frozen(conv, kernel, bias)
 
     def linear(self, name: str) -> nn.Linear:
         """A linear layer, frozen."""

@@ -30,6 +30,7 @@ from copgen.runtime.run_folder import Logged, RunFolder
 from copgen.runtime.training import Training
 from copgen.stages.device_memory import explained
 from copgen.stages.game import Game
+from copgen.stages.generator_choice import terms
 from copgen.stages.navigate_report import SHIFT, ending, provenance, save_preview, summarise
 from copgen.stages.navigate_settings import NavigateSettings
 from copgen.stages.rehearsal import rehearse_training
@@ -65,6 +66,8 @@ def navigate(
             if ranks.any(run.finished):
                 return dict(ranks.broadcast(read_json(run.path / SUMMARY) if ranks.first else None))
             heard = Logged(events or Silent(), run.path / "log.txt") if ranks.first else Silent()
+            if note := terms(G):
+                heard.say(note)
 
             def try_out(K: int) -> None:
                 one_update(settings, G, T_x, Game(settings, G, device), range(K), ranks=Ranks())

@@ -39,7 +39,7 @@ from copgen.runtime.files import sha256_of
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import folder_bytes, peak_memory
 
 
@@ -76,6 +76,8 @@ def sample(
     events = events or Silent()
     device = resolve_device(settings.device)
     G = settings.load_generator(device)
+    if note := terms(G):
+        events.say(note)
     transform, description = build_transform(settings, G, device)
     plan = make_plan(settings, G, description, device)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")

@@ -85,7 +85,7 @@ class AuthorsGenerator:
 
     def __call__(self, z: Tensor) -> Tensor:
         y = self.shared[torch.zeros(len(z), dtype=torch.int64, device=z.device)]
-        parts = z.split(self.chunk, 1)
+        parts = torch.split(z, self.chunk, dim=1)
         linear = self.layers["linear"]
         x = F.linear(parts[0], linear(), linear.bias).view(len(z), -1, 4, 4)
         for i in range(len(self.channels) - 1):
@@ -93,8 +93,9 @@ class AuthorsGenerator:
             if i == self.attention:
                 x = self._attend(i, x)
         last = "output_layer.0"
-        statistics = [self.tensors[f"{last}.{key}"] for key in ("stored_mean", "stored_var", "gain", "bias")]
-        return torch.tanh(self._conv("output_layer.2", F.relu(F.batch_norm(x, *statistics))))
+        mean, var, gain, bias = (self.tensors[f"{last}.{key}"] for key in ("stored_mean", "stored_var", "gain", "bias"))
+        x = F.relu(F.batch_norm(x, mean, var, gain, bias))
+        return torch.tanh(self._conv("output_layer.2", x))
 
 
 class AuthorsStep:

@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from copgen import views
+from copgen import objectives, views
 from copgen.stages import game as game_module
 from copgen.stages.game import Game
 
@@ -48,11 +48,16 @@ class Clock:
             self.enter(part)
             result = call(*args, **kwargs)
             if result.requires_grad:
-                result.register_hook(lambda _: self.enter(behind))
+                self.when_differentiated(result, behind)
             self.enter("rest")
             return result
 
         return timed
+
+    def when_differentiated(self, tensor: Tensor, part: str) -> None:
+        """Enter the part when the tensor's gradient is there."""
+        register: Any = tensor.register_hook  # untyped in torch
+        register(lambda _: self.enter(part))
 
     def backward(self, call: Callable[..., None]) -> Callable[..., None]:
         """The backward pass, which starts in the loss."""
@@ -72,7 +77,7 @@ def timed_parts(game: Game, step: Callable[[int], object]) -> dict[str, float]:
 
     def moved(self: Any, z: Tensor, **kwargs: Any) -> Any:
         result = move(self, z, **kwargs)
-        result.z_pos.register_hook(lambda _: clock.enter("rest"))
+        clock.when_differentiated(result.z_pos, "rest")
         return result
 
     move = T_z.move
@@ -83,7 +88,7 @@ def timed_parts(game: Game, step: Callable[[int], object]) -> dict[str, float]:
         mock.patch.object(game, "embed_and_average", embed),
         mock.patch.object(game, "G", clock.around("G", game.G, behind="G")),
         mock.patch.object(views, "augment", clock.around("T_x", views.augment, behind="T_x")),
-        mock.patch.object(game_module, "info_nce", clock.around("loss", game_module.info_nce, behind="loss")),
+        mock.patch.object(game_module, "info_nce", clock.around("loss", objectives.info_nce, behind="loss")),
         mock.patch.object(torch.autograd, "backward", clock.backward(torch.autograd.backward)),
         mock.patch.object(T_z, "move", moved),
     ):

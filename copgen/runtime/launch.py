@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 from copgen.runtime.environment import rank_variables
 from copgen.runtime.errors import EnvironmentFault, ExitCode
@@ -27,11 +28,12 @@ def launch(command: Sequence[str], ranks: int) -> int:
     Raises:
         CopgenError: the first rank could not say what happened: the fault that another left, or that one was killed.
     """
-    import torch.distributed as dist
+    import torch.distributed
 
     from copgen.runtime.ranks import last_words
 
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    distributed: Any = torch.distributed  # exports it untyped
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     children: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, frame: FrameType | None) -> None:

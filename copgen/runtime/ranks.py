@@ -209,7 +209,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
 def _shared_store() -> Any:
     """What all ranks, and the process that started them, can write to."""
     store = dist.distributed_c10d._get_default_store()
-    while isinstance(store, dist.PrefixStore):
+    while isinstance(store, dist.distributed_c10d.PrefixStore):
         store = store.underlying_store
     return store
 

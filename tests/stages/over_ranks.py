@@ -50,10 +50,10 @@ def normalise(ranks: Ranks) -> dict[str, Any]:
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64) * 2 + 1
     slope = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64)
-    norm = nn.Sequential(nn.BatchNorm2d(3).double())
+    norm = nn.BatchNorm2d(3).double()
     with torch.no_grad():
-        norm[0].weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
-    f = synchronise(norm, ranks.group, CPU)
+        norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    f = synchronise(nn.Sequential(norm), ranks.group, CPU)
     own = ranks.share(range(8))
     mine = x[own.start : own.stop].clone().requires_grad_()
     y: Tensor = f(mine)

@@ -21,11 +21,11 @@ aten: Any = torch.ops.aten
 CPU = torch.device("cpu")
 
 
-class Convolutions(TorchDispatchMode):
+class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts convolutions forward, and backward by what they differentiate."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +41,8 @@ class Convolutions(TorchDispatchMode):
 
 def counted(settings: NavigateSettings, G: generators.Generator, policy: str) -> Counter[str]:
     game = Game(settings, G, CPU)
-    with Convolutions() as convolutions:
+    convolutions = Convolutions()
+    with convolutions:
         one_update(settings, G, views.policy(policy), game, range(settings.batch), ranks=Ranks())
     return convolutions.counts
 

@@ -232,6 +232,7 @@ class BigGANDeep(GAN):
         truncation = self.prior.scale
         self.settings = {**self.settings, "truncation": truncation}
         self.config, self.dtype = config, compute_type(options)
+        self.conditions = config.num_classes
         channels_last = options.memory_format == "channels_last"
         weights = StoredVectorWeights(content.tensors, dtype=self.dtype, channels_last=channels_last)
         self.register_buffer("embeddings", weights.small("embeddings.weight").t().contiguous())
@@ -282,6 +283,9 @@ class BigGANDeep(GAN):
         if condition.is_floating_point():
             return condition.to(self.exact) @ self.embeddings
         return self.embeddings[condition]
+
+    def segments(self) -> list[nn.Module]:
+        return list(self.layers)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         z = self.check_latent(z)

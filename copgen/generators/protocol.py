@@ -21,6 +21,7 @@ class Generator(nn.Module, ABC):
         weights_sha256: of the file that the weights came from; of the published one, where that was converted.
         made_by: what its file records of its making.
         settings: what else decides its images: truncation, precision, how it is inverted.
+        conditions: how many classes or instances its conditions are numbers of; 0 where they are no numbers, or none.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Generator(nn.Module, ABC):
     weights_sha256: str
     made_by: Mapping[str, Any]
     settings: Mapping[str, bool | int | float | str | None]
+    conditions: int = 0
 
     def train(self, mode: bool = True) -> Self:
         """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
@@ -54,6 +56,10 @@ class Generator(nn.Module, ABC):
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
         """What the metadata of each pair say of its condition (N, ...): its class, its instance."""
         return [{"condition": row} for row in condition.tolist()]
+
+    def segments(self) -> list[nn.Module]:
+        """The modules that an image passes one after the other, whose activations may be made again for a gradient."""
+        return [self]
 
     @abstractmethod
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from copgen import generators, views
-from copgen.stages.navigate import Game, NavigateSettings, navigate
+from copgen.stages.game import Game
+from copgen.stages.navigate import NavigateSettings, navigate
 from tests.stages.small import metrics, navigate_settings, newest
 
 K = 8

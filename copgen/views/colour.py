@@ -42,9 +42,9 @@ class ColourDraw:
 def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
     """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names.
 
-    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value was
-    inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and hue
-    leave one-channel images as they are.
+    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value
+    was inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and
+    hue leave one-channel images as they are.
 
     Args:
         images: (N, C, H, W) in [0, 1], C = 1 or 3.
@@ -114,7 +114,7 @@ def _jitter_together(images: Tensor, draw: ColourDraw) -> Tensor:
 
 
 def _blend(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor | None = None) -> Tensor:
-    """Blend each image with black, with its mean grey or with its grey version; of the factors (N,) at most one is not 1."""
+    """Blend each image with black, with its mean grey or with its grey version; one factor (N,) at most is not 1."""
     grey = luma(images)
     towards = _per_image(1.0 - contrast) * grey.mean(dim=(2, 3), keepdim=True)
     kept = brightness * contrast

@@ -45,11 +45,8 @@ class _Programs(torch.autograd.Function):
     @staticmethod
     def forward(images: Tensor, programs: Sequence[Program]) -> Tensor:
         changed = torch.empty_like(images)
-        for image, result, program in zip(images.flatten(2), changed.flatten(2), programs, strict=True):
-            x = image
-            for step, factor in program:
-                x, _ = step(x, factor)
-            result.copy_(x)
+        with torch.inference_mode():  # what is made in here stays in here, and needs none of autograd's bookkeeping
+            _forward(images, changed, programs)
         return changed
 
     @staticmethod
@@ -63,17 +60,30 @@ class _Programs(torch.autograd.Function):
         (images,) = ctx.saved_tensors
         gradient = gradient.contiguous()
         back = torch.empty_like(gradient)
-        for image, g, result, program in zip(
-            images.flatten(2), gradient.flatten(2), back.flatten(2), ctx.programs, strict=True
-        ):
-            x, ways_back = image, []
-            for step, factor in program:
-                x, way_back = step(x, factor)
-                ways_back.append(way_back)
-            for way_back in reversed(ways_back):
-                g = way_back(g)
-            result.copy_(g)
+        with torch.inference_mode():
+            _backward(images, gradient, back, ctx.programs)
         return back, None
+
+
+def _forward(images: Tensor, changed: Tensor, programs: Sequence[Program]) -> None:
+    for image, result, program in zip(images.flatten(2), changed.flatten(2), programs, strict=True):
+        x = image
+        for step, factor in program:
+            x, _ = step(x, factor)
+        result.copy_(x)
+
+
+def _backward(images: Tensor, gradient: Tensor, back: Tensor, programs: Sequence[Program]) -> None:
+    for image, g, result, program in zip(
+        images.flatten(2), gradient.flatten(2), back.flatten(2), programs, strict=True
+    ):
+        x, ways_back = image, []
+        for step, factor in program:
+            x, way_back = step(x, factor)
+            ways_back.append(way_back)
+        for way_back in reversed(ways_back):
+            g = way_back(g)
+        result.copy_(g)
 
 
 def clamp(x: Tensor, _: float = 0.0) -> tuple[Tensor, Backward]:
@@ -140,9 +150,9 @@ def hue(x: Tensor, turns: float) -> tuple[Tensor, Backward]:
     side = green - blue
     ratio = (green + blue).sub_(red).sub_(low).div_(chroma + _TINY)
     sextants = torch.copysign(ratio + 1.0, side)
-    distance = sextants.mul_(1 / 6) + x.new_tensor(_CENTRES).add_(turns)[:, None]
+    distance = torch.add(x.new_tensor(_CENTRES).add_(turns)[:, None], sextants, alpha=1 / 6)
     distance.sub_(distance.round())  # turns in [-1/2, 1/2]
-    ramp = distance.abs().mul_(6.0).sub_(1.0)
+    ramp = torch.add(-x.new_ones(()), distance.abs(), alpha=6.0)
     drop = ramp.clamp(0.0, 1.0)
 
     def back(g: Tensor) -> Tensor:
@@ -162,7 +172,7 @@ def hue(x: Tensor, turns: float) -> tuple[Tensor, Backward]:
 
 def _shares(distances: Tensor) -> Tensor:
     """1 where a channel's distance is nought and 0 elsewhere, shared where several are; (3, P), one at least nought."""
-    nought = distances.mul_(-_HUGE).add_(1.0).clamp_(min=0.0)
+    nought = torch.add(distances.new_ones(()), distances, alpha=-_HUGE).clamp_(min=0.0)
     return nought.div_(nought.sum(dim=0))
 
 

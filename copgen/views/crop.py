@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.views import crop_in_cache
 from copgen.views.schedule import image_by_image
 
 
@@ -42,7 +42,7 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
         (N, C, *size), differentiable in the images.
     """
     if image_by_image(images):
-        return _one_by_one(images, draw, size=size, antialias=antialias)
+        return crop_in_cache.run(images, _boxes(draw), size=size, antialias=antialias)
     rows = resize_matrix(draw.top, draw.height, inputs=images.shape[2], outputs=size[0], antialias=antialias)
     columns = resize_matrix(draw.left, draw.width, inputs=images.shape[3], outputs=size[1], antialias=antialias)
     columns = torch.where(draw.flip[:, None, None], columns.flip(1), columns)
@@ -50,14 +50,9 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
     return rows @ images @ columns.mT
 
 
-def _one_by_one(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bool) -> Tensor:
-    boxes = torch.stack((draw.top, draw.left, draw.height, draw.width), dim=1).tolist()
-    views = []
-    for image, (top, left, height, width), flip in zip(images.unbind(), boxes, draw.flip.tolist(), strict=True):
-        box = image[None, :, top : top + height, left : left + width]
-        view = F.interpolate(box, size, mode="bilinear", align_corners=False, antialias=antialias)
-        views.append(view.flip(3) if flip else view)
-    return torch.cat(views)
+def _boxes(draw: CropDraw) -> list[crop_in_cache.Box]:
+    sides = torch.stack((draw.top, draw.left, draw.height, draw.width), dim=1).tolist()
+    return [crop_in_cache.Box(*four, flip=flip) for four, flip in zip(sides, draw.flip.tolist(), strict=True)]
 
 
 def resize_matrix(start: Tensor, length: Tensor, *, inputs: int, outputs: int, antialias: bool) -> Tensor:

@@ -209,15 +209,15 @@ class DeepBlock(nn.Module):
         super().__init__()
         self.doubles, self.out = doubles, out
         self.bn = nn.ModuleList(_norm(weights, f"{name}.bn_{i}", eps=eps, truncation=truncation) for i in range(4))
-        self.conv = nn.ModuleList(weights.conv(f"{name}.conv_{i}") for i in range(4))
+        self.conv = nn.ModuleList(
+            weights.doubling_conv(f"{name}.conv_{i}") if i == 1 and doubles else weights.conv(f"{name}.conv_{i}")
+            for i in range(4)
+        )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h, skip = x, x[:, : self.out]
-        for i, (bn, conv) in enumerate(zip(self.bn, self.conv, strict=True)):
-            h = F.relu(bn(h, condition))
-            if i == 1 and self.doubles:
-                h = F.interpolate(h, scale_factor=2.0, mode="nearest")
-            h = conv(h)
+        for bn, conv in zip(self.bn, self.conv, strict=True):
+            h = conv(F.relu(bn(h, condition)))
         return h + (F.interpolate(skip, scale_factor=2.0, mode="nearest") if self.doubles else skip)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
@@ -42,7 +43,8 @@ class Generator(nn.Module, ABC):
 
     def sample_prior(self, indices: philox.Rows, seed: int) -> Tensor:
         """z (N, latent_dim), float32 on the generator's device; row k is a function of (seed, indices[k])."""
-        device = next(self.parameters()).device
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        device = held.device if held is not None else None
         return self.prior.draw(indices, dim=self.latent_dim, seed=seed, device=device)
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor | None:

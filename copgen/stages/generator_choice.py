@@ -49,3 +49,9 @@ class GeneratorChoice(Settings):
             memory_format=self.memory_format,
             device=device,
         )
+
+
+def terms(G: generators.Generator) -> str | None:
+    """What the user has to know of the terms of its weights; None where they forbid nothing."""
+    licence = str(G.made_by.get("licence", ""))
+    return f"The weights of '{G.name}' are under {licence}." if "non-commercial" in licence else None

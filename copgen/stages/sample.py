@@ -18,6 +18,7 @@ from pydantic import Field
 from copgen import generators
 from copgen.latents.distance import displacement
 from copgen.latents.navigator import load_navigator_with_header, navigator_file
+from copgen.latents.operations.implementations import choose
 from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
 from copgen.pairs import (
     GeneratorSource,
@@ -38,7 +39,7 @@ from copgen.runtime.files import sha256_of
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import folder_bytes, peak_memory
 
 
@@ -75,6 +76,8 @@ def sample(
     events = events or Silent()
     device = resolve_device(settings.device)
     G = settings.load_generator(device)
+    if note := terms(G):
+        events.say(note)
     transform, description = build_transform(settings, G, device)
     plan = make_plan(settings, G, description, device)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
@@ -138,7 +141,8 @@ def make_plan(
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
         image_shape=(G.channels, G.image_size, G.image_size),
-        versions={**versions(), **encoder_versions()},
+        # The native and the plain operations on latents round differently in the last bits.
+        versions={**versions(), **encoder_versions(), "latents": choose("navigate", device, torch.float32).name},
         device=device.type,
     )
 

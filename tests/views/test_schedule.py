@@ -10,6 +10,8 @@ from copgen.views import Policy, apply, augment, draw, names, policy, schedule
 from copgen.views.blur import blur
 from copgen.views.colour import colour_jitter, drop_colour
 from copgen.views.crop import crop
+from copgen.views.policies import Normalisation
+from copgen.views.units import normalise
 from tests.views.images import random_images
 
 ALWAYS, NEVER = 0, 2**62
@@ -30,7 +32,7 @@ def both_ways(images: Tensor, numbers: Policy, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("numbers", [*map(policy, names()), SMALLER], ids=lambda numbers: f"{numbers.name}")
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-5), (torch.float64, 1e-11)])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-5), (torch.float64, 1e-11)])
 def test_views_and_gradients_agree(
     numbers: Policy, dtype: torch.dtype, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +88,7 @@ def test_a_compiler_sees_one_graph_of_draw_and_views(name: str) -> None:
     for seed in (0, 1):
         rows = torch.arange(10, 14)
         ours, eager = compiled(images, rows, seed), view(images, rows, seed)
-        torch.testing.assert_close(ours, eager, rtol=0, atol=2e-5)
+        torch.testing.assert_close(ours, eager, rtol=0, atol=5e-5)  # 1e-5 in [0, 1], divided by the std
         gradients = [torch.autograd.grad(v.sum(), images)[0] for v in (ours, eager)]
         assert ((gradients[0] - gradients[1]).abs() > 2e-3).float().mean() < 1e-4
 
@@ -94,6 +96,9 @@ def test_a_compiler_sees_one_graph_of_draw_and_views(name: str) -> None:
 def test_nothing_is_read_back_where_images_go_together() -> None:
     # A tensor on the meta device has no values: reading one would raise.
     images = torch.zeros(3, 3, 64, 64, device="meta", requires_grad=True)
-    views = augment(images, policy("simclr-blur"), seed=0, rows=range(3), stream="view")
+    drawn = draw(policy("simclr-blur"), seed=0, rows=range(3), stream="view", size=(64, 64), device="meta")
+    views = crop(images, drawn.crop, size=(32, 32), antialias=True)
+    views = blur(drop_colour(colour_jitter(views, drawn.colour), drawn.colour), drawn.blur, kernel=0.1)
+    views = normalise(views, Normalisation())
     (gradient,) = torch.autograd.grad(views.sum(), images)
     assert gradient.shape == images.shape

@@ -166,8 +166,8 @@ def targets(times: dict[str, timing.Timing], *, toy: bool, cuda: bool) -> list[s
         ratio = None if toy or cuda or peer not in times else times[peer].median / times[OURS].median
         reached, verdict = ("-", "not measured") if ratio is None else (f"{ratio:.2f}x", _verdict(ratio, least))
         lines.append(f"| CPU: >= {least}x {peer} | {reached} | {verdict} |")
-    peer, ours = times.get(KORNIA + COMPILED), times.get(OURS + COMPILED)
-    ratio = None if toy or not cuda or peer is None or ours is None else peer.median / ours.median
+    theirs, ours = times.get(KORNIA + COMPILED), times.get(OURS + COMPILED)
+    ratio = None if toy or not cuda or theirs is None or ours is None else theirs.median / ours.median
     reached, verdict = ("-", "not measured") if ratio is None else (f"{ratio:.2f}x", _verdict(ratio, 5.0))
     return [*lines, f"| GPU: >= 5x compiled kornia | {reached} | {verdict} |"]
 

@@ -133,7 +133,7 @@ def uniform_parts(
     block = torch.cat([torch.arange(count, dtype=torch.int64, device=row.device) for count in blocks])
     shape = (row.shape[0], sum(blocks))
     counter = _counter(row, block, shape)
-    words = torch.stack(_philox(counter, key), dim=-1).split(blocks, dim=1)
+    words = torch.split(torch.stack(_philox(counter, key), dim=-1), blocks, dim=1)
     return {
         part: _unit_interval(word.flatten(1)[:, :columns])
         for (part, columns), word in zip(parts.items(), words, strict=True)

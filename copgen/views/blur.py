@@ -69,4 +69,4 @@ def blur_matrix(sigma: Tensor, *, pixels: int, radius: int) -> Tensor:
     last = pixels - 1
     source = last - (last - (pixel + offset[:, None]).abs()).abs()  # (K, S), mirrored at both ends
     hits = (source[:, :, None] == pixel).to(sigma.dtype)  # (K, S, S)
-    return (taps @ hits.flatten(1)).unflatten(1, (pixels, pixels))
+    return (taps @ hits.flatten(1)).reshape(len(taps), pixels, pixels)

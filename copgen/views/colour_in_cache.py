@@ -37,7 +37,7 @@ def run(images: Tensor, programs: Sequence[Program]) -> Tensor:
     Returns:
         (N, C, H, W), differentiable once in the images.
     """
-    changed: Tensor = _Programs.apply(images.contiguous(), programs)  # type: ignore[no-untyped-call]
+    changed: Tensor = _Programs.apply(images.contiguous(), programs)
     return changed
 
 
@@ -55,7 +55,7 @@ class _Programs(torch.autograd.Function):
         ctx.save_for_backward(images)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (images,) = ctx.saved_tensors
         gradient = gradient.contiguous()

@@ -52,7 +52,10 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
 
 def _boxes(draw: CropDraw) -> list[crop_in_cache.Box]:
     sides = torch.stack((draw.top, draw.left, draw.height, draw.width), dim=1).tolist()
-    return [crop_in_cache.Box(*four, flip=flip) for four, flip in zip(sides, draw.flip.tolist(), strict=True)]
+    return [
+        crop_in_cache.Box(top, left, height, width, flip)
+        for (top, left, height, width), flip in zip(sides, draw.flip.tolist(), strict=True)
+    ]
 
 
 def resize_matrix(start: Tensor, length: Tensor, *, inputs: int, outputs: int, antialias: bool) -> Tensor:

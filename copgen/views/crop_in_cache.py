@@ -37,7 +37,7 @@ def run(images: Tensor, boxes: Sequence[Box], *, size: tuple[int, int], antialia
     Returns:
         (N, C, *size), differentiable once in the images.
     """
-    views: Tensor = _Crops.apply(images, boxes, size, antialias)  # type: ignore[no-untyped-call]
+    views: Tensor = _Crops.apply(images, boxes, size, antialias)
     return views
 
 
@@ -55,7 +55,7 @@ class _Crops(torch.autograd.Function):
         ctx.shape = images.shape
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         back = gradient.new_zeros(ctx.shape)
         for image, g, box in zip(back, gradient, ctx.boxes, strict=True):

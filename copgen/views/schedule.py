@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 LEAST_PIXELS = 48 * 48
-"""From here on an image is worth its own calls: measured with `python -m benchmarks.views`."""
+"""From here on an image is worth its own calls; a round number, not tuned."""
 
 _PLAIN = (Tensor, torch.nn.Parameter)  # not the fake tensors of plans and compilers, which have no values
 

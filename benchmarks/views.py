@@ -131,7 +131,7 @@ def report(device: torch.device, *, threads: int, toy: bool, compiled: bool) -> 
             troubles[name] = f"not installed: {error.name}"
         except Exception as error:
             troubles[name] = f"failed: {type(error).__name__}"
-    rounds, seconds = ((2, 2), 0.0) if toy else ((7, 41), 45.0)
+    rounds, seconds = ((2, 2), 0.0) if toy else ((7, 41), 30.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         clock = time.process_time if threads == 1 else time.perf_counter

@@ -58,10 +58,10 @@ def test_gradients_of_every_operation_are_exact_either_way(
     least: int, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedule, "LEAST_PIXELS", least)
-    images = (0.25 + 0.3 * random_images(6, (5, 6), channels=channels)).requires_grad_()  # no clamp is met
-    drawn = draw(policy("simclr-blur", jitter={"probability": 1}), seed=2, rows=range(6), stream="view", size=(5, 6))
+    images = (0.25 + 0.3 * random_images(4, (4, 5), channels=channels)).requires_grad_()  # no clamp is met
+    drawn = draw(policy("simclr-blur", jitter={"probability": 1}), seed=2, rows=range(4), stream="view", size=(4, 5))
     operations = (
-        lambda x: crop(x, drawn.crop, size=(4, 7), antialias=True),
+        lambda x: crop(x, drawn.crop, size=(3, 6), antialias=True),
         lambda x: crop(x, drawn.crop, size=(3, 3), antialias=False),
         lambda x: colour_jitter(x, drawn.colour),
         lambda x: drop_colour(x, drawn.colour),
@@ -77,7 +77,7 @@ def test_only_large_images_on_the_cpu_go_one_by_one() -> None:
     assert not schedule.image_by_image(torch.zeros(1, 3, 128, 128, device="meta"))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", ["mnist", "simclr-blur"])  # between them every part
 def test_a_compiler_sees_one_graph_of_draw_and_views(name: str) -> None:
     def view(images: Tensor, rows: Tensor, seed: int) -> Tensor:
         return augment(images, policy(name), seed=seed, rows=rows, stream="view")

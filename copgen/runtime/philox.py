@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -32,6 +32,11 @@ def stream_key(seed: int, stream: str) -> int:
     """The 64-bit key of a named stream: streams of one seed, and one stream of several seeds, are independent."""
     digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
+
+
+# Compiled code takes a key as a constant. The public decorator for that, torch.compiler.assume_constant_result, sets
+# this mark too, but imports the whole compiler first.
+vars(stream_key)["_dynamo_marked_constant"] = True
 
 
 def as_rows(rows: Rows, device: torch.device | str | None = None) -> Tensor:
@@ -69,17 +74,22 @@ def plain_bits(row: Tensor, key: int, columns: int) -> Tensor:
     blocks = -(-columns // 4)
     block = torch.arange(blocks, dtype=torch.int64, device=row.device)
     shape = (row.shape[0], blocks)
-    counter = (
+    words = _philox(_counter(row, block, shape), (key & _LOW_32, key >> 32))
+    return torch.stack(words, dim=-1).reshape(row.shape[0], blocks * 4)[:, :columns]
+
+
+def _counter(row: Tensor, block: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
         (row & _LOW_32)[:, None].expand(shape),
         ((row >> 32) & _LOW_32)[:, None].expand(shape),
         block[None, :].expand(shape),
         torch.zeros(shape, dtype=torch.int64, device=row.device),
     )
-    words = _philox(counter, (key & _LOW_32, key >> 32))
-    return torch.stack(words, dim=-1).reshape(row.shape[0], blocks * 4)[:, :columns]
 
 
-def _philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, ...]:
+def _philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int] | tuple[Tensor, Tensor]
+) -> tuple[Tensor, ...]:
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):
@@ -93,8 +103,41 @@ def _philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 
 def uniform(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.device | str | None = None) -> Tensor:
     """Uniform numbers (N, C), float64 in the open interval (0, 1), on a grid of 2**-32."""
-    words = bits(seed, rows, columns, stream=stream, device=device)
+    return _unit_interval(bits(seed, rows, columns, stream=stream, device=device))
+
+
+def _unit_interval(words: Tensor) -> Tensor:
     return (words.to(torch.float64) + 0.5) * 2.0**-32
+
+
+def uniform_parts(
+    seed: int, rows: Rows, parts: Mapping[str, int], *, stream: str, device: torch.device | str | None = None
+) -> dict[str, Tensor]:
+    """Uniform numbers of several sub-streams, drawn in one go.
+
+    Args:
+        parts: name and number of columns C of each.
+
+    Returns:
+        For each part (N, C), the very numbers of `uniform(..., stream=f"{stream}/{part}")`.
+    """
+    row = as_rows(rows, device)
+    blocks = [-(-columns // 4) for columns in parts.values()]
+    keys = [stream_key(seed, f"{stream}/{part}") for part in parts]
+
+    def of_blocks(words: Sequence[int]) -> Tensor:
+        # Filled where it is used: a tensor made from a list would have to be sent, and a device would wait for it.
+        return torch.cat([row.new_full((count,), word) for count, word in zip(blocks, words, strict=True)])
+
+    key = of_blocks([key & _LOW_32 for key in keys]), of_blocks([key >> 32 for key in keys])
+    block = torch.cat([torch.arange(count, dtype=torch.int64, device=row.device) for count in blocks])
+    shape = (row.shape[0], sum(blocks))
+    counter = _counter(row, block, shape)
+    words = torch.split(torch.stack(_philox(counter, key), dim=-1), blocks, dim=1)
+    return {
+        part: _unit_interval(word.flatten(1)[:, :columns])
+        for (part, columns), word in zip(parts.items(), words, strict=True)
+    }
 
 
 def normal(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.device | str | None = None) -> Tensor:

@@ -46,6 +46,7 @@ class Settings(BaseModel):
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
@@ -70,7 +71,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     return merged
 
 
-def build(model: type[SettingsT], tree: Mapping[str, Any], *, origin: str) -> SettingsT:
+def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> ModelT:
     """The settings model from plain values.
 
     Raises:

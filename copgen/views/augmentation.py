@@ -8,6 +8,7 @@ from torch import Tensor
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from copgen.views.affine import affine
+from copgen.views.blur import blur
 from copgen.views.colour import colour_jitter, drop_colour
 from copgen.views.crop import crop
 from copgen.views.drawing import Draw, draw
@@ -53,6 +54,8 @@ def apply(images: Tensor, policy: Policy, drawn: Draw) -> Tensor:
             views = colour_jitter(views, drawn.colour)
         if policy.grayscale > 0:
             views = drop_colour(views, drawn.colour)
+        if policy.blur is not None:
+            views = blur(views, drawn.blur, kernel=policy.blur.kernel)
         return views if policy.normalise is None else normalise(views, policy.normalise)
 
 

@@ -14,12 +14,16 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from copgen.views import colour_in_cache as in_cache
 from copgen.views.hue import turn_hue
+from copgen.views.schedule import image_by_image
 
-_LUMA = (0.2989, 0.587, 0.114)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 ORDERS = tuple(permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE)))
 """The 24 orders in which brightness (0), contrast (1), saturation (2) and hue (3) can run."""
+
+# When each of the four runs, two bits for each order in one number: a table that needs no memory on the device.
+_TIMES = tuple(sum(order.index(step) << 2 * index for index, order in enumerate(ORDERS)) for step in range(4))
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,11 @@ class ColourDraw:
 
 
 def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names, clamped to [0, 1].
+    """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names.
 
-    Saturation and hue leave one-channel images as they are.
+    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value
+    was inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and
+    hue leave one-channel images as they are.
 
     Args:
         images: (N, C, H, W) in [0, 1], C = 1 or 3.
@@ -46,22 +52,17 @@ def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
     Returns:
         (N, C, H, W) in [0, 1], differentiable in the images.
     """
-    one = torch.ones_like(draw.brightness)
-    saturation = draw.saturation if images.shape[1] == 3 else one
-    factors = torch.stack((draw.brightness, draw.contrast, saturation, one), dim=1).to(images.dtype)
-    sequence = torch.tensor(ORDERS, device=draw.order.device)[draw.order]
-    jittered = images
-    for step in sequence.unbind(dim=1):  # (N,): which of the four this is for each image
-        factor = _per_image(factors.gather(1, step[:, None])[:, 0])
-        changed = (factor * jittered + (1.0 - factor) * _blend_target(jittered, step)).clamp(0.0, 1.0)
-        if images.shape[1] == 3:
-            changed = torch.where(_per_image(step == _HUE), turn_hue(jittered, draw.hue), changed)
-        jittered = changed
-    return torch.where(_per_image(draw.jitter), jittered, images)
+    if image_by_image(images):
+        return in_cache.run(images, _programs(draw, coloured=images.shape[1] == 3))
+    return _jitter_together(images, draw)
 
 
 def drop_colour(images: Tensor, draw: ColourDraw) -> Tensor:
     """Make the images grey that `draw.grayscale` names, keeping C channels; one-channel images are grey already."""
+    if images.shape[1] == 1:
+        return images
+    if image_by_image(images):
+        return in_cache.run(images, [[(in_cache.greyed, 0.0)] if grey else [] for grey in draw.grayscale.tolist()])
     return torch.where(_per_image(draw.grayscale), luma(images), images)
 
 
@@ -70,14 +71,57 @@ def luma(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(dim=1)
-    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[:, None]
+    return (in_cache.LUMA[0] * red + in_cache.LUMA[1] * green + in_cache.LUMA[2] * blue)[:, None]
 
 
-def _blend_target(images: Tensor, step: Tensor) -> Tensor:
-    """What each image is blended with: grey for saturation, mean grey for contrast, black otherwise; (N, 1, H, W)."""
+def _programs(draw: ColourDraw, *, coloured: bool) -> list[in_cache.Program]:
+    """What each image runs, in its order."""
+    steps = (in_cache.brightness, in_cache.contrast, in_cache.saturation, in_cache.hue)
+    factors = torch.stack((draw.brightness, draw.contrast, draw.saturation, draw.hue), dim=1).tolist()
+    possible = (_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE) if coloured else (_BRIGHTNESS, _CONTRAST)
+    return [
+        [(in_cache.clamp, 0.0), *((steps[step], factor[step]) for step in ORDERS[order] if step in possible)]
+        if happens
+        else []
+        for happens, order, factor in zip(draw.jitter.tolist(), draw.order.tolist(), factors, strict=True)
+    ]
+
+
+def _jitter_together(images: Tensor, draw: ColourDraw) -> Tensor:
+    """All images in every step: three blends before the hue is turned and three after it.
+
+    A blend has three chances before the hue, at times 0, 1 and 2, and three after it, at times 1, 2 and 3. It takes
+    the one that the image's order says and is the identity at the others. So the hue, which is dear, is turned once.
+    """
+    coloured = images.shape[1] == 3
+    brightness, contrast, saturation, hue = ((times >> 2 * draw.order) & 3 for times in _TIMES)
+    timed = [(brightness, draw.brightness), (contrast, draw.contrast)]
+    timed += [(saturation, draw.saturation)] if coloured else []
+
+    def blends(jittered: Tensor, times: range, *, before: bool) -> Tensor:
+        for now in times:
+            factors = [
+                torch.where((time == now) & ((time < hue) == before), factor, 1.0).to(images.dtype)
+                for time, factor in timed
+            ]
+            jittered = _blend(jittered, *factors)
+        return jittered
+
+    jittered = blends(images.clamp(0.0, 1.0), range(3), before=True)
+    jittered = turn_hue(jittered, draw.hue) if coloured else jittered
+    jittered = blends(jittered, range(1, 4), before=False)
+    return torch.where(_per_image(draw.jitter), jittered, images)
+
+
+def _blend(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor | None = None) -> Tensor:
+    """Blend each image with black, with its mean grey or with its grey version; one factor (N,) at most is not 1."""
     grey = luma(images)
-    flat = torch.where(_per_image(step == _CONTRAST), grey.mean(dim=(2, 3), keepdim=True), torch.zeros_like(grey))
-    return torch.where(_per_image(step == _SATURATION), grey, flat)
+    towards = _per_image(1.0 - contrast) * grey.mean(dim=(2, 3), keepdim=True)
+    kept = brightness * contrast
+    if saturation is not None:
+        towards = towards + _per_image(1.0 - saturation) * grey
+        kept = kept * saturation
+    return (_per_image(kept) * images + towards).clamp(0.0, 1.0)
 
 
 def _per_image(values: Tensor) -> Tensor:

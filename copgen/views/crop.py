@@ -1,7 +1,8 @@
 """Crop, mirror and resize of a batch, each image by its own box, as one separable resampling.
 
 A resize is linear in each direction, so view = R image C^T with one matrix for the rows and one for the columns of each
-image; the box and the mirror only change which columns of those matrices are filled.
+image; the box and the mirror only change which columns of those matrices are filled. A processor that can read the
+boxes cuts them out and gives each to torch's own resize, which is the same map (schedule.py).
 
 Legend: N images, H x W pixels; o an output pixel, i an input pixel.
 """
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from copgen.views import crop_in_cache
+from copgen.views.schedule import image_by_image
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,21 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
     Returns:
         (N, C, *size), differentiable in the images.
     """
+    if image_by_image(images):
+        return crop_in_cache.run(images, _boxes(draw), size=size, antialias=antialias)
     rows = resize_matrix(draw.top, draw.height, inputs=images.shape[2], outputs=size[0], antialias=antialias)
     columns = resize_matrix(draw.left, draw.width, inputs=images.shape[3], outputs=size[1], antialias=antialias)
     columns = torch.where(draw.flip[:, None, None], columns.flip(1), columns)
     rows, columns = rows.to(images.dtype)[:, None], columns.to(images.dtype)[:, None]
     return rows @ images @ columns.mT
+
+
+def _boxes(draw: CropDraw) -> list[crop_in_cache.Box]:
+    sides = torch.stack((draw.top, draw.left, draw.height, draw.width), dim=1).tolist()
+    return [
+        crop_in_cache.Box(top, left, height, width, flip)
+        for (top, left, height, width), flip in zip(sides, draw.flip.tolist(), strict=True)
+    ]
 
 
 def resize_matrix(start: Tensor, length: Tensor, *, inputs: int, outputs: int, antialias: bool) -> Tensor:

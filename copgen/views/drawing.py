@@ -16,12 +16,15 @@ from torch import Tensor
 
 from copgen.runtime import philox
 from copgen.views.affine import AffineDraw
+from copgen.views.blur import BlurDraw
 from copgen.views.colour import ORDERS, ColourDraw
 from copgen.views.crop import CropDraw
-from copgen.views.policies import AffinePolicy, CropPolicy, JitterPolicy, Policy
+from copgen.views.policies import AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Policy
 
 _ATTEMPTS = 10  # torchvision's
+_COLUMNS = {"flip": 1, "grayscale": 1, "crop": 4 * _ATTEMPTS, "jitter": 6, "affine": 4, "blur": 2}
 _NO_AFFINE = AffinePolicy(degrees=0, translate=0, scale=(1, 1))
+_NO_BLUR = BlurPolicy(probability=0)
 _NO_JITTER = JitterPolicy(probability=0, brightness=0, contrast=0, saturation=0, hue=0)
 
 
@@ -32,6 +35,7 @@ class Draw:
     affine: AffineDraw
     crop: CropDraw
     colour: ColourDraw
+    blur: BlurDraw
 
 
 def draw(
@@ -53,21 +57,18 @@ def draw(
         device: where the parameters are made.
     """
 
-    def uniform(part: str, columns: int) -> tuple[Tensor, ...]:
-        u = philox.uniform(seed, rows, columns, stream=f"{stream}/{part}", device=device)
-        return u.unbind(dim=1)
-
-    (flip_u,) = uniform("flip", 1)
-    (grayscale_u,) = uniform("grayscale", 1)
-    top, left, height, width = _boxes(policy.crop, uniform("crop", 4 * _ATTEMPTS), size)
-    jitter = policy.jitter or _NO_JITTER
-    happens, order, *factors, hue = uniform("jitter", 6)
+    u = philox.uniform_parts(seed, rows, _COLUMNS, stream=stream, device=device)
+    columns = {part: values.unbind(dim=1) for part, values in u.items()}
+    (flip_u,), (grayscale_u,), (blurs, sigma_u) = columns["flip"], columns["grayscale"], columns["blur"]
+    top, left, height, width = _boxes(policy.crop, columns["crop"], size)
+    jitter, blur = policy.jitter or _NO_JITTER, policy.blur or _NO_BLUR
+    happens, order, *factors, hue = columns["jitter"]
     brightness, contrast, saturation = (
         _between(u, 1.0 - strength, 1.0 + strength)
         for u, strength in zip(factors, (jitter.brightness, jitter.contrast, jitter.saturation), strict=True)
     )
     return Draw(
-        affine=_maps(policy.affine or _NO_AFFINE, uniform("affine", 4), size),
+        affine=_maps(policy.affine or _NO_AFFINE, columns["affine"], size),
         crop=CropDraw(top=top, left=left, height=height, width=width, flip=flip_u < policy.flip),
         colour=ColourDraw(
             jitter=happens < jitter.probability,
@@ -78,6 +79,7 @@ def draw(
             hue=_between(hue, -jitter.hue, jitter.hue),
             grayscale=grayscale_u < policy.grayscale,
         ),
+        blur=BlurDraw(happens=blurs < blur.probability, sigma=_between(sigma_u, *blur.sigma)),
     )
 
 
@@ -110,8 +112,8 @@ def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], size: tuple[int, i
     attempt = torch.arange(_ATTEMPTS, device=fits.device)
     first = torch.where(fits, attempt, _ATTEMPTS).amin(dim=1, keepdim=True)  # (N, 1); A where none fits
     drawn = torch.stack((top, left, height, width), dim=2)  # (N, A, 4)
-    central = drawn.new_tensor(_central_box(numbers, size)).expand(drawn.shape[0], 1, 4)
-    candidates = torch.cat((drawn, central), dim=1)
+    central = [drawn.new_full((drawn.shape[0], 1, 1), side) for side in _central_box(numbers, size)]
+    candidates = torch.cat((drawn, torch.cat(central, dim=2)), dim=1)
     return candidates.gather(1, first[:, :, None].expand(-1, -1, 4))[:, 0].long().unbind(dim=1)
 
 

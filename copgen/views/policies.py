@@ -1,15 +1,16 @@
 """The numbers of T_x, the data-space augmentation: what may happen to an image, how often and how strongly.
 
 A policy is a list of parts; a part that is None does not happen. The order is fixed: affine, crop with flip and resize,
-colour jitter, grayscale, normalisation. Images are in [0, 1] up to the normalisation.
+colour jitter, grayscale, blur, normalisation. Images are in [0, 1] up to the normalisation.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from copgen.runtime import settings
 from copgen.runtime.errors import unknown
 
 
@@ -69,6 +70,20 @@ class JitterPolicy(_Numbers):
     )
 
 
+class BlurPolicy(_Numbers):
+    """A random Gaussian blur."""
+
+    probability: float = Field(
+        default=0.5, ge=0, le=1, description="share of images that are blurred; SimCLR, appendix A"
+    )
+    sigma: Interval = Field(
+        default=(0.1, 2.0), description="range of the filter's standard deviation, pixels; SimCLR, appendix A"
+    )
+    kernel: float = Field(
+        default=0.1, gt=0, le=1, description="length of the filter, fraction of the side; SimCLR, appendix A"
+    )
+
+
 class Normalisation(_Numbers):
     """(value - mean) / std for each channel."""
 
@@ -93,6 +108,7 @@ class Policy(_Numbers):
     flip: float = Field(default=0.0, ge=0, le=1, description="share of images mirrored left to right")
     jitter: JitterPolicy | None = Field(default=None, description="colour jitter")
     grayscale: float = Field(default=0.0, ge=0, le=1, description="share of images that lose their colour")
+    blur: BlurPolicy | None = Field(default=None, description="Gaussian blur")
     normalise: Normalisation | None = Field(default=None, description="the last step")
     size: int | None = Field(default=None, ge=1, description="pixels a side of a view; None keeps the image's own size")
     antialias: bool = Field(
@@ -102,26 +118,46 @@ class Policy(_Numbers):
     )
 
 
+_SIMCLR = Policy(
+    name="simclr", crop=CropPolicy(), flip=0.5, jitter=JitterPolicy(), grayscale=0.2, normalise=Normalisation()
+)
 _POLICIES = {
-    "mnist": Policy(name="mnist", affine=AffinePolicy()),
-    "none": Policy(name="none"),
-    "simclr": Policy(
-        name="simclr", crop=CropPolicy(), flip=0.5, jitter=JitterPolicy(), grayscale=0.2, normalise=Normalisation()
-    ),
+    numbers.name: numbers
+    for numbers in (
+        Policy(name="mnist", affine=AffinePolicy()),
+        Policy(name="none"),
+        _SIMCLR,
+        _SIMCLR.model_copy(update={"name": "simclr-authors", "antialias": False}),
+        _SIMCLR.model_copy(update={"name": "simclr-blur", "blur": BlurPolicy()}),
+    )
 }
 
 
 def names() -> list[str]:
-    """The names that `policy` knows: mnist (appendix D), none (for ablations), simclr (the authors' code)."""
+    """The names that `policy` knows.
+
+    mnist (appendix D), none (for ablations), simclr ("SimCLR Aug.", the authors' code), simclr-authors (the same
+    without antialiasing, as their navigator ran it), simclr-blur (simclr with the blur of SimCLR, which the authors
+    left out).
+    """
     return sorted(_POLICIES)
 
 
-def policy(name: str) -> Policy:
-    """The policy of that name; `policy("simclr").model_copy(update={"antialias": False})` changes a number.
+def policy(name: str, **changes: Any) -> Policy:
+    """The policy of that name, with other numbers if wanted: `policy("simclr", flip=0, jitter={"hue": 0.2})`.
+
+    Args:
+        changes: fields of `Policy`. A table changes the fields it names; one for a part that the policy lacks adds the
+            part with its defaults; None takes a part away.
 
     Raises:
-        UsageError: no such policy; the error gives the nearest name.
+        UsageError: no such policy or field (the error gives the nearest name), or a number that cannot be meant.
     """
     if name not in _POLICIES:
         raise unknown("view policy", name, _POLICIES)
-    return _POLICIES[name]
+    numbers = _POLICIES[name]
+    if not changes:
+        return numbers
+    # What is None in a merge counts as not given, so parts that go are taken out.
+    kept = {field: value for field, value in numbers.model_dump().items() if changes.get(field, value) is not None}
+    return settings.build(Policy, settings.merge(kept, changes), origin=f"view policy '{name}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from copgen.views.policies import Normalisation
@@ -14,5 +15,12 @@ def to_unit(images: Tensor) -> Tensor:
 
 def normalise(images: Tensor, numbers: Normalisation) -> Tensor:
     """(value - mean) / std for each channel; images (N, C, H, W) in [0, 1], as many channels as the numbers have."""
-    mean, std = images.new_tensor(numbers.mean), images.new_tensor(numbers.std)
-    return (images - mean[:, None, None]) / std[:, None, None]
+    # Filled where they are used: a tensor made from a list would have to be sent, and a device would wait for it.
+    scale, shift = (
+        torch.cat([images.new_full((1, 1, 1), value) for value in values])
+        for values in (
+            [1 / std for std in numbers.std],
+            [-mean / std for mean, std in zip(numbers.mean, numbers.std, strict=True)],
+        )
+    )
+    return torch.addcmul(shift, images, scale)

@@ -204,3 +204,10 @@ def test_permutation_has_no_preferred_places() -> None:
     for place in range(5):
         counts = torch.bincount(orders[:, place], minlength=5)
         assert float((counts - 200).abs().max()) < 5 * math.sqrt(1000 * 0.2 * 0.8)
+
+
+def test_sub_streams_drawn_in_one_go_are_those_drawn_one_by_one() -> None:
+    parts = {"flip": 1, "crop": 40, "jitter": 6}
+    together = philox.uniform_parts(7, range(5, 12), parts, stream="view")
+    for part, columns in parts.items():
+        assert torch.equal(together[part], philox.uniform(7, range(5, 12), columns, stream=f"view/{part}"))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from copgen.runtime.errors import UsageError
 from copgen.views import names, policy
-from copgen.views.policies import AffinePolicy, CropPolicy, JitterPolicy, Normalisation, Policy
+from copgen.views.policies import AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Normalisation, Policy
 
 
 def test_the_digits_policy_is_that_of_appendix_d() -> None:
@@ -37,6 +37,39 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         policy("simclrr")
 
 
+def test_the_authors_navigator_had_no_antialiasing() -> None:
+    changed = {"name": "simclr-authors", "antialias": False}
+    assert policy("simclr-authors") == policy("simclr").model_copy(update=changed)
+
+
+def test_the_blur_is_that_of_simclr() -> None:
+    assert policy("simclr-blur").blur == BlurPolicy(probability=0.5, sigma=(0.1, 2.0), kernel=0.1)
+    assert policy("simclr").blur is None
+
+
+def test_numbers_can_be_changed_parts_added_and_taken_away() -> None:
+    changed = policy("simclr", flip=0, jitter={"hue": 0.2}, blur={}, crop=None)
+    assert changed.jitter == JitterPolicy(hue=0.2)
+    assert (changed.flip, changed.crop, changed.blur) == (0, None, BlurPolicy())
+    assert changed.normalise == policy("simclr").normalise
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"flip": 2}, "flip = 2 cannot be used"),
+        ({"flipp": 0.5}, "no setting 'flipp'. Did you mean 'flip'"),
+        ({"jitter": {"hue": 3}}, "jitter.hue = 3 cannot be used"),
+        ({"blur": {"sigma": (2, 1)}}, "not an interval"),
+        ({"crop": {"area": (0.5, 2)}}, "larger than the image"),
+        ({"size": 0}, "size = 0 cannot be used"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_the_users_error(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        policy("simclr", **changes)
+
+
 @pytest.mark.parametrize(
     ("model", "field", "value"),
     [
@@ -51,6 +84,8 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         (JitterPolicy, "probability", 1.1),
         (JitterPolicy, "brightness", 1.1),
         (JitterPolicy, "hue", 0.6),
+        (BlurPolicy, "sigma", (0.0, 1.0)),
+        (BlurPolicy, "kernel", 1.5),
         (Normalisation, "mean", (0.5,)),
         (Normalisation, "std", (0.2, 0.0, 0.2)),
     ],
@@ -60,6 +95,6 @@ def test_a_number_that_cannot_be_meant_is_refused(model: type[BaseModel], field:
         model.model_validate({field: value})
 
 
-@pytest.mark.parametrize("model", [AffinePolicy, CropPolicy, JitterPolicy, Normalisation, Policy])
+@pytest.mark.parametrize("model", [AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Normalisation, Policy])
 def test_every_number_is_described(model: type[BaseModel]) -> None:
     assert all(field.description for field in model.model_fields.values())

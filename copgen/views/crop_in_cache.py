@@ -1,0 +1,86 @@
+"""Crops of large images on the CPU: each box is cut out and given to torch's own resize, forwards and backwards.
+
+Torch's kernels visit the few pixels that count for a view's pixel, where a matrix product would visit a whole line;
+they take one box for all images of a call, so each image has its own call. crop.py is the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Box(NamedTuple):
+    """What becomes of one image: pixels of its box, and whether it is mirrored left to right."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+    def of(self, image: Tensor) -> Tensor:
+        """The box cut out of an image (C, H, W), as a batch of one."""
+        return image[None, :, self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def run(images: Tensor, boxes: Sequence[Box], *, size: tuple[int, int], antialias: bool) -> Tensor:
+    """Each image's box, resized and mirrored.
+
+    Args:
+        images: (N, C, H, W) on the CPU.
+
+    Returns:
+        (N, C, *size), differentiable once in the images.
+    """
+    views: Tensor = _Crops.apply(images, boxes, size, antialias)
+    return views
+
+
+class _Crops(torch.autograd.Function):
+    @staticmethod
+    def forward(images: Tensor, boxes: Sequence[Box], size: tuple[int, int], antialias: bool) -> Tensor:
+        views = images.new_empty((*images.shape[:2], *size))
+        for image, view, box in zip(images, views, boxes, strict=True):
+            view.copy_(_mirrored(_resized(box, image, size, antialias)[0], box))
+        return views
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Sequence[Box], tuple[int, int], bool], output: Tensor) -> None:
+        images, ctx.boxes, ctx.size, ctx.antialias = inputs
+        ctx.shape = images.shape
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        back = gradient.new_zeros(ctx.shape)
+        for image, g, box in zip(back, gradient, ctx.boxes, strict=True):
+            g = _mirrored(g, box)[None].contiguous()
+            shape = (1, len(image), box.height, box.width)
+            box.of(image).copy_(_resize_back(box, ctx.size, ctx.antialias)(g, ctx.size, shape, False))
+        return back, None, None, None
+
+
+def _widened(box: Box, size: tuple[int, int], antialias: bool) -> bool:
+    """Whether antialiasing changes anything: it does where the resize shrinks, and the plain kernels are faster."""
+    return antialias and (box.height > size[0] or box.width > size[1])
+
+
+def _resized(box: Box, image: Tensor, size: tuple[int, int], antialias: bool) -> Tensor:
+    widened = _widened(box, size, antialias)
+    return F.interpolate(box.of(image), size, mode="bilinear", align_corners=False, antialias=widened)
+
+
+def _resize_back(box: Box, size: tuple[int, int], antialias: bool) -> Any:
+    aten = torch.ops.aten
+    return (
+        aten._upsample_bilinear2d_aa_backward if _widened(box, size, antialias) else aten.upsample_bilinear2d_backward
+    )
+
+
+def _mirrored(image: Tensor, box: Box) -> Tensor:
+    return image.flip(2) if box.flip else image

@@ -123,7 +123,7 @@ class Family(Generic[ConfigT]):
         try:
             config = self.config.model_validate(header.get("config"))
             Prior.model_validate(header.get("prior"))
-            Provenance.model_validate(header, extra="ignore")
+            Provenance.model_validate(header)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -48,7 +48,9 @@ def load(name: str, weights: Path | None, options: LoadOptions) -> Generator:
     Raises:
         UsageError: it cannot be imported or made, lacks an attribute, or gives images of a wrong shape or range.
     """
-    options.refuse(name, inverse=options.inverse, prior=options.prior, truncation=options.truncation, threshold=options.threshold)
+    options.refuse(
+        name, inverse=options.inverse, prior=options.prior, truncation=options.truncation, threshold=options.threshold
+    )
     value = _point(name).value
     try:
         factory: Callable[..., Any] = _point(name).load()
@@ -134,7 +136,7 @@ class PluginGenerator(Generator):
                 raise UsageError(
                     f"The plug-in '{self.name}' failed on z of shape {tuple(z.shape)}: {type(error).__name__}: {error}."
                 ) from error
-        low, high = float(images.min()), float(images.max())
+        low, high = (float(bound) for bound in torch.aminmax(images.detach()))
         if not -1.0 - _BEYOND <= low <= high <= 1.0 + _BEYOND:
             raise UsageError(f"The plug-in '{self.name}' gave pixels from {low:g} to {high:g}; they belong in [-1, 1].")
         if not images.requires_grad:

@@ -19,7 +19,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from copgen.generators.checkpoints import Converted, Sources, is_converted, provenance, read_state, single_file
+from copgen.generators.checkpoints import (
+    Converted,
+    Provenance,
+    Sources,
+    is_converted,
+    provenance,
+    read_state,
+    single_file,
+)
 from copgen.generators.layout import check, dimensions, tensors_of
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.residual_flow.generator import FAMILY, FlowGenerator, build_flow
@@ -190,6 +198,10 @@ def load(sources: Sources, options: LoadOptions) -> FlowGenerator:
             f"{path} holds the generator '{header.get('name')}' of family '{header.get('family')}', not '{NAME}'.",
             fix="Name the generator that it holds.",
         )
+    try:
+        Provenance.model_validate(header)
+    except ValidationError as error:
+        raise DataError(f"{path}: its header has no {error.errors()[0]['loc'][0]} that can be used.") from None
     if sources.parameters not in (None, header.get("parameters")):
         raise UsageError(
             f"{path} was imported with the parameters '{header.get('parameters')}', not '{sources.parameters}'.",

@@ -1,0 +1,136 @@
+"""Generators of one's own: the example of the documentation, installed; and plug-ins that are none."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from copgen import generators
+from copgen.generators import plugins
+from copgen.runtime.errors import ExitCode, UsageError
+from copgen.runtime.files import sha256_of
+from copgen.stages.navigate import NavigateSettings, navigate
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "generators.md").read_text("utf-8")
+Install = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a module on the path with the entry point of an installed package."""
+
+    def installed(module: str, source: str, entry_points: str) -> None:
+        site = tmp_path / "site"
+        (site / f"{module}-1.dist-info").mkdir(parents=True)
+        (site / f"{module}.py").write_text(source)
+        (site / f"{module}-1.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+        (site / f"{module}-1.dist-info" / "entry_points.txt").write_text(f"[copgen.generators]\n{entry_points}\n")
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return installed
+
+
+@pytest.fixture
+def blobs(install: Install) -> None:
+    """The example of the documentation, as it stands there."""
+    (code,) = re.findall(r"```python\n# my_generator\.py\n(.*?)```", DOCS, re.DOTALL)
+    (entry,) = re.findall(r'\[project\.entry-points\."copgen\.generators"\]\n(.*?)\n```', DOCS, re.DOTALL)
+    install("my_generator", code, entry.replace('"', ""))
+
+
+@pytest.mark.usefixtures("blobs")
+def test_the_documented_example_is_a_generator(tmp_path: Path) -> None:
+    assert plugins.names() == ["blobs"]
+    assert "my_generator:make" in generators.entry("blobs").about
+    G = generators.load("blobs")
+    z = G.sample_prior(range(4), 0).requires_grad_()
+    images = G(z)
+    assert images.shape == (4, 3, 32, 32)
+    assert G.prior.kind == "truncated_normal"
+    assert not any(parameter.requires_grad for parameter in G.parameters())
+    images.sum().backward()
+    assert z.grad is not None
+    torch.save({key: value + 1.0 for key, value in G.state_dict().items()}, tmp_path / "raw.pth")
+    state = torch.load(tmp_path / "raw.pth", weights_only=True)
+    torch.save({key.removeprefix("module."): value for key, value in state.items()}, tmp_path / "blobs.pth")
+    other = generators.load("blobs", weights=tmp_path / "blobs.pth")
+    assert other.weights_sha256 == sha256_of(tmp_path / "blobs.pth") != G.weights_sha256
+    assert not torch.equal(other(z), images)
+
+
+@pytest.mark.usefixtures("blobs")
+def test_the_documented_example_is_navigated(tmp_path: Path) -> None:
+    settings = NavigateSettings(
+        generator="blobs", samples=8, batch=4, views="none", encoder="digits", projector=(8, 4), device="cpu"
+    )
+    assert navigate(settings, out=tmp_path / "run")["updates"] == 2
+    assert (tmp_path / "run" / "navigator.safetensors").exists()
+
+
+MODULE = """
+import torch
+from torch import nn
+from copgen.latents import Prior
+
+class G(nn.Module):
+    latent_dim, image_size, channels = 4, 8, 1
+    def __init__(self):
+        super().__init__()
+        self.paint = nn.Linear(4, 64)
+    def forward(self, z):
+        return {images}
+
+{rest}
+
+def make():
+    return {made}
+"""
+GOOD = "torch.tanh(self.paint(z)).view(-1, 1, 8, 8)"
+
+
+@pytest.mark.parametrize(
+    ("images", "rest", "made", "says"),
+    [
+        ("torch.tanh(self.paint(z)).view(-1, 8, 8)", "", "G()", r"shape \(2, 8, 8\), not \(2, 1, 8, 8\)"),
+        ("self.paint(z).view(-1, 1, 8, 8)[:1]", "", "G()", r"shape \(1, 1, 8, 8\)"),
+        ("[1, 2]", "", "G()", "shape list"),
+        ("255 * torch.sigmoid(self.paint(z)).view(-1, 1, 8, 8)", "", "G()", r"pixels from .* belong in \[-1, 1\]"),
+        ("self.paint(z).view(-1, 1, 8, 8) * float('nan')", "", "G()", "pixels from nan"),
+        ("torch.tanh(self.paint(z.detach())).view(-1, 1, 8, 8)", "", "G()", "not differentiable in z"),
+        ("self.nothing", "", "G()", "failed on z .* AttributeError"),
+        (GOOD, "", "3", "made a int, not an nn.Module"),
+        (GOOD, "", "1 / 0", "cannot be made: ZeroDivisionError"),
+        (GOOD, "import nothing_of_this_name", "G()", "cannot be made: ModuleNotFoundError"),
+        (GOOD, "G.latent_dim = 0", "G()", "whole number `latent_dim`; it has 0"),
+        (GOOD, "G.channels = 4", "G()", "has 4 channels"),
+        (GOOD, "G.prior = 'normal'", "G()", "`prior` of type str"),
+    ],
+)
+def test_a_plug_in_that_is_no_generator_is_refused_by_name(
+    images: str, rest: str, made: str, says: str, install: Install
+) -> None:
+    install("strange", MODULE.format(images=images, rest=rest, made=made), "odd = strange:make")
+    with pytest.raises(UsageError, match=f"'odd'.*{says}") as caught:
+        generators.load("odd")
+    assert caught.value.code is ExitCode.USAGE
+
+
+def test_choices_that_a_plug_in_cannot_know_are_refused(install: Install, tmp_path: Path) -> None:
+    install("plain", MODULE.format(images=GOOD, rest="", made="G()"), "plain = plain:make")
+    assert generators.load("plain", precision="float64")(torch.zeros(1, 4)).dtype == torch.float64
+    with pytest.raises(UsageError, match="'plain' has no truncation"):
+        generators.load("plain", truncation=0.5)
+    with pytest.raises(UsageError, match="'plain'.*weights"):
+        generators.load("plain", weights=tmp_path / "none.pth")
+
+
+def test_a_plug_in_does_not_take_the_place_of_a_known_generator(install: Install) -> None:
+    install("usurper", MODULE.format(images=GOOD, rest="", made="G()"), "digits = usurper:make")
+    assert generators.load("digits").latent_dim == 64

@@ -1,0 +1,131 @@
+"""Navigate and sample over every family, as narrow networks with random weights in their published files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from copgen import generators, pairs
+from copgen.latents import load_navigator
+from copgen.pairs.pixels import to_uint8
+from copgen.runtime.errors import UsageError
+from copgen.runtime.settings import recipe_names, resolve
+from copgen.stages.inspect_generator import inspect
+from copgen.stages.navigate import NavigateSettings, navigate
+from copgen.stages.sample import SampleSettings, sample
+from tests.generators import narrow
+
+CONDITIONS = {"biggan-deep-128": ("class", narrow.CLASSES), "icgan-128": ("instance", narrow.INSTANCES)}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: narrow.published(name, tmp_path_factory.mktemp(name)) for name in narrow.NAMES}
+
+
+def navigate_settings(name: str, weights: Path, **changes: Any) -> NavigateSettings:
+    """The generator's recipe, but short and narrow."""
+    small = {
+        "weights": weights,
+        "samples": 4,
+        "batch": 2,
+        "encoder": "digits",
+        "projector": (8, 4),
+        "device": "cpu",
+        **changes,
+    }
+    return resolve(NavigateSettings, "navigate", recipe=name, config=None, flags=small)
+
+
+@pytest.mark.parametrize("name", narrow.NAMES)
+def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
+    name: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copgen.stages.navigate.PREVIEW_PAIRS", 2)
+    summary = navigate(navigate_settings(name, files[name], lr_navigator=1e-2), out=tmp_path / "run")
+    assert (summary["updates"], summary["ended_by"]) == (2, "samples")
+    flags = {"weights": files[name], "navigator": tmp_path / "run", "n": 5, "batch": 2, "device": "cpu"}
+    settings = resolve(SampleSettings, "sample", recipe=name, config=None, flags=flags)
+    sample(settings, out=tmp_path / "pairs")
+    assert pairs.verify(tmp_path / "pairs", "full") == []
+
+    G, T_z = generators.load(name, weights=files[name]), load_navigator(tmp_path / "run")
+    read = list(pairs.read(tmp_path / "pairs"))
+    for start in (0, 2, 4):
+        rows = range(start, min(start + 2, 5))
+        z, condition = G.sample_prior(rows, 0), G.sample_condition(rows, 0)
+        with torch.no_grad():
+            anchors, positives = to_uint8(G(z, condition)), to_uint8(G(T_z(z), condition))
+        for place, row in enumerate(rows):
+            assert torch.equal(read[row].anchor, anchors[place])
+            assert torch.equal(read[row].positive, positives[place])
+            if name in CONDITIONS:
+                key, count = CONDITIONS[name]
+                assert condition is not None
+                assert read[row].metadata[key] == int(condition[place])
+                assert 0 <= read[row].metadata[key] < count
+            else:
+                assert set(read[row].metadata) == {"d"}
+
+
+def test_the_plan_holds_all_that_decides_the_images(files: dict[str, Path], tmp_path: Path) -> None:
+    def settings(**changes: Any) -> SampleSettings:
+        flags = {"weights": files["biggan-deep-128"], "transform": "none", "n": 2, "batch": 2, "device": "cpu"}
+        return resolve(SampleSettings, "sample", recipe="biggan-deep-128", config=None, flags={**flags, **changes})
+
+    sample(settings(truncation_scale=0.5), out=tmp_path)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["generator"]["settings"]["truncation"] == 0.5
+    assert plan["generator"]["settings"]["precision"] == "float32"
+    assert plan["prior"] == {"name": "truncated_normal", "settings": {"scale": 0.5, "threshold": 2.0}}
+    with pytest.raises(UsageError, match=r"generator\.settings\.truncation is 0\.5, not 0\.6"):
+        sample(settings(truncation_scale=0.6), out=tmp_path)
+    with pytest.raises(UsageError, match=r"generator\.settings\.precision is 'float32', not 'bfloat16'"):
+        sample(settings(truncation_scale=0.5, precision="bfloat16"), out=tmp_path)
+
+
+def test_other_instances_are_another_run(tmp_path: Path) -> None:
+    folder = narrow.published("icgan-128", tmp_path)
+    settings = navigate_settings("icgan-128", folder, samples=2)
+    navigate(settings, out=tmp_path / "run")
+    narrow.stored_instances(tmp_path, narrow.unit_rows(narrow.INSTANCES, seed=1))
+    with pytest.raises(UsageError, match="sha256 of the instances"):
+        navigate(settings, out=tmp_path / "run")
+
+
+def test_pairs_may_be_sampled_from_imported_weights_with_a_navigator_of_the_published_ones(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    from copgen.stages.import_generator import import_generator
+
+    name = "residual-flow-mnist"
+    navigate(navigate_settings(name, files[name], samples=2), out=tmp_path / "run")
+    imported = tmp_path / "imported.safetensors"
+    import_generator(name, files[name], out=imported)
+    flags = {"weights": imported, "navigator": tmp_path / "run", "n": 2, "batch": 2, "device": "cpu"}
+    sample(resolve(SampleSettings, "sample", recipe=name, config=None, flags=flags), out=tmp_path / "pairs")
+    assert len(list(pairs.read(tmp_path / "pairs"))) == 2
+
+
+@pytest.mark.parametrize("name", narrow.NAMES)
+def test_inspect_says_what_it_is(name: str, files: dict[str, Path], tmp_path: Path) -> None:
+    found = inspect(name, weights=files[name], out=tmp_path / "sheet.png", device="cpu")
+    G = generators.load(name, weights=files[name])
+    assert found["image_shape"] == [G.channels, G.image_size, G.image_size]
+    assert found["latent_dim"] == G.latent_dim
+    assert found["condition"] == (CONDITIONS[name][0] if name in CONDITIONS else None)
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("generator", generators.names())
+def test_every_generator_has_a_recipe_that_resolves(generator: str) -> None:
+    recipe = generators.entry(generator).recipe
+    assert recipe in recipe_names()
+    flags = {"generator": generator}
+    for stage, model in (("navigate", NavigateSettings), ("sample", SampleSettings)):
+        settings: Any = resolve(model, stage, recipe=recipe, config=None, flags=flags)
+        assert settings.generator == generator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from copgen.runtime.errors import EnvironmentFault
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
@@ -13,11 +14,17 @@ EPILOG = o.examples("copgen doctor", "copgen doctor --json")
 
 
 def doctor(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False) -> None:
-    """Say what this machine offers, and which kernels run, and why."""
+    """Say what this machine offers, which kernels run and why, and try them out."""
     from copgen.stages.doctor import examine
 
     found = examine()
-    answer(found, [*machine_rows(found), *operation_rows(found)], as_json=as_json)
+    rows = [*machine_rows(found), *operation_rows(found), *trial_rows(found)]
+    answer(found, rows, as_json=as_json)
+    if failed := [f"{one['operation']} on {one['device']}" for one in found["trials"] if not one["passed"]]:
+        raise EnvironmentFault(
+            f"The self-test of {' and of '.join(failed)} failed.",
+            fix="COPGEN_NATIVE=0 runs the reference of the operations on latents.",
+        )
     Story(quiet=quiet).next("copgen", "navigate", "--dry-run")
 
 
@@ -28,6 +35,7 @@ def machine_rows(found: dict[str, Any]) -> list[Row]:
         ("python", f"{found['python']} on {found['system']}, {found['threads']} threads"),
         ("versions", versions),
         *((one["device"], device(one)) for one in found["devices"]),
+        ("native operators", built(found["native"])),
     ]
 
 
@@ -38,9 +46,31 @@ def device(one: dict[str, Any]) -> str:
     return f"{one['name']}, compute capability {one['capability']}, {size(one['memory_bytes'])}"
 
 
+def built(how: dict[str, str]) -> str:
+    """How the native operators were built, in words."""
+    if not how:
+        return "not built, or not wanted"
+    cuda = f"CUDA {how['cuda']} for {how['architectures']}" if how["cuda"] else "no CUDA"
+    openmp = f"OpenMP {how['openmp']}" if how["openmp"] else "no OpenMP"
+    return f"for torch {how['torch']} by {how['compiler']}, {cuda}, {openmp}"
+
+
 def operation_rows(found: dict[str, Any]) -> list[Row]:
     """What runs, in lines."""
     return [
         (one["operation"], f"{one['device']}: {one['runs']} for {', '.join(one['dtypes'])}: {one['reason']}")
         for one in found["operations"]
+    ]
+
+
+def trial_rows(found: dict[str, Any]) -> list[Row]:
+    """The self-tests and times, in lines."""
+    return [
+        (
+            f"{one['operation']}, tried",
+            f"{one['device']}: {'as exact as it should be' if one['passed'] else 'WRONG'}"
+            f" (off by {one['error']:.1e}, allowed {one['bound']:.1e});"
+            f" {one['shape']} in {one['microseconds']:,.0f} us, reference {one['reference_microseconds']:,.0f} us",
+        )
+        for one in found["trials"]
     ]

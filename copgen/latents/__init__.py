@@ -2,6 +2,7 @@
 
 from copgen.latents.distance import displacement
 from copgen.latents.navigator import Navigator, load_navigator
+from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.prior import Prior
 from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
 
@@ -12,6 +13,9 @@ __all__ = [
     "Navigator",
     "Optimal",
     "Prior",
+    "constrain",
     "displacement",
+    "draw_latents",
     "load_navigator",
+    "navigate",
 ]

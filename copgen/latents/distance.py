@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from copgen.latents.operations import constrain
+
 
 def displacement(z: Tensor, z_pos: Tensor) -> Tensor:
     """d_k = ||z'_k - z_k||_2 / sqrt(dim z) for z, z' (K, dim): (K,), differentiable where z' differs from z."""
-    difference = z_pos - z
-    rms: Tensor = difference.norm(dim=1) / difference.shape[1] ** 0.5
-    return rms
+    return constrain(z, z_pos).d

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from copgen.latents.operations import Moved, navigate
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
@@ -23,7 +24,7 @@ _CALIBRATION_DRAWS = 8192
 
 
 class Navigator(nn.Module):
-    """T_z with its residual: calling it gives z', `displace` gives T_z(z) alone."""
+    """T_z with its residual: calling it gives z', `move` also how far that is, `displace` gives T_z(z) alone."""
 
     def __init__(self, latent_dim: int, hidden: int) -> None:
         super().__init__()
@@ -36,9 +37,14 @@ class Navigator(nn.Module):
         moved: Tensor = self.layers(z)
         return moved
 
+    def move(self, z: Tensor, *, delta: float | None = None) -> Moved:
+        """z' = z + T_z(z), d(z, z') and its statistics, for z (K, latent_dim)."""
+        first, last = cast("nn.Linear", self.layers[0]), cast("nn.Linear", self.layers[2])
+        return navigate(z, first.weight, first.bias, last.weight, last.bias, delta=delta)
+
     def forward(self, z: Tensor) -> Tensor:
         """z' = z + T_z(z) for z (K, latent_dim), same shape."""
-        return z + self.displace(z)
+        return self.move(z).z_pos
 
 
 @torch.no_grad()

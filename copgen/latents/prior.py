@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from copgen.latents.operations import draw_latents
 from copgen.runtime import philox
 
 
@@ -27,11 +28,8 @@ class Prior(BaseModel):
 
     def draw(self, indices: philox.Rows, *, dim: int, seed: int, device: torch.device | str | None = None) -> Tensor:
         """z (N, dim), float32; row k of it belongs to indices[k]."""
-        if self.kind == "normal":
-            z = philox.normal(seed, indices, dim, stream="latents", device=device)
-        else:
-            z = philox.truncated_normal(seed, indices, dim, stream="latents", threshold=self.threshold, device=device)
-        return (z * self.scale).float()
+        threshold = None if self.kind == "normal" else self.threshold
+        return draw_latents(indices, dim=dim, seed=seed, scale=self.scale, threshold=threshold, device=device)
 
     @property
     def std(self) -> float:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from copgen.latents.navigator import Navigator
+from copgen.latents.operations import draw_latents
 from copgen.runtime import philox
 
 
@@ -38,7 +39,8 @@ class Gaussian:
     seed: int
 
     def __call__(self, z: Tensor, indices: philox.Rows) -> Tensor:
-        noise = philox.normal(self.seed, indices, z.shape[1], stream="latents/gaussian", device=z.device)
+        dim = z.shape[1]
+        noise = draw_latents(indices, dim=dim, seed=self.seed, stream="latents/gaussian", device=z.device)
         return z + self.std * noise.to(z.dtype)
 
 

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from copgen.latents.operations import implementations as latents
 from copgen.objectives import implementations
 from copgen.runtime.machine import describe
+from copgen.runtime.native import native
+from copgen.stages.trials import trials
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def examine() -> dict[str, Any]:
+def examine(*, try_out: bool = True) -> dict[str, Any]:
     """What determines speed here.
+
+    Args:
+        try_out: also hold every operation against its reference, and time both, on every device; about two seconds.
 
     Returns:
         versions, python, system, threads; `devices`: a name and, for CUDA, the compute capability and memory in bytes;
-        `operations`: for each operation, device and dtypes the implementation that is chosen, and the reason.
+        `native`: how the native operators were built, empty without them;
+        `operations`: for each operation, device and dtypes the implementation that is chosen, and the reason;
+        `trials`: for each operation and device the difference from float64, whether it passed, and microseconds.
     """
     about = describe(torch.device("cpu"))
     about["versions"]["triton"] = metadata.version("triton") if importlib.util.find_spec("triton") else "not installed"
     about.pop("device")
     devices = [{"device": "cpu", "name": processor_name()}, *map(_cuda, range(torch.cuda.device_count()))]
-    operations = [row for device in devices for row in _contrastive(torch.device(device["device"]))]
-    return {**about, "devices": devices, "operations": operations}
+    places = [torch.device(device["device"]) for device in devices]
+    operations = [row for place in places for row in (*_contrastive(place), *_latents(place))]
+    tried = [
+        {"operation": trial.operation, "device": str(place), **trial.carry_out(place)}
+        for place in (places if try_out else ())
+        for trial in trials(place)
+    ]
+    return {**about, "native": native().built, "devices": devices, "operations": operations, "trials": tried}
 
 
 def processor_name() -> str:
@@ -52,13 +68,26 @@ def _cuda(index: int) -> dict[str, Any]:
 
 
 def _contrastive(device: torch.device) -> list[dict[str, Any]]:
-    """The contrastive losses on a device: one row for the dtypes that share an implementation."""
-    rows: dict[implementations.Choice, list[str]] = {}
+    return _rows("contrastive loss", device, lambda dtype: implementations.choose(device, dtype))
+
+
+def _latents(device: torch.device) -> list[dict[str, Any]]:
+    rows = []
+    for operation in latents.OPERATIONS:
+        rows += _rows(operation, device, functools.partial(latents.choose, operation, device))
+    return rows
+
+
+def _rows(
+    operation: str, device: torch.device, choose: Callable[[torch.dtype], implementations.Choice | latents.Choice]
+) -> list[dict[str, Any]]:
+    """One row for the dtypes that share an implementation."""
+    rows: dict[implementations.Choice | latents.Choice, list[str]] = {}
     for dtype in DTYPES:
-        rows.setdefault(implementations.choose(device, dtype), []).append(str(dtype).removeprefix("torch."))
+        rows.setdefault(choose(dtype), []).append(str(dtype).removeprefix("torch."))
     return [
         {
-            "operation": "contrastive loss",
+            "operation": operation,
             "device": str(device),
             "dtypes": dtypes,
             "runs": choice.name,

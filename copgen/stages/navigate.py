@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from copgen import encoders, generators, views
-from copgen.latents.distance import displacement
 from copgen.latents.navigator import FILE_NAME, Init, Navigator, new_navigator, save_navigator
+from copgen.latents.operations import Shift
 from copgen.objectives import chance_level, info_nce
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.events import Events, Silent
@@ -192,8 +192,8 @@ def navigate(
                 indices = range(update * K, (update + 1) * K)
                 z = G.sample_prior(indices, seed)
                 condition = G.sample_condition(indices, seed)
-                z_pos = game.T_z(z)
-                shift = shift_statistics(z, z_pos, delta=settings.delta)
+                moved = game.T_z.move(z, delta=settings.delta)
+                z_pos, shift = moved.z_pos, shift_statistics(moved)
                 if settings.stop == "delta" and (K - shift["violations"]) / K < settings.delta_share:
                     ended = "delta"
                     break
@@ -224,19 +224,10 @@ def navigate(
         return summary
 
 
-@torch.no_grad()
-def shift_statistics(z: Tensor, z_pos: Tensor, *, delta: float | None) -> dict[str, float]:
+def shift_statistics(shift: Shift) -> dict[str, float]:
     """Mean and standard deviation of z' - z over all coordinates, d (mean, 95th percentile, max), and violations."""
-    move = z_pos - z
-    d = displacement(z, z_pos)
-    return {
-        "shift_mean": move.mean().item(),
-        "shift_std": move.std().item(),
-        "d_mean": d.mean().item(),
-        "d_p95": d.quantile(0.95).item(),
-        "d_max": d.max().item(),
-        "violations": float((d > delta).sum()) if delta is not None else 0.0,
-    }
+    numbers = shift.numbers()
+    return {name: numbers[name] for name in ("shift_mean", "shift_std", "d_mean", "d_p95", "d_max", "violations")}
 
 
 def crosses(interval: int, update: int, K: int) -> bool:
@@ -264,7 +255,7 @@ def summarise(
     drawn = settings.updates * settings.batch
     z = G.sample_prior(range(drawn, drawn + 4096), settings.seed)
     with torch.no_grad():
-        shift = shift_statistics(z, T_z(z), delta=settings.delta)
+        shift = shift_statistics(T_z.move(z, delta=settings.delta))
     finite = math.isfinite(turn.minimum)
     return {
         "ended_by": ended,

@@ -18,6 +18,7 @@ from pydantic import Field
 from copgen import generators
 from copgen.latents.distance import displacement
 from copgen.latents.navigator import load_navigator_with_header, navigator_file
+from copgen.latents.operations.implementations import choose
 from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
 from copgen.pairs import (
     GeneratorSource,
@@ -138,7 +139,8 @@ def make_plan(
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
         image_shape=(G.channels, G.image_size, G.image_size),
-        versions={**versions(), **encoder_versions()},
+        # The native and the plain operations on latents round differently in the last bits.
+        versions={**versions(), **encoder_versions(), "latents": choose("navigate", device, torch.float32).name},
         device=device.type,
     )
 

@@ -73,5 +73,6 @@ def test_optimal_is_the_navigator_with_its_residual() -> None:
     z = latents(range(4))
     with torch.no_grad():
         expected = z + navigator.displace(z)
-    assert torch.equal(Optimal(navigator)(z, range(4)), expected)
+    # The products are the reference's, but may be summed in another order.
+    torch.testing.assert_close(Optimal(navigator)(z, range(4)), expected, rtol=1e-6, atol=1e-6)
     assert float(displacement(z, expected).min()) > 0.0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from copgen.latents import draw_latents
 from copgen.objectives import implementations
+from copgen.runtime.native import native
+from copgen.stages import trials
 from copgen.stages.doctor import examine
 
 
 def test_names_the_implementation_that_a_loss_on_this_machine_takes() -> None:
-    found = examine()
+    found = examine(try_out=False)
     assert found["devices"][0]["device"] == "cpu"
     row = next(row for row in found["operations"] if row["device"] == "cpu")
     choice = implementations.choose(torch.device("cpu"), torch.float32)
@@ -38,7 +43,7 @@ def test_says_why_a_device_runs_what_it_runs(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "here" if triton else None)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "3.8.0")
-    found = examine()
+    found = examine(try_out=False)
     implementations._choose_cuda.cache_clear()
     assert found["devices"][1] == {
         "device": "cuda:0",
@@ -46,7 +51,40 @@ def test_says_why_a_device_runs_what_it_runs(
         "capability": f"{capability[0]}.{capability[1]}",
         "memory_bytes": 1 << 30,
     }
-    rows = [row for row in found["operations"] if row["device"] == "cuda:0"]
+    rows = [row for row in found["operations"] if (row["device"], row["operation"]) == ("cuda:0", "contrastive loss")]
     chosen = {dtype: (row["runs"], row["reason"]) for row in rows for dtype in row["dtypes"]}
     assert chosen["float16"] == chosen["bfloat16"] == chosen["float32"] == (runs, why)
     assert chosen["float64"] == ("reference", "the CUDA kernels have no float64")
+
+
+def test_every_operation_is_tried_and_passes() -> None:
+    found = examine()
+    tried = [one for one in found["trials"] if one["device"] == "cpu"]
+    assert [one["operation"] for one in tried] == ["navigate", "constrain", "draw_latents", "contrastive loss"]
+    assert {row["operation"] for row in found["operations"]} == {one["operation"] for one in tried}
+    for one in found["trials"]:
+        assert one["passed"], one
+        assert one["error"] < one["bound"] < 1e-2
+        assert one["microseconds"] > 0
+        assert one["reference_microseconds"] > 0
+
+
+@pytest.mark.parametrize("wrong", [1e-3, math.nan])
+def test_an_operation_that_computes_something_else_fails_its_trial(
+    monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    def off(*arguments: Any, **settings: Any) -> Any:
+        return draw_latents(*arguments, **settings) + wrong
+
+    monkeypatch.setattr(trials, "draw_latents", off)
+    monkeypatch.setattr(trials, "SECONDS", 0.0)
+    passed = {one["operation"]: one["passed"] for one in examine()["trials"] if one["device"] == "cpu"}
+    assert passed == {"navigate": True, "constrain": True, "draw_latents": False, "contrastive loss": True}
+
+
+def test_says_how_the_native_operators_were_built() -> None:
+    library = native()
+    assert examine(try_out=False)["native"] == library.built
+    if library.usable:
+        assert library.built["torch"] == torch.__version__
+        assert set(library.built) == {"torch", "compiler", "cuda", "architectures", "openmp"}

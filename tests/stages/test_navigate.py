@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from copgen import generators
-from copgen.latents import load_navigator
+from copgen.latents import constrain, load_navigator
 from copgen.latents.navigator import load_navigator_with_header
+from copgen.latents.operations import Shift
 from copgen.pairs.pixels import to_uint8
 from copgen.runtime.files import read_json
 from copgen.stages import navigate as stage
@@ -60,8 +60,8 @@ def test_the_share_is_met_exactly_when_it_is_met(flow: Path, tmp_path: Path, mon
     script = iter([0.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0])
     real = shift_statistics
 
-    def scripted(z: Tensor, z_pos: Tensor, *, delta: float | None) -> dict[str, float]:
-        return {**real(z, z_pos, delta=delta), "violations": next(script)}
+    def scripted(shift: Shift) -> dict[str, float]:
+        return {**real(shift), "violations": next(script)}
 
     monkeypatch.setattr(stage, "shift_statistics", scripted)
     settings = navigate_settings(flow, samples=70, batch=10, stop="delta", delta=1.0, delta_share=0.9)
@@ -118,7 +118,7 @@ def test_every_update_is_logged_with_all_figures(navigated: Callable[[str], Path
 def test_shift_statistics_are_those_of_numpy() -> None:
     draw = torch.Generator().manual_seed(0)
     z, z_pos = torch.randn(101, 64, generator=draw), torch.randn(101, 64, generator=draw)
-    found = shift_statistics(z, z_pos, delta=1.4)
+    found = shift_statistics(constrain(z, z_pos, delta=1.4))
     move = z_pos.double().numpy() - z.double().numpy()
     d = np.sqrt((move**2).mean(axis=1))
     expected = {
@@ -131,7 +131,7 @@ def test_shift_statistics_are_those_of_numpy() -> None:
     }
     assert 0 < expected["violations"] < 101
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
-    assert shift_statistics(z, z_pos, delta=None)["violations"] == 0
+    assert shift_statistics(constrain(z, z_pos))["violations"] == 0
 
 
 def test_the_navigator_says_what_made_it(flow: Path, navigated: Callable[[str], Path]) -> None:
@@ -148,7 +148,7 @@ def test_the_summary_measures_the_final_navigator(flow: Path, navigated: Callabl
     G = generators.load("digits", weights=flow)
     z = G.sample_prior(range(64, 64 + 4096), 0)
     with torch.no_grad():
-        expected = shift_statistics(z, load_navigator(navigated("simultaneous"))(z), delta=None)
+        expected = shift_statistics(load_navigator(navigated("simultaneous")).move(z))
     assert summary["shift"] == expected
 
 

@@ -1,0 +1,50 @@
+"""The batched navigator: z' = z + T_z(z) with T_z(z) = W2 relu(W1 z + b1) + b2, and how far it moved (appendix B).
+
+Legend: K rows; d coordinates; H hidden units; d_k distance of row k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from copgen.latents.operations import reference
+from copgen.latents.operations.checks import check_delta, check_navigator
+from copgen.latents.operations.implementations import is_native
+from copgen.latents.operations.shift import Shift
+
+
+@dataclass(frozen=True)
+class Moved(Shift):
+    """The positives' latents z' (K, d), and how far they are from the anchors'."""
+
+    z_pos: Tensor
+
+
+def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta: float | None = None) -> Moved:
+    """Move latents by a navigator; differentiable once, z' and d in z and the weights.
+
+    Args:
+        z: latents (K, d), floating; K may be 0. 16-bit latents are computed with in float32.
+        w1, b1: the first layer, (H, d) and (H,), in z's dtype, or bfloat16 with float32 latents.
+        w2, b2: the second layer, (d, H) and (d,), likewise.
+        delta: bound on d whose violations are counted, finite and not negative; None counts none.
+
+    Returns:
+        `z_pos`, `d`, and `stats`, which stay on the device; `numbers()` fetches them. d and the statistics are those of
+        the displacement itself, not of the rounded difference z' - z.
+
+    Raises:
+        UsageError: shapes, dtypes or devices that do not fit, or a delta that cannot be.
+    """
+    check_navigator(z, w1, b1, w2, b2)
+    check_delta(delta)
+    if is_native("navigate", z.device, z.dtype):
+        # Only now, for without the library there is nothing to register.
+        from copgen.latents.operations import operators
+
+        z_pos, d, stats = operators.navigate(z, w1, b1, w2, b2, delta)
+    else:
+        z_pos, d, stats = reference.navigate(z, w1, b1, w2, b2, delta)
+    return Moved(d=d, stats=stats, z_pos=z_pos)

@@ -1,0 +1,79 @@
+"""The native operators `copgen._ops`: loaded once, if they were built, for this torch, and nobody forbids it.
+
+`copgen._C` beside them says how they were built. It is asked first: a library made for another torch is never loaded.
+COPGEN_NATIVE=0 forces the PyTorch reference; this is the one place that reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import copgen
+
+REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editable ."
+INSTALL = "pip install --no-build-isolation ."
+
+
+@dataclass(frozen=True)
+class Native:
+    """Whether the native operators can be called, one sentence on why, and how they were built."""
+
+    usable: bool
+    reason: str
+    built: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cuda(self) -> bool:
+        """Whether they hold CUDA kernels."""
+        return self.usable and bool(self.built.get("cuda"))
+
+
+def native() -> Native:
+    """The native operators of this process."""
+    return _load()
+
+
+@functools.cache
+def _load() -> Native:
+    if os.environ.get("COPGEN_NATIVE", "") == "0":
+        return Native(False, "COPGEN_NATIVE=0 forces the reference")
+    try:
+        # Not `import copgen._C`: mypy and linters look for a file that need not be there.
+        built: dict[str, str] = importlib.import_module("copgen._C").built()
+    except ImportError:
+        return _without("the native operators were not built with this installation", INSTALL)
+    if built["torch"] != torch.__version__:
+        return _without(f"they were built for torch {built['torch']} and this is {torch.__version__}", REBUILD, built)
+    library = next(folder().glob("_ops*.so"), None)
+    if library is None:
+        return _without("the library of the native operators is missing", REBUILD, built)
+    try:
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        last = str(error.__cause__ or error).splitlines()[-1]
+        return _without(f"the native operators cannot be loaded: {last}", REBUILD, built)
+    return Native(
+        True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
+    )
+
+
+def folder() -> Path:
+    """Where the native operators are installed."""
+    return Path(copgen.__file__).parent
+
+
+def _without(reason: str, command: str, built: dict[str, Any] | None = None) -> Native:
+    warnings.warn(
+        f"Navigators and latents run on the PyTorch reference: {reason}. To build: {command}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return Native(False, f"{reason}; to build: {command}", built or {})

@@ -1,0 +1,139 @@
+"""What `copgen doctor` tries out: each operation as it is chosen here, held against its reference, and timed beside it.
+
+Small inputs by counter, so that every machine tries the same. The bound of a self-test is what float32 may lose in sums
+as long as these; a kernel that is wrong misses it by orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from copgen.latents.operations import constrain, draw_latents, navigate
+from copgen.latents.operations import reference as latents
+from copgen.objectives import info_nce
+from copgen.objectives import reference as losses
+from copgen.runtime import philox
+
+K, DIM = 256, 120
+DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
+SECONDS = 0.1  # for the timing of one function
+Run = Callable[[], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An operation as it is chosen, the same in the plain reference, and in float64; and the allowed difference."""
+
+    operation: str
+    chosen: Run
+    reference: Run
+    exact: Run
+    bound: float
+
+    def carry_out(self, device: torch.device) -> dict[str, Any]:
+        """The greatest difference from float64, whether that is within the bound, and both times."""
+        pairs = zip(self.chosen(), self.exact(), strict=True)
+        error = max(float((found.double() - exact.double()).abs().max()) for found, exact in pairs)
+        return {
+            "shape": f"{K} x {DIM}",
+            "error": error,
+            "bound": self.bound,
+            "passed": error <= self.bound,  # false for a NaN
+            "microseconds": _microseconds(self.chosen, device),
+            "reference_microseconds": _microseconds(self.reference, device),
+        }
+
+
+def trials(device: torch.device) -> Iterator[Trial]:
+    """The trials on a device, in float32."""
+    # Sums of DIM products of numbers that are of the order of 1, twice; a distance is a mean, and so no worse.
+    bound = 8.0 * math.sqrt(2 * DIM) * torch.finfo(torch.float32).eps
+    narrow = [x.float().to(device) for x in _navigator()]
+    z, w1, b1, w2, b2 = (x.double() for x in narrow)
+    z_pos = (z + 0.3 * w1[:1]).float()
+    yield Trial(
+        "navigate",
+        lambda: _moved(*narrow),
+        lambda: latents.navigate(narrow[0], narrow[1], narrow[2], narrow[3], narrow[4], DELTA)[:2],
+        lambda: latents.navigate(z, w1, b1, w2, b2, DELTA)[:2],
+        bound,
+    )
+    yield Trial(
+        "constrain",
+        lambda: _projected(narrow[0], z_pos),
+        lambda: latents.constrain(narrow[0], z_pos, DELTA, "project")[:2],
+        lambda: latents.constrain(narrow[0].double(), z_pos.double(), DELTA, "project")[:2],
+        bound,
+    )
+    rows = torch.arange(K, device=device)
+    yield Trial(
+        "draw_latents",
+        lambda: [draw_latents(rows, dim=DIM, seed=0, threshold=THRESHOLD)],
+        lambda: [latents.draw_latents(rows, 0, "latents", DIM, 1.0, THRESHOLD).float()],
+        lambda: [latents.draw_latents(rows, 0, "latents", DIM, 1.0, THRESHOLD)],
+        1e-6,
+    )
+    h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
+    exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
+    yield Trial(
+        "contrastive loss",
+        lambda: _with_gradients(info_nce(h, h_pos, temperature=TEMPERATURE), [h, h_pos]),
+        lambda: _with_gradients(_plain_loss(h, h_pos), [h, h_pos]),
+        lambda: _with_gradients(_plain_loss(exact[0], exact[1]), exact),
+        8.0 * math.sqrt(2 * K) * torch.finfo(torch.float32).eps / TEMPERATURE,
+    )
+
+
+def _navigator() -> list[Tensor]:
+    def normal(name: str, rows: int, scale: float) -> Tensor:
+        return scale * philox.normal(0, range(rows), DIM, stream=f"doctor/{name}")
+
+    step = DIM**-0.5
+    return [
+        normal("z", K, 1.0),
+        normal("w1", DIM, step),
+        normal("b1", 1, step)[0],
+        normal("w2", DIM, 0.3 * step),
+        normal("b2", 1, step)[0],
+    ]
+
+
+def _moved(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> list[Tensor]:
+    moved = navigate(z, w1, b1, w2, b2, delta=DELTA)
+    return [moved.z_pos, moved.d]
+
+
+def _projected(z: Tensor, z_pos: Tensor) -> list[Tensor]:
+    held = constrain(z, z_pos, delta=DELTA, mode="project")
+    return [held.z_pos, held.d]
+
+
+def _plain_loss(h: Tensor, h_pos: Tensor) -> Tensor:
+    unit, unit_pos = F.normalize(h, dim=1), F.normalize(h_pos, dim=1)
+    return losses.info_nce(unit, unit_pos, None, TEMPERATURE, both=False).mean()
+
+
+def _with_gradients(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    return [loss.detach(), *torch.autograd.grad(loss, inputs)]
+
+
+def _microseconds(run: Run, device: torch.device) -> float:
+    """The median of as many runs as fit into the time, each waited for."""
+    samples: list[float] = []
+    end = time.monotonic() + SECONDS
+    while not samples or time.monotonic() < end:
+        begin = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        samples.append(1e6 * (time.perf_counter() - begin))
+    return round(statistics.median(samples), 1)

@@ -1,0 +1,90 @@
+// What the operators refuse, naming the argument. The Python functions refuse the same before they come here, with more
+// words; this is for whoever calls an operator directly.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cmath>
+#include <optional>
+
+namespace copgen {
+
+// 16-bit numbers are computed with, and summed, in float32.
+inline at::ScalarType accumulator(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+inline void check_matrix(const char* name, const at::Tensor& x) {
+  TORCH_CHECK_VALUE(x.dim() == 2, name, " has ", x.dim(), " dimensions; it is a matrix.");
+  const auto type = x.scalar_type();
+  TORCH_CHECK_VALUE(
+      type == at::kFloat || type == at::kDouble || type == at::kBFloat16,
+      name, " is ", type, "; it is float32, float64 or bfloat16.");
+}
+
+inline void check_same_place(const char* name, const at::Tensor& x, const at::Tensor& z) {
+  TORCH_CHECK_VALUE(x.device() == z.device(), name, " is on ", x.device(), " and z on ", z.device(), ".");
+}
+
+inline void check_delta(std::optional<double> delta) {
+  TORCH_CHECK_VALUE(
+      !delta || (std::isfinite(*delta) && *delta >= 0), "delta is ", *delta, "; it is finite and not negative.");
+}
+
+inline void check_weight(const char* name, const at::Tensor& w, at::IntArrayRef shape, const at::Tensor& z) {
+  TORCH_CHECK_VALUE(w.sizes() == shape, name, " has shape ", w.sizes(), " where ", shape, " fits.");
+  TORCH_CHECK_VALUE(
+      w.scalar_type() == z.scalar_type() || (w.scalar_type() == at::kBFloat16 && z.scalar_type() == at::kFloat),
+      name, " is ", w.scalar_type(), " and z ", z.scalar_type(), ".");
+  check_same_place(name, w, z);
+}
+
+inline void check_navigator(
+    const at::Tensor& z, const at::Tensor& w1, const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2) {
+  check_matrix("z", z);
+  check_matrix("w1", w1);
+  TORCH_CHECK_VALUE(z.size(1) > 0 && w1.size(0) > 0, "z and the hidden layer need at least one column.");
+  check_weight("w1", w1, {w1.size(0), z.size(1)}, z);
+  check_weight("b1", b1, {w1.size(0)}, z);
+  check_weight("w2", w2, {z.size(1), w1.size(0)}, z);
+  check_weight("b2", b2, {z.size(1)}, z);
+}
+
+inline void check_backward(
+    const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& g_d, const at::Tensor& z,
+    const at::Tensor& d) {
+  TORCH_CHECK_VALUE(g || g_d, "g or g_d is needed.");
+  TORCH_CHECK_VALUE(!g || g->sizes() == z.sizes(), "g has another shape than z.");
+  TORCH_CHECK_VALUE(!g_d || g_d->sizes() == d.sizes(), "g_d has another shape than d.");
+  TORCH_CHECK_VALUE(d.dim() == 1 && d.size(0) == z.size(0) && d.scalar_type() == accumulator(z), "d is not that of z.");
+}
+
+inline void check_hidden(const at::Tensor& hidden, const at::Tensor& z, int64_t width) {
+  TORCH_CHECK_VALUE(
+      hidden.dim() == 2 && hidden.size(0) <= z.size(0) && hidden.size(1) == width && 
+          hidden.scalar_type() == accumulator(z) && hidden.is_contiguous(),
+      "hidden is not that of z.");
+}
+
+inline void check_move(const at::Tensor& z, const at::Tensor& z_pos) {
+  check_matrix("z", z);
+  TORCH_CHECK_VALUE(z.size(1) > 0, "z needs at least one column.");
+  TORCH_CHECK_VALUE(z_pos.sizes() == z.sizes(), "z_pos has shape ", z_pos.sizes(), " and z ", z.sizes(), ".");
+  TORCH_CHECK_VALUE(
+      z_pos.scalar_type() == z.scalar_type(), "z_pos is ", z_pos.scalar_type(), " and z ", z.scalar_type(), ".");
+  check_same_place("z_pos", z_pos, z);
+}
+
+inline void check_mode(c10::string_view mode, std::optional<double> delta) {
+  TORCH_CHECK_VALUE(
+      mode == "report" || mode == "reject" || mode == "project", "mode is '", mode,
+      "'; it is report, reject or project.");
+  TORCH_CHECK_VALUE(delta || mode == "report", "mode '", mode, "' needs a delta.");
+}
+
+inline void check_draw(const at::Tensor& rows, int64_t dim) {
+  TORCH_CHECK_VALUE(rows.dim() == 1 && rows.scalar_type() == at::kLong, "rows is a list of int64 numbers.");
+  TORCH_CHECK_VALUE(dim >= 0 && dim < (int64_t{1} << 34), "dim is ", dim, "; it is between 0 and 2^34.");
+}
+
+}  // namespace copgen

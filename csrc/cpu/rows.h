@@ -1,0 +1,50 @@
+// What happens to a row of latents between two matrix products. Plain loops over pointers, compiled for several
+// instruction sets; the best one that the processor has is taken when the library is loaded. All give the same bits:
+// sums run in a fixed number of lanes, and nothing is contracted to a fused multiply-add.
+#pragma once
+
+#include <cstdint>
+
+namespace copgen::cpu {
+
+// A row's distance, and the sums of m and m^2 over its coordinates.
+struct Row {
+  double move;
+  double move_squared;
+};
+
+// h = max(h + bias, 0) for `rows` rows.
+void bias_relu(float* h, const float* bias, int64_t rows, int64_t width);
+void bias_relu(double* h, const double* bias, int64_t rows, int64_t width);
+
+// z' = z + (y + bias) for one row; z' may be y.
+Row residual(float* z_pos, const float* z, const float* y, const float* bias, int64_t dim);
+Row residual(double* z_pos, const double* z, const double* y, const double* bias, int64_t dim);
+
+// The sums of one row's z' - z.
+Row difference(const float* z, const float* z_pos, int64_t dim);
+Row difference(const double* z, const double* z_pos, int64_t dim);
+
+// dh = dh where h > 0, else 0.
+void relu_gradient(float* dh, const float* h, int64_t count);
+void relu_gradient(double* dh, const double* h, int64_t count);
+
+// Uniform numbers of one row, columns 0 to 4 * blocks.
+void uniform_row(double* u, uint64_t row, uint64_t key, int64_t blocks);
+
+// Box and Muller's two uniforms of each pair: r = u0, a = 2 pi u1.
+void split(const double* u, double* r, double* a, int64_t pairs);
+
+// r = sqrt(-2 r).
+void root(double* r, int64_t count);
+
+// u becomes tail + u (1 - 2 tail).
+void to_probability(double* u, double tail, int64_t count);
+
+// out = the values within +-threshold, times the scale.
+void clamp_row(float* out, const double* value, double threshold, double scale, int64_t count);
+
+// out = radius * cos and radius * sin in turn, times the scale; `count` numbers.
+void box_muller(float* out, const double* radius, const double* cosine, const double* sine, double scale, int64_t count);
+
+}  // namespace copgen::cpu

@@ -1,0 +1,68 @@
+// What every CUDA operator needs from torch: the current stream of its device, pointers in CUDA's own types, a place for
+// partial sums, and an exception for a launch that failed.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_bf16.h>
+
+#include <algorithm>
+
+#include "../statistics.h"
+#include "launch.h"
+
+namespace copgen::cuda {
+
+// torch's type for a number, and CUDA's.
+template <typename T>
+struct Native {
+  using type = T;
+};
+template <>
+struct Native<at::BFloat16> {
+  using type = __nv_bfloat16;
+};
+
+template <typename T>
+const typename Native<T>::type* read(const at::Tensor& x) {
+  return x.defined() ? reinterpret_cast<const typename Native<T>::type*>(x.const_data_ptr<T>()) : nullptr;
+}
+
+template <typename T>
+typename Native<T>::type* write(at::Tensor& x) {
+  return reinterpret_cast<typename Native<T>::type*>(x.mutable_data_ptr<T>());
+}
+
+// Where up to `most` blocks leave their sums; lives until the kernel is queued, and torch's allocator keeps the memory
+// for this stream.
+class PartialSums {
+ public:
+  PartialSums(const at::Tensor& like, int64_t most)
+      : blocks_(static_cast<int>(std::max<int64_t>(1, most))),
+        memory_(at::zeros({1 + blocks_ * kStatistics}, like.options().dtype(at::kDouble))) {}
+
+  Partial partial() {
+    double* memory = memory_.mutable_data_ptr<double>();
+    return {reinterpret_cast<unsigned int*>(memory), memory + 1, blocks_};
+  }
+
+ private:
+  int blocks_;
+  at::Tensor memory_;
+};
+
+inline int processors(const at::Tensor& x) {
+  int count = 0;
+  C10_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, x.get_device()));
+  return count;
+}
+
+// A warp for each row, and no more blocks than keep the processors busy.
+inline int64_t blocks_for_rows(const at::Tensor& z) {
+  return std::min<int64_t>((z.size(0) + kWarps - 1) / kWarps, 8L * processors(z));
+}
+
+}  // namespace copgen::cuda

@@ -1,0 +1,77 @@
+// What the kernels in *.cu offer to the host code in operators.cpp. No torch here, so that nvcc compiles little.
+//
+// Every launch_* returns the launch's error. Sizes are 64 bits wide. Sums that are returned are added up in a fixed
+// order, so that they repeat bit by bit.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace copgen::cuda {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+
+// Where blocks leave their sums for the last one to add up: a counter, which is zero before and after, and one row of
+// doubles for each of `blocks` blocks.
+struct Partial {
+  unsigned int* counter;
+  double* sums;
+  int blocks;
+};
+
+// The widest layers that the fused kernel takes.
+constexpr int64_t kFusedWidth = 128;
+
+// Rows of a tile of the fused kernel on this device for this batch; 0 where the weights do not fit on chip.
+int fused_tile(int64_t rows, int64_t dim, int64_t width, int device);
+
+// z' = z + W2 relu(W1 z + b1) + b2 in one kernel, both layers on chip. `hidden` is null or takes h of the first rows.
+template <typename T, typename V>
+cudaError_t launch_navigate(
+    const T* z, const V* w1, const V* b1, const V* w2, const V* b2, float delta, int64_t rows, int64_t dim,
+    int64_t width, int tile, T* z_pos, float* d, double* stats, float* hidden, int64_t kept, Partial partial,
+    cudaStream_t stream);
+
+// z' = z + (y + bias), its distances and statistics, after the products of a wide navigator.
+template <typename T, typename W>
+cudaError_t launch_residual(
+    const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
+    Partial partial, cudaStream_t stream);
+
+// h = max(h + bias, 0).
+template <typename W>
+cudaError_t launch_bias_relu(W* h, const W* bias, int64_t rows, int64_t width, cudaStream_t stream);
+
+// dh = dh where h > 0, else 0.
+template <typename W>
+cudaError_t launch_relu_gradient(W* dh, const W* h, int64_t count, cudaStream_t stream);
+
+// u = g + g_d (y + bias) / (d dim); g, or g_d with y, may be null.
+template <typename W>
+cudaError_t launch_upstream(
+    const W* g, const W* g_d, const W* y, const W* bias, const W* d, int64_t rows, int64_t dim, W* u,
+    cudaStream_t stream);
+
+// The distances of z' - z; `projected`, where it is not null, is z' shrunk to delta.
+template <typename T, typename W>
+cudaError_t launch_constrain(
+    const T* z, const T* z_pos, W delta, int64_t rows, int64_t dim, W* d, bool* violates, T* projected, double* stats,
+    Partial partial, cudaStream_t stream);
+
+// The rows that keep to delta, then the others.
+cudaError_t launch_kept_first(const bool* violates, int64_t rows, int64_t* order, cudaStream_t stream);
+
+// The gradients of constrain; g or g_d may be null; `delta` is infinite where nothing was projected.
+template <typename T, typename W>
+cudaError_t launch_constrain_gradient(
+    const T* g, const W* g_d, const T* z, const T* z_pos, const W* d, W delta, int64_t rows, int64_t dim, T* dz,
+    T* dz_pos, cudaStream_t stream);
+
+// Latents by (key, row); `threshold` is infinite for the whole normal.
+cudaError_t launch_draw_latents(
+    const int64_t* rows, int64_t count, uint64_t key, int64_t dim, double scale, double threshold, double tail,
+    float* out, cudaStream_t stream);
+
+}  // namespace copgen::cuda

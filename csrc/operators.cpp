@@ -1,0 +1,39 @@
+// The schema of every operator, once. One implementation per device registers itself in cpu/ and in cuda/; shapes
+// without data and gradients are registered in copgen/latents/operations/operators.py.
+//
+// Legend: K rows; d coordinates; H hidden units; z, z' latents (K, d); m = z' - z; d_k = ||m_k|| / sqrt(d).
+
+#include <torch/library.h>
+
+TORCH_LIBRARY(copgen, m) {
+  // h = relu(z W1^T + b1), z' = z + h W2^T + b2. `kept` rows of h are returned for the backward pass.
+  // -> z' (K, d), d (K), stats (6), h (kept, H)
+  m.def(
+      "navigate(Tensor z, Tensor w1, Tensor b1, Tensor w2, Tensor b2, float? delta, SymInt kept)"
+      " -> (Tensor, Tensor, Tensor, Tensor)",
+      {at::Tag::pt2_compliant_tag});
+
+  // -> the gradients of z, W1, b1, W2, b2; empty where not asked for.
+  m.def(
+      "navigate_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor w1, Tensor b1, Tensor w2, Tensor b2, Tensor d,"
+      " Tensor hidden, bool for_z, bool for_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+      {at::Tag::pt2_compliant_tag});
+
+  // mode: report, reject or project.
+  // -> z' within delta (K, d) for project, d (K), violates (K), the kept rows' numbers before the others' (K) for
+  //    reject, stats (6); what a mode does not make is empty.
+  m.def(
+      "constrain(Tensor z, Tensor z_pos, float? delta, str mode) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+      {at::Tag::pt2_compliant_tag});
+
+  // `delta` only where z' was projected. -> the gradients of z and z'.
+  m.def(
+      "constrain_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor z_pos, Tensor d, float? delta) -> (Tensor, Tensor)",
+      {at::Tag::pt2_compliant_tag});
+
+  // Row k of a draw is a function of (key, rows[k]) alone. `tail` is the normal's mass below -threshold; without a
+  // threshold the normal is whole. -> (K, dim) float32
+  m.def(
+      "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+}

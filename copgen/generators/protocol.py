@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from copgen.generators.conditions import Conditions
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
+from copgen.runtime.errors import UsageError
 
 
 class Generator(nn.Module, ABC):
@@ -19,7 +21,12 @@ class Generator(nn.Module, ABC):
         name: the registry name.
         weights_sha256: of the file that the weights came from; of the published one, where that was converted.
         made_by: what its file records of its making.
-        settings: what else decides its images: truncation, precision, how it is inverted.
+        settings: what else decides its images: truncation, precision, how it is inverted, which conditions.
+        latent_blocks: coordinates in each block of z, for a generator that feeds them to different depths; empty for
+            one that takes z whole.
+        condition_kind: class, instance; None for an unconditional generator.
+        condition_count: rows of its table of conditions; 0 for none.
+        conditions: how its conditions are drawn.
     """
 
     name: str
@@ -30,6 +37,10 @@ class Generator(nn.Module, ABC):
     weights_sha256: str
     made_by: Mapping[str, Any]
     settings: Mapping[str, bool | int | float | str | None]
+    latent_blocks: tuple[int, ...] = ()
+    condition_kind: str | None = None
+    condition_count: int = 0
+    conditions: Conditions = Conditions()
 
     def train(self, mode: bool = True) -> Self:
         """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
@@ -44,6 +55,21 @@ class Generator(nn.Module, ABC):
         """z (N, latent_dim), float32 on the generator's device; row k is a function of (seed, indices[k])."""
         device = next(self.parameters()).device
         return self.prior.draw(indices, dim=self.latent_dim, seed=seed, device=device)
+
+    def choose_conditions(self, conditions: Conditions) -> None:
+        """Draw conditions in this way from now on.
+
+        Raises:
+            UsageError: it has none, or not the ones that are named.
+        """
+        if conditions == self.conditions:
+            return
+        if not self.condition_count:
+            why = "draws them itself" if self.condition_kind else "has none"
+            raise UsageError(f"Conditions were chosen, but the generator '{self.name}' {why}.", fix="Leave them out.")
+        conditions.check(self.condition_count, name=self.name, kind=self.condition_kind or "condition")
+        self.conditions = conditions
+        self.settings = {**self.settings, **conditions.settings}
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor | None:
         """The condition that both images of a pair share; None for an unconditional generator."""

@@ -68,7 +68,7 @@ def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
     places = philox.as_rows(indices, device)
     rounds, place = places // count, places % count
     rows = torch.empty_like(places)
-    for number in rounds.unique().tolist():
+    for number in sorted(set(rounds.tolist())):
         order = philox.permutation(seed, count, stream=f"conditions/{number}").to(device)
         held = rounds == number
         rows[held] = order[place[held]]

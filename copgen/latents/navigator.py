@@ -149,13 +149,13 @@ def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, A
     # Compared before anything is built, so that a damaged header cannot ask for a huge network.
     latent_dim, hidden, form = header.get("latent_dim"), header.get("hidden"), header.get("form", "nonlinear")
     first = tensors.get("layers.0.weight")
-    spans = header.get("spans", [[0, latent_dim]])
-    if form not in get_args(Form) or not is_cut(spans, latent_dim):
+    spans = header.get("spans")
+    if form not in get_args(Form) or (spans is not None and not is_cut(spans, latent_dim)):
         raise DataError(f"{file}: its header has the form {form!r} and the coordinates {spans!r}, which cannot be.")
-    seen = sum(stop - start for start, stop in spans)
+    seen = latent_dim if spans is None else sum(stop - start for start, stop in spans)
     if first is None or tuple(first.shape) != (hidden, seen):
         raise DataError(f"{file}: no 'layers.0.weight' from {seen} to {hidden}, as its header says.")
     assert isinstance(latent_dim, int)
-    navigator = Navigator(latent_dim, first.shape[0], form=form, spans=[(start, stop) for start, stop in spans])
+    navigator = Navigator(latent_dim, first.shape[0], form=form, spans=spans and [(a, b) for a, b in spans])
     load_into(navigator, tensors, path=file)
     return navigator.eval().requires_grad_(False), header

@@ -65,7 +65,8 @@ class Walk(nn.Module):
 
     def steer(self, z: Tensor, strengths: Tensor) -> Tensor:
         """z' = z + sum of strengths times directions, for z (K, d) and strengths (K, D); of the form `edits`."""
-        return z + strengths.to(z.dtype) @ self.directions.to(z.dtype)
+        steered: Tensor = z + strengths.to(z.dtype) @ self.directions.to(z.dtype)
+        return steered
 
     def forward(self, z: Tensor, *, seed: int, rows: philox.Rows, which: int = 0, gain: float = GENREP_GAIN) -> Tensor:
         """z' (K, d) for random edits of z (K, d); row k is a function of z and of (seed, which, rows[k]).
@@ -92,7 +93,8 @@ class Walk(nn.Module):
         if self.form == "crop-colour":
             brightness, hue = colour.brightness.log().to(z.dtype)[:, None], colour.hue.to(z.dtype)[:, None]
             steps = brightness * self.directions[:3].sum(0) + hue * self.directions[3]
-            return z + self.layers(torch.cat((z, box), dim=1)) + steps
+            cropped: Tensor = z + self.layers(torch.cat((z, box), dim=1))
+            return cropped + steps
         u = philox.uniform(seed, rows, 1, stream=f"{stream}/last", device=z.device)[:, 0]
         last = nn.functional.one_hot((u * 4).long(), 4).to(z.dtype)
         replaced: Tensor = self.layers(torch.cat((z, box, last), dim=1))
@@ -131,7 +133,7 @@ def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
         ranges = EditRanges.model_validate(header.get("ranges"))
     except ValidationError as error:
         raise DataError(f"{file}: its header has ranges of edits that are none: {error.errors()[0]['msg']}.") from None
-    if form not in get_args(Form) or channels not in (1, 3) or directions is None or directions.dim() != 2:
+    if form is None or form not in get_args(Form) or channels not in (1, 3) or directions is None or directions.dim() != 2:
         raise DataError(f"{file}: its header has the form {form!r} and {channels!r} channels, which cannot be.")
     if directions.shape[1] != latent_dim:
         raise DataError(f"{file}: directions of {directions.shape[1]} coordinates; its header says {latent_dim}.")

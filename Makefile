@@ -5,22 +5,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint format bench experiment-digits lock clean
+LOCKED := $(VENV)/.locked
+NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
+
+.PHONY: install demo test soak lint format bench gpu-check asan experiment-digits lock clean
 
 install: $(READY)
 
-$(READY): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock tests/requirements-oracles.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-oracles.txt
+	@touch $@
+
+# Verbose enough for the notice of a build without native operators; anew whenever their sources change.
+$(READY): $(LOCKED) pyproject.toml setup.py $(NATIVE)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -W ignore -c 'from copgen.runtime.native import native; print("native operators:", native().reason)'
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
+# Every test has one thread; several processes share the tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+soak: $(READY)
+	$(PYTEST) -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -33,6 +48,14 @@ format: $(READY)
 
 experiment-digits: $(READY)
 	$(BIN)/python -m experiments.digits
+
+# On a machine with a GPU; PYTHON may name an interpreter that has torch, and nothing is installed into it.
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check
+
+# The operators' tests with a library that AddressSanitizer watches.
+asan: $(READY)
+	$(BIN)/python -m csrc.asan
 
 lock:
 	rm -rf .build/lock && $(PYTHON) -m venv .build/lock

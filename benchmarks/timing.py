@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import functools
 import gc
 import platform
 import shutil
@@ -49,7 +50,12 @@ class Timing:
 
 
 def interleaved(
-    calls: Mapping[str, Call], device: torch.device, *, rounds: tuple[int, int], seconds: float
+    calls: Mapping[str, Call],
+    device: torch.device,
+    *,
+    rounds: tuple[int, int],
+    seconds: float,
+    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Timing]:
     """Every call's time in a run they share.
 
@@ -58,8 +64,9 @@ def interleaved(
         device: where they run.
         rounds: the fewest and the most rounds.
         seconds: about how long the rounds may take together, within those bounds.
+        clock: what a second is on the CPU; `time.perf_counter` for several threads.
     """
-    sample = _sample_cuda if device.type == "cuda" else _sample_cpu
+    sample = _sample_cuda if device.type == "cuda" else functools.partial(_sample_cpu, clock=clock)
     repeats, round_ms = {}, 0.0
     for name, call in calls.items():
         once_ms = min(sample(call, 1) for _ in range(2))
@@ -73,11 +80,11 @@ def interleaved(
     return {name: Timing.of(values) for name, values in samples.items()}
 
 
-def _sample_cpu(call: Call, repeats: int) -> float:
-    begin = time.process_time()
+def _sample_cpu(call: Call, repeats: int, *, clock: Callable[[], float]) -> float:
+    begin = clock()
     for _ in range(repeats):
         call()
-    return (time.process_time() - begin) * 1e3 / repeats
+    return (clock() - begin) * 1e3 / repeats
 
 
 def _sample_cuda(call: Call, repeats: int) -> float:
@@ -140,8 +147,13 @@ def peak_memory_cpu(call: Call) -> int | None:
     `ru_maxrss` would not do: it never falls, so the compiler's memory would hide the call's, and a child process
     inherits its parent's peak. Linux sets the peak of /proc back on request.
     """
-    reset = Path("/proc/self/clear_refs")
     call()
+    return peak_memory_once(call)
+
+
+def peak_memory_once(call: Call) -> int | None:
+    """The same of a call that was made before, in whichever process this is."""
+    reset = Path("/proc/self/clear_refs")
     gc.collect()
     if not reset.exists():
         return None
@@ -168,9 +180,9 @@ def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> s
     return done.stdout.strip()
 
 
-def machine(device: torch.device, packages: Sequence[str] = ()) -> str:
+def machine(device: torch.device, packages: Sequence[str] = (), how: str = "one thread, process CPU time") -> str:
     """The device, the versions and the date, in one line: what every number has to be read with."""
-    where = _gpu(device) if device.type == "cuda" else f"{_cpu_model()}, one thread, process CPU time"
+    where = _gpu(device) if device.type == "cuda" else f"{_cpu_model()}, {how}"
     versions = [f"torch {torch.__version__}", *(f"{name} {_version(name)}" for name in ("triton", *packages))]
     return f"{where}; Python {platform.python_version()}, {', '.join(versions)}; {datetime.date.today().isoformat()}"
 

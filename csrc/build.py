@@ -95,7 +95,7 @@ def sources(*, cuda: bool) -> list[Path]:
 
 def usable_toolkit() -> toolkit.Toolkit | None:
     """The CUDA toolkit, if there is one for this torch; what is left out is said."""
-    if torch.version.cuda is None:
+    if torch.version.cuda is None or not list(FOLDER.glob("cuda/*.cu")):
         return None
     found = toolkit.find()
     if found is None:

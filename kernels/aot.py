@@ -2,8 +2,8 @@
 
     python -m copgen.kernels.aot 90 gradients float16
 
-prints registers, spills, shared memory and matrix instructions as JSON, a line for each entry; the tests compare them
-with the table.
+prints registers, stack, shared memory and matrix instructions as JSON, a line for each entry; the tests hold them to
+what the table promises.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from copgen.kernels import info_nce_kernels, sup_con_kernels
+from copgen.kernels import info_nce_kernels, normalize, sup_con_kernels
 from copgen.kernels.tiles import TABLE, Key, Tile
 
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program can have
 # Those of the architecture itself, and those of all since Volta, which it keeps.
-MATRIX_INSTRUCTIONS = {80: "HMMA", 90: "HGMMA|HMMA", 100: r"UTC\w*MMA|HMMA"}
+MATRIX_INSTRUCTIONS = {80: r"mma\.sync", 90: r"wgmma\.mma_async|mma\.sync", 100: r"tcgen05\.mma|mma\.sync"}
 WIDE_D = 1024  # the width that stands for all that are read in steps
 POINTERS = {"float16": "*fp16", "float32": "*fp32"}
 KERNELS: dict[str, Any] = {
@@ -37,23 +37,25 @@ KERNELS: dict[str, Any] = {
     "label_gradients": sup_con_kernels.gradients,
     "label_weights": sup_con_kernels.write_weights,
 }
+REST: dict[str, Any] = {
+    "normalize": normalize.normalize_rows,
+    "losses": info_nce_kernels.finish_losses,
+    "finished": info_nce_kernels.finish_gradients,
+    "label_losses": sup_con_kernels.finish_losses,
+    "label_finished": sup_con_kernels.finish_gradients,
+}
+# What an argument is, by its name, which the kernels share; the others are pointers to float32.
 OF_ROWS = (
-    "h",
-    "h_pos",
-    "negatives",
-    "h_all",
-    "h_pos_all",
-    "rows_matrix",
-    "columns_matrix",
-    "z",
-    "z_all",
-    "weights_out",
-)
+    "h", "h_pos", "negatives", "h_all", "h_pos_all", "rows_matrix", "columns_matrix", "z", "z_all", "weights_out",
+    "x0", "x1", "x2", "z0", "z1", "z2",
+)  # fmt: skip
 INTEGERS = (
     "pairs", "pairs_all", "further", "offset", "splits", "tiles0", "tiles1", "rows_in_all", "start", "row_base",
-    "row_count", "column_count", "column_base", "diagonal", "stride", "count", "count_all",
+    "row_count", "column_count", "column_base", "diagonal", "stride", "count", "count_all", "contrasted", "blocks",
+    "count0", "count1", "count2", "stride0", "stride1", "stride2", "row_stride0", "row_stride1", "row_stride2",
 )  # fmt: skip
-LONGS = ("labels", "labels_all", "counts_all")
+LONGS = ("labels", "labels_all", "counts_all", "count_of")
+NUMBERS = ("scale", "share")
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ class Report:
 
     Attributes:
         registers: of a thread.
-        spills: loads and stores of local memory in the machine code.
+        stack: bytes of local memory of a thread, which is where registers are spilled to.
         shared: bytes of shared memory of a program.
         matrix: how many matrix instructions there are.
     """
 
     registers: int
-    spills: int
+    stack: int
     shared: int
     matrix: int
 
@@ -79,17 +81,29 @@ def report(key: Key, tile: Tile) -> Report:
     Without a running maximum, in the form that large batches take: the mean of Algorithm 1. With one, in the form that
     takes the most registers: both directions, a queue, weights for the rows, and the gradients finished in the kernel.
     """
-    kernel = KERNELS[key.kernel]
-    all_of_it = key.running
-    constants: dict[str, Any] = {
-        "D": key.width or WIDE_D, "BOTH": all_of_it, "HAS_NEGATIVES": all_of_it, "LEARNT": all_of_it,
-        "RUNNING": all_of_it, "ROW_WEIGHTS": all_of_it, "SEARCH": True, "HAS_LENGTH": True, "SPLIT": not all_of_it,
-        "HAS_DIAGONAL": True, "ROWS": True, "COLUMNS": True, "INPUT_PRECISION": "tf32x3",
-        "BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": tile.depth or key.width,
+    blocks = {"BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": tile.depth or key.width}
+    constants = {"D": key.width or WIDE_D, "SPLIT": not key.running, **blocks}
+    return _compile(KERNELS[key.kernel], key.architecture, key.operand, constants, key.running, tile.warps, tile.stages)
+
+
+def report_on_the_rest(architecture: int, operand: str, *, running: bool) -> dict[str, Report]:
+    """Compile the kernels that go once through the rows and have no tiles, in a form that takes everything."""
+    blocks = {"D": 128, "BLOCK_R": 32, "BLOCK_D": 128, "MATRICES": 3}
+    return {name: _compile(REST[name], architecture, operand, blocks, running, 4, 3) for name in REST}
+
+
+def _compile(
+    kernel: Any, architecture: int, operand: str, constants: dict[str, Any], every: bool, warps: int, stages: int
+) -> Report:
+    """Compile with the constants that matter, and with all switches that are off for a plain mean on or off."""
+    constants = {
+        "BOTH": every, "HAS_NEGATIVES": every, "LEARNT": every, "RUNNING": every, "ROW_WEIGHTS": every,
+        "SEARCH": True, "HAS_LENGTH": True, "HAS_DIAGONAL": True, "ROWS": True, "COLUMNS": True, "MEAN": True,
+        "SCALED": True, "INPUT_PRECISION": "tf32x3", **constants,
     }  # fmt: skip
     names: list[str] = kernel.arg_names
     constants = {name: value for name, value in constants.items() if name in names}
-    signature = {name: "constexpr" if name in constants else _type(name, key) for name in names}
+    signature = {name: "constexpr" if name in constants else _type(name, operand, learnt=every) for name in names}
     aligned = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(names)
@@ -98,47 +112,53 @@ def report(key: Key, tile: Tile) -> Report:
     places = {(names.index(name),): value for name, value in constants.items()}
     compiled = triton.compile(
         ASTSource(fn=kernel, signature=signature, constexprs=places, attrs=aligned),
-        target=GPUTarget("cuda", key.architecture, 32),
-        options={"num_warps": tile.warps, "num_stages": tile.stages},
+        target=GPUTarget("cuda", architecture, 32),
+        options={"num_warps": warps, "num_stages": stages},
     )
-    code, registers = _machine_code(compiled.asm["cubin"])
+    registers, stack = _resources(compiled.asm["cubin"])
     return Report(
         registers=registers,
-        spills=len(re.findall(r"\b(?:LDL|STL)\b", code)),
+        stack=stack,
         shared=compiled.metadata.shared,
-        matrix=len(re.findall(rf"\b(?:{MATRIX_INSTRUCTIONS[key.architecture]})\b", code)),
+        matrix=len(re.findall(MATRIX_INSTRUCTIONS[architecture], compiled.asm["ptx"])),
     )
 
 
-def _type(name: str, key: Key) -> str:
+def _type(name: str, operand: str, *, learnt: bool) -> str:
     if name in OF_ROWS:
-        return POINTERS[key.operand]
+        return POINTERS[operand]
     if name in INTEGERS:
         return "i32"
     if name in LONGS:
         return "*i64"
-    if name == "scale" or (name == "temperature" and not key.running):
+    if name in NUMBERS or (name == "temperature" and not learnt):
         return "fp32"
     return "*fp32"
 
 
-def _machine_code(cubin: bytes) -> tuple[str, int]:
-    """The disassembly, and the registers of a thread."""
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Registers, and bytes of stack, of a thread."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        code, usage = (
-            subprocess.run([tool, option, file.name], capture_output=True, text=True, check=True).stdout
-            for option in ("-sass", "-res-usage")
-        )
-    found = re.search(r"REG:(\d+)", usage)
+        usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     assert found, usage
-    return code, int(found[1])
+    return int(found[1]), int(found[2])
 
 
 def main(words: list[str]) -> None:
-    """Print a line for each entry of the table whose key has all the words, as in `90 sums float16`."""
+    """Print a line for each entry of the table whose key has all the words, as in `90 sums float16`.
+
+    `90 rest` stands for the kernels without tiles.
+    """
+    if words[1:] == ["rest"]:
+        for operand in POINTERS:
+            for running in (False, True):
+                for name, found in report_on_the_rest(int(words[0]), operand, running=running).items():
+                    print(json.dumps({"key": [name, operand, running], "report": asdict(found)}), flush=True)
+        return
     reports: dict[object, Report] = {}
     for key, tile in TABLE.items():
         described = [str(key.architecture), key.kernel, key.operand]

@@ -15,7 +15,7 @@ from copgen.kernels.launch import backward_splits, forward_splits, shares_shift,
 from copgen.kernels.normalize import rows_at_once
 from copgen.kernels.tiles import tile_for
 
-WEAKEST = 2.0**-40  # as in the kernels
+WEAKEST = 2.0**-100  # as in the kernels
 MOST_SEARCHED = 16384  # rows among which every program finds the strongest weight itself; beyond, that is a launch
 ROWS_OF_ONE_PROGRAM = 2048  # up to which one program takes the mean of the losses
 

@@ -26,7 +26,7 @@ from copgen.kernels.device_functions import (
     products,
 )
 
-WEAKEST: tl.constexpr = tl.constexpr(2.0**-40)  # 1 - P(positive) below which weights are not scaled up further
+WEAKEST: tl.constexpr = tl.constexpr(2.0**-100)  # 1 - P(positive) below which weights are not scaled up further
 
 
 @triton.jit
@@ -133,13 +133,15 @@ def finish_losses(
         negative = tl.log2(total)
         if RUNNING:
             negative += top
-        dots = tl.zeros((BLOCK_R,), tl.float32)
+        # A row's loss and gradient hinge on this product, whose error 1 / tau magnifies; so few are cheap in float64.
+        dots = tl.zeros((BLOCK_R,), tl.float64)
         for start in range(0, D, BLOCK_D):
-            left = load_rows(h, pair, pairs, start, D, BLOCK_D, True).to(tl.float32)
-            right = load_rows(h_pos, pair, pairs, start, D, BLOCK_D, True).to(tl.float32)
+            left = load_rows(h, pair, pairs, start, D, BLOCK_D, True).to(tl.float64)
+            right = load_rows(h_pos, pair, pairs, start, D, BLOCK_D, True).to(tl.float64)
             dots += tl.sum(left * right, 1)
-        positive = exponents(dots, scale, RUNNING)
-        difference = negative - positive
+        exact = exponents(dots, scale, RUNNING)
+        positive = exact.to(tl.float32)
+        difference = (negative.to(tl.float64) - exact).to(tl.float32)
         small = tl.exp2(-tl.abs(difference))
         rest = log1p(small)
         loss = tl.where(difference > 0.0, difference, 0.0) * LN_2 + rest

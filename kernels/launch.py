@@ -22,7 +22,7 @@ def shares_shift(temperature: float | Tensor, bounded: bool) -> bool:
 
 def width_of(D: int) -> int:
     """D rounded up to what a tile can have."""
-    return max(NARROWEST, triton.next_power_of_2(D))
+    return max(NARROWEST, int(triton.next_power_of_2(D)))
 
 
 @functools.cache

@@ -15,11 +15,12 @@ MOST = 3  # matrices
 
 
 @triton.jit
-def _normalize(
+def normalize_rows(
     x0, x1, x2, z0, z1, z2, length0, length1, length2,
     count0, count1, count2, row_stride0, row_stride1, row_stride2, stride0, stride1, stride2,
     D: tl.constexpr, MATRICES: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
+    """Rows over max(|x|, SHORTEST), and those lengths; program_id(1) is the matrix."""
     x, z, lengths, count, row_stride, stride = x0, z0, length0, count0, row_stride0, stride0
     if MATRICES > 1:
         if tl.program_id(1) == 1:
@@ -50,7 +51,7 @@ def normalize(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tenso
     block_d = triton.next_power_of_2(D)
     block_r = rows_at_once(block_d)
     grid = (triton.cdiv(max(part.shape[0] for part in x), block_r), len(tensors))
-    _normalize[grid](
+    normalize_rows[grid](
         *x, *z, *length,
         *(part.shape[0] for part in x), *(part.stride(0) for part in x), *(part.stride(1) for part in x),
         D=D, MATRICES=len(tensors), BLOCK_R=block_r, BLOCK_D=block_d, num_warps=4,

@@ -32,7 +32,7 @@ def sum_by_label(
     D: tl.constexpr, LEARNT: tl.constexpr, RUNNING: tl.constexpr, INPUT_PRECISION: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """Per split and row (splits, N): sums of 2^s2 of other and of the same label, and the sum of s2 and number of these."""
+    """Per split and row (splits, N): sums of 2^s2 of other labels and of its own, of these also sum of s2 and count."""
     rows = tl.program_id(0) * BLOCK_R + tl.arange(0, BLOCK_R)
     split = tl.program_id(1)
     inside = rows < count
@@ -87,10 +87,11 @@ def _log_of_splits(totals, tops, rows, inside, count, splits, RUNNING: tl.conste
             top = new
         else:
             total += part
-    result = tl.log2(total)
+    none = total == 0.0
+    result = tl.log2(tl.where(none, 1.0, total))
     if RUNNING:
-        result = tl.where(total == 0.0, float("-inf"), result + top)
-    return result
+        result += top
+    return tl.where(none, float("-inf"), result)
 
 
 @triton.jit

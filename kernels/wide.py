@@ -30,7 +30,8 @@ class _Side:
 
 def is_wide(z: Tensor) -> bool:
     """Whether rows of this width do not fit the registers."""
-    return width_of(z.shape[1]) > WIDEST[operand_of(z)]
+    widest: int = WIDEST[operand_of(z)]
+    return bool(width_of(z.shape[1]) > widest)
 
 
 def chunk_rows(columns: Tensor) -> int:
@@ -61,7 +62,7 @@ def pull(
     pairs_all = h_all.shape[0]
     further = 0 if negatives is None else negatives.shape[0]
     sums = torch.zeros((1, 2 * pairs + further, D), dtype=torch.float32, device=h.device)
-    dh, dh_pos, dnegatives = sums[0].split([pairs, pairs, further])
+    dh, dh_pos, dnegatives = torch.split(sums[0], [pairs, pairs, further])
     alone = h_all is h
     base_pos = pairs_all if both else None
 

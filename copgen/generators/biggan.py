@@ -150,17 +150,16 @@ class Block(nn.Module):
     def __init__(self, weights: PowerStepWeights, name: str, *, eps: float) -> None:
         super().__init__()
         self.bn1, self.bn2 = (_norm(weights, f"{name}.{norm}", eps=eps) for norm in ("bn1", "bn2"))
-        self.conv1, self.conv2, self.conv_sc = (
-            weights.conv(f"{name}.{conv}") for conv in ("conv1", "conv2", "conv_sc")
-        )
+        self.conv1 = weights.doubling_conv(f"{name}.conv1")
+        self.conv2, self.conv_sc = (weights.conv(f"{name}.{conv}") for conv in ("conv2", "conv_sc"))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = F.relu(self.bn1(x, condition))
-        h = self.conv1(F.interpolate(h, scale_factor=2.0, mode="nearest"))
+        h = self.conv1(F.relu(self.bn1(x, condition)))
         h = self.conv2(F.relu(self.bn2(h, condition)))
         # A 1x1 convolution and a repetition of pixels commute; before it there are a quarter of them.
         skip: Tensor = F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
-        return h + skip
+        out: Tensor = h + skip
+        return out
 
 
 class BigGAN(nn.Module):

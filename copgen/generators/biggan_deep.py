@@ -209,15 +209,15 @@ class DeepBlock(nn.Module):
         super().__init__()
         self.doubles, self.out = doubles, out
         self.bn = nn.ModuleList(_norm(weights, f"{name}.bn_{i}", eps=eps, truncation=truncation) for i in range(4))
-        self.conv = nn.ModuleList(weights.conv(f"{name}.conv_{i}") for i in range(4))
+        self.conv = nn.ModuleList(
+            weights.doubling_conv(f"{name}.conv_{i}") if i == 1 and doubles else weights.conv(f"{name}.conv_{i}")
+            for i in range(4)
+        )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h, skip = x, x[:, : self.out]
-        for i, (bn, conv) in enumerate(zip(self.bn, self.conv, strict=True)):
-            h = F.relu(bn(h, condition))
-            if i == 1 and self.doubles:
-                h = F.interpolate(h, scale_factor=2.0, mode="nearest")
-            h = conv(h)
+        for bn, conv in zip(self.bn, self.conv, strict=True):
+            h = conv(F.relu(bn(h, condition)))
         return h + (F.interpolate(skip, scale_factor=2.0, mode="nearest") if self.doubles else skip)
 
 
@@ -232,7 +232,7 @@ class BigGANDeep(GAN):
         truncation = self.prior.scale
         self.settings = {**self.settings, "truncation": truncation}
         self.config, self.dtype = config, compute_type(options)
-        self.condition_kind, self.condition_count = "class", config.num_classes
+        self.condition_kind, self.conditions = "class", config.num_classes
         channels_last = options.memory_format == "channels_last"
         weights = StoredVectorWeights(content.tensors, dtype=self.dtype, channels_last=channels_last)
         self.register_buffer("embeddings", weights.small("embeddings.weight").t().contiguous())
@@ -264,8 +264,8 @@ class BigGANDeep(GAN):
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Classes (N,), as `conditions` says; row k is a function of (seed, indices[k])."""
-        return self.conditions.draw(indices, self.config.num_classes, seed=seed, device=self.embeddings.device)
+        """Classes (N,), as `condition_rule` says; row k is a function of (seed, indices[k])."""
+        return self.condition_rule.draw(indices, self.config.num_classes, seed=seed, device=self.embeddings.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
         """What the metadata of a pair say of its class."""

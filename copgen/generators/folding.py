@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+from copgen.generators.doubling import doubled_kernel
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _CHUNK = 1 << 20  # entries that are in float64 at a time, 8 MiB
 
 
@@ -101,6 +103,16 @@ class FoldedWeights(ABC):
         bias = self.bias(name, outputs=outputs)
         conv = nn.Conv2d(into, out, kernel, padding=kernel // 2, bias=bias is not None, device="meta")
         return _frozen(conv, weight, bias)
+
+    def doubling_conv(self, name: str) -> nn.ConvTranspose2d:
+        """Nearest upsampling by 2 and the 3x3 convolution after it, frozen."""
+        weight, sigma, bias = self.raw(name), self.sigma(name), self.bias(name)
+        out, into, _, _ = weight.shape
+        kernel = torch.empty((into, out, 4, 4), dtype=self.dtype, memory_format=self.memory_format)
+        for rows in _rows(weight):
+            kernel[:, rows] = doubled_kernel(weight[rows].double() / sigma)
+        conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=1, bias=bias is not None, device="meta")
+        return _frozen(conv, kernel, bias)
 
     def linear(self, name: str) -> nn.Linear:
         """A linear layer, frozen."""

@@ -15,6 +15,10 @@ from copgen.latents.prior import Prior
 from copgen.runtime.errors import UsageError
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_NOT_LEARNED = (
+    *(".u0", ".weight_u", ".weight_v", ".stored_mean", ".stored_var", ".running_means", ".running_vars"),
+    "instances.features",
+)
 
 
 def compute_type(options: LoadOptions) -> torch.dtype:
@@ -37,7 +41,13 @@ class GAN(Generator):
         self.weights_sha256 = header["source_sha256"]
         self.made_by = {"sources": header["sources"], "licence": header["licence"]}
         self.settings = {"precision": options.precision, "memory_format": options.memory_format}
+        # Folding merges some layers and enlarges others; what was learned is what the file holds.
+        self.learned = sum(t.numel() for name, t in converted.tensors.items() if not name.endswith(_NOT_LEARNED))
         self.exact = torch.float64 if options.precision == "float64" else torch.float32
+
+    @property
+    def parameter_count(self) -> int:
+        return self.learned
 
     def check_latent(self, z: Tensor) -> Tensor:
         """z in the network's type.

@@ -210,7 +210,7 @@ class ICGAN(GAN):
         self.config = config
         self.settings = {**self.settings, "instances_sha256": content.header.get("instances_sha256")}
         self.latent_blocks = (config.chunk,) * (config.blocks + 1)
-        self.condition_kind, self.condition_count = "instance", config.instances
+        self.condition_kind, self.conditions = "instance", config.instances
         channels_last = options.memory_format == "channels_last"
         weights = PowerStepWeights(
             content.tensors, eps=config.spectral_eps, dtype=compute_type(options), channels_last=channels_last
@@ -223,7 +223,7 @@ class ICGAN(GAN):
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Instances (N,), as `conditions` says; row k is a function of (seed, indices[k]).
+        """Instances (N,), as `condition_rule` says; row k is a function of (seed, indices[k]).
 
         Raises:
             UsageError: it was loaded without stored instances.
@@ -233,7 +233,7 @@ class ICGAN(GAN):
                 f"'{self.name}' was loaded without stored instances, so there are none to draw.",
                 fix="Put the .npy file beside its weights and import them again, or name it with --instances.",
             )
-        return self.conditions.draw(indices, self.config.instances, seed=seed, device=self.instances.device)
+        return self.condition_rule.draw(indices, self.config.instances, seed=seed, device=self.instances.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
         """What the metadata of a pair say of its instance."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
@@ -25,8 +26,8 @@ class Generator(nn.Module, ABC):
         latent_blocks: coordinates in each block of z, for a generator that feeds them to different depths; empty for
             one that takes z whole.
         condition_kind: class, instance; None for an unconditional generator.
-        condition_count: rows of its table of conditions; 0 for none.
-        conditions: how its conditions are drawn.
+        conditions: how many classes or instances its conditions are numbers of; 0 where they are no numbers, or none.
+        condition_rule: how they are drawn.
     """
 
     name: str
@@ -39,8 +40,8 @@ class Generator(nn.Module, ABC):
     settings: Mapping[str, bool | int | float | str | None]
     latent_blocks: tuple[int, ...] = ()
     condition_kind: str | None = None
-    condition_count: int = 0
-    conditions: Conditions = Conditions()
+    conditions: int = 0
+    condition_rule: Conditions = Conditions()
 
     def train(self, mode: bool = True) -> Self:
         """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
@@ -53,23 +54,24 @@ class Generator(nn.Module, ABC):
 
     def sample_prior(self, indices: philox.Rows, seed: int) -> Tensor:
         """z (N, latent_dim), float32 on the generator's device; row k is a function of (seed, indices[k])."""
-        device = next(self.parameters()).device
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        device = held.device if held is not None else None
         return self.prior.draw(indices, dim=self.latent_dim, seed=seed, device=device)
 
-    def choose_conditions(self, conditions: Conditions) -> None:
+    def choose_conditions(self, rule: Conditions) -> None:
         """Draw conditions in this way from now on.
 
         Raises:
             UsageError: it has none, or not the ones that are named.
         """
-        if conditions == self.conditions:
+        if rule == self.condition_rule:
             return
-        if not self.condition_count:
+        if not self.conditions:
             why = "draws them itself" if self.condition_kind else "has none"
             raise UsageError(f"Conditions were chosen, but the generator '{self.name}' {why}.", fix="Leave them out.")
-        conditions.check(self.condition_count, name=self.name, kind=self.condition_kind or "condition")
-        self.conditions = conditions
-        self.settings = {**self.settings, **conditions.settings}
+        rule.check(self.conditions, name=self.name, kind=self.condition_kind or "condition")
+        self.condition_rule = rule
+        self.settings = {**self.settings, **rule.settings}
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor | None:
         """The condition that both images of a pair share; None for an unconditional generator."""

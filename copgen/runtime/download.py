@@ -28,10 +28,6 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _PAGE = (b"<!doctype html", b"<html")
 
 
-class Unreachable(EnvironmentFault):
-    """The address did not give the file; another one may."""
-
-
 class Broken(Exception):
     """A connection that failed; `final` when another attempt would too."""
 
@@ -95,6 +91,18 @@ class Partial:
         self.note.unlink(missing_ok=True)
 
 
+class Unreachable(EnvironmentFault):
+    """The address did not give the file; another one may. `reason` says why, `kept` how many bytes are here."""
+
+    def __init__(self, url: str, reason: str, *, partial: Partial) -> None:
+        self.reason, self.kept = reason, partial.kept
+        there = f" {self.kept:,} bytes are kept in {partial.path}." if self.kept else ""
+        super().__init__(
+            f"{url} could not be fetched: {reason}.{there}",
+            fix="The same command goes on from there." if self.kept else "",
+        )
+
+
 def download(
     url: str, target: Path, *, sha256: str | None = None, events: Events | None = None, policy: Policy | None = None
 ) -> Path:
@@ -139,11 +147,7 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
         except Broken as broken:
             left = _ATTEMPTS if partial.size > before else left - 1
             if broken.final or left <= 0:
-                kept = f" {partial.kept:,} bytes are kept in {partial.path}." if partial.kept else ""
-                raise Unreachable(
-                    f"{url} could not be fetched: {broken}.{kept}",
-                    fix="The same command goes on from there." if kept else "",
-                ) from None
+                raise Unreachable(url, str(broken), partial=partial) from None
             events.say(f"{broken}, after {partial.kept:,} bytes; going on from there.")
         finally:
             events.end()

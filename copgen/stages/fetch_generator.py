@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from copgen.generators import entry, weights_directory
-from copgen.generators.public_files import PublicFile
+from copgen.generators.public_files import PublicFile, Role
 from copgen.runtime.download import Policy, Unreachable, begun, download
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.lock import locked
 from copgen.runtime.unpacking import unpack
 from copgen.stages.import_generator import import_generator
+
+
+class NotOffered(EnvironmentFault):
+    """No address gave a file."""
 
 
 def fetch_generator(
@@ -54,26 +59,40 @@ def fetch_generator(
         return {"name": name, "weights": str(target), "already_imported": True}
     folder = target.with_name(f"{name}.download")
     events.say(f"Terms of the weights: {known.licence}.")
-    with locked(folder):
-        places: dict[str, Path] = {}
-        for role in dict.fromkeys(file.role for file in known.files):
-            offered = [file for file in known.files if file.role == role]
+    try:
+        with locked(folder):
+            places = fetch_all(name, known.files, folder, events, policy)
             try:
-                places[role] = fetch_one(name, offered, folder, events, policy)
-            except Unreachable as error:
-                if any(file.required for file in offered):
-                    raise
-                events.warn(f"{error} Going on without {role}.")
-        try:
-            summary = import_generator(
-                name, places["weights"], instances=places.get("instances"), directory=directory, overwrite=overwrite
-            )
-        except DataError:
-            shutil.rmtree(folder)  # so that the same command fetches it again
-            raise
-    # The imported file says what it was made from; the downloads are not needed twice.
-    shutil.rmtree(folder)
+                summary = import_generator(
+                    name, places["weights"], instances=places.get("instances"), directory=directory, overwrite=overwrite
+                )
+            except DataError:
+                shutil.rmtree(folder)  # so that the same command fetches it again
+                raise
+        # The imported file says what it was made from; the downloads are not needed twice.
+        shutil.rmtree(folder)
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing is kept in it
     return summary
+
+
+def fetch_all(
+    name: str, files: Iterable[PublicFile], folder: Path, events: Events, policy: Policy | None
+) -> dict[Role, Path]:
+    """A file for each role, where it lies; one that is not required may be missing."""
+    offered: dict[Role, list[PublicFile]] = {}
+    for file in files:
+        offered.setdefault(file.role, []).append(file)
+    places: dict[Role, Path] = {}
+    for role, several in offered.items():
+        try:
+            places[role] = fetch_one(name, several, folder, events, policy)
+        except NotOffered as error:
+            if any(file.required for file in several):
+                raise
+            events.warn(f"{error.what} Going on without {role}.")
+    return places
 
 
 def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Events, policy: Policy | None) -> Path:
@@ -90,17 +109,18 @@ def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Ev
                 events.say(f"{file.name} from {url}")
                 download(url, path, sha256=file.sha256, events=events, policy=policy)
             except Unreachable as unreachable:
-                if unreachable.fix:
+                if unreachable.kept:
                     raise  # part of it is here, which another address would not go on with
-                tried.append((file, url, unreachable))
+                tried.append((file, url, unreachable.reason))
         if path.exists():
             return unpacked(path, file, folder) if file.archive else path
     file, url, _ = tried[0]
-    reasons = " ".join(error.what for *_, error in tried)
-    by_hand = f"copgen generator import {name} {file.inside or file.name}"
-    raise Unreachable(
-        f"{file.name} of '{name}' could not be fetched. {reasons}",
-        fix=f"Where there is a network, get it from {url}, and then: {by_hand}.",
+    reasons = "; ".join(f"{reason} ({address})" for _, address, reason in tried)
+    unpacking = "unpack it, " if file.archive else ""
+    raise NotOffered(
+        f"{file.name} of '{name}' could not be fetched: {reasons}.",
+        fix=f"Where there is a network, get it from {url}, {unpacking}and then: "
+        f"copgen generator import {name} {file.inside or file.name}.",
     )
 
 

@@ -58,3 +58,9 @@ class GeneratorChoice(Settings):
             conditions=Conditions(rule=self.conditions, only=self.condition_list),
             device=device,
         )
+
+
+def terms(G: generators.Generator) -> str | None:
+    """What the user has to know of the terms of its weights; None where they forbid nothing."""
+    licence = str(G.made_by.get("licence", ""))
+    return f"The weights of '{G.name}' are under {licence}." if "non-commercial" in licence else None

@@ -50,6 +50,8 @@ def import_generator(
     if out is not None and out.suffix != ".safetensors":
         raise UsageError(f"{out} is to be a safetensors file.", fix=f"Write {out.with_suffix('.safetensors')}.")
     target = out or weights_directory.converted_file(name, directory)
+    if file.suffix == ".safetensors" and recorded_sources(file) is not None:
+        raise UsageError(f"{file} was imported already.", fix=f"Name it with --weights, or put it at {target}.")
     converted = known.convert(Sources(weights=file, instances=instances))
     header = converted.header
     already = target.exists() and recorded_sources(target) == header["sources"]

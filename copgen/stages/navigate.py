@@ -25,7 +25,7 @@ from copgen.runtime.machine import resolve_device
 from copgen.runtime.run_folder import Logged, RunFolder
 from copgen.runtime.seeds import seeded
 from copgen.runtime.training import Training
-from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import rehearse_training
 from copgen.stages.stop_rules import TurnDetector
 
@@ -176,6 +176,8 @@ def navigate(
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
+        if note := terms(G):
+            events.say(note)
         turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
         K, seed = settings.batch, settings.seed
         ended = "samples"

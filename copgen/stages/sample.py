@@ -36,6 +36,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.signals import StopRequest
+from copgen.stages.generator_choice import terms
 from copgen.stages.latent_transform import Positives, TransformChoice, build_transform
 from copgen.stages.rehearsal import folder_bytes, peak_memory
 
@@ -67,6 +68,8 @@ def sample(
     events = events or Silent()
     device = resolve_device(settings.device)
     G = settings.load_generator(device)
+    if note := terms(G):
+        events.say(note)
     positives = build_transform(settings, G, device)
     if settings.transform == "random" and G.condition_kind is None:
         events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "../dispatch.h"
 #include "../statistics.h"
 
 namespace copgen::cpu {
@@ -29,6 +30,7 @@ template <typename MakeWork>
 Sums over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   std::vector<Sums> sums(blocks.count());
   at::parallel_for(0, blocks.count(), 1, [&](int64_t first, int64_t last) {
+    const PlainNumbers plain;
     auto work = make_work();
     for (int64_t block = first; block < last; ++block) {
       work(block, sums[block]);

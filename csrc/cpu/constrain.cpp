@@ -65,6 +65,7 @@ Tensor kept_first(const Tensor& violates, int64_t violations) {
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
     const Tensor& z, const Tensor& z_pos, std::optional<double> delta, c10::string_view mode) {
+  const PlainNumbers plain;
   check_move(z, z_pos);
   check_delta(delta);
   check_mode(mode, delta);
@@ -127,6 +128,7 @@ void gradients(const Tensor& g, const Tensor& g_d, const Tensor& z, const Tensor
 std::tuple<Tensor, Tensor> constrain_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& z_pos,
     const Tensor& d, std::optional<double> delta) {
+  const PlainNumbers plain;
   check_move(z, z_pos);
   check_backward(g, g_d, z, d);
   const auto dtype = accumulator(z);

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "../checks.h"
+#include "../dispatch.h"
 #include "../philox.h"
 #include "rows.h"
 
@@ -106,6 +107,7 @@ Tensor draw_latents(
   }
   float* out = z.mutable_data_ptr<float>();
   at::parallel_for(0, n, std::max<int64_t>(1, 2048 / dim), [&](int64_t first, int64_t last) {
+    const PlainNumbers plain;
     Worker worker(draw);
     for (int64_t row = first; row < last; row += worker.rows()) {
       worker(row, std::min(worker.rows(), last - row), out + row * dim);

@@ -64,6 +64,7 @@ class Gradients {
     const Tensor dh = dh_.narrow(0, 0, rows);
     const Blocks blocks(rows);
     at::parallel_for(0, blocks.count(), 1, [&](int64_t first, int64_t last) {
+      const PlainNumbers plain;
       for (int64_t block = first; block < last; ++block) {
         const int64_t at = blocks.begin(block), n = blocks.length(block);
         const auto rows_of = [&](const Tensor& x) { return x.narrow(0, at, n); };
@@ -140,6 +141,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
     const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
     bool for_weights) {
+  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_backward(g, g_d, z, d);
   check_hidden(hidden, z, w1.size(0));

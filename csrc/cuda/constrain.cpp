@@ -30,6 +30,7 @@ void with_types(const Tensor& z, F f) {
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
     const Tensor& z_, const Tensor& z_pos_, std::optional<double> delta, c10::string_view mode) {
+  const PlainNumbers plain;
   check_move(z_, z_pos_);
   check_delta(delta);
   check_mode(mode, delta);
@@ -62,6 +63,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
 std::tuple<Tensor, Tensor> constrain_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z_, const Tensor& z_pos_,
     const Tensor& d, std::optional<double> delta) {
+  const PlainNumbers plain;
   check_move(z_, z_pos_);
   check_backward(g, g_d, z_, d);
   const c10::cuda::CUDAGuard guard(z_.device());

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "../dispatch.h"
 #include "../statistics.h"
 #include "launch.h"
 

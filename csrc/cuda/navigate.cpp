@@ -77,6 +77,7 @@ void wide(const Arguments& given, Outputs& outputs) {
 Outputs navigate(
     const Tensor& z, const Tensor& w1, const Tensor& b1, const Tensor& w2, const Tensor& b2,
     std::optional<double> delta, int64_t kept) {
+  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
   TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, " for ", z.size(0), " rows.");

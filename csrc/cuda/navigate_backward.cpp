@@ -80,6 +80,7 @@ Gradients navigate_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
     const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
     bool for_weights) {
+  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_backward(g, g_d, z, d);
   check_hidden(hidden, z, w1.size(0));

@@ -24,7 +24,7 @@ def published(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_from_the_authors_files_to_pairs() -> None:
-    """What docs/generators.md shows, in small."""
+    """Each command says what to type next."""
     imported = copgen("generator", "import", "bigbigan", "BigBiGAN_x1.pth")
     assert imported.code == 0, imported.err
     assert "BigBiGAN_x1.pth, sha256 " in imported.out
@@ -34,15 +34,14 @@ def test_from_the_authors_files_to_pairs() -> None:
     assert navigator.out.splitlines()[2].split() == ["generator", "bigbigan"]
     assert "not the file that the authors published; taken to be for 'bigbigan'" in navigator.err
     assert navigator.err.splitlines()[-1] == "Next: copgen navigator inspect runs/imported-navigator"
-    inspected = copgen("navigator", "inspect", "runs/imported-navigator", "--draws", "1k", "--out", "pairs.png")
+    inspected = copgen("navigator", "inspect", "runs/imported-navigator", "--draws", "1k")
     assert inspected.code == 0, inspected.err
     assert "% constant" in inspected.out
-    assert Path("pairs.png").read_bytes().startswith(b"\x89PNG")
     assert inspected.err == "Next: copgen sample --navigator runs/imported-navigator\n"
-    sampled = copgen("sample", "--navigator", "runs/imported-navigator", "--n", 6, "--batch", 3, "--json")
+    sampled = copgen("sample", "--navigator", "runs/imported-navigator", "--n", 2, "--batch", 2, "--json")
     assert sampled.code == 0, sampled.err
-    assert sampled.document["pairs"] == 6
-    assert "6 pairs of bigbigan" in sampled.err
+    assert sampled.document["pairs"] == 2
+    assert "2 pairs of bigbigan" in sampled.err
 
 
 def test_answers_are_one_document_each() -> None:
@@ -93,7 +92,8 @@ def test_offline_fetch_ends_with_4_and_the_way_by_hand(monkeypatch: pytest.Monke
     monkeypatch.setitem(registry._ENTRIES, "bigbigan", replace(entry, files=files))
     outcome = copgen("generator", "fetch", "bigbigan")
     assert outcome.code == 4
-    assert f"BigBiGAN_x1.pth of 'bigbigan' could not be fetched. {address}/BigBiGAN_x1.pth" in outcome.err
+    assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched: Connection refused" in outcome.err
+    assert f"({address}/BigBiGAN_x1.pth)" in outcome.err
     assert "copgen generator import bigbigan BigBiGAN_x1.pth" in outcome.err
     assert not Path("weights/bigbigan.safetensors").exists()
 

@@ -166,7 +166,7 @@ def test_a_biggan_deep_needs_its_configuration(text: str | None, folder: Path) -
     ("config", "says"),
     [
         ({"resolution": 256}, "config.resolution is 256"),
-        ({"BN_eps": "small"}, "config.BN_eps is 'small'"),
+        ({"BN_eps": "small"}, r"config\.BN_eps is 'small'"),
         ({"SN_eps": 0.0}, r"config.SN_eps is 0\.0"),
         ({"class_cond": True}, "config.class_cond is True"),
     ],
@@ -186,9 +186,9 @@ def test_epsilons_are_those_of_the_state_file(folder: Path) -> None:
 def test_of_two_generators_the_one_with_the_lower_fid_is_taken(folder: Path) -> None:
     path = narrow.icgan_128(folder, seed=0, best=0, fid=12.5)
     narrow.icgan_128(folder, seed=1, best=1, fid=11.7)
-    assert list(generators.load("icgan-128", weights=path).made_by["sources"])[0] == "G_ema_best1.pth"
+    assert next(iter(generators.load("icgan-128", weights=path).made_by["sources"])) == "G_ema_best1.pth"
     narrow.icgan_128(folder, seed=1, best=1, fid=13.0)
-    assert list(generators.load("icgan-128", weights=path).made_by["sources"])[0] == "G_ema_best0.pth"
+    assert next(iter(generators.load("icgan-128", weights=path).made_by["sources"])) == "G_ema_best0.pth"
 
 
 @pytest.mark.parametrize("content", ["truncated", "page", "empty", "missing", "folder"])
@@ -219,7 +219,7 @@ def test_a_flow_without_its_average_says_what_to_ask_for(folder: Path) -> None:
 
 
 def test_another_kind_of_flow_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="args.factor_out is True"):
+    with pytest.raises(DataError, match=r"args\.factor_out is True"):
         generators.load("residual-flow-mnist", weights=narrow.residual_flow_mnist(folder, factor_out=True))
 
 

@@ -110,7 +110,8 @@ def test_the_gradient_in_z_is_that_of_finite_differences(name: str, load: Load) 
     given = condition(G, 2)
 
     def value(z: Tensor) -> Tensor:
-        return (G(z, given) * cotangent).sum(dim=(1, 2, 3))
+        weighed: Tensor = G(z, given) * cotangent
+        return weighed.sum(dim=(1, 2, 3))
 
     direction = torch.randn(z.shape, generator=draw, dtype=torch.float64)
     z = z.requires_grad_()

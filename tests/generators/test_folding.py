@@ -9,6 +9,7 @@ from torch import Tensor
 
 from copgen.generators import folding
 from copgen.generators.biggan_deep import statistics_at
+from copgen.generators.doubling import doubled_kernel, upsample_then_convolve
 from copgen.generators.folding import PowerStepWeights, StoredVectorWeights
 from copgen.generators.norms import AffineNorm, ConditionalNorm
 
@@ -48,6 +49,18 @@ def test_division_rounds_once(dtype: torch.dtype) -> None:
     assert folded.dtype == dtype
     assert torch.equal(folded, (weight.double() / weights.sigma("a")).to(dtype))
     assert not folded.requires_grad
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, (1, 1)), (4, (3, 5)), (7, (5, 2))])
+def test_a_doubling_convolution_is_upsampling_and_then_convolving(size: int, channels: tuple[int, int]) -> None:
+    into, out = channels
+    weight, bias, x = random(out, into, 3, 3), random(out, seed=1), random(2, into, size, size, seed=2)
+    found = F.conv_transpose2d(x, doubled_kernel(weight), bias, stride=2, padding=1)
+    assert torch.allclose(found, upsample_then_convolve(x, weight, bias), rtol=1e-13, atol=1e-13)
+    tensors = {"a.weight": weight, "a.bias": bias, "a.u0": random(1, out, seed=3)}
+    weights = PowerStepWeights(tensors, eps=1e-4, dtype=torch.float64, channels_last=True)
+    expected = upsample_then_convolve(x, weights.divided("a"), bias)
+    assert torch.allclose(weights.doubling_conv("a")(x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_conditional_norm_is_normalisation_then_gain_and_bias() -> None:

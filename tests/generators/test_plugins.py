@@ -127,8 +127,18 @@ def test_choices_that_a_plug_in_cannot_know_are_refused(install: Install, tmp_pa
     assert generators.load("plain", precision="float64")(torch.zeros(1, 4)).dtype == torch.float64
     with pytest.raises(UsageError, match="'plain' has no truncation"):
         generators.load("plain", truncation=0.5)
-    with pytest.raises(UsageError, match="'plain'.*weights"):
+    with pytest.raises(UsageError, match=r"'plain'.*weights"):
         generators.load("plain", weights=tmp_path / "none.pth")
+
+
+def test_a_plug_in_without_parameters_is_a_generator_too(install: Install) -> None:
+    images = "z.mean(1).clamp(-1, 1).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)"
+    install(
+        "bare", MODULE.format(images=images, rest="G.__init__ = nn.Module.__init__", made="G()"), "bare = bare:make"
+    )
+    G = generators.load("bare")
+    assert G(G.sample_prior(range(3), 0)).shape == (3, 1, 8, 8)
+    assert G.parameter_count == 0
 
 
 def test_a_plug_in_does_not_take_the_place_of_a_known_generator(install: Install) -> None:

@@ -8,6 +8,7 @@ The global batch is a function of the seed, and a rank takes its rows of it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def own_rows(x: Tensor, rank: int, world: int) -> Tensor:
 
 def losses(rank: int, world: int, group: Any) -> dict[str, Tensor]:
     """Losses and gradients of this rank's rows, for every form of the losses."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for anchors in ("first", "both"):
         for reduction in ("mean", "none"):
             for queue in (False, True):
@@ -54,8 +55,8 @@ def losses(rank: int, world: int, group: Any) -> dict[str, Tensor]:
                     h,
                     h_pos,
                     temperature=tau,
-                    anchors=anchors,  # type: ignore[arg-type]
-                    reduction=reduction,  # type: ignore[arg-type]
+                    anchors=anchors,
+                    reduction=reduction,
                     negatives=negatives,
                     group=group,
                 )
@@ -109,7 +110,7 @@ class Encoder(nn.Module):
 def refusals(rank: int, world: int, group: Any) -> dict[str, Tensor]:
     """What the ranks say to batches that differ; each entry is the message as bytes."""
     last = rank == world - 1
-    tries = {
+    tries: dict[str, Callable[[], Tensor]] = {
         "rows": lambda: info_nce(torch.ones(3 + last, D), torch.ones(3 + last, D), temperature=0.1, group=group),
         "D": lambda: info_nce(torch.ones(3, D + last), torch.ones(3, D + last), temperature=0.1, group=group),
         "dtype": lambda: sup_con(

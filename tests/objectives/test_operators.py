@@ -114,7 +114,7 @@ def test_gradients_have_the_dtype_and_shape_of_the_embeddings(dtype: torch.dtype
     assert [(g.dtype, g.shape) for g in gradients] == [(dtype, (6, 5))] * 2
     plain = [x.detach().double().requires_grad_() for x in (strided, h_pos)]
     unit = plain if normalized else [F.normalize(x, dim=1) for x in plain]
-    expected = torch.autograd.grad(reference.info_nce(*unit, None, 0.3, both=False).mean(), plain)
+    expected = torch.autograd.grad(reference.info_nce(unit[0], unit[1], None, 0.3, both=False).mean(), plain)
     for found, exact in zip(gradients, expected, strict=True):
         # The gradient is rounded once; its sum over 12 embeddings and 5 dimensions is taken in float32 or float64.
         wide = torch.finfo(loss.dtype).eps * 12 * 5 / 0.3

@@ -16,7 +16,7 @@ from copgen.generators.icgan import INSTANCES, ICGANConfig
 from copgen.generators.layout import Shapes
 from tests.runtime.foreign.files import save
 
-WIDTHS = {"channels": (8, 8, 8, 8, 8, 8), "chunk": 20, "shared": 4, "classes": 3, "attention": 3}
+WIDTHS = {"channels": (2, 8, 2, 2, 2, 2), "chunk": 20, "shared": 4, "classes": 3, "attention": 0}
 EPSILONS = {"norm_eps": 1e-4, "spectral_eps": 1e-4}
 
 

@@ -122,14 +122,17 @@ def test_an_interrupted_fetch_goes_on(server: str, manners: Manners, weights_dir
     assert names(weights_directory) == {"bigbigan.safetensors"}
 
 
-def test_offline_it_names_the_file_the_address_and_the_way_by_hand(server: str, manners: Manners) -> None:
+def test_offline_it_names_the_file_the_address_and_the_way_by_hand(
+    server: str, manners: Manners, weights_directory: Path
+) -> None:
     manners.content.clear()
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(EnvironmentFault) as caught:
         fetch_generator("bigbigan", policy=QUICK)
     assert caught.value.code is ExitCode.ENVIRONMENT
-    assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched" in caught.value.what
+    assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched: the server answered 404" in caught.value.what
     assert f"{server}/BigBiGAN_x1.pth" in caught.value.what
     assert f"get it from {server}/gone, and then: copgen generator import bigbigan BigBiGAN_x1.pth" in caught.value.fix
+    assert list(weights_directory.iterdir()) == []
 
 
 def test_another_hash_than_the_published_one_is_refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from copgen import generators
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
@@ -101,7 +102,7 @@ def test_stored_instances_come_along(tmp_path: Path) -> None:
         ("family", "is the file of a BigBiGAN; it does not hold a IC-GAN"),
         ("missing", "tensor 'blocks.2.0.conv2.weight' is missing"),
         ("extra", "tensor 'other' is unexpected"),
-        ("shape", r"tensor 'blocks.2.0.conv2.bias' has shape \(9,\), not \(8,\)"),
+        ("shape", r"tensor 'blocks.2.0.conv2.bias' has shape \(9,\), not \(2,\)"),
         ("nan", "tensor 'blocks.2.0.conv2.bias' holds values that are not finite"),
         ("resolution", "64x64"),
         ("absent", "is missing"),
@@ -124,7 +125,7 @@ def test_what_does_not_verify_leaves_nothing(tmp_path: Path, weights_directory: 
         elif damage == "shape":
             tensors["blocks.2.0.conv2.bias"] = torch.ones(9)
         elif damage == "nan":
-            tensors["blocks.2.0.conv2.bias"][3] = torch.nan
+            tensors["blocks.2.0.conv2.bias"][1] = torch.nan
         elif damage == "resolution":
             tensors = {name: value for name, value in tensors.items() if not name.startswith("blocks.4.")}
         save(tensors, path, "zip")
@@ -139,6 +140,20 @@ def test_names_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         import_generator("bigigan", tmp_path / "a.pth")
     with pytest.raises(UsageError, match=r"'digits' has no published weights to import\. Its weights come with"):
         import_generator("digits", tmp_path / "a.pth")
+
+
+def test_an_imported_file_is_not_imported_again(tmp_path: Path) -> None:
+    """Its header says what it was made from, which would be lost."""
+    write_bigbigan(tmp_path / "a.pth")
+    import_generator("bigbigan", tmp_path / "a.pth", out=tmp_path / "a.safetensors")
+    with pytest.raises(UsageError, match=r"a\.safetensors was imported already"):
+        import_generator("bigbigan", tmp_path / "a.safetensors")
+
+
+def test_a_mirror_s_safetensors_can_be_imported(tmp_path: Path) -> None:
+    tensors = write_bigbigan(tmp_path / "a.pth")
+    save_file(tensors, tmp_path / "a.safetensors")
+    assert import_generator("bigbigan", tmp_path / "a.safetensors")["tensors"] == len(tensors)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from copgen.stages.inspect_generator import inspect
 from copgen.stages.navigate import NavigateSettings, navigate
 from copgen.stages.sample import SampleSettings, sample
 from tests.generators import narrow
+from tests.stages.small import Recorder
 
 CONDITIONS = {"biggan-deep-128": ("class", narrow.CLASSES), "icgan-128": ("instance", narrow.INSTANCES)}
 
@@ -46,7 +47,10 @@ def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
     name: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copgen.stages.navigate.PREVIEW_PAIRS", 2)
-    summary = navigate(navigate_settings(name, files[name], lr_navigator=1e-2), out=tmp_path / "run")
+    events = Recorder()
+    settings_T = navigate_settings(name, files[name], lr_navigator=1e-2)
+    summary = navigate(settings_T, out=tmp_path / "run", events=events)
+    assert any("non-commercial" in sentence for sentence in events.sentences) is (name == "icgan-128")
     assert (summary["updates"], summary["ended_by"]) == (2, "samples")
     flags = {"weights": files[name], "navigator": tmp_path / "run", "n": 5, "batch": 2, "device": "cpu"}
     settings = resolve(SampleSettings, "sample", recipe=name, config=None, flags=flags)

@@ -27,7 +27,8 @@ def navigate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """z' = z + relu(z W1^T + b1) W2^T + b2 (K, d), d (K,), stats (6,)."""
     wide_z, w1, b1, w2, b2 = (x.to(accumulator(z.dtype)) for x in (z, w1, b1, w2, b2))
-    m = F.linear(F.linear(wide_z, w1, b1).relu(), w2, b2)
+    with torch.autocast(z.device.type, enabled=False):  # which has no say inside, as in the native operators
+        m = F.linear(F.linear(wide_z, w1, b1).relu(), w2, b2)
     d = distance(m)
     return (wide_z + m).to(z.dtype), d, statistics(m, d, delta)
 

@@ -150,7 +150,7 @@ def _log_add(total: Tensor, tile: Tile, s: Tensor) -> None:
 
 def _positives(rows: _Ordered, columns: _Ordered, tau: float) -> tuple[Tensor, Tensor]:
     """The number of positives (N,) int64 and their mean logit (N,), from the sum of each label's rows."""
-    known, member, size = columns.labels.unique_consecutive(return_inverse=True, return_counts=True)
+    known, member, size = torch.unique_consecutive(columns.labels, return_inverse=True, return_counts=True)
     total = columns.z.new_zeros(len(known), columns.z.shape[1]).index_add_(0, member, columns.z)
     own = torch.searchsorted(known, rows.labels)
     count = size[own] - 1

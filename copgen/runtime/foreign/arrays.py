@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import mmap
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from copgen.runtime.foreign.calls import CALLS, ForeignArray, no_persistent_id
+from copgen.runtime.foreign.calls import CALLS, PLAIN_TYPE, ForeignArray, is_size, label, no_persistent_id
 from copgen.runtime.foreign.machine import Machine
 from copgen.runtime.foreign.opcodes import BadPickle, Cursor
 
 SIGNATURE = b"\x93NUMPY"
-_KINDS = "fiubcSU"
+_OBJECTS = ("|O", "O")
+_LONGEST_HEADER = 10_000
 
 
 def read_array(path: Path) -> Any:
     """The array of a .npy file; what an array of objects holds, alone where it is one object."""
     with open(path, "rb") as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, columns_first, dtype = header(stream)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError) as error:
-            raise BadPickle(f"its numpy header cannot be read ({str(error).splitlines()[0][:80]})") from None
-        start = stream.tell()
         content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY))
-    if dtype.hasobject:
-        return objects(Machine(Cursor(content, start), calls=CALLS, persistent=no_persistent_id).run())
-    if dtype.kind not in _KINDS or not dtype.isnative:
-        raise BadPickle(f"it is an array of type {dtype}")
-    count = 1
-    for n in shape:
-        count *= n
-    if min(shape, default=0) < 0 or len(content) - start != count * dtype.itemsize:
+    cursor = Cursor(content, len(SIGNATURE))
+    major = cursor.take(2)[0]
+    kind, columns_first, shape = described(cursor.take(cursor.unsigned(2 if major == 1 else 4)))
+    start = cursor.position
+    if kind in _OBJECTS:
+        return objects(Machine(cursor, calls=CALLS, persistent=no_persistent_id).run())
+    dtype, count = np.dtype(kind), math.prod(shape)
+    if len(content) - start != count * dtype.itemsize:
         raise BadPickle(
             f"it has {len(content) - start:,} bytes of numbers where its shape {shape} needs {count * dtype.itemsize:,}"
         )
-    return np.frombuffer(content, dtype, count, start).reshape(shape, order="F" if columns_first else "C")
+    flat = np.frombuffer(content, dtype, count, start)
+    return flat.reshape(shape, order="F") if columns_first else flat.reshape(shape)
+
+
+def described(header: bytes) -> tuple[str, bool, tuple[int, ...]]:
+    """(type, whether columns come first, shape) of a header, which is a Python literal."""
+    try:
+        found = ast.literal_eval(header[:_LONGEST_HEADER].decode("latin-1").strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise BadPickle("its numpy header is no literal") from None
+    if not isinstance(found, dict) or found.keys() != {"descr", "fortran_order", "shape"}:
+        raise BadPickle("its numpy header does not say type, order and shape")
+    kind, columns_first, shape = found["descr"], found["fortran_order"], found["shape"]
+    if not isinstance(kind, str) or not (kind in _OBJECTS or re.fullmatch(PLAIN_TYPE, kind)):
+        raise BadPickle(f"it is an array of type {label(kind)}")
+    if not isinstance(columns_first, bool) or not isinstance(shape, tuple) or not all(map(is_size, shape)):
+        raise BadPickle("its numpy header has a shape or an order that is none")
+    return kind, columns_first, shape
 
 
 def objects(array: Any) -> Any:

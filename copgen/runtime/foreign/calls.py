@@ -36,6 +36,7 @@ _DTYPES = {
 _BY_STORAGE = {f"{name}Storage": dtype for name, dtype in _DTYPES.items()} | {"UntypedStorage": torch.uint8}
 _BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in _DTYPES.values()}
 _MOST_DIMENSIONS = 16
+PLAIN_TYPE = r"[<|=]?(?:b1|f[248]|[iu][1248]|c(?:8|16)|[SU][0-9]{1,4})"  # of numpy: little-endian numbers and text
 
 Storages = Callable[[str, torch.dtype, int], Tensor]
 
@@ -157,9 +158,9 @@ class ArrayType:
     """A numpy dtype of plain numbers, text or objects; big-endian ones are refused."""
 
     def __init__(self, code: Any, *rest: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch(r"[<|=]?(?:[fiub][1248]|c(?:8|16)|[SU][0-9]{1,4}|O8?)", code):
+        self.objects = code in ("O", "O8", "|O")
+        if not isinstance(code, str) or not (self.objects or re.fullmatch(PLAIN_TYPE, code)):
             raise BadPickle(f"an array of type {label(code)}")
-        self.objects = "O" in code
         self.dtype = np.dtype("O" if self.objects else code)
 
     def inert_build(self, state: Any) -> None:

@@ -36,8 +36,8 @@ class Archive:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, EOFError, OverflowError) as error:
             raise BadPickle(f"it begins as a zip file, but is none ({error}); it is truncated or damaged") from None
-        self.records = {self.checked_name(entry): entry for entry in entries if not entry.is_dir()}
-        if len(self.records) < len([entry for entry in entries if not entry.is_dir()]):
+        self.records = {self.checked_name(entry): entry for entry in entries}
+        if len(self.records) < len(entries):
             raise BadPickle("two of its records have the same name")
         pickles = [name for name in self.records if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -47,7 +47,7 @@ class Archive:
     @staticmethod
     def checked_name(entry: zipfile.ZipInfo) -> str:
         name = entry.filename
-        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+        if not name or name.startswith("/") or "\\" in name or ".." in name.split("/"):
             raise BadPickle(f"its record {name[:80]!r} has a name that leads elsewhere")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
             raise BadPickle(f"its record '{name[:80]}' is compressed or encrypted, which torch.save never does")

@@ -106,16 +106,29 @@ def test_a_nan_stays_a_nan(implementation: str, device: torch.device) -> None:
 
 
 def test_the_number_of_threads_does_not_change_a_bit(built: None, device: torch.device) -> None:
-    inputs = case(1000, 30, 40, dtype=torch.float32, device=device)
+    inputs = with_gradients(case(1000, 30, 40, dtype=torch.float32, device=device))
     threads = torch.get_num_threads()
     one = navigate(*inputs, delta=0.3)
+    slope = torch.autograd.grad(one.z_pos.sum() + one.d.sum(), inputs)
     try:
         torch.set_num_threads(2)
         two = navigate(*inputs, delta=0.3)
+        slope_of_two = torch.autograd.grad(two.z_pos.sum() + two.d.sum(), inputs)
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one.z_pos, two.z_pos)
     assert torch.equal(one.stats, two.stats)
+    assert torch.equal(slope[0], slope_of_two[0])
+    for gradient, of_two in zip(slope[1:], slope_of_two[1:], strict=True):  # BLAS may split sums over rows
+        torch.testing.assert_close(gradient, of_two, rtol=1e-4, atol=1e-4)
+
+
+def test_autocast_has_no_say(implementation: str, device: torch.device) -> None:
+    inputs = case(50, 33, 20, dtype=torch.float32, device=device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        found = navigate(*inputs)
+    assert found.z_pos.dtype == torch.float32
+    assert torch.equal(found.z_pos, navigate(*inputs).z_pos)
 
 
 # Gradients

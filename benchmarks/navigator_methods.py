@@ -1,0 +1,114 @@
+"""What the navigator's benchmark compares: copgen, eager PyTorch and torch.compile; and the draws with theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from copgen.latents import draw_latents, navigate
+
+OURS, EAGER, COMPILED = "copgen navigate", "eager PyTorch", "torch.compile"
+DELTA = 0.2
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """A batch of latents and the width of both layers."""
+
+    rows: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} x {self.width}"
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the forward pass's two products."""
+        return 4.0 * self.rows * self.width**2
+
+    @property
+    def bytes(self) -> float:
+        """float32 latents read and written once, and the weights read."""
+        return 4.0 * (2 * self.rows * self.width + 2 * self.width**2)
+
+
+def eager(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a user would write: z', d, and the same statistics."""
+    z_pos = z + F.linear(F.relu(F.linear(z, w1, b1)), w2, b2)
+    with torch.no_grad():
+        m = z_pos - z
+        d = m.norm(dim=1) / m.shape[1] ** 0.5
+        stats = torch.stack(((d > DELTA).sum().to(d.dtype), d.mean(), d.std(), d.max(), m.mean(), m.std()))
+    return z_pos, d, stats
+
+
+def ours(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by the library."""
+    moved = navigate(z, w1, b1, w2, b2, delta=DELTA)
+    return moved.z_pos, moved.d, moved.stats
+
+
+def methods(*, compiled: bool) -> dict[str, Step]:
+    """The methods by name; the compiled one is compiled once for all batches."""
+    found: dict[str, Step] = {OURS: ours, EAGER: eager}
+    return {**found, COMPILED: torch.compile(eager, dynamic=True)} if compiled else found
+
+
+def inputs(shape: Shape, device: torch.device, *, grad: bool) -> list[Tensor]:
+    """Random latents and weights; with `grad`, weights that learn, as in navigate."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = ((shape.rows, shape.width), (shape.width, shape.width), (shape.width,), (shape.width, shape.width))
+    tensors = [torch.randn(size, generator=draw) for size in (*sizes, (shape.width,))]
+    scale = shape.width**-0.5
+    z, *weights = (x if place == 0 else scale * x for place, x in enumerate(tensors))
+    return [z.to(device), *(w.to(device).requires_grad_(grad) for w in weights)]
+
+
+def forward(step: Step, tensors: list[Tensor]) -> object:
+    """The call of sample: no gradients."""
+    with torch.no_grad():
+        return step(*tensors)
+
+
+def both_ways(step: Step, tensors: list[Tensor], upstream: Tensor) -> object:
+    """The call of navigate: the gradients of the weights from that of z'."""
+    return torch.autograd.grad(step(*tensors)[0], tensors[1:], upstream)
+
+
+# Draws
+
+
+def by_index_in_numpy(rows: int, width: int) -> np.ndarray:
+    """NumPy's own counter-based generator, keyed anew for each row: what "a function of (seed, k)" costs there."""
+    out = np.empty((rows, width), dtype=np.float32)
+    for k in range(rows):
+        out[k] = np.random.Generator(np.random.Philox(key=0, counter=[0, 0, 0, k])).standard_normal(width)
+    return out
+
+
+def resampled(rows: int, width: int, device: torch.device) -> Tensor:
+    """A normal truncated at 2 by drawing again what lies beyond, from torch's generator: no function of the row."""
+    z = torch.randn(rows, width, device=device)
+    beyond = z.abs() > 2.0
+    while beyond.any():
+        z[beyond] = torch.randn(int(beyond.sum()), device=device)
+        beyond = z.abs() > 2.0
+    return z
+
+
+def draws(rows: int, width: int, device: torch.device) -> dict[str, Callable[[], object]]:
+    """The draws by name."""
+    numbers = torch.arange(rows, device=device)
+    return {
+        "copgen draw_latents, normal": lambda: draw_latents(numbers, dim=width, seed=0),
+        "copgen draw_latents, truncated": lambda: draw_latents(numbers, dim=width, seed=0, threshold=2.0),
+        "torch.randn": lambda: torch.randn(rows, width, device=device),
+        "torch.randn, truncated by resampling": lambda: resampled(rows, width, device),
+        "NumPy Philox by index": lambda: by_index_in_numpy(rows, width),
+    }

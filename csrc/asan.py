@@ -1,0 +1,48 @@
+"""`make asan`: the operators' tests with a library that AddressSanitizer watches, built in a copy of the sources.
+
+Leaks are not looked for: the interpreter and torch keep memory to their end on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+COPY = ROOT / ".build" / "asan"
+SOURCES = ("copgen", "copgen_cli", "kernels", "csrc", "tests", "setup.py", "pyproject.toml", "README.md")
+TESTS = ("tests/latents/operations", "-k", "not compiles and not opcheck and not threads")
+
+
+def main() -> int:
+    """Builds, tests, and returns the tests' exit code."""
+    COPY.mkdir(parents=True, exist_ok=True)
+    for name in SOURCES:
+        source, copy = ROOT / name, COPY / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.so", "cuda")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(source, copy, ignore=ignored)
+        else:
+            shutil.copy(source, copy)
+    compiler = os.environ.get("CXX", "c++")
+    # The C++ library beside it: the sanitizer looks for its exceptions when it starts.
+    libraries = " ".join(library(compiler, name) for name in ("libasan.so", "libstdc++.so"))
+    environment = {**os.environ, "COPGEN_SANITIZE": "1", "COPGEN_BUILD_NATIVE": "1", "PYTHONPATH": str(COPY)}
+    subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=COPY, env=environment, check=True)
+    watched = {"LD_PRELOAD": libraries, "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "1"}
+    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS]
+    return subprocess.run(tests, cwd=COPY, env={**environment, **watched}, check=False).returncode
+
+
+def library(compiler: str, name: str) -> str:
+    """Where the compiler keeps one of its libraries."""
+    asked = [compiler, f"-print-file-name={name}"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""docs/generators.md is followed to the letter, from the two files of the authors to a grid, with small files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.command import copgen
+from tests.runtime.foreign.files import authors_navigator
+from tests.stages.published import write_bigbigan
+
+PAGE = (Path(__file__).parents[2] / "docs" / "generators.md").read_text("utf-8")
+FIRST = PAGE.split("\n## ")[1]
+
+
+def test_the_first_section_leads_to_a_grid(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPGEN_WEIGHTS", "weights")
+    write_bigbigan(Path("BigBiGAN_x1.pth"))
+    authors_navigator(Path("w_COPGen_pretained.pth"))
+    commands = re.findall(r"^    copgen (.*)$", FIRST, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == [
+        *("generator", "generator"),
+        *("navigator", "navigator"),
+        "sample",
+    ]
+    for command in commands:
+        outcome = copgen(*shlex.split(command.replace("--n 64", "--n 16"), comments=True))
+        assert outcome.code == 0, outcome.err
+    assert Path("samples.png").exists()
+    programs = re.findall(r"^```python\n(.*?)^```$", FIRST, re.MULTILINE | re.DOTALL)
+    assert len(programs) == 2
+    for program in ("", *programs):
+        exec(program, {})
+        with Image.open("grid.png") as picture:
+            assert picture.size == (16 * 128 + 15 * 2, 2 * 128 + 2)
+        Path("grid.png").unlink()
+
+
+def test_every_command_of_the_page_is_one() -> None:
+    """Those of the other sections want files and networks; that they exist, and their options, is checked here."""
+    for command in re.findall(r"^    copgen (.*)$", PAGE, re.MULTILINE):
+        words = shlex.split(command, comments=True)
+        outcome = copgen(*words, "--help")
+        assert outcome.code == 0, command

@@ -1,0 +1,66 @@
+"""What the table of tiles promises, held against what the compiler makes of every entry, without a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from copgen.kernels.aot import REST, SHARED_MEMORY
+from copgen.kernels.tiles import ARCHITECTURES, TABLE, WIDEST, tile_for
+
+KERNELS = ("sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights")
+
+
+def compiled(architecture: int, what: str) -> list[dict[str, Any]]:
+    """What the compiler says, from a process of its own: an interpreted kernel cannot be compiled."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    line = [sys.executable, "-W", "error", "-m", "copgen.kernels.aot", str(architecture), what]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(answer) for answer in done.stdout.splitlines()]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_entry_compiles_without_a_spill_and_onto_the_matrix_units(architecture: int, kernel: str) -> None:
+    entries = compiled(architecture, kernel)
+    assert len(entries) == sum(key.architecture == architecture and key.kernel == kernel for key in TABLE)
+    for entry in entries:
+        report = entry["report"]
+        assert report["stack"] == 0, entry
+        assert report["shared"] <= SHARED_MEMORY[architecture], entry
+        assert report["matrix"] > 0, entry
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_kernels_without_tiles_compile_too(architecture: int) -> None:
+    entries = compiled(architecture, "rest")
+    assert len(entries) == 4 * len(REST)
+    for entry in entries:
+        assert entry["report"]["stack"] == 0, entry
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("d", [1, 16, 17, 64, 100, 128, 200, 256, 257, 512, 2048])
+def test_there_is_a_tile_for_every_width_and_number_of_rows(d: int, dtype: torch.dtype) -> None:
+    z = torch.zeros(1, d, dtype=dtype)
+    wide = d > WIDEST["float16" if dtype == torch.float16 else "float32"]
+    for rows in (1, 1024, 1025, 10**6):
+        for running in (False, True):
+            for kernel in ("sums", "label_sums", *(("weights", "label_weights") if wide else ("gradients",))):
+                tile = tile_for(kernel, z, rows, running=running)
+                assert tile.rows >= 16
+                assert (tile.depth > 0) == wide or not wide
+
+
+def test_few_rows_have_smaller_tiles() -> None:
+    z = torch.zeros(1, 128, dtype=torch.float16)
+    few, many = (tile_for("sums", z, rows, running=False) for rows in (256, 65536))
+    assert few.rows * few.columns < many.rows * many.columns

@@ -7,15 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.dry_run import show_plan
 from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, said
+from copgen_cli.steering import steer
 from copgen_cli.story import Story
 
 DEFAULT_OUT = Path("runs/navigate")
 EPILOG = o.examples(
     "copgen navigate --generator digits --steps 20k",
+    "copgen navigate --generator bigbigan --steps 200k",
+    "copgen navigate --generator bigbigan --objective steering",
     "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
 )
@@ -59,7 +63,38 @@ Delta = Annotated[
         parser=o.number, metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.", rich_help_panel=o.OUTPUT)]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("objective", "info_nce", "steering"),
+        metavar="NAME",
+        help="info_nce, or steering: imitate edits of images.",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("form", "nonlinear", "linear"),
+        metavar="FORM",
+        help="Of T_z: nonlinear, or linear (z + W2 W1 z).",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="R", help="Coordinates per hidden unit of T_z.", rich_help_panel=o.TRAINING),
+]
+Blocks = Annotated[
+    str | None,
+    typer.Option(metavar="ROWS", help="Latent blocks that T_z moves, such as 1-5.", rich_help_panel=o.TRAINING),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FOLDER", help="The run folder (runs/navigate).", rich_help_panel=o.OUTPUT
+    ),
+]
 
 
 def navigate(
@@ -69,6 +104,12 @@ def navigate(
     truncation: o.Truncation = None,
     inverse: o.Inverse = None,
     precision: o.Precision = None,
+    conditions: o.Conditions = None,
+    condition_list: o.ConditionList = None,
+    objective: Objective = None,
+    form: Form = None,
+    hidden_ratio: Ratio = None,
+    blocks: Blocks = None,
     steps: o.Steps = None,
     updates: o.Updates = None,
     batch: o.Batch = None,
@@ -85,7 +126,7 @@ def navigate(
     config: o.Config = None,
     seed: o.Seed = None,
     device: o.Device = None,
-    out: Out = DEFAULT_OUT,
+    out: Out = None,
     overwrite: o.Overwrite = False,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
@@ -103,8 +144,9 @@ def navigate(
     from copgen.stages import navigate as stage
 
     refuse_both(steps=steps, updates=updates)
+    table = "steering" if objective == "steering" else "navigate"
     if recipe is None:
-        recipe = recipe_of(generator or said(config_table(config, "navigate"), "generator") or "digits")
+        recipe = recipe_of(generator or said(config_table(config, table), "generator") or "digits")
     flags: dict[str, Any] = {
         "generator": generator,
         "weights": weights,
@@ -112,6 +154,11 @@ def navigate(
         "truncation_scale": truncation,
         "inverse": inverse,
         "precision": precision,
+        "conditions": conditions,
+        "condition_list": parse_rows(condition_list) if condition_list is not None else None,
+        "form": form,
+        "hidden_ratio": hidden_ratio,
+        "blocks": parse_rows(blocks) if blocks is not None else None,
         "samples": steps,
         "batch": batch,
         "temperature": temperature,
@@ -126,6 +173,21 @@ def navigate(
         "seed": seed,
         "device": device,
     }
+    if objective == "steering":
+        story = Story(quiet=quiet, verbose=verbose)
+        steer(
+            flags,
+            updates=updates,
+            recipe=recipe,
+            config=config,
+            out=out,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            as_json=as_json,
+            story=story,
+        )
+        return
+    out = out or DEFAULT_OUT
     settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
     if updates is not None:
         flags["samples"] = updates * settings.batch

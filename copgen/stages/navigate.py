@@ -26,6 +26,7 @@ from copgen.runtime.run_folder import Logged, RunFolder
 from copgen.runtime.seeds import seeded
 from copgen.runtime.training import Training
 from copgen.stages.generator_choice import GeneratorChoice, terms
+from copgen.stages.navigator_shape import NavigatorShape
 from copgen.stages.rehearsal import rehearse_training
 from copgen.stages.stop_rules import TurnDetector
 
@@ -35,7 +36,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
 
 
-class NavigateSettings(GeneratorChoice):
+class NavigateSettings(GeneratorChoice, NavigatorShape):
     """Settings of `copgen navigate`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "preview_every", "snapshot_every", "device"})
@@ -57,7 +58,6 @@ class NavigateSettings(GeneratorChoice):
     lr_encoder: float = Field(default=3e-5, gt=0, description="Adam's learning rate for f (authors' code: 3e-5)")
     betas: tuple[Beta, Beta] = Field(default=(0.5, 0.999), description="Adam's betas (authors' code)")
 
-    hidden: int | None = Field(default=None, ge=1, description="hidden width of T_z; unset takes the latent size")
     init: Init = Field(default="default", description="initialisation of T_z: default (authors) or target_std (app. D)")
     init_std: float = Field(default=0.01, gt=0, description="RMS of T_z(z) at the start, for target_std (appendix D)")
 
@@ -95,7 +95,7 @@ class Game:
         self.settings = settings
         self.T_z = new_navigator(
             G.latent_dim,
-            hidden=settings.hidden,
+            **settings.shape_for(G),
             init=settings.init,
             std=settings.init_std,
             prior=G.prior,

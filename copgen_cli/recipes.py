@@ -76,12 +76,9 @@ def diff(
     from copgen.runtime.settings import flatten, read_recipe
 
     here, there = flatten(read_recipe(first)), flatten(read_recipe(second))
-    found = [
-        {"setting": name, "first": here.get(name), "second": there.get(name)}
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
-    ]
-    rows = [(str(one["setting"]), f"{plain(one["first"])} -> {plain(one["second"])}") for one in found]
+    names = [name for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]
+    found = [{"setting": name, "first": here.get(name), "second": there.get(name)} for name in names]
+    rows = [(name, f"{plain(here.get(name))} -> {plain(there.get(name))}") for name in names]
     document = {"first": first, "second": second, "differences": found}
     answer(document, rows or [("same", f"{first} and {second} agree in everything")], as_json=as_json)
     Story(quiet=quiet).next("copgen", "recipes", "show", second)

@@ -91,9 +91,7 @@ Blocks = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out", "-o", metavar="FOLDER", help="The run folder (runs/navigate).", rich_help_panel=o.OUTPUT
-    ),
+    typer.Option("--out", "-o", metavar="FOLDER", help="The run folder (runs/navigate).", rich_help_panel=o.OUTPUT),
 ]
 
 

@@ -37,9 +37,7 @@ Picture = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="A picture of pairs, PNG.", rich_help_panel=o.OUTPUT),
 ]
-Sheet = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FILE", help="The picture, PNG.", rich_help_panel=o.OUTPUT)
-]
+Sheet = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The picture, PNG.", rich_help_panel=o.OUTPUT)]
 Columns = Annotated[
     int | None,
     typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Anchors (8).", rich_help_panel=o.SETTINGS),
@@ -132,9 +130,7 @@ def inspect(
     answer(found, inspection(found), as_json=as_json)
     how = ["--navigator", str(path)] if found["kind"] == "navigator" else ["--tz", "steering", "--walk", str(path)]
     used = ["--generator", found["generator"]] if generator else []
-    Story(quiet=quiet).next(
-        "copgen", "sample", *how, *used, *(["--weights", str(weights)] if weights else [])
-    )
+    Story(quiet=quiet).next("copgen", "sample", *how, *used, *(["--weights", str(weights)] if weights else []))
 
 
 @app.command(epilog=SHOW_EPILOG, add_help_option=False)

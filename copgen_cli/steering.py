@@ -82,7 +82,9 @@ def steer(
         summary = stage.navigate_steering(settings, out=place, overwrite=overwrite, events=story)
         if already:
             story.say(f"{place} is already finished; --overwrite starts anew.")
-        answer({"walk": str(artefact), "already_finished": already, **summary}, rows(artefact, summary), as_json=as_json)
+        answer(
+            {"walk": str(artefact), "already_finished": already, **summary}, rows(artefact, summary), as_json=as_json
+        )
         elsewhere = ["--walk", str(place)] if place != DEFAULT_OUT else []
         story.next("copgen", "sample", "--out", "pairs/", "--n", "10k", "--tz", "steering", *elsewhere)
 

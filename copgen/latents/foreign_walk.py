@@ -1,8 +1,8 @@
 """Walks of GenRep's programs: the composed walks of edits, and the two published ones that imitate SimCLR's views.
 
-    walk_rot3d, walk_rot2d, walk_zoom, walk_shiftx, walk_shifty (1, d), walk_color (1, d, C)    edits
-    walk_jit (1, d, 4), walk_rrc: a pickled Linear - ReLU - Linear on d + 4 numbers             crop-colour
-    walk_jit (1, d), not trained; walk_rrc: the same on d + 8 numbers                           crop-order
+walk_rot3d, walk_rot2d, walk_zoom, walk_shiftx, walk_shifty (1, d), walk_color (1, d, C)    edits
+walk_jit (1, d, 4), walk_rrc: a pickled Linear - ReLU - Linear on d + 4 numbers             crop-colour
+walk_jit (1, d), not trained; walk_rrc: the same on d + 8 numbers                           crop-order
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def _edits(content: Mapping[str, Any], path: Path) -> Walk:
     latent_dim = first.shape[-1] if isinstance(first, Tensor) and first.dim() == 2 else 0
     channels = colour.shape[-1] if isinstance(colour, Tensor) and colour.dim() == 3 else 0
     if latent_dim == 0 or channels not in (1, 3):
-        raise DataError(f"{path}: a walk of edits has 'walk_rot3d' (1, d) and 'walk_color' (1, d, 3); this one does not.")
+        raise DataError(
+            f"{path}: a walk of edits has 'walk_rot3d' (1, d) and 'walk_color' (1, d, 3); this one does not."
+        )
     rows = [_part(content, name, (1, latent_dim), path)[0] for name in _EDITS]
     directions = torch.stack([*rows, *_part(content, "walk_color", (1, latent_dim, channels), path)[0].unbind(1)])
     walk = Walk("edits", latent_dim, channels=channels)

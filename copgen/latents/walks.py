@@ -49,9 +49,7 @@ class Walk(nn.Module):
         ranges: of the edits it was trained on.
     """
 
-    def __init__(
-        self, form: Form, latent_dim: int, *, channels: int = 3, ranges: EditRanges | None = None
-    ) -> None:
+    def __init__(self, form: Form, latent_dim: int, *, channels: int = 3, ranges: EditRanges | None = None) -> None:
         super().__init__()
         self.form: Form = form
         self.latent_dim = latent_dim
@@ -133,7 +131,13 @@ def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
         ranges = EditRanges.model_validate(header.get("ranges"))
     except ValidationError as error:
         raise DataError(f"{file}: its header has ranges of edits that are none: {error.errors()[0]['msg']}.") from None
-    if form is None or form not in get_args(Form) or channels not in (1, 3) or directions is None or directions.dim() != 2:
+    if (
+        form is None
+        or form not in get_args(Form)
+        or channels not in (1, 3)
+        or directions is None
+        or directions.dim() != 2
+    ):
         raise DataError(f"{file}: its header has the form {form!r} and {channels!r} channels, which cannot be.")
     if directions.shape[1] != latent_dim:
         raise DataError(f"{file}: directions of {directions.shape[1]} coordinates; its header says {latent_dim}.")

@@ -42,8 +42,8 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
         overwrite: replace one that is in `out` already.
 
     Returns:
-        Whether it is a navigator or a walk, its file and latent size, the hidden size or form, the generator, the sha256
-        of the source, and whether the source is a published file.
+        Whether it is a navigator or a walk, its file, latent size and form, the hidden size of a navigator, the
+        generator, the sha256 of the source, and whether the source is a published file.
 
     Raises:
         DataError: the file is neither.

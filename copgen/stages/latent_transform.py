@@ -139,7 +139,9 @@ def alike(one: Navigator, other: Navigator) -> bool:
     return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
 
 
-def check_belongs(header: Mapping[str, Any], latent_dim: int, G: generators.Generator, what: str, *, train: str) -> None:
+def check_belongs(
+    header: Mapping[str, Any], latent_dim: int, G: generators.Generator, what: str, *, train: str
+) -> None:
     """Refuse a navigator or walk that was made for another generator, by the hash of its weights or by its name.
 
     Raises:

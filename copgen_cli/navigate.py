@@ -66,9 +66,9 @@ Delta = Annotated[
 Objective = Annotated[
     str | None,
     typer.Option(
-        parser=o.one_of("objective", "info_nce", "steering"),
+        parser=o.one_of("objective", "info_nce", "sup_con", "steering"),
         metavar="NAME",
-        help="info_nce, or steering: imitate edits of images.",
+        help="info_nce, sup_con, or steering (imitate edits).",
         rich_help_panel=o.TRAINING,
     ),
 ]
@@ -154,6 +154,7 @@ def navigate(
         "precision": precision,
         "conditions": conditions,
         "condition_list": parse_rows(condition_list) if condition_list is not None else None,
+        "objective": objective,
         "form": form,
         "hidden_ratio": hidden_ratio,
         "blocks": parse_rows(blocks) if blocks is not None else None,

@@ -8,7 +8,7 @@ Prior: z is a standard normal truncated at +-2, as the paper's navigator and Gen
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGAN, BigGANConfig
@@ -81,6 +81,9 @@ class BigBiGAN(GAN):
         self.network = BigGAN(weights, config)
         self.register_buffer("constant", weights.small("shared.weight")[:1].clone())
         self.eval()
+
+    def segments(self) -> list[nn.Module]:
+        return list(self.network.blocks)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is not None:

@@ -284,6 +284,9 @@ class BigGANDeep(GAN):
             return condition.to(self.exact) @ self.embeddings
         return self.embeddings[condition]
 
+    def segments(self) -> list[nn.Module]:
+        return list(self.layers)
+
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         z = self.check_latent(z)
         c = torch.cat((z, self.embed(condition)), dim=1)

@@ -64,7 +64,7 @@ def draw_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
 
 
 def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
-    """Row numbers as cards are dealt: indices from k count to (k + 1) count - 1 get each of them once, shuffled anew."""
+    """Row numbers as cards are dealt: indices k count to (k + 1) count - 1 get each of them once, shuffled anew."""
     places = philox.as_rows(indices, device)
     rounds, place = places // count, places % count
     rows = torch.empty_like(places)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGAN, BigGANConfig
@@ -207,7 +207,7 @@ class ICGAN(GAN):
 
     def __init__(self, content: Converted, config: ICGANConfig, options: LoadOptions) -> None:
         super().__init__(content, options, latent_dim=config.latent_dim, image_size=config.image_size)
-        self.config = config
+        self.config, self.conditions = config, config.instances
         self.settings = {**self.settings, "instances_sha256": content.header.get("instances_sha256")}
         self.latent_blocks = (config.chunk,) * (config.blocks + 1)
         self.condition_kind, self.conditions = "instance", config.instances
@@ -266,6 +266,9 @@ class ICGAN(GAN):
                     fix="Divide each row by its Euclidean norm.",
                 )
         return condition.to(self.exact)
+
+    def segments(self) -> list[nn.Module]:
+        return list(self.network.blocks)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         z = self.check_latent(z)

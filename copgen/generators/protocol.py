@@ -81,6 +81,10 @@ class Generator(nn.Module, ABC):
         """What the metadata of each pair say of its condition (N, ...): its class, its instance."""
         return [{"condition": row} for row in condition.tolist()]
 
+    def segments(self) -> list[nn.Module]:
+        """The modules that an image passes one after the other, whose activations may be made again for a gradient."""
+        return [self]
+
     @abstractmethod
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, channels, image_size, image_size) in [-1, 1]."""

@@ -6,6 +6,7 @@ NO_COLOR and TERM are the terminal library's business, and it honours both; prox
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -26,3 +27,21 @@ def user_cache() -> Path:
     # The specification says to ignore a relative one.
     base = Path(named) if named and Path(named).is_absolute() else Path("~/.cache").expanduser()
     return base / "copgen"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """This process among several: its number of all, of this machine, and how many there are."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+
+
+def placement() -> Placement:
+    """What torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say; one process alone without them."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1 or "RANK" not in os.environ:
+        return Placement()
+    rank = int(os.environ["RANK"])
+    return Placement(rank, int(os.environ.get("LOCAL_RANK", rank)), world)

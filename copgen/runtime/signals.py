@@ -48,9 +48,9 @@ class StopRequest:
 
     def stopped(self, where: str) -> Stopped:
         """The error that ends the stage once its state is saved; `where` says what was reached."""
-        assert self.received is not None
+        received = self.received or signal.SIGTERM  # of another rank, where it was not this one's
         return Stopped(
-            f"Stopped by {self.received.name} {where}.",
+            f"Stopped by {received.name} {where}.",
             fix="The same command goes on from there.",
-            code=_SIGNALS[self.received],
+            code=_SIGNALS[received],
         )

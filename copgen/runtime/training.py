@@ -9,13 +9,18 @@
 
 Iteration starts after the newest checkpoint. Between two updates it saves when it is due and leaves in good order when
 a signal has come. As all random numbers depend on (seed, index) alone, a resumed run equals a straight one bit by bit.
+
+A stage that reads its figures from the device only now and then gives `settle`, which is called before anything is
+saved: it logs what is still unread, and may find that the run is over, or was some updates ago.
+
+Of several ranks the first has the run folder; the others get what it reads, and stop when any of them has a signal.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -25,6 +30,7 @@ from torch import Tensor
 from copgen.runtime.checkpoints import pack
 from copgen.runtime.errors import Diverged
 from copgen.runtime.events import Events
+from copgen.runtime.ranks import Ranks
 from copgen.runtime.run_folder import Metrics, RunFolder
 from copgen.runtime.signals import StopRequest
 
@@ -63,7 +69,17 @@ class Training:
         checkpoint_every: int,
         events: Events,
         title: str,
+        settle: Callable[[], None] | None = None,
+        ranks: Ranks | None = None,
+        agree_every: int = 1,
     ) -> None:
+        """Some of the arguments:
+
+        Args:
+            settle: reads and logs what is still on the device.
+            ranks: the processes that share the updates; one alone by default.
+            agree_every: updates between two exchanges of the ranks on whether a signal came, which wait for the device.
+        """
         self.run = run
         self.state = state
         self.updates = updates
@@ -72,21 +88,30 @@ class Training:
         self.events = events
         self.title = title
         self.done = 0
-        self.ended_early = False
+        self.ended_early = ""  # why, when it did
+        self._settle = settle or (lambda: None)
+        self._ranks = ranks or Ranks()
+        self._agree_every = agree_every
         self._metrics: Metrics | None = None
         self._stop = StopRequest()
 
     def __enter__(self) -> Training:
-        saved = self.run.checkpoints.newest(self.events)
+        saved = None
+        with self._ranks.together():
+            if self._ranks.first:
+                saved = self.run.checkpoints.newest(self.events)
+        saved = self._ranks.broadcast(saved)
         if saved is not None:
             self.done = int(saved["update"])
-            self.ended_early = bool(saved.get("ended_early", False))
+            self.ended_early = str(saved.get("ended_early", ""))
             for name, part in self.state.items():
                 part.load_state_dict(saved["state"][name])
                 if isinstance(part, torch.optim.Optimizer):
                     _restore_layout(part)
             self.events.say(f"Going on from update {self.done:,} of {self.updates:,} in {self.run.path}.")
-        self._metrics = Metrics(self.run.path / "metrics.jsonl", update=self.done)
+        with self._ranks.together():
+            if self._ranks.first:
+                self._metrics = Metrics(self.run.path / "metrics.jsonl", update=self.done)
         self._stop.__enter__()
         unit = self.samples_per_update
         self.events.begin(self.title, total=self.updates * unit, unit="samples", done=self.done * unit)
@@ -106,14 +131,23 @@ class Training:
             return
         for update in range(self.done, self.updates):
             yield update
-            self.done = update + 1
-            last = self.done == self.updates or self.ended_early
-            if last or self.done % self.checkpoint_every == 0 or self._stop.received:
+            if not self.ended_early:
+                self.done = update + 1
+            due = self.done == self.updates or bool(self.ended_early) or (update + 1) % self.checkpoint_every == 0
+            stop = self._asked_to_stop(update, due)
+            if due or stop:
+                self._settle()
                 self._save()
-            if last:
+            if self.done == self.updates or self.ended_early:
                 return
-            if self._stop.received:
+            if stop:
                 raise self._stop.stopped(f"after update {self.done:,} of {self.updates:,}; the state is saved")
+
+    def _asked_to_stop(self, update: int, due: bool) -> bool:
+        received = self._stop.received is not None
+        if self._ranks.world == 1:
+            return received
+        return (due or (update + 1) % self._agree_every == 0) and self._ranks.any(received)
 
     def _save(self) -> None:
         state = {name: part.state_dict() for name, part in self.state.items()}
@@ -126,20 +160,23 @@ class Training:
                     "no checkpoint was made of it.",
                     fix="Lower the learning rate or raise the temperature; the last checkpoint is intact.",
                 )
-        self.run.checkpoints.save(self.done, {"update": self.done, "ended_early": self.ended_early, "state": state})
+        with self._ranks.together():
+            if self._ranks.first:
+                content = {"update": self.done, "ended_early": self.ended_early, "state": state}
+                self.run.checkpoints.save(self.done, content)
 
-    def end_early(self) -> None:
-        """Make the current update the last one."""
-        self.ended_early = True
+    def end_early(self, why: str, *, done: int) -> None:
+        """Make this update the last one; `done` updates count, which may be fewer than were begun."""
+        self.ended_early, self.done = why, done
 
-    def check_finite(self, update: int, **losses: Tensor) -> None:
+    def check_finite(self, update: int, **losses: Tensor | float) -> None:
         """Refuse to go on with a loss that is NaN or infinite; call it before the optimizer step.
 
         Raises:
             Diverged: with the name, the value and the update; the checkpoints on disk stay as they are.
         """
         for name, loss in losses.items():
-            value = float(loss.detach())
+            value = float(loss.detach() if isinstance(loss, Tensor) else loss)
             if not math.isfinite(value):
                 samples = update * self.samples_per_update
                 raise Diverged(
@@ -150,7 +187,8 @@ class Training:
 
     def log(self, update: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics and show the values."""
-        assert self._metrics is not None
+        if self._metrics is None:
+            return
         samples = (update + 1) * self.samples_per_update
         line = {"update": update + 1, "samples": samples, **values}
         self._metrics.write({**line, "seconds": round(time.monotonic() - self._started, 3)})

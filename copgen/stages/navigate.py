@@ -1,155 +1,45 @@
 """`copgen navigate`: Algorithm 1. T_z learns to make positives that f finds hard to match, within d(z, z') <= delta.
 
-Legend: K batch size; z, z' (K, dim) latents; x, x' images in [-1, 1]; v, v' views; h, h' (K, D) embeddings; T_z the
-navigator, T_x the data-space augmentation, f the encoder with its projector (thrown away), L the InfoNCE loss in nats.
+The players are in game.py, the settings in navigate_settings.py, what is written about a run in navigate_report.py.
+
+Legend: K batch size, of all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
+views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (thrown away), L the loss in nats.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from copgen import encoders, generators, views
-from copgen.latents.navigator import FILE_NAME, Init, Navigator, new_navigator, save_navigator
-from copgen.latents.operations import Shift
-from copgen.objectives import chance_level, info_nce
-from copgen.report.grid import grid_picture, save_picture
+from copgen import generators, views
+from copgen.generators.class_batches import check_classes, draw_classes
+from copgen.generators.conditions import Conditions
+from copgen.latents.navigator import FILE_NAME, save_navigator
+from copgen.objectives import chance_level
+from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import read_json, write_json
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.ranks import Ranks, check_divides, joined
+from copgen.runtime.readings import Reading, Readings
 from copgen.runtime.run_folder import Logged, RunFolder
-from copgen.runtime.seeds import seeded
 from copgen.runtime.training import Training
-from copgen.stages.generator_choice import GeneratorChoice, terms
-from copgen.stages.navigator_shape import NavigatorShape
+from copgen.stages.device_memory import explained
+from copgen.stages.game import Game
+from copgen.stages.generator_choice import terms
+from copgen.stages.navigate_report import SHIFT, ending, provenance, save_preview, summarise
+from copgen.stages.navigate_settings import NavigateSettings
 from copgen.stages.rehearsal import rehearse_training
 from copgen.stages.stop_rules import TurnDetector
 
-PREVIEW_PAIRS = 16
+__all__ = ["NavigateSettings", "estimate", "navigate"]
+
 SUMMARY = "summary.json"
-Beta = Annotated[float, Field(ge=0, lt=1)]
-Width = Annotated[int, Field(ge=1)]
-
-
-class NavigateSettings(GeneratorChoice, NavigatorShape):
-    """Settings of `copgen navigate`."""
-
-    free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "preview_every", "snapshot_every", "device"})
-
-    samples: int = Field(ge=2, description="training samples drawn, the unit of the paper's figures")
-    batch: int = Field(default=176, ge=2, le=1_000_000, description="K, pairs per update (authors: 176)")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-
-    anchors: Literal["first", "both"] = Field(
-        default="first", description="losses of the anchors (Algorithm 1) or of both sides (authors' code)"
-    )
-    temperature: float = Field(default=0.1, gt=0, description="of InfoNCE (authors' code: 0.1)")
-    loss_scale: float = Field(default=1.0, gt=0, description="factor on the loss (authors' code: temperature / 0.07)")
-    update: Literal["simultaneous", "alternating"] = Field(
-        default="simultaneous",
-        description="one pass, f descends and T_z ascends (Algorithm 1), or f first and T_z against the new f (code)",
-    )
-    lr_navigator: float = Field(default=1e-5, gt=0, description="Adam's learning rate for T_z (authors' code: 1e-5)")
-    lr_encoder: float = Field(default=3e-5, gt=0, description="Adam's learning rate for f (authors' code: 3e-5)")
-    betas: tuple[Beta, Beta] = Field(default=(0.5, 0.999), description="Adam's betas (authors' code)")
-
-    init: Init = Field(default="default", description="initialisation of T_z: default (authors) or target_std (app. D)")
-    init_std: float = Field(default=0.01, gt=0, description="RMS of T_z(z) at the start, for target_std (appendix D)")
-
-    views: str = Field(default="simclr", description="view policy T_x")
-    encoder: str = Field(default="resnet18", description="architecture of f (authors: resnet18)")
-    projector: tuple[Width, Width] = Field(default=(512, 128), description="hidden and output width of its projector")
-
-    stop: Literal["samples", "delta", "turn"] = Field(default="samples", description="what ends the run")
-    delta: float | None = Field(default=None, gt=0, description="bound on d(z, z'), RMS per latent coordinate")
-    delta_share: float = Field(
-        default=1.0, gt=0, le=1, description="share of a batch that must keep to delta (Algorithm 1: all of it)"
-    )
-    turn_smoothing: float = Field(default=0.95, ge=0, lt=1, description="weight of the past in the smoothed loss of f")
-    turn_rise: float = Field(default=0.05, gt=0, description="rise above its minimum that counts as a turn, nats")
-
-    checkpoint_every: int = Field(default=50, ge=1, description="updates between checkpoints")
-    preview_every: int = Field(default=5_000, ge=1, description="samples between preview pictures")
-    snapshot_every: int = Field(default=5_000, ge=1, description="samples between navigator snapshots")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-
-    @property
-    def updates(self) -> int:
-        """Optimizer updates: whole batches within `samples`, at least one."""
-        return max(1, self.samples // self.batch)
-
-    def model_post_init(self, context: Any) -> None:
-        if self.stop == "delta" and self.delta is None:
-            raise ValueError("stop = 'delta' needs a value for delta")
-
-
-class Game:
-    """The players and their optimizers: T_z that ascends L, f that descends it."""
-
-    def __init__(self, settings: NavigateSettings, G: generators.Generator, device: torch.device) -> None:
-        self.settings = settings
-        self.T_z = new_navigator(
-            G.latent_dim,
-            **settings.shape_for(G),
-            init=settings.init,
-            std=settings.init_std,
-            prior=G.prior,
-            seed=settings.seed,
-        ).to(device)
-        with seeded(settings.seed, "navigate/f"):
-            backbone = encoders.build(settings.encoder, G.channels)
-            hidden, out = settings.projector
-            f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
-        self.f = f.to(device).to(memory_format=torch.channels_last).train()
-        self.ascend = torch.optim.Adam(
-            self.T_z.parameters(), lr=settings.lr_navigator, betas=settings.betas, maximize=True
-        )
-        self.descend = torch.optim.Adam(self.f.parameters(), lr=settings.lr_encoder, betas=settings.betas)
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
-        return {"navigator": self.T_z, "encoder": self.f, "ascend": self.ascend, "descend": self.descend}
-
-    def loss(self, v: Tensor, v_pos: Tensor) -> Tensor:
-        """L of two batches of views (K, C, H, W), in nats; one pass of f over both, so batch statistics are joint."""
-        h, h_pos = self.f(torch.cat((v, v_pos))).chunk(2)
-        return info_nce(h, h_pos, temperature=self.settings.temperature, anchors=self.settings.anchors)
-
-    def play(self, v: Tensor, v_pos: Tensor, training: Training, update: int) -> tuple[float, float]:
-        """One update of both players; returns L as f saw it and as T_z saw it."""
-        if self.settings.update == "simultaneous":
-            return self._simultaneous(v, v_pos, training, update)
-        return self._alternating(v, v_pos, training, update)
-
-    def _simultaneous(self, v: Tensor, v_pos: Tensor, training: Training, update: int) -> tuple[float, float]:
-        loss = self.loss(v, v_pos)
-        training.check_finite(update, loss=loss)
-        self.descend.zero_grad()
-        self.ascend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss)
-        self.descend.step()
-        self.ascend.step()
-        return loss.item(), loss.item()
-
-    def _alternating(self, v: Tensor, v_pos: Tensor, training: Training, update: int) -> tuple[float, float]:
-        loss_f = self.loss(v, v_pos.detach())
-        training.check_finite(update, loss_encoder=loss_f)
-        self.descend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss_f)
-        self.descend.step()
-
-        loss_T = self.loss(v, v_pos)
-        training.check_finite(update, loss_navigator=loss_T)
-        self.ascend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss_T, inputs=list(self.T_z.parameters()))
-        self.ascend.step()
-        return loss_f.item(), loss_T.item()
 
 
 def navigate(
@@ -157,79 +47,203 @@ def navigate(
 ) -> dict[str, Any]:
     """Train a navigator and write `navigator.safetensors` into the run folder `out`; returns its summary.
 
+    One process of several (torchrun) takes its share of each batch; rank 0 alone writes, and has the events.
+
     Raises:
         UsageError, DataError, EnvironmentFault: as the settings, the weights and the folder give cause.
-        Diverged: a loss is not finite; raised before anything is updated with it.
+        Diverged: a loss is not finite; nothing was updated with it, nor afterwards.
         Stopped: a signal came; the state is saved and the same call goes on.
     """
-    device = resolve_device(settings.device)
-    G = settings.load_generator(device)
-    T_x = views.policy(settings.views)
-    # Names that cannot be meant are refused here, before anything in the folder is touched.
-    game = Game(settings, G, device)
-    views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
+    with joined(resolve_device(settings.device)) as (ranks, device):
+        with ranks.together():
+            check_divides(settings.batch, parts(settings, ranks))
+            G = settings.load_generator(device)
+            T_x = views.policy(settings.views)
+            # What cannot be meant is refused here, before anything in the folder is touched.
+            views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
+            check_conditions(settings, G)
+            game = Game(settings, G, device, ranks)
+        with opened(settings, G, device, ranks, out=out, overwrite=overwrite) as run:
+            if ranks.any(run.finished):
+                return dict(ranks.broadcast(read_json(run.path / SUMMARY) if ranks.first else None))
+            heard = Logged(events or Silent(), run.path / "log.txt") if ranks.first else Silent()
+            if note := terms(G):
+                heard.say(note)
+
+            def try_out(K: int) -> None:
+                one_update(settings, G, T_x, Game(settings, G, device), range(K), ranks=Ranks())
+
+            parts_of_batch = parts(settings, ranks)
+            with explained(try_out, device, batch=settings.batch, world=ranks.world, parts=parts_of_batch):
+                return play(settings, G, T_x, game, run, heard, device=device, ranks=ranks)
+
+
+def play(
+    settings: NavigateSettings,
+    G: generators.Generator,
+    T_x: views.Policy,
+    game: Game,
+    run: RunFolder,
+    events: Events,
+    *,
+    device: torch.device,
+    ranks: Ranks,
+) -> dict[str, Any]:
+    """Algorithm 1, from the newest checkpoint to the end; returns the summary."""
+    turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
+    K = settings.batch
+    readings = Readings(every=settings.read_every or (20 if device.type == "cuda" else 1))
+    allowed = allowed_violations(settings)
+
+    def settle() -> None:
+        """Read what the device has been keeping, log it, and see whether one of those updates was the end."""
+        for reading in readings.read():
+            if not training.ended_early:
+                take(reading)
+
+    def take(reading: Reading) -> None:
+        update, found = reading.update, reading.values
+        loss_f, loss_T = found["loss_encoder"], found["loss_navigator"]
+        if settings.stop == "delta" and found["violations"] > allowed:
+            training.end_early("delta", done=update)  # before it: Algorithm 1 returns and learns nothing from it
+            return
+        training.check_finite(update, loss_encoder=loss_f, loss_navigator=loss_T)
+        turned = turn.watch(loss_f, reading.weights)
+        losses = {"loss_encoder": loss_f, "loss_navigator": loss_T, "chance": chance_level(settings.batch)}
+        shift = {name: found[name] for name in SHIFT}
+        training.log(update, {**losses, "loss_smoothed": turn.smoothed(), **shift})
+        if settings.stop == "turn" and turned:
+            training.end_early("turn", done=update + 1)
+
+    with Training(
+        run,
+        state={**game.state, "turn": turn},
+        updates=settings.updates,
+        samples_per_update=K,
+        checkpoint_every=settings.checkpoint_every,
+        events=events,
+        title="navigate",
+        settle=settle,
+        ranks=ranks,
+        agree_every=readings.every,
+    ) as training:
+        for update in training:
+            figures = one_update(settings, G, T_x, game, range(update * K, (update + 1) * K), ranks=ranks)
+            weights = game.T_z.state_dict() if settings.stop == "turn" else None
+            readings.note(update, figures, weights=weights)
+            snapshot, preview = (crosses(n, update, K) for n in (settings.snapshot_every, settings.preview_every))
+            if readings.full or snapshot or preview:
+                settle()
+            if ranks.first and not training.ended_early:
+                name = f"samples-{(update + 1) * K:010d}"
+                if snapshot:
+                    place = run.path / "snapshots" / f"{name}.safetensors"
+                    save_navigator(place, game.T_z, made_by=provenance(settings, G))
+                if preview:
+                    save_preview(run.path / "previews" / f"{name}.png", G, game.T_z, settings.seed)
+        ended = training.ended_early or "samples"
+        if ended == "turn":
+            game.T_z.load_state_dict(turn.best)
+        summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, turn=turn)
+    events.say(ending(summary))
+    with ranks.together():
+        if ranks.first:
+            save_preview(run.path / "previews" / "final.png", G, game.T_z, settings.seed)
+            write_json(run.path / SUMMARY, summary)
+            save_navigator(run.artefact, game.T_z, made_by={**provenance(settings, G), "summary": summary})
+    return summary
+
+
+def one_update(
+    settings: NavigateSettings,
+    G: generators.Generator,
+    T_x: views.Policy,
+    game: Game,
+    rows: range,
+    *,
+    ranks: Ranks,
+) -> dict[str, Tensor]:
+    """The body of Algorithm 1's loop for the rows of one batch; its figures, still on the device."""
+    seed = settings.seed
+    # Latents cost nothing: each rank moves those of all, so that all see the same d(z, z').
+    z = G.sample_prior(rows, seed).to(game.dtype)
+    moved = game.T_z.move(z, delta=settings.delta)
+    if settings.stop == "delta":
+        game.halt_where(moved.stats[0] > allowed_violations(settings))
+    own = ranks.share(rows)
+    mine = slice(own.start - rows.start, own.stop - rows.start)
+    y = draw_conditions(settings, G, own, device=z.device)
+    x, x_pos = game.paint(z[mine], moved.z_pos[mine], y)
+    v = views.augment(x, T_x, seed=seed, rows=own, stream="views/anchor").to(game.dtype)
+    v_pos = views.augment(x_pos, T_x, seed=seed, rows=own, stream="views/positive").to(game.dtype)
+    return {**game.play(v, v_pos, y), **moved.scalars()}
+
+
+def allowed_violations(settings: NavigateSettings) -> int:
+    """How many pairs of a batch may be further apart than delta, so that the share that must keep to it does."""
+    K = settings.batch
+    return next(over for over in range(K, -1, -1) if (K - over) / K >= settings.delta_share)
+
+
+@contextmanager
+def opened(
+    settings: NavigateSettings,
+    G: generators.Generator,
+    device: torch.device,
+    ranks: Ranks,
+    *,
+    out: Path,
+    overwrite: bool,
+) -> Iterator[RunFolder]:
+    """The run folder, held by the first rank; all of them refuse what it refuses."""
     folder = RunFolder(out, stage="navigate", artefact=FILE_NAME)
     inputs = {"generator": G.weights_sha256}
     if instances := G.settings.get("instances_sha256"):
         inputs["instances"] = str(instances)
-    with folder.open(settings, device=device, overwrite=overwrite, inputs=inputs) as run:
-        if run.finished:
-            return dict(read_json(run.path / SUMMARY))
-        events = Logged(events or Silent(), run.path / "log.txt")
-        if note := terms(G):
-            events.say(note)
-        turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
-        K, seed = settings.batch, settings.seed
-        ended = "samples"
-        with Training(
-            run,
-            state={**game.state, "turn": turn},
-            updates=settings.updates,
-            samples_per_update=K,
-            checkpoint_every=settings.checkpoint_every,
-            events=events,
-            title="navigate",
-        ) as training:
-            for update in training:
-                indices = range(update * K, (update + 1) * K)
-                z = G.sample_prior(indices, seed)
-                condition = G.sample_condition(indices, seed)
-                moved = game.T_z.move(z, delta=settings.delta)
-                z_pos, shift = moved.z_pos, shift_statistics(moved)
-                if settings.stop == "delta" and (K - shift["violations"]) / K < settings.delta_share:
-                    ended = "delta"
-                    break
-                with torch.no_grad():
-                    x = G(z, condition)
-                x_pos = G(z_pos, condition)
-                v = views.augment(x, T_x, seed=seed, rows=indices, stream="views/anchor")
-                v_pos = views.augment(x_pos, T_x, seed=seed, rows=indices, stream="views/positive")
-                loss_f, loss_T = game.play(v, v_pos, training, update)
-                turned = turn.watch(loss_f, game.T_z)
-                losses = {"loss_encoder": loss_f, "loss_navigator": loss_T, "chance": chance_level(K)}
-                training.log(update, {**losses, "loss_smoothed": turn.smoothed(), **shift})
-                if crosses(settings.snapshot_every, update, K):
-                    snapshot = run.path / "snapshots" / f"samples-{(update + 1) * K:010d}.safetensors"
-                    save_navigator(snapshot, game.T_z, made_by=provenance(settings, G))
-                if crosses(settings.preview_every, update, K):
-                    save_preview(run.path / "previews" / f"samples-{(update + 1) * K:010d}.png", G, game.T_z, seed)
-                if settings.stop == "turn" and turned:
-                    training.end_early()
-            if training.ended_early:
-                ended = "turn"
-                game.T_z.load_state_dict(turn.best)
-            summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, turn=turn)
-        events.say(ending(summary))
-        save_preview(run.path / "previews" / "final.png", G, game.T_z, seed)
-        write_json(run.path / SUMMARY, summary)
-        save_navigator(run.artefact, game.T_z, made_by={**provenance(settings, G), "summary": summary})
-        return summary
+    with ExitStack() as held:
+        with ranks.together():
+            if ranks.first:
+                held.enter_context(folder.open(settings, device=device, overwrite=overwrite, inputs=inputs))
+        yield folder
 
 
-def shift_statistics(shift: Shift) -> dict[str, float]:
-    """Mean and standard deviation of z' - z over all coordinates, d (mean, 95th percentile, max), and violations."""
-    numbers = shift.numbers()
-    return {name: numbers[name] for name in ("shift_mean", "shift_std", "d_mean", "d_p95", "d_max", "violations")}
+def parts(settings: NavigateSettings, ranks: Ranks) -> dict[str, int]:
+    """What has to divide a batch."""
+    found = {f"{ranks.world} ranks": ranks.world} if ranks.world > 1 else {}
+    if settings.objective == "sup_con":
+        classes = settings.classes_of_a_batch
+        found["classes of two images" if settings.classes is None else f"{classes} classes"] = (
+            2 if settings.classes is None else classes
+        )
+    return found
+
+
+def check_conditions(settings: NavigateSettings, G: generators.Generator) -> None:
+    """Refuse the supervised objective where the generator has no classes, or too few."""
+    if settings.objective == "sup_con":
+        classes = settings.classes_of_a_batch
+        if G.condition_rule != Conditions():
+            raise UsageError(
+                "Objective 'sup_con' draws the classes of each batch itself; a rule or list of conditions was given.",
+                fix="Leave out conditions and condition_list.",
+            )
+        check_classes(batch=settings.batch, classes=classes, count=G.conditions, name=G.name)
+
+
+def draw_conditions(
+    settings: NavigateSettings, G: generators.Generator, rows: range, *, device: torch.device
+) -> Tensor | None:
+    """What the images of a pair share: as the generator draws it, or a few classes with several images each."""
+    if settings.objective == "info_nce":
+        return G.sample_condition(rows, settings.seed)
+    return draw_classes(
+        rows,
+        batch=settings.batch,
+        classes=settings.classes_of_a_batch,
+        count=G.conditions,
+        seed=settings.seed,
+        device=device,
+    )
 
 
 def crosses(interval: int, update: int, K: int) -> bool:
@@ -237,55 +251,17 @@ def crosses(interval: int, update: int, K: int) -> bool:
     return (update + 1) * K // interval > update * K // interval
 
 
-@torch.no_grad()
-def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int) -> None:
-    """A picture of sixteen anchors above their positives, the same latents each time."""
-    z = G.sample_prior(range(PREVIEW_PAIRS), seed)
-    condition = G.sample_condition(range(PREVIEW_PAIRS), seed)
-    save_picture(path, grid_picture([G(z, condition), G(T_z(z), condition)]))
-
-
-def provenance(settings: NavigateSettings, G: generators.Generator) -> dict[str, Any]:
-    """What made a navigator: the settings, and the generator by the hash of its weights."""
-    return {"stage": "navigate", "settings": settings.tree(), "generator": G.name, "weights_sha256": G.weights_sha256}
-
-
-def summarise(
-    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
-) -> dict[str, Any]:
-    """What the run came to, with the shift of the final navigator over 4,096 fresh latents."""
-    drawn = settings.updates * settings.batch
-    z = G.sample_prior(range(drawn, drawn + 4096), settings.seed)
-    with torch.no_grad():
-        shift = shift_statistics(T_z.move(z, delta=settings.delta))
-    finite = math.isfinite(turn.minimum)
-    return {
-        "ended_by": ended,
-        "updates": updates,
-        "samples": updates * settings.batch,
-        "chance": chance_level(settings.batch),
-        "loss_smoothed": turn.smoothed() if turn.updates else None,
-        "loss_minimum": turn.minimum if finite else None,
-        "loss_minimum_samples": turn.minimum_update * settings.batch,
-        "shift": shift,
-    }
-
-
-def ending(summary: dict[str, Any]) -> str:
-    """One sentence on why it ended."""
-    reason = {
-        "samples": "all samples were drawn",
-        "delta": "d(z, z') went beyond delta",
-        "turn": f"the loss of f turned; this is the navigator of {summary['loss_minimum_samples']:,} samples",
-    }[summary["ended_by"]]
-    return f"Ended after {summary['samples']:,} samples: {reason}. d is {summary['shift']['d_mean']:.3f} on average."
-
-
 def estimate(settings: NavigateSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
-    short = settings.model_copy(update={"samples": min(settings.samples, 4 * settings.batch), "stop": "samples"})
+    few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}
+    short = settings.model_copy(update=few)
     more = {
         FILE_NAME: settings.samples // settings.snapshot_every,
         "previews/final.png": settings.samples // settings.preview_every,
     }
-    return rehearse_training(lambda folder: navigate(short, out=folder), updates=settings.updates, more=more)
+    return rehearse_training(
+        lambda folder: navigate(short, out=folder),
+        updates=settings.updates,
+        more=more,
+        device=resolve_device(settings.device),
+    )

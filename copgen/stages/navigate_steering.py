@@ -25,7 +25,7 @@ from copgen.runtime.files import read_json, write_json
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.run_folder import Logged, RunFolder, read_metrics
 from copgen.runtime.training import Training
-from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.generator_choice import GeneratorChoice, terms
 from copgen.stages.rehearsal import rehearse_training
 from copgen.views import edits
 from copgen.views.edits import EditRanges
@@ -99,6 +99,8 @@ def navigate_steering(
         if run.finished:
             return dict(read_json(run.path / SUMMARY))
         events = Logged(events or Silent(), run.path / "log.txt")
+        if note := terms(G):
+            events.say(note)
         K, seed = settings.batch, settings.seed
         with Training(
             run,

@@ -9,12 +9,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from copgen.runtime.checkpoints import KEPT
 from copgen.runtime.run_folder import read_metrics
 
 
 def rehearse_training(
-    run: Callable[[Path], Any], *, updates: int, more: Mapping[str, int] | None = None
+    run: Callable[[Path], Any],
+    *,
+    updates: int,
+    more: Mapping[str, int] | None = None,
+    device: torch.device | None = None,
 ) -> dict[str, float]:
     """Time, memory and disk of a training run of `updates` updates.
 
@@ -23,6 +29,7 @@ def rehearse_training(
         updates: of the whole run.
         more: how many files the whole run writes besides that are as large as this one of the rehearsal: a path
             below the folder -> a number (snapshots, pictures).
+        device: where it runs, if its memory is to be counted and not that of the process.
 
     Returns:
         `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
@@ -40,7 +47,9 @@ def rehearse_training(
     each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
     seconds = each * updates
     disk = fixed + metrics * (updates - len(times))
-    return {"seconds": seconds, "memory_bytes": peak_memory(), "disk_bytes": disk}
+    on_device = device is not None and device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) if on_device else peak_memory()
+    return {"seconds": seconds, "memory_bytes": peak, "disk_bytes": disk}
 
 
 def folder_bytes(folder: Path) -> int:

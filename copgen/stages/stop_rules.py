@@ -11,12 +11,10 @@ would look like a minimum.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-
-from copgen.latents.navigator import Navigator
-from copgen.runtime.checkpoints import clone_state
 
 
 class TurnDetector:
@@ -40,8 +38,8 @@ class TurnDetector:
         """The exponential mean so far, in nats, without the bias of its start."""
         return self.biased_mean / (1.0 - self.smoothing**self.updates)
 
-    def watch(self, loss: float, navigator: Navigator) -> bool:
-        """Take the loss of one update (nats) and the navigator after it; True when the loss has turned."""
+    def watch(self, loss: float, weights: Mapping[str, Tensor]) -> bool:
+        """Take the loss of one update (nats) and the navigator's weights after it; True when the loss has turned."""
         self.updates += 1
         self.biased_mean = self.smoothing * self.biased_mean + (1.0 - self.smoothing) * loss
         if self.updates < round(1.0 / (1.0 - self.smoothing)):
@@ -49,7 +47,7 @@ class TurnDetector:
         mean = self.smoothed()
         if mean < self.minimum:
             self.minimum, self.minimum_update = mean, self.updates
-            self.best = clone_state(navigator)
+            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
         return mean > self.minimum + self.rise
 
     def state_dict(self) -> dict[str, Any]:

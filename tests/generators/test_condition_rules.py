@@ -46,7 +46,7 @@ def test_balanced_holds_each_row_equally_often() -> None:
 def test_uniform_draws_each_row_alone() -> None:
     counts = Conditions().draw(range(20_000), 10, seed=0, device=CPU).bincount().double()
     assert counts.tolist() == pytest.approx([2000] * 10, abs=5 * 2000**0.5)
-    assert counts.unique().numel() > 1
+    assert len(set(counts.tolist())) > 1
 
 
 @pytest.mark.parametrize("name", ["biggan-deep-128", "icgan-128"])

@@ -45,7 +45,7 @@ def boxes(drawn: Any) -> Tensor:
     return torch.stack((drawn.crop.top, drawn.crop.left, drawn.crop.height, drawn.crop.width), 1).float()
 
 
-def expected(form: str, given: dict[str, Any], z: Tensor, *, seed: int) -> Tensor:
+def expected(form: str, given: dict[str, Any], z: Tensor, *, seed: int) -> Any:
     """z' as GenRep's programs compute it, for copgen's draws."""
     drawn = draw(policy("simclr"), seed=seed, rows=ROWS, stream="latents/steering", size=(256, 256))
     if form == "edits":

@@ -196,7 +196,7 @@ def test_the_second_signal_acts(tmp_path: Path) -> None:
 def test_an_early_end_stays_the_end(tmp_path: Path, update: int) -> None:
     def end(reached: int, learner: Learner, training: Training) -> None:
         if reached == update:
-            training.end_early()
+            training.end_early("enough", done=update + 1)
 
     first = train(tmp_path, end)
     assert first.counter.seen == list(range(update + 1))

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from copgen import generators
 from copgen.latents import constrain, load_navigator
-from copgen.latents.navigator import load_navigator_with_header
-from copgen.latents.operations import Shift
+from copgen.latents.navigator import Navigator, load_navigator_with_header
+from copgen.latents.operations import Moved
 from copgen.pairs.pixels import to_uint8
 from copgen.runtime.files import read_json
-from copgen.stages import navigate as stage
-from copgen.stages.navigate import crosses, navigate, shift_statistics
+from copgen.stages.navigate import crosses, navigate
+from copgen.stages.navigate_report import shift_statistics
 from tests.stages.navigating import ARTEFACT, K, assert_equal_weights, of_kind, weights
 from tests.stages.small import (
     assert_same_run,
@@ -57,13 +58,15 @@ def test_delta_returns_at_the_first_update_that_violates_it_and_learns_nothing_f
 
 def test_the_share_is_met_exactly_when_it_is_met(flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 0.9 of ten pairs are nine, though (1 - 0.9) * 10 < 1 in floating point.
-    script = iter([0.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0])
-    real = shift_statistics
+    script = iter([0.0, 1.0, 1.0, 2.0])
+    real = Navigator.move
 
-    def scripted(shift: Shift) -> dict[str, float]:
-        return {**real(shift), "violations": next(script)}
+    def scripted(self: Navigator, z: Tensor, *, delta: float | None = None) -> Moved:
+        moved = real(self, z, delta=delta)
+        moved.stats[0] = next(script, 0.0)
+        return moved
 
-    monkeypatch.setattr(stage, "shift_statistics", scripted)
+    monkeypatch.setattr(Navigator, "move", scripted)
     settings = navigate_settings(flow, samples=70, batch=10, stop="delta", delta=1.0, delta_share=0.9)
     assert navigate(settings, out=tmp_path)["updates"] == 3
 

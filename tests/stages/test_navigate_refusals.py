@@ -19,7 +19,7 @@ from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentF
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import read_json
 from copgen.runtime.settings import build, resolve
-from copgen.stages import navigate as stage
+from copgen.stages import game
 from copgen.stages.navigate import NavigateSettings, estimate, navigate
 from tests.stages.navigating import ARTEFACT, K, of_kind
 from tests.stages.small import (
@@ -38,7 +38,7 @@ from tests.stages.small import (
 @pytest.mark.parametrize(
     ("update_rule", "calls", "names"),
     [
-        ("simultaneous", 6, "loss"),
+        ("simultaneous", 6, "loss_encoder"),
         ("alternating", 11, "loss_encoder"),
         ("alternating", 12, "loss_navigator"),
     ],
@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
         return loss * value if next(count) == left else loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "info_nce", poisoned)
+        patch.setattr(game, "info_nce", poisoned)
         with pytest.raises(Diverged, match=f"{names} is (nan|inf) at update 6") as caught:
             navigate(settings, out=tmp_path)
     assert caught.value.code == ExitCode.DIVERGED
@@ -87,7 +87,7 @@ def test_weights_that_are_not_finite_are_never_saved(
     with pytest.raises(Stopped):
         navigate(settings, out=tmp_path, events=At(2 * K, partial(send, signal.SIGTERM)))
     before = files(tmp_path / "checkpoints")
-    monkeypatch.setattr(stage, "info_nce", infinite_slope)
+    monkeypatch.setattr(game, "info_nce", infinite_slope)
     with pytest.raises(Diverged):
         navigate(settings, out=tmp_path)
     assert files(tmp_path / "checkpoints") == before
@@ -101,7 +101,7 @@ def test_a_finished_run_returns_its_summary_and_computes_nothing(
 ) -> None:
     shutil.copytree(navigated("simultaneous"), tmp_path / "run")
     before = files(tmp_path / "run")
-    monkeypatch.setattr(stage, "info_nce", None)
+    monkeypatch.setattr(game, "info_nce", None)
     summary = navigate(of_kind(flow, "simultaneous"), out=tmp_path / "run")
     assert summary == read_json(navigated("simultaneous") / "summary.json")
     assert files(tmp_path / "run") == before

@@ -41,7 +41,7 @@ def marked(update: int) -> Navigator:
 def watch(detector: TurnDetector, losses: Iterable[float]) -> int | None:
     """Feed losses in order; the number of updates at which the turn was seen."""
     for loss in losses:
-        if detector.watch(loss, marked(detector.updates + 1)):
+        if detector.watch(loss, marked(detector.updates + 1).state_dict()):
             return detector.updates
     return None
 
@@ -102,7 +102,7 @@ def test_the_smoothed_loss_is_the_weighted_mean_of_all_losses_so_far() -> None:
 def test_the_kept_navigator_is_a_copy() -> None:
     navigator = marked(7)
     detector = TurnDetector(smoothing=0.0, rise=1.0)
-    detector.watch(1.0, navigator)
+    detector.watch(1.0, navigator.state_dict())
     with torch.no_grad():
         navigator.layers[0].weight.add_(1.0)  # type: ignore[operator]
     assert detector.best["layers.0.weight"].item() == 7

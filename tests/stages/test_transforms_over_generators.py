@@ -95,7 +95,7 @@ def test_every_transform_makes_pairs_of_every_generator(
 def test_every_recipe_navigates_every_generator(
     name: str, recipe: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate.PREVIEW_PAIRS", 1)
+    monkeypatch.setattr("copgen.stages.navigate_report.PREVIEW_PAIRS", 1)
     G = generators.load(name, weights=files[name])
     small: dict[str, Any] = {"generator": name, "weights": files[name], "samples": 2, "batch": 2, "device": "cpu"}
     small |= {"encoder": "digits", "projector": (8, 4), "views": "mnist" if G.channels == 1 else "simclr"}
@@ -117,7 +117,7 @@ def test_every_recipe_navigates_every_generator(
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_table_of_a_recipe_resolves_and_every_value_has_its_source(recipe: str) -> None:
-    models = {"navigate": NavigateSettings, "sample": SampleSettings, "pretrain": PretrainSettings}
+    models: dict[str, Any] = {"navigate": NavigateSettings, "sample": SampleSettings, "pretrain": PretrainSettings}
     tables = read_recipe(recipe)
     for stage, model in {**models, "steering": SteeringSettings}.items():
         if stage in tables:

@@ -24,10 +24,14 @@ class Shift:
     d: Tensor
     stats: Tensor
 
-    def numbers(self) -> dict[str, float]:
-        """The statistics by name, and the 95th percentile of d as `d_p95`; one transfer from the device."""
+    def scalars(self) -> dict[str, Tensor]:
+        """The statistics by name, and the 95th percentile of d as `d_p95`, each () and still on the device."""
         with torch.no_grad():
             # A quantile of nothing is an error in torch.
             p95 = self.d.double().quantile(0.95) if len(self.d) else self.stats.new_full((), torch.nan)
-            *stats, d_p95 = torch.cat((self.stats, p95.reshape(1))).tolist()
-        return {**dict(zip(NAMES, stats, strict=True)), "d_p95": d_p95}
+            return {**dict(zip(NAMES, self.stats.unbind(), strict=True)), "d_p95": p95}
+
+    def numbers(self) -> dict[str, float]:
+        """The same as numbers; one transfer from the device."""
+        scalars = self.scalars()
+        return dict(zip(scalars, torch.stack([*scalars.values()]).tolist(), strict=True))

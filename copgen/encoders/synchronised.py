@@ -1,0 +1,101 @@
+"""Batch normalisation over the batches of several processes, differentiable and on any device.
+
+torch's own `SyncBatchNorm` is for CUDA alone, and is what runs there. Elsewhere this does the same: every rank has as many
+rows, so the mean over all is the mean of the ranks' means, and the variance
+
+    var = mean over ranks of (var_r + (mean_r - mean)^2).
+
+Backward needs two sums over all rows, of dy and of dy xhat:
+
+    dx = gamma / sqrt(var + eps) * (dy - mean(dy) - xhat mean(dy xhat)).
+
+The gradients of gamma and beta stay those of a rank's own rows, to be averaged with all other gradients.
+
+Legend: N rows, C channels, x (N, C, H, W); xhat the normalised x.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+
+def synchronise(f: nn.Module, group: ProcessGroup | None, device: torch.device) -> nn.Module:
+    """f with batch norms over all ranks of the group, the same parameters and names; f itself without a group."""
+    if group is None:
+        return f
+    if device.type == "cuda":
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped in torch
+        return cast("nn.Module", convert(f, group))
+    for name, module in list(f.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            parent, _, own = name.rpartition(".")
+            f.get_submodule(parent).register_module(own, SynchronisedBatchNorm2d(module, group))
+    return f
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """A `BatchNorm2d` whose statistics in training are those of all ranks' rows; it takes over another's parameters."""
+
+    def __init__(self, norm: nn.BatchNorm2d, group: ProcessGroup) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        self.weight, self.bias = norm.weight, norm.bias
+        self.running_mean, self.running_var = norm.running_mean, norm.running_var
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        y, mean, var = _Normalise.apply(x, self.weight, self.bias, self.eps, self.group)
+        with torch.no_grad():
+            rows = x.numel() // x.shape[1] * dist.get_world_size(self.group)
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_((var * (rows / (rows - 1))).to(self.running_var.dtype), self.momentum)
+        return cast("Tensor", y)
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: ProcessGroup
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        own_var, own_mean = torch.var_mean(exact, dim=(0, 2, 3), correction=0)
+        mean = _mean(own_mean, group)
+        var = _mean(own_var + (own_mean - mean).square(), group)
+        scale = (var + eps).rsqrt()
+        shift = bias - mean * scale * weight
+        y = torch.addcmul(shift[:, None, None], exact, (scale * weight)[:, None, None]).to(x.dtype)
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.group = group
+        ctx.mark_non_differentiable(mean, var)
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, scale = ctx.saved_tensors
+        exact, slope = x.to(mean.dtype), dy.to(mean.dtype)
+        xhat = (exact - mean[:, None, None]) * scale[:, None, None]
+        sums = torch.stack((slope.sum((0, 2, 3)), (slope * xhat).sum((0, 2, 3))))
+        dx = None
+        if ctx.needs_input_grad[0]:
+            rows = x.numel() // x.shape[1]
+            of_dy, of_product = (_mean(sums, ctx.group) / rows)[:, :, None, None]
+            dx = ((slope - of_dy - xhat * of_product) * (scale * weight)[:, None, None]).to(x.dtype)
+        return dx, sums[1], sums[0], None, None
+
+
+def _mean(own: Tensor, group: ProcessGroup) -> Tensor:
+    total = own.clone()
+    dist.all_reduce(total, group=group)
+    return total / dist.get_world_size(group)

@@ -87,8 +87,7 @@ def import_navigator(
     size = f", {found['hidden']} hidden units" if kind == "navigator" else ""
     rows = [
         (kind, found[kind]),
-        ("latent", f"{found['latent_dim']} coordinates{size}"),
-        ("form", found["form"]),
+        ("latent", f"{found['latent_dim']} coordinates{size}, {found['form']}"),
         ("generator", found["generator"]),
         ("source", f"{file.name}, sha256 {found['source_sha256'][:16]}" + ", as published" * found["published"]),
     ]

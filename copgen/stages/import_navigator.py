@@ -38,7 +38,7 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
         path: the foreign file.
         out: the folder to write `navigator.safetensors` or `walk.safetensors` into.
         generator: the name of the generator it was trained on; None takes the one for which it was published, where
-            the latent size is that generator's: BigBiGAN for the authors' navigator, BigGAN-deep-256 for walks of GenRep.
+            the latent size is that generator's: BigBiGAN for navigators, BigGAN-deep-256 for GenRep's walks.
         overwrite: replace one that is in `out` already.
 
     Returns:

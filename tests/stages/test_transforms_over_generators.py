@@ -242,6 +242,7 @@ def test_a_navigator_that_the_generator_cannot_have_is_refused(
     name: str, changes: dict[str, Any], says: str, files: dict[str, Path], tmp_path: Path
 ) -> None:
     fields = {"generator": name, "weights": files[name], "samples": 2, "batch": 2, "encoder": "digits"}
+    fields["views"] = "mnist" if name == "digits" else "simclr"
     settings = NavigateSettings.model_validate({**fields, "projector": (8, 4), "device": "cpu", **changes})
     with pytest.raises(UsageError, match=says):
         navigate(settings, out=tmp_path / "run")

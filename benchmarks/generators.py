@@ -153,6 +153,9 @@ def main() -> None:
     parser.add_argument("--bfloat16-batch", type=int, default=16, help="largest batch in bfloat16")
     parser.add_argument("--interleaved-batch", type=int, default=1, help="larger ones get a single round")
     parser.add_argument("--toy", action="store_true", help="an eighth of the widths, batch 1 and 2")
+    parser.add_argument(
+        "--note", default="", type=" {}".format, help="what else the reader should know, such as a busy machine"
+    )
     parser.add_argument("--out", type=Path, help="the report; a report that is there gets the sections added")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -170,7 +173,8 @@ def main() -> None:
         f"Measured on: {timing.machine(torch.device(args.device))}.",
         "",
         "Random weights at the published widths. Extra peak memory: above the network's own, of one call. The flow has "
-        "random weights too, with which its fixed points take fewer rounds than trained ones are expected to.",
+        "random weights too, with which its fixed points take fewer rounds than trained ones are expected to."
+        + args.note,
         "",
     ]
     if args.out is None:

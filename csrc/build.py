@@ -56,6 +56,8 @@ def extension() -> dict[str, Any]:
         raise Impossible(f"there is no C++ compiler '{compiler}'")
     if not (Path(cpp_extension.include_paths()[0]) / "torch" / "library.h").exists():
         raise Impossible("torch has no headers here")
+    # Where pip is called by its path, the environment's ninja is not on the PATH.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     cuda = usable_toolkit()
     if cuda:
         cpp_extension.CUDA_HOME = str(cuda.home)  # torch takes the folder of a wrapper for that of the toolkit

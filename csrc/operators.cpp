@@ -36,4 +36,7 @@ TORCH_LIBRARY(copgen, m) {
   m.def(
       "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor",
       {at::Tag::pt2_compliant_tag});
+
+  // The random 32-bit words of the rows' counters. -> (K, columns) int64
+  m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
 }

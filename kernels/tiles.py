@@ -18,7 +18,7 @@ from copgen.kernels.launch import width_of
 Kernel = Literal["sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights"]
 Operand = Literal["float16", "float32"]
 WIDEST: dict[Operand, int] = {"float16": 256, "float32": 128}  # D up to which whole rows fit the registers
-WIDTHS = (64, 128, 256)
+WIDTHS = (128, 256)  # narrower rows take the tiles of 128, which leave registers to spare then
 FEW = 1024  # rows up to which small tiles fill the device better
 ARCHITECTURES = (80, 90, 100)
 
@@ -83,11 +83,9 @@ def _architecture(device: torch.device) -> int:
 # kernel that needs smaller ones with a running maximum has them in `_RUNNING`. A Hopper matrix instruction has 64 rows.
 _Choice = Tile | dict[int, Tile]
 _TILES: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
-    ("float16", "sums", 64): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "sums", 128): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "sums", 256): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "sums", 0): (Tile(128, 128, 8, 4, 64), Tile(64, 64, 4, 3, 64)),
-    ("float16", "gradients", 64): (Tile(128, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "gradients", 128): ({80: Tile(64, 64, 8, 2), 90: Tile(128, 64, 8, 2)}, Tile(32, 64, 4, 2)),
     ("float16", "gradients", 256): ({80: Tile(64, 64, 8, 2), 90: Tile(128, 64, 8, 2)}, Tile(32, 64, 4, 2)),
     ("float16", "weights", 0): (
@@ -95,40 +93,30 @@ _TILES: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
         Tile(64, 64, 4, 3, 64),
     ),
     # float32 is three TF32 products for each of float32: a third of the arithmetic, three times the registers.
-    ("float32", "sums", 64): ({80: Tile(64, 128, 8, 3, 32), 90: Tile(128, 64, 8, 2)}, Tile(32, 64, 4, 2)),
     ("float32", "sums", 128): (
         {80: Tile(64, 128, 8, 3, 32), 90: Tile(128, 64, 8, 2), 100: Tile(64, 128, 8, 3, 32)},
         Tile(32, 64, 8, 2),
     ),
     ("float32", "sums", 0): (Tile(64, 128, 8, 3, 32), Tile(64, 64, 8, 3, 32)),
-    ("float32", "gradients", 64): (Tile(32, 64, 8, 2), Tile(32, 64, 8, 2)),
     ("float32", "gradients", 128): (Tile(32, 64, 8, 2), Tile(32, 64, 8, 2)),
     ("float32", "weights", 0): (Tile(64, 128, 8, 3, 32), Tile(64, 64, 8, 3, 32)),
-    ("float16", "label_sums", 64): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "label_sums", 128): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "label_sums", 256): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "label_sums", 0): (Tile(64, 64, 8, 3, 64), Tile(64, 64, 8, 3, 64)),
-    ("float16", "label_gradients", 64): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "label_gradients", 128): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "label_gradients", 256): ({80: Tile(32, 64, 8, 2), 90: Tile(64, 64, 8, 2)}, Tile(32, 64, 4, 2)),
     ("float16", "label_weights", 0): (Tile(64, 64, 8, 3, 64), Tile(64, 64, 8, 3, 64)),
-    ("float32", "label_sums", 64): ({80: Tile(64, 64, 8, 3, 32), 90: Tile(64, 64, 8, 2)}, Tile(32, 64, 8, 2)),
     ("float32", "label_sums", 128): (
         {80: Tile(64, 64, 8, 3, 32), 90: Tile(64, 64, 8, 2), 100: Tile(64, 64, 8, 3, 32)},
         Tile(32, 64, 8, 2),
     ),
     ("float32", "label_sums", 0): (Tile(64, 64, 8, 3, 32), Tile(64, 64, 8, 3, 32)),
-    ("float32", "label_gradients", 64): (Tile(32, 64, 8, 2), Tile(32, 64, 8, 2)),
     ("float32", "label_gradients", 128): (Tile(32, 32, 8, 2), Tile(32, 32, 8, 2)),
     ("float32", "label_weights", 0): (Tile(64, 64, 8, 3, 32), Tile(64, 64, 8, 3, 32)),
 }
 _RUNNING: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
     ("float16", "gradients", 128): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "gradients", 256): (Tile(32, 64, 8, 2), Tile(32, 64, 8, 2)),
-    ("float32", "gradients", 64): (
-        {90: Tile(32, 32, 8, 2), 100: Tile(16, 64, 8, 2)},
-        {90: Tile(32, 32, 8, 2), 100: Tile(16, 64, 8, 2)},
-    ),
     ("float32", "gradients", 128): (Tile(16, 64, 8, 2), Tile(16, 64, 8, 2)),
 }
 

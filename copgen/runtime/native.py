@@ -20,6 +20,9 @@ import copgen
 
 REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editable ."
 INSTALL = "pip install --no-build-isolation ."
+OPERATORS = (
+    "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ def _load() -> Native:
     except OSError as error:
         last = str(error.__cause__ or error).splitlines()[-1]
         return _without(f"the native operators cannot be loaded: {last}", REBUILD, built)
+    missing = [name for name in OPERATORS if not hasattr(torch.ops.copgen, name)]
+    if missing:
+        return _without(f"they were built from older sources, without {', '.join(missing)}", REBUILD, built)
     return Native(
         True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
     )

@@ -12,9 +12,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
+
+from copgen.runtime.native import native
 
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -44,6 +47,25 @@ def bits(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.devi
     """Random 32-bit words (N, C), int64 in [0, 2**32)."""
     row = as_rows(rows, device)
     key = stream_key(seed, stream)
+    if not torch.compiler.is_compiling() and type(row) is Tensor and why_plain(row.device) is None:
+        return cast("Tensor", torch.ops.copgen.philox_bits.default(row, signed(key), columns))
+    return plain_bits(row, key, columns)
+
+
+def why_plain(device: torch.device) -> str | None:
+    """Why the words on a device are made in plain PyTorch; None where the native operator makes them."""
+    if device.type != "cpu":
+        return "the native operator for words is for the CPU; draws of latents have a CUDA kernel of their own"
+    return None if native().usable else native().reason
+
+
+def signed(key: int) -> int:
+    """A 64-bit key as the signed number with the same bits, which is what an operator takes."""
+    return key - (1 << 64) if key >> 63 else key
+
+
+def plain_bits(row: Tensor, key: int, columns: int) -> Tensor:
+    """The words (N, C) of a key in plain PyTorch: the reference, and what runs without the native operators."""
     blocks = -(-columns // 4)
     block = torch.arange(blocks, dtype=torch.int64, device=row.device)
     shape = (row.shape[0], blocks)

@@ -15,6 +15,7 @@ import torch
 
 from copgen.latents.operations import implementations as latents
 from copgen.objectives import implementations
+from copgen.runtime import philox
 from copgen.runtime.machine import describe
 from copgen.runtime.native import native
 from copgen.stages.trials import trials
@@ -39,7 +40,7 @@ def examine(*, try_out: bool = True) -> dict[str, Any]:
     about.pop("device")
     devices = [{"device": "cpu", "name": processor_name()}, *map(_cuda, range(torch.cuda.device_count()))]
     places = [torch.device(device["device"]) for device in devices]
-    operations = [row for place in places for row in (*_contrastive(place), *_latents(place))]
+    operations = [row for place in places for row in (*_contrastive(place), *_latents(place), _words(place))]
     tried = [
         {"operation": trial.operation, "device": str(place), **trial.carry_out(place)}
         for place in (places if try_out else ())
@@ -76,6 +77,12 @@ def _latents(device: torch.device) -> list[dict[str, Any]]:
     for operation in latents.OPERATIONS:
         rows += _rows(operation, device, functools.partial(latents.choose, operation, device))
     return rows
+
+
+def _words(device: torch.device) -> dict[str, Any]:
+    why_plain = philox.why_plain(device)
+    runs, reason = ("reference", why_plain) if why_plain else ("native", native().reason)
+    return {"operation": "random words", "device": str(device), "dtypes": ["int64"], "runs": runs, "reason": reason}
 
 
 def _rows(

@@ -82,6 +82,14 @@ def trials(device: torch.device) -> Iterator[Trial]:
         lambda: [latents.draw_latents(rows, 0, "latents", DIM, 1.0, THRESHOLD)],
         1e-6,
     )
+    key = philox.stream_key(0, "doctor")
+    yield Trial(
+        "random words",
+        lambda: [philox.bits(0, rows, DIM, stream="doctor")],
+        lambda: [philox.plain_bits(rows, key, DIM)],
+        lambda: [philox.plain_bits(rows, key, DIM)],
+        0.0,
+    )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
     yield Trial(

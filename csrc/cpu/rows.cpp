@@ -109,6 +109,15 @@ COPGEN_CLONES void uniform_row(double* u, uint64_t row, uint64_t key, int64_t bl
   }
 }
 
+COPGEN_CLONES void words_row(int64_t* out, uint64_t row, uint64_t key, int64_t blocks) {
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Words words = philox(row, static_cast<uint32_t>(block), key);
+    for (int i = 0; i < 4; ++i) {
+      out[4 * block + i] = words.word[i];
+    }
+  }
+}
+
 COPGEN_CLONES void split(const double* u, double* r, double* a, int64_t pairs) {
   constexpr double kTurn = 2.0 * 3.141592653589793;
   for (int64_t j = 0; j < pairs; ++j) {

@@ -32,6 +32,9 @@ void relu_gradient(double* dh, const double* h, int64_t count);
 // Uniform numbers of one row, columns 0 to 4 * blocks.
 void uniform_row(double* u, uint64_t row, uint64_t key, int64_t blocks);
 
+// The words of one row, columns 0 to 4 * blocks.
+void words_row(int64_t* words, uint64_t row, uint64_t key, int64_t blocks);
+
 // Box and Muller's two uniforms of each pair: r = u0, a = 2 pi u1.
 void split(const double* u, double* r, double* a, int64_t pairs);
 

@@ -83,6 +83,15 @@ def test_a_library_that_cannot_be_loaded_is_said_to_be_so(monkeypatch: pytest.Mo
         assert not native.native().usable
 
 
+def test_a_library_from_older_sources_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, HOW)
+    monkeypatch.setattr(native.Path, "glob", lambda folder, pattern: iter([native.Path("_ops.so")]))
+    monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
+    monkeypatch.setattr(native, "OPERATORS", ("navigate_by_the_stars",))
+    with pytest.warns(RuntimeWarning, match="older sources, without navigate_by_the_stars"):
+        assert not native.native().usable
+
+
 @pytest.mark.parametrize(
     ("operation", "device", "dtype", "name", "reason"),
     [

@@ -59,6 +59,15 @@ def test_the_words_of_a_row_come_from_its_number_and_the_key() -> None:
         assert words[4 * block : 4 * block + 4].tolist() == [int(word) for word in expected]
 
 
+@pytest.mark.parametrize("columns", [0, 1, 4, 6, 1001])
+def test_the_words_are_the_same_with_the_native_operators_and_without(columns: int) -> None:
+    rows = torch.tensor([0, 1, 2**31, 2**32 + 5, 2**62, *range(300)])
+    for seed in (0, 1, 2, 3):  # keys with and without the sign bit
+        plain = philox.plain_bits(rows, philox.stream_key(seed, "s"), columns)
+        assert torch.equal(philox.bits(seed, rows, columns, stream="s"), plain)
+        assert torch.equal(philox.bits(seed, rows.reshape(-1, 1)[::2, 0], columns, stream="s"), plain[::2])
+
+
 @pytest.mark.parametrize("name", DRAWS)
 @pytest.mark.parametrize("columns", [1, 5, 64])
 def test_a_row_does_not_depend_on_the_batch(name: str, columns: int) -> None:

@@ -60,11 +60,17 @@ def test_says_why_a_device_runs_what_it_runs(
 def test_every_operation_is_tried_and_passes() -> None:
     found = examine()
     tried = [one for one in found["trials"] if one["device"] == "cpu"]
-    assert [one["operation"] for one in tried] == ["navigate", "constrain", "draw_latents", "contrastive loss"]
+    assert [one["operation"] for one in tried] == [
+        "navigate",
+        "constrain",
+        "draw_latents",
+        "random words",
+        "contrastive loss",
+    ]
     assert {row["operation"] for row in found["operations"]} == {one["operation"] for one in tried}
     for one in found["trials"]:
         assert one["passed"], one
-        assert one["error"] < one["bound"] < 1e-2
+        assert one["error"] <= one["bound"] < 1e-2
         assert one["microseconds"] > 0
         assert one["reference_microseconds"] > 0
 
@@ -79,7 +85,13 @@ def test_an_operation_that_computes_something_else_fails_its_trial(
     monkeypatch.setattr(trials, "draw_latents", off)
     monkeypatch.setattr(trials, "SECONDS", 0.0)
     passed = {one["operation"]: one["passed"] for one in examine()["trials"] if one["device"] == "cpu"}
-    assert passed == {"navigate": True, "constrain": True, "draw_latents": False, "contrastive loss": True}
+    assert passed == {
+        "navigate": True,
+        "constrain": True,
+        "draw_latents": False,
+        "random words": True,
+        "contrastive loss": True,
+    }
 
 
 def test_says_how_the_native_operators_were_built() -> None:

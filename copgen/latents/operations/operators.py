@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from copgen.latents.operations.reference import accumulator
+from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 
 _LIBRARY: Any = torch.library.Library("copgen", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -59,8 +60,7 @@ def constrain(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple
 def draw_latents(rows: Tensor, key: int, dim: int, scale: float, threshold: float | None) -> Tensor:
     """The draw (K, dim), float32, of the key of a stream."""
     tail = 0.0 if threshold is None else 0.5 * math.erfc(threshold / math.sqrt(2.0))
-    signed = key - (1 << 64) if key >> 63 else key
-    drawn: Tensor = _OPS.draw_latents.default(rows, signed, dim, scale, threshold, tail)
+    drawn: Tensor = _OPS.draw_latents.default(rows, philox.signed(key), dim, scale, threshold, tail)
     return drawn
 
 
@@ -178,6 +178,10 @@ def _draw_shapes(rows: Tensor, key: int, dim: int, scale: float, threshold: floa
     return rows.new_empty((rows.shape[0], dim), dtype=torch.float32)
 
 
+def _bits_shapes(rows: Tensor, key: int, columns: int) -> Tensor:
+    return rows.new_empty((rows.shape[0], columns))
+
+
 def _keep_nothing(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.set_materialize_grads(False)
 
@@ -197,3 +201,4 @@ _register("navigate_backward", _navigate_backward_shapes, _keep_nothing, _refuse
 _register("constrain", _constrain_shapes, _save_constrain, _constrain_gradient)
 _register("constrain_backward", _constrain_backward_shapes, _keep_nothing, _refuse)
 _register("draw_latents", _draw_shapes)
+_register("philox_bits", _bits_shapes)

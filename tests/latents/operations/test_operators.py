@@ -39,6 +39,10 @@ def test_draw_latents_is_registered_as_an_operator_should_be(device: torch.devic
     torch.library.opcheck(torch.ops.copgen.draw_latents.default, arguments)
 
 
+def test_philox_bits_is_registered_as_an_operator_should_be() -> None:
+    torch.library.opcheck(torch.ops.copgen.philox_bits.default, (torch.arange(5), -7, 6))
+
+
 def test_compiles_as_one_graph_with_the_same_result(device: torch.device) -> None:
     def run(z: Tensor, *weights: Tensor) -> Tensor:
         moved = navigate(z, *weights, delta=0.3)

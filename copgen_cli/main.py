@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 import copgen
-from copgen.runtime.environment import debug_wanted
+from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
 from copgen_cli import doctor, failures, generator, navigate, navigator, pretrain, recipes, sample
 from copgen_cli import eval as eval_commands
@@ -61,12 +61,15 @@ def main(arguments: Sequence[str]) -> int:
     # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
     as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
     try:
-        code = typer.main.get_command(app).main(args=list(arguments), prog_name="copgen", standalone_mode=False)
+        code = typer.main.get_command(app).main(
+            args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
+        )
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)
     except CopgenError as error:
-        return failures.show(error, as_json=as_json)
+        # Of several ranks the first one speaks; it is told what the others find wrong.
+        return int(error.code) if placement().rank > 0 else failures.show(error, as_json=as_json)
     except TyperException as error:
         if not error.format_message():  # no arguments: the help has been printed
             return int(ExitCode.USAGE)

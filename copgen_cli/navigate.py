@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.environment import placement
+from copgen.runtime.errors import UsageError
+from copgen.runtime.launch import launch
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
@@ -21,6 +26,7 @@ EPILOG = o.examples(
     "copgen navigate --generator bigbigan --steps 200k",
     "copgen navigate --generator bigbigan --objective steering",
     "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
+    "copgen navigate -g biggan-deep-128 --objective sup_con --nproc 4",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
 )
 RateT = Annotated[
@@ -28,6 +34,54 @@ RateT = Annotated[
 ]
 RateF = Annotated[
     float | None, typer.Option(parser=o.number, metavar="RATE", help="Adam's rate for f.", rich_help_panel=o.TRAINING)
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("objective", "info_nce", "sup_con", "steering"),
+        metavar="NAME",
+        help="info_nce, sup_con, or steering (imitate edits).",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="COUNT", help="Classes in a batch, of sup_con (half).", rich_help_panel=o.TRAINING
+    ),
+]
+StepPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        parser=o.precision,
+        metavar="NAME",
+        help="float32, bf16 or float64, of the whole step.",
+        rich_help_panel=o.SPEED,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("use of memory", "keep", "save"),
+        metavar="keep|save",
+        help="save makes G's activations twice.",
+        rich_help_panel=o.SPEED,
+    ),
+]
+Compile = Annotated[
+    str | None,
+    typer.Option(
+        "--compile",
+        parser=o.one_of("mode of compilation", "off", "default", "reduce-overhead", "max-autotune"),
+        metavar="MODE",
+        help="torch.compile: off, default, reduce-overhead.",
+        rich_help_panel=o.SPEED,
+    ),
+]
+Nproc = Annotated[
+    int | None,
+    typer.Option("--nproc", parser=o.count, metavar="N", help="Processes that share a batch.", rich_help_panel=o.SPEED),
 ]
 Anchors = Annotated[
     str | None,
@@ -63,15 +117,6 @@ Delta = Annotated[
         parser=o.number, metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING
     ),
 ]
-Objective = Annotated[
-    str | None,
-    typer.Option(
-        parser=o.one_of("objective", "info_nce", "sup_con", "steering"),
-        metavar="NAME",
-        help="info_nce, sup_con, or steering (imitate edits).",
-        rich_help_panel=o.TRAINING,
-    ),
-]
 Form = Annotated[
     str | None,
     typer.Option(
@@ -96,22 +141,23 @@ Out = Annotated[
 
 
 def navigate(
+    context: typer.Context,
     generator: o.Generator = None,
     weights: o.Weights = None,
     instances: o.Instances = None,
     truncation: o.Truncation = None,
     inverse: o.Inverse = None,
-    precision: o.Precision = None,
     conditions: o.Conditions = None,
     condition_list: o.ConditionList = None,
-    objective: Objective = None,
-    form: Form = None,
-    hidden_ratio: Ratio = None,
-    blocks: Blocks = None,
     steps: o.Steps = None,
     updates: o.Updates = None,
     batch: o.Batch = None,
     temperature: o.Temperature = None,
+    objective: Objective = None,
+    classes: Classes = None,
+    form: Form = None,
+    hidden_ratio: Ratio = None,
+    blocks: Blocks = None,
     anchors: Anchors = None,
     update: Update = None,
     lr_navigator: RateT = None,
@@ -120,6 +166,10 @@ def navigate(
     encoder: o.Encoder = None,
     stop: Stop = None,
     delta: Delta = None,
+    precision: StepPrecision = None,
+    memory: Memory = None,
+    compile: Compile = None,
+    nproc: Nproc = None,
     recipe: o.Recipe = None,
     config: o.Config = None,
     seed: o.Seed = None,
@@ -154,13 +204,16 @@ def navigate(
         "precision": precision,
         "conditions": conditions,
         "condition_list": parse_rows(condition_list) if condition_list is not None else None,
-        "objective": objective,
         "form": form,
         "hidden_ratio": hidden_ratio,
         "blocks": parse_rows(blocks) if blocks is not None else None,
         "samples": steps,
         "batch": batch,
         "temperature": temperature,
+        "objective": objective,
+        "classes": classes,
+        "memory": memory,
+        "compile": compile,
         "anchors": anchors,
         "update": update,
         "lr_navigator": lr_navigator,
@@ -173,6 +226,8 @@ def navigate(
         "device": device,
     }
     if objective == "steering":
+        if nproc is not None:
+            raise UsageError("--nproc has no meaning for --objective steering.", fix="Leave it out.")
         story = Story(quiet=quiet, verbose=verbose)
         steer(
             flags,
@@ -192,7 +247,12 @@ def navigate(
         flags["samples"] = updates * settings.batch
         settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
 
-    with Story(quiet=quiet, verbose=verbose, delta=settings.delta) as story:
+    if nproc is not None and nproc > 1 and placement().world == 1:
+        if dry_run:
+            raise UsageError("--dry-run tries one process out, not --nproc of them.", fix="Leave out one of the two.")
+        raise typer.Exit(launch([sys.executable, "-m", "copgen_cli", *without_nproc(context.find_root().obj)], nproc))
+    follows = placement().rank > 0
+    with Story(quiet=quiet or follows, verbose=verbose, delta=settings.delta) as story:
         story.say(f"{length(settings.samples, settings.batch)}, generator {settings.generator}, into {out}.")
         story.explain(settings.to_toml())
         if dry_run:
@@ -201,12 +261,25 @@ def navigate(
         artefact = out / FILE_NAME
         already = artefact.exists() and not overwrite
         summary = stage.navigate(settings, out=out, overwrite=overwrite, events=story)
+        if follows:  # the first of the ranks tells it all
+            return
         if already:
             story.say(f"{out} is already finished; --overwrite starts anew.")
         document = {"navigator": str(artefact), "already_finished": already, **summary}
         answer(document, figures(artefact, summary), as_json=as_json)
         elsewhere = ["--navigator", str(out)] if out != DEFAULT_OUT else []
         story.next("copgen", "sample", "--out", "pairs/", "--n", "10k", *elsewhere)
+
+
+def without_nproc(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a rank: those of the command without --nproc."""
+    kept = list(arguments)
+    for place, word in enumerate(arguments):
+        if word == "--nproc":
+            del kept[place : place + 2]
+        elif word.startswith("--nproc="):
+            del kept[place]
+    return kept
 
 
 def figures(artefact: Path, summary: dict[str, Any]) -> list[Row]:

@@ -16,6 +16,7 @@ from copgen.runtime.errors import UsageError, unknown
 
 WHAT = "What"
 TRAINING = "Training"
+SPEED = "Speed and memory"
 SETTINGS = "Settings"
 OUTPUT = "Output and resuming"
 REPORT = "Reporting"
@@ -62,6 +63,11 @@ def one_of(kind: str, *names: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def precision(text: str) -> str:
+    """The name of a precision; bf16 is short for bfloat16."""
+    return one_of("precision", "float32", "bfloat16", "float64")("bfloat16" if text == "bf16" else text)
 
 
 def examples(*lines: str) -> str:

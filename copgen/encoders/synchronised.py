@@ -1,7 +1,7 @@
 """Batch normalisation over the batches of several processes, differentiable and on any device.
 
-torch's own `SyncBatchNorm` is for CUDA alone, and is what runs there. Elsewhere this does the same: every rank has as many
-rows, so the mean over all is the mean of the ranks' means, and the variance
+torch's own `SyncBatchNorm` is for CUDA alone, and is what runs there. Elsewhere this does the same: every rank has as
+many rows, so the mean over all is the mean of the ranks' means, and the variance
 
     var = mean over ranks of (var_r + (mean_r - mean)^2).
 

@@ -38,6 +38,13 @@ class Placement:
     world: int = 1
 
 
+def rank_variables(rank: int, world: int, port: int) -> dict[str, str]:
+    """This process's environment with a rank's place in it; the store is this process's, at a port of this machine."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+    shared = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return {**os.environ, **shared, **{name: str(value) for name, value in place.items()}}
+
+
 def placement() -> Placement:
     """What torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say; one process alone without them."""
     world = int(os.environ.get("WORLD_SIZE", "1"))

@@ -186,7 +186,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         "nccl" if device.type == "cuda" else "gloo", rank=place.rank, world_size=place.world, timeout=PATIENCE
     )
     group = dist.group.WORLD
-    store = dist.distributed_c10d._get_default_store()
+    store = _shared_store()
     orderly = False
     try:
         yield Ranks(place.rank, place.world, group), device
@@ -199,18 +199,27 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         if not _is_loss_of_contact(error):
             store.set(FAULT, json.dumps([f"Rank {place.rank}: {error}", "", int(ExitCode.FAULT)]))
             raise
-        raise last_words(store, f"Rank {place.rank} lost contact with the others") from error
+        gone = EnvironmentFault(f"Rank {place.rank} lost contact with another.", fix="The same command goes on.")
+        raise last_words(store, gone) from error
     finally:
         if orderly or device.type == "cpu":  # with work left on it, NCCL's would wait for a rank that is gone
             dist.destroy_process_group()
 
 
-def last_words(store: Any, otherwise: str) -> CopgenError:
-    """The fault that a rank left in the store before it ended, or one that says what is known."""
+def _shared_store() -> Any:
+    """What all ranks, and the process that started them, can write to."""
+    store = dist.distributed_c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    return store
+
+
+def last_words(store: Any, otherwise: CopgenError) -> CopgenError:
+    """The fault that a rank left in the store before it ended, or another where it left none."""
     if store.check([FAULT]):
         what, fix, code = json.loads(store.get(FAULT))
         return CopgenError(what, fix=fix, code=ExitCode(code))
-    return EnvironmentFault(f"{otherwise}: one of them was killed.", fix="The same command goes on.")
+    return otherwise
 
 
 def _is_loss_of_contact(error: RuntimeError) -> bool:

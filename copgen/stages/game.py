@@ -1,8 +1,8 @@
 """The game of Algorithm 1: f descends the loss L, T_z ascends it, and G stands by, frozen.
 
 `simultaneous` is Algorithm 1: one forward and one backward of f give both gradients. `alternating` is the authors'
-code: f first, on positives without graph, and then T_z against the new f; two of each, of which the second leaves out the
-gradients of f's weights. In both, G is run once for the anchors without graph and once for the positives, and
+code: f first, on positives without graph, and then T_z against the new f; two of each, of which the second leaves out
+the gradients of f's weights. In both, G is run once for the anchors without graph and once for the positives, and
 differentiated once, in z' alone.
 
 Nothing here waits for the device. An update that must not happen (its loss is not finite, or d(z, z') went beyond

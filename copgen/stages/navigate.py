@@ -3,7 +3,8 @@
 The players are in game.py, the settings in navigate_settings.py, what is written about a run in navigate_report.py.
 
 Legend: K batch size, of all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
-views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (thrown away), L the loss in nats.
+views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (thrown away), L the loss in
+nats.
 """
 
 from __future__ import annotations

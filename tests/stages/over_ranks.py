@@ -1,0 +1,101 @@
+"""What each rank of a test of navigate runs: `python -m tests.stages.over_ranks all|die OUT`, started by `launch`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from copgen import views
+from copgen.encoders.synchronised import synchronise
+from copgen.runtime.errors import CopgenError, UsageError
+from copgen.runtime.ranks import Ranks, joined
+from copgen.stages.game import Game
+from copgen.stages.navigate import one_update
+from tests.stages.painter import Painter, painter_settings
+
+UPDATES = 20
+FORMS = list(itertools.product(("simultaneous", "alternating"), ("info_nce", "sup_con")))
+CPU = torch.device("cpu")
+
+
+def follow(ranks: Ranks) -> dict[str, Any]:
+    """Losses of twenty updates and the weights after them, for every update rule and objective."""
+    found: dict[str, Any] = {}
+    for rule, objective in FORMS:
+        settings = painter_settings(update=rule, objective=objective)
+        G = Painter()
+        game = Game(settings, G, CPU, ranks)
+        losses = []
+        for update in range(UPDATES):
+            rows = range(update * settings.batch, (update + 1) * settings.batch)
+            figures = one_update(settings, G, views.policy("mnist"), game, rows, ranks=ranks)
+            losses.append(torch.stack([figures["loss_encoder"], figures["loss_navigator"], figures["d_mean"]]))
+        found[f"{rule} {objective}"] = {
+            "losses": torch.stack(losses),
+            **{f"T_z {name}": value for name, value in game.T_z.state_dict().items()},
+            **{f"f {name}": value for name, value in game.f.state_dict().items()},
+        }
+    return found
+
+
+def normalise(ranks: Ranks) -> dict[str, Any]:
+    """A batch norm over the ranks: its views, gradients and statistics."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64) * 2 + 1
+    slope = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64)
+    norm = nn.Sequential(nn.BatchNorm2d(3).double())
+    with torch.no_grad():
+        norm[0].weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    f = synchronise(norm, ranks.group, CPU)
+    own = ranks.share(range(8))
+    mine = x[own.start : own.stop].clone().requires_grad_()
+    y: Tensor = f(mine)
+    torch.autograd.backward((y * slope[own.start : own.stop]).sum())
+    gradients = {f"gradient {name}": parameter.grad for name, parameter in f.named_parameters()}
+    state = {name: value.clone() for name, value in f.state_dict().items()}
+    return {"y": y.detach(), "dx": mine.grad, **gradients, **state}
+
+
+def refuse(ranks: Ranks) -> dict[str, Any]:
+    """What every rank hears of an error that the last one alone has, and what it is told of rank 0."""
+    heard = ""
+    try:
+        with ranks.together():
+            if ranks.rank == ranks.world - 1:
+                raise UsageError("The last rank is not content.", fix="Be kind.")
+    except CopgenError as error:
+        heard = f"{int(error.code)} {error}"
+    tree = {"update": 3, "state": [torch.arange(4.0).view(2, 2), {"name": "x"}]} if ranks.first else None
+    told = ranks.broadcast(tree)
+    return {"heard": heard, "told": told, "any": [ranks.any(ranks.rank == 1), ranks.any(False)]}
+
+
+def die(ranks: Ranks) -> None:
+    """The last rank is killed while the others wait for it."""
+    if ranks.rank == ranks.world - 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    ranks.any(False)
+
+
+def main(what: str, out: str) -> None:
+    torch.set_num_threads(1)
+    try:
+        with joined(CPU) as (ranks, _):
+            if what == "die":
+                die(ranks)
+            works = {"follow": follow, "normalise": normalise, "refuse": refuse}
+            torch.save({name: work(ranks) for name, work in works.items()}, Path(out) / f"{ranks.rank}.pt")
+    except CopgenError as error:
+        print(error, file=sys.stderr)
+        sys.exit(int(error.code))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -31,7 +31,7 @@ from copgen.runtime.ranks import Ranks
 from copgen.stages.game import Game
 from copgen.stages.navigate import NavigateSettings, one_update
 
-WIDTH = 96
+WIDTH, TOY_WIDTH = 96, 4
 PAPER_SAMPLES, PAPER_BATCHES = 200_000, (176, 1024)
 OURS: dict[str, dict[str, Any]] = {
     "simultaneous": {"update": "simultaneous"},
@@ -312,7 +312,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)  # CPU time with one thread; several would be counted while they wait for each other
     plan = Plan(torch.device(given.device), given.batch, given.width, given.rounds, given.methods, given.toy)
     if given.toy:
-        plan = Plan(plan.device, 2, 4, 1, [AUTHORS, "simultaneous", "alternating"], True)
+        plan = Plan(plan.device, 2, TOY_WIDTH, 1, [AUTHORS, "simultaneous", "alternating"], True)
     if given.memory:
         with tempfile.TemporaryDirectory() as folder:
             print(peak(plan, weights_file(plan.config, Path(folder)), given.memory))

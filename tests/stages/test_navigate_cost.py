@@ -62,10 +62,8 @@ def test_simultaneous_passes_f_once_and_alternating_twice(objective: str) -> Non
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "alternating"])
-@pytest.mark.parametrize(("memory", "forward"), [("keep", 2), ("save", 3)])
-def test_the_generator_is_differentiated_once_and_never_for_its_weights(
-    tmp_path: Path, rule: str, memory: str, forward: int
-) -> None:
+@pytest.mark.parametrize("memory", ["keep", "save"])
+def test_the_generator_is_differentiated_once_and_never_for_its_weights(tmp_path: Path, rule: str, memory: str) -> None:
     weights = narrow.published("bigbigan", tmp_path)
     settings = painter_settings(update=rule, precision="float32", views="simclr", batch=2, memory=memory)
     G = generators.load("bigbigan", weights=weights)
@@ -76,7 +74,8 @@ def test_the_generator_is_differentiated_once_and_never_for_its_weights(
     of_G = convolutions_in(G)
     assert found["of weights"] == f  # f's alone
     assert found["backward"] == passes * f + of_G
-    assert found["forward"] == passes * f + 2 * of_G + (forward - 2) * blocks
+    again = found["forward"] - passes * f - 2 * of_G
+    assert again == 0 if memory == "keep" else 0 < again <= blocks
 
 
 def test_saving_memory_changes_no_gradient(tmp_path: Path) -> None:

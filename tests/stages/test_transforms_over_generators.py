@@ -105,12 +105,14 @@ def test_every_recipe_navigates_every_generator(
     foreign = {"prior", "truncation_scale", "truncation_threshold"} if flow else {"inverse"}
     foreign |= {"inverse"} if name == "digits" else set()
     foreign |= set() if conditional else {"conditions"}
-    if tree.get("objective") == "sup_con":
-        if not conditional:
-            pytest.skip("a supervised recipe needs classes")
-        small["classes"] = 1
+    supervised = tree.get("objective") == "sup_con"
+    small |= {"classes": 1} if supervised else {}  # of both images
     kept = {key: value for key, value in tree.items() if key not in foreign}
     settings = build(NavigateSettings, {**kept, **small}, origin=recipe)
+    if supervised and not conditional:
+        with pytest.raises(UsageError, match=f"Generator '{name}' has no classes"):
+            navigate(settings, out=tmp_path / "run")
+        return
     summary = navigate(settings, out=tmp_path / "run")
     assert summary["updates"] == 1
 

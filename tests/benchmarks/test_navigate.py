@@ -1,0 +1,42 @@
+"""The benchmark of navigate's step runs from end to end, and both steps compute on the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import navigate as benchmark
+from benchmarks.navigate_authors import AuthorsGenerator
+from benchmarks.navigate_parts import PARTS
+from copgen import generators
+
+PLAN = benchmark.Plan(torch.device("cpu"), 2, 4, 1, [], True)
+
+
+def test_the_authors_generator_paints_what_ours_does(tmp_path: Path) -> None:
+    config = PLAN.config
+    G = generators.load("bigbigan", weights=benchmark.weights_file(config, tmp_path))
+    theirs = AuthorsGenerator(benchmark.tensors(config), channels=config.channels, chunk=20, attention=3)
+    z = G.sample_prior(range(2), 0)
+    torch.testing.assert_close(theirs(z).detach(), G(z), rtol=1e-3, atol=1e-3)
+    assert all(parameter.requires_grad for parameter in theirs.parameters)
+
+
+def test_a_toy_run_reports_times_memory_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "peaks", lambda plan: dict.fromkeys(plan.methods, 1 << 20))
+    benchmark.main(["--toy", "--device", "cpu", "--out", str(tmp_path / "report.md")])
+    text = (tmp_path / "report.md").read_text()
+    assert "A toy run" in text
+    for name in ("authors", "simultaneous", "alternating"):
+        assert f"| {name} | " in text
+    assert f"| step | {' | '.join(PARTS)} |" in text
+    rows = [line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| alternating |") and "%" in line]
+    assert sum(float(share.strip(" %")) for share in rows[0]) == pytest.approx(100, abs=0.5)
+    assert "| GPU, bf16, batch 176: samples a second | - | not measured |" in text
+
+
+def test_the_peak_of_an_update_is_measured(tmp_path: Path) -> None:
+    weights = benchmark.weights_file(PLAN.config, tmp_path)
+    assert benchmark.peak(PLAN, weights, "simultaneous") > 10 * 2**20  # f alone has 45 MiB

@@ -12,15 +12,19 @@ import typer
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import UsageError
 from copgen.runtime.launch import launch
+from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.dry_run import show_plan
 from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, said
+from copgen_cli.steering import steer
 from copgen_cli.story import Story
 
 DEFAULT_OUT = Path("runs/navigate")
 EPILOG = o.examples(
     "copgen navigate --generator digits --steps 20k",
+    "copgen navigate --generator bigbigan --steps 200k",
+    "copgen navigate --generator bigbigan --objective steering",
     "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
     "copgen navigate -g biggan-deep-128 --objective sup_con --nproc 4",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
@@ -34,9 +38,9 @@ RateF = Annotated[
 Objective = Annotated[
     str | None,
     typer.Option(
-        parser=o.one_of("objective", "info_nce", "sup_con"),
+        parser=o.one_of("objective", "info_nce", "sup_con", "steering"),
         metavar="NAME",
-        help="info_nce, or sup_con, which knows classes.",
+        help="info_nce, sup_con, or steering (imitate edits).",
         rich_help_panel=o.TRAINING,
     ),
 ]
@@ -113,7 +117,27 @@ Delta = Annotated[
         parser=o.number, metavar="D", help="Bound on d(z, z'), RMS per coordinate.", rich_help_panel=o.TRAINING
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.", rich_help_panel=o.OUTPUT)]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        parser=o.one_of("form", "nonlinear", "linear"),
+        metavar="FORM",
+        help="Of T_z: nonlinear, or linear (z + W2 W1 z).",
+        rich_help_panel=o.TRAINING,
+    ),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="R", help="Coordinates per hidden unit of T_z.", rich_help_panel=o.TRAINING),
+]
+Blocks = Annotated[
+    str | None,
+    typer.Option(metavar="ROWS", help="Latent blocks that T_z moves, such as 1-5.", rich_help_panel=o.TRAINING),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="The run folder (runs/navigate).", rich_help_panel=o.OUTPUT),
+]
 
 
 def navigate(
@@ -123,12 +147,17 @@ def navigate(
     instances: o.Instances = None,
     truncation: o.Truncation = None,
     inverse: o.Inverse = None,
+    conditions: o.Conditions = None,
+    condition_list: o.ConditionList = None,
     steps: o.Steps = None,
     updates: o.Updates = None,
     batch: o.Batch = None,
     temperature: o.Temperature = None,
     objective: Objective = None,
     classes: Classes = None,
+    form: Form = None,
+    hidden_ratio: Ratio = None,
+    blocks: Blocks = None,
     anchors: Anchors = None,
     update: Update = None,
     lr_navigator: RateT = None,
@@ -145,7 +174,7 @@ def navigate(
     config: o.Config = None,
     seed: o.Seed = None,
     device: o.Device = None,
-    out: Out = DEFAULT_OUT,
+    out: Out = None,
     overwrite: o.Overwrite = False,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
@@ -163,8 +192,9 @@ def navigate(
     from copgen.stages import navigate as stage
 
     refuse_both(steps=steps, updates=updates)
+    table = "steering" if objective == "steering" else "navigate"
     if recipe is None:
-        recipe = recipe_of(generator or said(config_table(config, "navigate"), "generator") or "digits")
+        recipe = recipe_of(generator or said(config_table(config, table), "generator") or "digits")
     flags: dict[str, Any] = {
         "generator": generator,
         "weights": weights,
@@ -172,6 +202,11 @@ def navigate(
         "truncation_scale": truncation,
         "inverse": inverse,
         "precision": precision,
+        "conditions": conditions,
+        "condition_list": parse_rows(condition_list) if condition_list is not None else None,
+        "form": form,
+        "hidden_ratio": hidden_ratio,
+        "blocks": parse_rows(blocks) if blocks is not None else None,
         "samples": steps,
         "batch": batch,
         "temperature": temperature,
@@ -190,6 +225,23 @@ def navigate(
         "seed": seed,
         "device": device,
     }
+    if objective == "steering":
+        if nproc is not None:
+            raise UsageError("--nproc has no meaning for --objective steering.", fix="Leave it out.")
+        story = Story(quiet=quiet, verbose=verbose)
+        steer(
+            flags,
+            updates=updates,
+            recipe=recipe,
+            config=config,
+            out=out,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            as_json=as_json,
+            story=story,
+        )
+        return
+    out = out or DEFAULT_OUT
     settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
     if updates is not None:
         flags["samples"] = updates * settings.batch

@@ -1,4 +1,4 @@
-"""`copgen navigator`: bring in a navigator of another program, and say what a navigator does."""
+"""`copgen navigator`: bring in navigators and walks of other programs, and say and show what they do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ INSPECT_EPILOG = o.examples(
     "copgen navigator inspect runs/navigate",
     "copgen navigator inspect runs/imported-navigator --out pairs.png",
 )
+SHOW_EPILOG = o.examples(
+    "copgen navigator show runs/navigate --out sheet.png",
+    "copgen navigator show runs/steering --generator bigbigan --n 12",
+)
 app = typer.Typer(
     no_args_is_help=True,
     add_help_option=False,
@@ -27,11 +31,16 @@ app = typer.Typer(
 )
 
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="A navigator that another program saved.")]
-Place = Annotated[Path, typer.Argument(metavar="PATH", help="A navigator's file, or its run folder.")]
+Place = Annotated[Path, typer.Argument(metavar="PATH", help="Its file, or its run folder.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where it is put.", rich_help_panel=o.OUTPUT)]
 Picture = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="A picture of pairs, PNG.", rich_help_panel=o.OUTPUT),
+]
+Sheet = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The picture, PNG.", rich_help_panel=o.OUTPUT)]
+Columns = Annotated[
+    int | None,
+    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Anchors (8).", rich_help_panel=o.SETTINGS),
 ]
 Belongs = Annotated[
     str | None,
@@ -48,7 +57,7 @@ Again = Annotated[
 
 @app.callback()
 def about(help: o.PlainHelp = False) -> None:
-    """Import and inspect navigators."""
+    """Import, inspect and show navigators and steering walks."""
 
 
 @app.command("import", epilog=IMPORT_EPILOG, add_help_option=False)
@@ -62,10 +71,11 @@ def import_navigator(
     debug: o.Debug = False,
     help: o.Help = False,
 ) -> None:
-    """Turn the authors' pickled navigator into one of copgen.
+    """Turn the authors' pickled navigator, or a walk of GenRep's, into copgen's.
 
-    Its four tensors are rebuilt; nothing in the file is executed. The authors
-    published one for BigBiGAN, which is what is assumed without --generator.
+    Its tensors are rebuilt; nothing in the file is executed. Without
+    --generator it is taken to be for the one it was published for: BigBiGAN
+    for navigators, BigGAN-deep-256 for walks (then copgen sample --tz steering).
     """
     from copgen.stages.import_navigator import import_navigator as stage
 
@@ -73,9 +83,11 @@ def import_navigator(
     story = Story(quiet=quiet)
     if generator is None and not found["published"]:
         story.say(f"This is not the file that the authors published; taken to be for '{found['generator']}'.")
+    kind = found["kind"]
+    size = f", {found['hidden']} hidden units" if kind == "navigator" else ""
     rows = [
-        ("navigator", found["navigator"]),
-        ("latent", f"{found['latent_dim']} coordinates, {found['hidden']} hidden units"),
+        (kind, found[kind]),
+        ("latent", f"{found['latent_dim']} coordinates{size}, {found['form']}"),
         ("generator", found["generator"]),
         ("source", f"{file.name}, sha256 {found['source_sha256'][:16]}" + ", as published" * found["published"]),
     ]
@@ -115,10 +127,50 @@ def inspect(
         device=device or "auto",
     )
     answer(found, inspection(found), as_json=as_json)
+    how = ["--navigator", str(path)] if found["kind"] == "navigator" else ["--tz", "steering", "--walk", str(path)]
     used = ["--generator", found["generator"]] if generator else []
-    Story(quiet=quiet).next(
-        "copgen", "sample", "--navigator", str(path), *used, *(["--weights", str(weights)] if weights else [])
+    Story(quiet=quiet).next("copgen", "sample", *how, *used, *(["--weights", str(weights)] if weights else []))
+
+
+@app.command(epilog=SHOW_EPILOG, add_help_option=False)
+def show(
+    path: Place,
+    generator: Belongs = None,
+    weights: o.Weights = None,
+    n: Columns = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Sheet = Path("navigator.png"),
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Draw a sheet: anchors, positives, and the movement at other lengths.
+
+    The same movement at 0.5, 1, 1.5 and 2 times its length; of a steering walk
+    each direction besides.
+    """
+    from copgen.stages import show_navigator as stage
+
+    found = stage.show(
+        path,
+        out=out,
+        generator=generator,
+        weights=weights,
+        images=n or stage.IMAGES,
+        seed=seed or 0,
+        device=device or "auto",
     )
+    lengths = ", ".join(f"{value:.4f} at {length} x" for length, value in found["d_mean"].items())
+    rows = [
+        (found["kind"], found[found["kind"]]),
+        ("drawn with", found["generator"]),
+        ("d(z, z')", f"mean {lengths}"),
+        ("picture", found["picture"]),
+    ]
+    answer(found, rows, as_json=as_json)
+    Story(quiet=quiet).next("copgen", "navigator", "inspect", str(path))
 
 
 def inspection(found: dict[str, Any]) -> list[Row]:
@@ -127,12 +179,14 @@ def inspection(found: dict[str, Any]) -> list[Row]:
     bound = f", truncated at {prior['threshold']:g}" if prior["kind"] == "truncated_normal" else ""
     d, size = found["d_quantiles"], found["latent_dim"]
     parts = ", ".join(f"{100 * found[part]:.1f} % {part}" for part in ("constant", "linear", "nonlinear"))
+    kind = found["kind"]
+    layers = f"{size} - {found['hidden']} - {size}, " if kind == "navigator" else ""
     rows = [
-        ("navigator", found["navigator"]),
+        (kind, found[kind]),
         ("trained on", found["generator"] or "not recorded"),
-        ("layers", f"{size} - {found['hidden']} - {size}, {found['parameters']:,} weights"),
+        ("form", f"{found['form']}, {layers}{found['parameters']:,} weights"),
         ("drawn from", f"normal times {prior['scale']:g}{bound}, {found['draws']:,} draws"),
-        ("T_z(z)", f"mean {found['mean']:.4f}, standard deviation {found['std']:.4f}"),
+        ("z' - z", f"mean {found['mean']:.4f}, standard deviation {found['std']:.4f}"),
         ("d(z, z')", f"mean {found['d_mean']:.4f}; 1, 50 and 99 %: {d['0.01']:.4f}, {d['0.5']:.4f}, {d['0.99']:.4f}"),
         ("cosine z, z'", f"mean {found['cosine_mean']:.4f}, least {found['cosine_least']:.4f}"),
         ("movement", parts),

@@ -129,6 +129,25 @@ Precision = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Conditions = Annotated[
+    str | None,
+    typer.Option(
+        "--conditions",
+        parser=one_of("rule of conditions", "uniform", "balanced"),
+        metavar="RULE",
+        help="Classes or instances: uniform or balanced.",
+        rich_help_panel=WHAT,
+    ),
+]
+ConditionList = Annotated[
+    str | None,
+    typer.Option(
+        "--condition-list",
+        metavar="ROWS",
+        help="Only these: 1,5,9 or 0-99, or a file of them.",
+        rich_help_panel=WHAT,
+    ),
+]
 Dataset = Annotated[
     str | None, typer.Option(metavar="NAME", help="Real labelled images: digits.", rich_help_panel=WHAT)
 ]

@@ -12,6 +12,9 @@ from copgen_cli.console import answer, answers
 from copgen_cli.story import Story
 
 SHOW_EPILOG = o.examples("copgen recipes show digits", "copgen recipes show digits > mine.toml")
+DIFF_EPILOG = o.examples(
+    "copgen recipes diff bigbigan bigbigan-algorithm1", "copgen recipes diff bigbigan icgan-128 --json"
+)
 LIST_EPILOG = o.examples("copgen recipes list", "copgen recipes list --json")
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,11 +23,13 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A recipe's name: digits.")]
+First = Annotated[str, typer.Argument(metavar="A", help="A recipe's name.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="Another's.")]
 
 
 @app.callback()
 def about(help: o.PlainHelp = False) -> None:
-    """List and show the settings that come with copgen."""
+    """List, show and compare the settings that come with copgen."""
 
 
 @app.command("list", epilog=LIST_EPILOG, add_help_option=False)
@@ -53,6 +58,39 @@ def show(
     else:
         answers().tell(text(name).rstrip())
     Story(quiet=quiet).next("copgen", "navigate", "--recipe", name)
+
+
+@app.command(epilog=DIFF_EPILOG, add_help_option=False)
+def diff(
+    first: First,
+    second: Second,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+    help: o.Help = False,
+) -> None:
+    """Show the settings in which two recipes differ.
+
+    A setting that only one of them has is the stage's default in the other.
+    """
+    from copgen.runtime.settings import flatten, read_recipe
+
+    here, there = flatten(read_recipe(first)), flatten(read_recipe(second))
+    names = [name for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]
+    found = [{"setting": name, "first": here.get(name), "second": there.get(name)} for name in names]
+    rows = [(name, f"{plain(here.get(name))} -> {plain(there.get(name))}") for name in names]
+    document = {"first": first, "second": second, "differences": found}
+    answer(document, rows or [("same", f"{first} and {second} agree in everything")], as_json=as_json)
+    Story(quiet=quiet).next("copgen", "recipes", "show", second)
+
+
+def plain(value: object) -> str:
+    """A setting's value in a line, as TOML writes it."""
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def text(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from copgen.runtime.errors import DataError
+from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_plan
@@ -15,12 +16,13 @@ from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 from copgen_cli.wording import size
 
-DEFAULT_OUT, DEFAULT_NAVIGATOR = Path("pairs"), Path("runs/navigate")
-TRANSFORMS = ("none", "gaussian", "optimal")
+DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("pairs"), Path("runs/navigate"), Path("runs/steering")
+TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
-    "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1",
+    "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1 --positives 4",
+    "copgen sample --out pairs-steered/ --tz steering --walk runs/steering",
 )
 PAIRS = "Pairs"
 Count = Annotated[
@@ -33,7 +35,7 @@ Transform = Annotated[
         "--tz",
         parser=o.one_of("transform", *TRANSFORMS),
         metavar="NAME",
-        help="Step from z to z': none, gaussian or optimal.",
+        help="none, gaussian, gaussian-truncated, random, steering, optimal.",
         rich_help_panel=o.WHAT,
     ),
 ]
@@ -43,7 +45,17 @@ NavigatorPath = Annotated[
 ]
 Std = Annotated[
     float | None,
-    typer.Option(parser=o.number, metavar="STD", help="Of the step, for gaussian.", rich_help_panel=o.WHAT),
+    typer.Option(parser=o.number, metavar="STD", help="Of the step, for the gaussians.", rich_help_panel=o.WHAT),
+]
+WalkPath = Annotated[
+    Path | None,
+    typer.Option("--walk", metavar="FOLDER", help="Its run folder or file, for steering.", rich_help_panel=o.WHAT),
+]
+Positives = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="COUNT", help="Positives per anchor; navigators add snapshots.", rich_help_panel=PAIRS
+    ),
 ]
 Batch = Annotated[
     int | None,
@@ -65,7 +77,11 @@ def sample(
     tz: Transform = None,
     navigator: NavigatorPath = None,
     std: Std = None,
+    walk: WalkPath = None,
+    conditions: o.Conditions = None,
+    condition_list: o.ConditionList = None,
     n: Count = None,
+    positives: Positives = None,
     batch: Batch = None,
     pairs_per_shard: PerShard = None,
     recipe: o.Recipe = None,
@@ -100,10 +116,14 @@ def sample(
         "truncation_scale": truncation,
         "inverse": inverse,
         "precision": precision,
+        "conditions": conditions,
+        "condition_list": parse_rows(condition_list) if condition_list is not None else None,
     }
     source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
     if transform == "optimal":
         source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
+    elif transform == "steering":
+        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
     flags: dict[str, Any] = {
         # What the file says is the file's to say: a wrong value there is refused with its name.
         **{name: value for name, value in source.items() if name not in given},
@@ -111,7 +131,9 @@ def sample(
         "transform": tz,
         "navigator": navigator,
         "std": std,
+        "walk": walk,
         "n": n,
+        "positives": positives,
         "batch": batch,
         "pairs_per_shard": pairs_per_shard,
         "seed": seed,
@@ -121,7 +143,14 @@ def sample(
     settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
 
     with Story(quiet=quiet, verbose=verbose) as story:
-        how = {"none": "z' = z", "gaussian": f"z' = z + {settings.std:g} e", "optimal": f"T_z of {settings.navigator}"}
+        how = {
+            "none": "z' = z",
+            "gaussian": f"z' = z + {settings.std:g} e",
+            "gaussian-truncated": f"z' = z + {settings.std:g} e, |e| <= 2",
+            "random": "z' drawn anew",
+            "steering": f"the walk {settings.walk}",
+            "optimal": f"T_z of {settings.navigator}",
+        }
         story.say(f"{settings.n:,} pairs of {settings.generator} with {how[settings.transform]}, into {out}.")
         story.explain(settings.to_toml())
         if dry_run:
@@ -137,24 +166,26 @@ def sample(
         story.next("copgen", "pretrain", "--pairs", f"{out}/")
 
 
-# What a navigator's run says of its generator, and its pairs should repeat.
+# What the run of a navigator or walk says of its generator, and its pairs should repeat.
 OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
 
 
-def complete(source: dict[str, Any], navigator: Path) -> dict[str, Any]:
-    """The generator that a navigator was trained on, and how it was loaded, where that was not given.
+def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> dict[str, Any]:
+    """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
 
     Raises:
-        DataError: there is no navigator, or it fails verification.
+        DataError: there is none, or it fails verification.
     """
     from copgen.latents.navigator import load_navigator_with_header, navigator_file
+    from copgen.latents.walks import load_walk, walk_file
 
-    file = navigator_file(navigator)
+    file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():
-        raise DataError(
-            f"There is no navigator {file}.", fix="Train one with copgen navigate, or name it with --navigator."
-        )
-    made_by = load_navigator_with_header(file)[1].get("made_by", {})
+        kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
+        how = "copgen navigate --objective steering" if steering else "copgen navigate"
+        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
+    header = load_walk(file)[1] if steering else load_navigator_with_header(file)[1]
+    made_by = header.get("made_by", {})
     generator = source["generator"] or made_by.get("generator")
     trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
     known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}

@@ -73,6 +73,7 @@ class BigBiGAN(GAN):
 
     def __init__(self, content: Converted, config: BigGANConfig, options: LoadOptions) -> None:
         super().__init__(content, options, latent_dim=config.latent_dim, image_size=config.image_size)
+        self.latent_blocks = (config.chunk,) * (config.blocks + 1)
         channels_last = options.memory_format == "channels_last"
         weights = PowerStepWeights(
             content.tensors, eps=config.spectral_eps, dtype=compute_type(options), channels_last=channels_last

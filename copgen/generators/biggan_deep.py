@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from copgen.generators.attention import SelfAttention
 from copgen.generators.checkpoints import Convert, Converted, Family, Sources, provenance, read_state, single_file
-from copgen.generators.conditions import check_rows, draw_rows
+from copgen.generators.conditions import check_rows
 from copgen.generators.folding import StoredVectorWeights
 from copgen.generators.gan import GAN, compute_type
 from copgen.generators.layout import tensors_of
@@ -232,7 +232,7 @@ class BigGANDeep(GAN):
         truncation = self.prior.scale
         self.settings = {**self.settings, "truncation": truncation}
         self.config, self.dtype = config, compute_type(options)
-        self.conditions = config.num_classes
+        self.condition_kind, self.conditions = "class", config.num_classes
         channels_last = options.memory_format == "channels_last"
         weights = StoredVectorWeights(content.tensors, dtype=self.dtype, channels_last=channels_last)
         self.register_buffer("embeddings", weights.small("embeddings.weight").t().contiguous())
@@ -264,8 +264,8 @@ class BigGANDeep(GAN):
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Classes (N,), each as likely as any other; row k is a function of (seed, indices[k])."""
-        return draw_rows(indices, self.config.num_classes, seed=seed, device=self.embeddings.device)
+        """Classes (N,), as `condition_rule` says; row k is a function of (seed, indices[k])."""
+        return self.condition_rule.draw(indices, self.config.num_classes, seed=seed, device=self.embeddings.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
         """What the metadata of a pair say of its class."""

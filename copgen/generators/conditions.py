@@ -1,18 +1,78 @@
-"""Conditions of conditional generators: rows of a table of classes or instances, drawn and checked."""
+"""Conditions of conditional generators: rows of a table of classes or instances, drawn and checked.
+
+A pair shares its condition, so T_z moves inside a sub-space (appendices C.5 and E). Which sub-space pair k lies in is
+drawn by (seed, k): uniformly, or balanced, over all rows or over some of them.
+"""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 
 
+class Conditions(BaseModel):
+    """How conditions are drawn.
+
+    `uniform` draws each row alone. `balanced` deals all rows in a new random order again and again, so that each
+    stretch of as many indices as there are rows holds every row once: 1,300,000 anchors of 1,000 classes are 1,300 of
+    each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["uniform", "balanced"] = "uniform"
+    only: tuple[int, ...] | None = Field(default=None, min_length=1, description="the rows there are to draw; all")
+
+    def draw(self, indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
+        """Row numbers in [0, count), int64 (N,); row k is a function of (seed, indices[k])."""
+        among = count if self.only is None else len(self.only)
+        drawn = (draw_rows if self.rule == "uniform" else deal_rows)(indices, among, seed=seed, device=device)
+        return drawn if self.only is None else torch.tensor(self.only, device=device)[drawn]
+
+    def check(self, count: int, *, name: str, kind: str) -> None:
+        """Refuse rows that a table of `count` of the generator `name` does not have.
+
+        Raises:
+            UsageError: a row out of range, or one that is named twice.
+        """
+        for row in self.only or ():
+            if not 0 <= row < count:
+                raise UsageError(f"There is no {kind} {row} in '{name}'; it has 0 to {count - 1}.")
+        if self.only is not None and len(set(self.only)) < len(self.only):
+            twice = next(row for row in self.only if self.only.count(row) > 1)
+            raise UsageError(f"The list of conditions of '{name}' has {kind} {twice} twice.")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a plan says of them; nothing for the plain uniform draw."""
+        said: dict[str, str] = {} if self.rule == "uniform" else {"conditions": self.rule}
+        if self.only is not None:
+            said["condition_list"] = " ".join(map(str, self.only))
+        return said
+
+
 def draw_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
     """Uniform row numbers in [0, count), int64 (N,); row k is a function of (seed, indices[k])."""
     u = philox.uniform(seed, indices, 1, stream="conditions", device=device)[:, 0]
     return (u * count).long()
+
+
+def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
+    """Row numbers as cards are dealt: indices k count to (k + 1) count - 1 get each of them once, shuffled anew."""
+    places = philox.as_rows(indices, device)
+    rounds, place = places // count, places % count
+    rows = torch.empty_like(places)
+    for number in sorted(set(rounds.tolist())):
+        order = philox.permutation(seed, count, stream=f"conditions/{number}").to(device)
+        held = rounds == number
+        rows[held] = order[place[held]]
+    return rows
 
 
 def check_rows(

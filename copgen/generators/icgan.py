@@ -30,7 +30,7 @@ from copgen.generators.checkpoints import (
     read_state,
     single_file,
 )
-from copgen.generators.conditions import check_rows, draw_rows
+from copgen.generators.conditions import check_rows
 from copgen.generators.folding import PowerStepWeights
 from copgen.generators.gan import GAN, compute_type
 from copgen.generators.layout import dimensions, tensors_of
@@ -209,6 +209,8 @@ class ICGAN(GAN):
         super().__init__(content, options, latent_dim=config.latent_dim, image_size=config.image_size)
         self.config, self.conditions = config, config.instances
         self.settings = {**self.settings, "instances_sha256": content.header.get("instances_sha256")}
+        self.latent_blocks = (config.chunk,) * (config.blocks + 1)
+        self.condition_kind, self.conditions = "instance", config.instances
         channels_last = options.memory_format == "channels_last"
         weights = PowerStepWeights(
             content.tensors, eps=config.spectral_eps, dtype=compute_type(options), channels_last=channels_last
@@ -221,7 +223,7 @@ class ICGAN(GAN):
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Instances (N,), each as likely as any other; row k is a function of (seed, indices[k]).
+        """Instances (N,), as `condition_rule` says; row k is a function of (seed, indices[k]).
 
         Raises:
             UsageError: it was loaded without stored instances.
@@ -231,7 +233,7 @@ class ICGAN(GAN):
                 f"'{self.name}' was loaded without stored instances, so there are none to draw.",
                 fix="Put the .npy file beside its weights and import them again, or name it with --instances.",
             )
-        return draw_rows(indices, self.config.instances, seed=seed, device=self.instances.device)
+        return self.condition_rule.draw(indices, self.config.instances, seed=seed, device=self.instances.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
         """What the metadata of a pair say of its instance."""

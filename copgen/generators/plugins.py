@@ -94,6 +94,7 @@ class PluginGenerator(Generator):
         if not isinstance(prior, Prior):
             raise UsageError(f"The plug-in '{name}' has a `prior` of type {type(prior).__name__}, not a Prior.")
         self.name, self.prior = name, prior
+        self.condition_kind = "condition" if hasattr(module, "sample_condition") else None
         self.weights_sha256 = sha256_of(weights) if weights is not None else _content_sha256(module)
         self.made_by = {"plug-in": origin}
         self.settings = {"precision": options.precision}

@@ -22,6 +22,7 @@ import torch
 
 from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
 from copgen.generators.checkpoints import Convert, Parameters, Sources
+from copgen.generators.conditions import Conditions
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
 from copgen.generators.public_files import PublicFile
@@ -163,6 +164,7 @@ def load(
     parameters: Parameters | None = None,
     precision: Precision = "float32",
     memory_format: MemoryFormat = "contiguous",
+    conditions: Conditions | None = None,
     device: str | torch.device = "cpu",
 ) -> Generator:
     """The generator `name`, frozen and in evaluation mode.
@@ -179,6 +181,7 @@ def load(
         parameters: of a flow's published file: 'ema' (what None takes) or 'raw'.
         precision: 'float32', 'bfloat16' (autocast; images are float32 all the same) or 'float64'.
         memory_format: 'contiguous' or 'channels_last', of convolutions.
+        conditions: how the conditions of pairs are drawn; None draws them uniformly.
         device: where it runs.
 
     Raises:
@@ -196,10 +199,14 @@ def load(
         memory_format=memory_format,
     )
     if weights is None and name not in _ENTRIES:
-        return plugins.load(name, None, options).to(device)
-    sources = Sources(
-        weights=known_weights(name) if weights is None else Path(weights),
-        instances=None if instances is None else Path(instances),
-        parameters=parameters,
-    )
-    return known.load(sources, options).to(device)
+        G = plugins.load(name, None, options)
+    else:
+        sources = Sources(
+            weights=known_weights(name) if weights is None else Path(weights),
+            instances=None if instances is None else Path(instances),
+            parameters=parameters,
+        )
+        G = known.load(sources, options)
+    if conditions is not None:
+        G.choose_conditions(conditions)
+    return G.to(device)

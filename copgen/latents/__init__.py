@@ -4,7 +4,9 @@ from copgen.latents.distance import displacement
 from copgen.latents.navigator import Navigator, load_navigator
 from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.prior import Prior
-from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
+from copgen.latents.steering import Steering
+from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
+from copgen.latents.walks import Walk, load_walk
 
 __all__ = [
     "Gaussian",
@@ -13,9 +15,13 @@ __all__ = [
     "Navigator",
     "Optimal",
     "Prior",
+    "Random",
+    "Steering",
+    "Walk",
     "constrain",
     "displacement",
     "draw_latents",
     "load_navigator",
+    "load_walk",
     "navigate",
 ]

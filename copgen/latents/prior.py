@@ -26,16 +26,28 @@ class Prior(BaseModel):
     scale: float = Field(default=1.0, gt=0, description="factor on the draw (flows call it temperature)")
     threshold: float = Field(default=2.0, gt=0, description="bound before scaling; for truncated_normal only")
 
-    def draw(self, indices: philox.Rows, *, dim: int, seed: int, device: torch.device | str | None = None) -> Tensor:
-        """z (N, dim), float32; row k of it belongs to indices[k]."""
+    def draw(
+        self,
+        indices: philox.Rows,
+        *,
+        dim: int,
+        seed: int,
+        stream: str = "latents",
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """z (N, dim), float32; row k of it belongs to indices[k]. Draws of different streams are independent."""
         threshold = None if self.kind == "normal" else self.threshold
-        return draw_latents(indices, dim=dim, seed=seed, scale=self.scale, threshold=threshold, device=device)
+        return draw_latents(
+            indices, dim=dim, seed=seed, scale=self.scale, threshold=threshold, stream=stream, device=device
+        )
 
     @property
     def std(self) -> float:
         """The standard deviation of one coordinate; 0.880 for a normal truncated at 2."""
-        if self.kind == "normal":
-            return self.scale
-        t = self.threshold
-        density = math.exp(-0.5 * t * t) / math.sqrt(2.0 * math.pi)
-        return self.scale * math.sqrt(1.0 - 2.0 * t * density / math.erf(t / math.sqrt(2.0)))
+        return self.scale * (1.0 if self.kind == "normal" else truncated_std(self.threshold))
+
+
+def truncated_std(threshold: float) -> float:
+    """The standard deviation of a standard normal conditioned on |value| <= threshold: 0.880 for 2."""
+    density = math.exp(-0.5 * threshold * threshold) / math.sqrt(2.0 * math.pi)
+    return math.sqrt(1.0 - 2.0 * threshold * density / math.erf(threshold / math.sqrt(2.0)))

@@ -44,7 +44,7 @@ class Game:
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         self.T_z = new_navigator(
             G.latent_dim,
-            hidden=settings.hidden,
+            **settings.shape_for(G),
             init=settings.init,
             std=settings.init_std,
             prior=G.prior,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from copgen import generators
+from copgen.generators.conditions import Conditions
 from copgen.runtime.settings import Settings
 
 
@@ -35,6 +36,13 @@ class GeneratorChoice(Settings):
         default="contiguous", description="of its convolutions"
     )
 
+    conditions: Literal["uniform", "balanced"] = Field(
+        default="uniform", description="classes or instances of pairs: each drawn alone, or all equally often"
+    )
+    condition_list: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, min_length=1, description="the classes or instances to draw from; unset takes all"
+    )
+
     def load_generator(self, device: torch.device) -> generators.Generator:
         """The generator, frozen, on the device; errors as `generators.load`."""
         return generators.load(
@@ -47,6 +55,7 @@ class GeneratorChoice(Settings):
             inverse=self.inverse,
             precision=self.precision,
             memory_format=self.memory_format,
+            conditions=Conditions(rule=self.conditions, only=self.condition_list),
             device=device,
         )
 

@@ -1,4 +1,4 @@
-"""`copgen navigator inspect`: what a navigator does to draws of the prior that it was trained on."""
+"""`copgen navigator inspect`: what a navigator or a walk does to draws of the prior that it was trained on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from copgen import generators
 from copgen.latents.anatomy import anatomy
-from copgen.latents.navigator import Navigator, load_navigator_with_header, navigator_file
+from copgen.latents.navigator import Navigator
 from copgen.latents.prior import Prior
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.settings import build
 from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.movement import Movement, load_movement
 
 DRAWS = 20_000
 PAIRS = 16
@@ -34,7 +35,7 @@ def inspect(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Figures of a navigator over `draws` latents.
+    """Figures of a navigator, or of a walk with random edits, over `draws` latents.
 
     Args:
         path: its file, or the run folder that holds it.
@@ -50,24 +51,29 @@ def inspect(
         DataError: the file is no navigator.
         UsageError: it and the generator have different latent sizes, or nothing says what the prior is.
     """
-    navigator, header = load_navigator_with_header(path)
-    made_by = header.get("made_by") or {}
+    movement = load_movement(path)
+    held, made_by = movement.held, movement.made_by
     name = generator or made_by.get("generator")
-    recorded = None if generator else recorded_prior(made_by, navigator_file(path))
+    recorded = None if generator else recorded_prior(made_by, movement.file)
     G = None
     if recorded is None or out is not None:
-        G = load_generator(made_by, name, weights, navigator, path, device)
+        G = load_generator(made_by, name, weights, held.latent_dim, path, device)
     prior = recorded or (G.prior if G is not None else Prior())
-    z = prior.draw(range(draws), dim=navigator.latent_dim, seed=seed).double()
-    figures = asdict(anatomy(z, navigator.double().displace(z)))
+    z = prior.draw(range(draws), dim=held.latent_dim, seed=seed).double()
+    held.double()
+    T = held.displace(z) if isinstance(held, Navigator) else held(z, seed=seed, rows=range(draws)) - z
+    figures = asdict(anatomy(z, T))
     figures["d_quantiles"] = {f"{share:g}": value for share, value in figures["d_quantiles"].items()}
     if out is not None and G is not None:
-        save_pairs(out, G, navigator.float(), seed)
+        held.float()
+        save_pairs(out, G, movement, seed)
     return {
-        "navigator": str(navigator_file(path)),
-        "latent_dim": navigator.latent_dim,
-        "hidden": navigator.hidden,
-        "parameters": sum(parameter.numel() for parameter in navigator.parameters()),
+        "kind": movement.kind,
+        movement.kind: str(movement.file),
+        "latent_dim": held.latent_dim,
+        **({"hidden": held.hidden, "spans": held.spans} if isinstance(held, Navigator) else {}),
+        "form": held.form,
+        "parameters": sum(parameter.numel() for parameter in held.parameters()),
         "generator": name,
         "prior": prior.model_dump(mode="json"),
         **figures,
@@ -87,9 +93,9 @@ def recorded_prior(made_by: dict[str, Any], file: Path) -> Prior | None:
 
 
 def load_generator(
-    made_by: dict[str, Any], name: object, weights: Path | None, navigator: Navigator, path: Path, device: str
+    made_by: dict[str, Any], name: object, weights: Path | None, latent_dim: int, path: Path, device: str
 ) -> generators.Generator:
-    """The generator a navigator belongs to, loaded as its training run loaded it where it is the same."""
+    """The generator a navigator or walk belongs to, loaded as its training run loaded it where it is the same."""
     if not isinstance(name, str):
         raise UsageError(f"{path} does not say which generator it was trained on.", fix="Name it with --generator.")
     settings = made_by.get("settings")
@@ -100,16 +106,18 @@ def load_generator(
         recorded["weights"] = weights
     choice = build(GeneratorChoice, {**recorded, "generator": name}, origin=str(path))
     G = choice.load_generator(resolve_device(device))
-    if G.latent_dim != navigator.latent_dim:
+    if G.latent_dim != latent_dim:
         raise UsageError(
-            f"The navigator {path} has {navigator.latent_dim} latent coordinates; '{name}' has {G.latent_dim}.",
+            f"The navigator {path} has {latent_dim} latent coordinates; '{name}' has {G.latent_dim}.",
             fix="Name the generator it was trained on with --generator.",
         )
     return G
 
 
-def save_pairs(out: Path, G: generators.Generator, navigator: Navigator, seed: int) -> None:
+def save_pairs(out: Path, G: generators.Generator, movement: Movement, seed: int) -> None:
     """A picture of sixteen anchors above their positives."""
     z = G.sample_prior(range(PAIRS), seed)
     condition = G.sample_condition(range(PAIRS), seed)
-    save_picture(out, grid_picture([G(z, condition), G(navigator.to(z.device)(z), condition)]))
+    movement.held.to(z.device)
+    z_pos = movement.transform(seed)(z, condition, range(PAIRS))
+    save_picture(out, grid_picture([G(z, condition), G(z_pos, condition)]))

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from copgen import generators, views
 from copgen.generators.class_batches import check_classes, draw_classes
+from copgen.generators.conditions import Conditions
 from copgen.latents.navigator import FILE_NAME, save_navigator
 from copgen.objectives import chance_level
+from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import read_json, write_json
 from copgen.runtime.machine import resolve_device
@@ -221,6 +223,11 @@ def check_conditions(settings: NavigateSettings, G: generators.Generator) -> Non
     """Refuse the supervised objective where the generator has no classes, or too few."""
     if settings.objective == "sup_con":
         classes = settings.classes_of_a_batch
+        if G.condition_rule != Conditions():
+            raise UsageError(
+                "Objective 'sup_con' draws the classes of each batch itself; a rule or list of conditions was given.",
+                fix="Leave out conditions and condition_list.",
+            )
         check_classes(batch=settings.batch, classes=classes, count=G.conditions, name=G.name)
 
 

@@ -8,12 +8,13 @@ from pydantic import Field
 
 from copgen.latents.navigator import Init
 from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.navigator_shape import NavigatorShape
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
 
 
-class NavigateSettings(GeneratorChoice):
+class NavigateSettings(GeneratorChoice, NavigatorShape):
     """Settings of `copgen navigate`."""
 
     free: ClassVar[frozenset[str]] = frozenset(
@@ -43,7 +44,6 @@ class NavigateSettings(GeneratorChoice):
     lr_encoder: float = Field(default=3e-5, gt=0, description="Adam's learning rate for f (authors' code: 3e-5)")
     betas: tuple[Beta, Beta] = Field(default=(0.5, 0.999), description="Adam's betas (authors' code)")
 
-    hidden: int | None = Field(default=None, ge=1, description="hidden width of T_z; unset takes the latent size")
     init: Init = Field(default="default", description="initialisation of T_z: default (authors) or target_std (app. D)")
     init_std: float = Field(default=0.01, gt=0, description="RMS of T_z(z) at the start, for target_std (appendix D)")
 

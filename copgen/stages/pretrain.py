@@ -78,23 +78,25 @@ class Source(Protocol):
     def inputs(self) -> dict[str, str]:
         """What the images are, by hash, so that a run does not go on with others."""
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """x and x' (K, C, H, W) in [-1, 1] for indices (K,)."""
+    def batch(self, indices: Tensor, visits: range) -> tuple[Tensor, Tensor]:
+        """x and x' (K, C, H, W) in [-1, 1] for indices (K,), at these visits of the run."""
 
 
 class PairsSource:
-    """Generated pairs; the first positive of each, where there are several."""
+    """Generated pairs; of several positives one at random at each visit (GenRep)."""
 
-    def __init__(self, pairs: PairSet) -> None:
+    def __init__(self, pairs: PairSet, *, seed: int) -> None:
         self.pairs = pairs
+        self.seed = seed
         self.image_shape: tuple[int, int, int] = pairs.plan.image_shape
         self.inputs = {"pairs": pairs.plan.digest}
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        x, x_pos = self.pairs.batch(indices)
+    def batch(self, indices: Tensor, visits: range) -> tuple[Tensor, Tensor]:
+        u = philox.uniform(self.seed, visits, 1, stream="pretrain/positive")[:, 0]
+        x, x_pos = self.pairs.batch(indices, which=(u * self.pairs.plan.positives).long())
         return from_uint8(x), from_uint8(x_pos)
 
 
@@ -109,7 +111,7 @@ class RealSource:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor, visits: range) -> tuple[Tensor, Tensor]:
         x = self.images[indices]
         return x, x
 
@@ -127,7 +129,7 @@ def open_source(settings: PretrainSettings) -> Source:
         return RealSource(digits.load("train").images)
     if settings.pairs is None:
         raise UsageError("There is nothing to learn from.", fix="Name a pairs folder with --pairs.")
-    return PairsSource(open_pairs(settings.pairs, verify="full"))
+    return PairsSource(open_pairs(settings.pairs, verify="full"), seed=settings.seed)
 
 
 def pretrain(
@@ -174,7 +176,7 @@ def pretrain(
         ) as training:
             for update in training:
                 visits = range(update * K, (update + 1) * K)
-                x, x_pos = (images.to(device) for images in source.batch(order[visits]))
+                x, x_pos = (images.to(device) for images in source.batch(order[visits], visits))
                 v = views.augment(x, T_x, seed=seed, rows=visits, stream="views/anchor")
                 v_pos = views.augment(x_pos, T_x, seed=seed, rows=visits, stream="views/positive")
                 h, h_pos = f(torch.cat((v, v_pos))).chunk(2)

@@ -10,16 +10,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from copgen import generators
 from copgen.latents.distance import displacement
-from copgen.latents.navigator import load_navigator_with_header, navigator_file
 from copgen.latents.operations.implementations import choose
-from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal
 from copgen.pairs import (
     GeneratorSource,
     Pair,
@@ -33,28 +32,21 @@ from copgen.pairs import (
     write_shard,
 )
 from copgen.pairs.pixels import to_uint8
-from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.files import sha256_of
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.generator_choice import GeneratorChoice, terms
+from copgen.stages.generator_choice import terms
+from copgen.stages.latent_transform import Positives, TransformChoice, build_transform
 from copgen.stages.rehearsal import folder_bytes, peak_memory
 
 
-class SampleSettings(GeneratorChoice):
+class SampleSettings(TransformChoice):
     """Settings of `copgen sample`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"device"})
 
     n: int = Field(ge=1, description="pairs")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    transform: Literal["none", "gaussian", "optimal"] = Field(
-        default="optimal", description="how z' comes from z: not at all, by a normal step, or by a navigator"
-    )
-    std: float = Field(default=0.2, gt=0, description="standard deviation of the gaussian step (GenRep, BigBiGAN: 0.2)")
-    navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
     batch: int = Field(
         default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"
     )
@@ -78,8 +70,10 @@ def sample(
     G = settings.load_generator(device)
     if note := terms(G):
         events.say(note)
-    transform, description = build_transform(settings, G, device)
-    plan = make_plan(settings, G, description, device)
+    positives = build_transform(settings, G, device)
+    if settings.transform == "random" and G.condition_kind is None:
+        events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
+    plan = make_plan(settings, G, positives.source, device)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
     with locked(out), StopRequest() as stop:
         prepare(out, plan, overwrite=overwrite)
@@ -90,7 +84,7 @@ def sample(
         events.begin("sample", total=plan.pairs, unit="pairs", done=done)
         try:
             for number in missing:
-                pairs = make_pairs(G, transform, plan, number)
+                pairs = make_pairs(G, positives, plan, number)
                 write_shard(out, plan, number, watched(pairs, done, events, stop))
                 done += len(plan.shard_range(number))
                 events.advance(done, {})
@@ -98,34 +92,6 @@ def sample(
             events.end()
         manifest = finish(out, plan)
     return {"pairs": plan.pairs, "shards": plan.shards, "bytes": manifest.bytes}
-
-
-def build_transform(
-    settings: SampleSettings, G: generators.Generator, device: torch.device
-) -> tuple[LatentTransform, TransformSource]:
-    """The latent transform, and its description for the plan.
-
-    Raises:
-        UsageError: a navigator of another latent size or of another generator.
-    """
-    if settings.transform == "none":
-        return Identity(), TransformSource(name="none")
-    if settings.transform == "gaussian":
-        source = TransformSource(name="gaussian", settings={"std": settings.std})
-        return Gaussian(std=settings.std, seed=settings.seed), source
-    navigator, header = load_navigator_with_header(settings.navigator)
-    made_for = header.get("made_by", {})
-    # An imported navigator names its generator alone, one that was trained here the very weights.
-    sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
-    foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
-    if navigator.latent_dim != G.latent_dim or foreign:
-        raise UsageError(
-            f"The navigator {settings.navigator} was trained on generator '{made_for.get('generator', 'unknown')}' "
-            f"({navigator.latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
-            fix="Name the generator and weights it was trained on, or train one: copgen navigate.",
-        )
-    sha256 = sha256_of(navigator_file(settings.navigator))
-    return Optimal(navigator.to(device)), TransformSource(name="optimal", sha256=sha256)
 
 
 def make_plan(
@@ -140,6 +106,7 @@ def make_plan(
         generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings=dict(G.settings)),
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
+        positives=settings.positives,
         image_shape=(G.channels, G.image_size, G.image_size),
         # The native and the plain operations on latents round differently in the last bits.
         versions={**versions(), **encoder_versions(), "latents": choose("navigate", device, torch.float32).name},
@@ -148,22 +115,29 @@ def make_plan(
 
 
 @torch.no_grad()
-def make_pairs(G: generators.Generator, transform: LatentTransform, plan: Plan, number: int) -> Iterator[Pair]:
+def make_pairs(G: generators.Generator, positives: Positives, plan: Plan, number: int) -> Iterator[Pair]:
     """The pairs of one shard, generated in batches of the plan's size."""
     indices = plan.shard_range(number)
     for start in range(indices.start, indices.stop, plan.batch):
         rows = range(start, min(start + plan.batch, indices.stop))
         z = G.sample_prior(rows, plan.seed)
         condition = G.sample_condition(rows, plan.seed)
-        z_pos = transform(z, rows)
         x = G(z, condition)
-        x_pos = x if z_pos is z else G(z_pos, condition)
-        d = displacement(z, z_pos).tolist()
+        anchors = to_uint8(x, rounding=plan.rounding).cpu()
+        images: list[Tensor] = []
+        distances: list[list[float]] = []
+        for transform in positives.transforms:
+            z_pos = transform(z, condition, rows)
+            x_pos = x if z_pos is z else G(z_pos, condition)
+            images.append(to_uint8(x_pos, rounding=plan.rounding).cpu())
+            distances.append([round(d, 6) for d in displacement(z, z_pos).tolist()])
         shared = G.describe_condition(condition) if condition is not None else [{}] * len(rows)
-        anchors, positives = to_uint8(x, rounding=plan.rounding).cpu(), to_uint8(x_pos, rounding=plan.rounding).cpu()
-        for row, anchor, positive, distance, known in zip(rows, anchors, positives, d, shared, strict=True):
-            metadata = {"d": round(distance, 6), **known}
-            yield Pair(index=row, anchor=anchor, positives=(positive,), metadata=metadata)
+        for place, (row, known) in enumerate(zip(rows, shared, strict=True)):
+            d = [of_positive[place] for of_positive in distances]
+            # The first keeps its plain name, as its image does.
+            metadata = {"d": d[0], **({"d_positives": d} if len(d) > 1 else {}), **known}
+            several = tuple(of_positive[place] for of_positive in images)
+            yield Pair(index=row, anchor=anchors[place], positives=several, metadata=metadata)
 
 
 def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest) -> Iterator[Pair]:

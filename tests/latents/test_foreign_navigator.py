@@ -47,8 +47,20 @@ def test_a_state_dict_will_do(tmp_path: Path, prefix: str) -> None:
         torch.testing.assert_close(navigator.displace(Z), network.float()(Z))
 
 
+@pytest.mark.parametrize("layout", FORMATS)
+def test_a_linear_one_is_known_by_its_missing_activation(tmp_path: Path, layout: str) -> None:
+    """The authors' other kind, z + W2 W1 z, which has biases all the same."""
+    network = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 5))
+    state = {f"walker.{name}": value for name, value in network.state_dict().items()}
+    for value in (network, state):
+        save(value, tmp_path / "w.pth", layout)
+        navigator = read_foreign_navigator(tmp_path / "w.pth")
+        assert (navigator.form, navigator.latent_dim, navigator.hidden) == ("linear", 5, 3)
+        torch.testing.assert_close(navigator(Z), Z + network(Z))
+
+
 OTHERS: dict[str, tuple[Any, str]] = {
-    "linear": (nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)), "a network of Linear, Linear; a navigator is"),
+    "one layer": (nn.Sequential(nn.Linear(5, 5)), "a network of Linear; a navigator is"),
     "tanh": (nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)), "a network of Linear, Tanh, Linear"),
     "deeper": (
         nn.Sequential(nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5)),

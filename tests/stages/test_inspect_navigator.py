@@ -17,7 +17,8 @@ from copgen.runtime.files import sha256_of
 from copgen.runtime.tensors import load_tensors, save_tensors
 from copgen.stages.import_navigator import import_navigator
 from copgen.stages.inspect_navigator import inspect
-from copgen.stages.sample import SampleSettings, build_transform
+from copgen.stages.latent_transform import build_transform
+from copgen.stages.sample import SampleSettings
 from tests.runtime.foreign.files import FORMATS, authors_navigator
 from tests.shared_data import shared
 from tests.stages.small import write_flow
@@ -35,9 +36,11 @@ def test_an_imported_navigator_says_where_it_came_from(tmp_path: Path, layout: s
     walk = authors_navigator(tmp_path / "w.pth", layout=layout)
     found = import_navigator(tmp_path / "w.pth", out=tmp_path / "out")
     assert found == {
+        "kind": "navigator",
         "navigator": str(tmp_path / "out" / FILE_NAME),
         "latent_dim": 120,
         "hidden": 120,
+        "form": "nonlinear",
         "generator": "bigbigan",
         "source_sha256": sha256_of(tmp_path / "w.pth"),
         "published": False,
@@ -91,10 +94,11 @@ def test_sample_takes_it_for_its_generator_alone(tmp_path: Path, flow: Path) -> 
     for name, out in (("digits", tmp_path / "ours"), ("bigbigan", tmp_path / "other")):
         import_navigator(tmp_path / "w.pth", out=out, generator=name)
     settings = SampleSettings(generator="digits", weights=flow, n=4, navigator=tmp_path / "ours")
-    transform, source = build_transform(settings, G, torch.device("cpu"))
+    positives = build_transform(settings, G, torch.device("cpu"))
+    (transform,), source = positives.transforms, positives.source
     assert source.name == "optimal"
     z = G.sample_prior(range(3), 0)
-    assert torch.equal(transform(z, range(3)), load_navigator(tmp_path / "ours")(z))
+    assert torch.equal(transform(z, None, range(3)), load_navigator(tmp_path / "ours")(z))
     with pytest.raises(UsageError, match="was trained on generator 'bigbigan'"):
         build_transform(settings.model_copy(update={"navigator": tmp_path / "other"}), G, torch.device("cpu"))
 

@@ -133,7 +133,7 @@ def test_the_first_update_descends_the_symmetric_loss(folder: Path, tmp_path: Pa
         f = torch.nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, 16, 8)).train()
     f = f.to(memory_format=torch.channels_last)  # the same kernels, so that no ReLU falls on the other side
     rows = range(K)
-    x, x_pos = open_source(settings).batch(VisitOrder(PAIRS, 0)[rows])
+    x, x_pos = open_source(settings).batch(VisitOrder(PAIRS, 0)[rows], rows)
     v = views.augment(x, views.policy("mnist"), seed=0, rows=rows, stream="views/anchor")
     v_pos = views.augment(x_pos, views.policy("mnist"), seed=0, rows=rows, stream="views/positive")
     h, h_pos = f(torch.cat((v, v_pos))).chunk(2)
@@ -234,7 +234,7 @@ def test_epochs_are_counted_in_whole_batches(folder: Path, changes: dict[str, An
 def test_pairs_come_as_they_lie_in_the_folder(folder: Path) -> None:
     source = open_source(pretrain_settings(folder))
     indices = torch.tensor([60, 3, 3])
-    x, x_pos = source.batch(indices)
+    x, x_pos = source.batch(indices, range(3))
     read = {pair.index: pair for pair in pairs.read(folder)}
     assert (len(source), source.image_shape) == (PAIRS, (1, 8, 8))
     for place, index in enumerate(indices.tolist()):
@@ -246,7 +246,7 @@ def test_pairs_come_as_they_lie_in_the_folder(folder: Path) -> None:
 def test_real_images_are_their_own_positives_and_only_the_training_split(folder: Path) -> None:
     source = open_source(pretrain_settings(folder, dataset="digits"))
     train = digits.load("train").images
-    x, x_pos = source.batch(torch.arange(len(source)))
+    x, x_pos = source.batch(torch.arange(len(source)), range(len(source)))
     assert torch.equal(x, train)
     assert torch.equal(x_pos, train)
 

@@ -1,0 +1,32 @@
+"""Steering as a latent transform: z' = z + a walk for random edits, an own edit for each pair (GenRep; appendix E)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from copgen.latents.walks import GENREP_GAIN, Walk
+from copgen.runtime import philox
+
+
+@dataclass(frozen=True)
+class Steering:
+    """z' that imitates a random edit of the image, by a trained walk.
+
+    Attributes:
+        walk: its weights.
+        seed, which: decide the edits of positive number `which`.
+        gain: factor on the 3-D rotation (GenRep: 5), of walks that have one.
+    """
+
+    walk: Walk
+    seed: int
+    gain: float = GENREP_GAIN
+    which: int = 0
+
+    def __call__(self, z: Tensor, condition: Tensor | None, indices: philox.Rows) -> Tensor:
+        with torch.no_grad():
+            moved: Tensor = self.walk(z, seed=self.seed, rows=indices, which=self.which, gain=self.gain)
+        return moved

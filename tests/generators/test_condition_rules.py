@@ -1,0 +1,74 @@
+"""How conditions are drawn: a function of (seed, index), uniform or balanced, over all rows or over some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from copgen import generators
+from copgen.generators.conditions import Conditions
+from copgen.runtime.errors import UsageError
+from tests.generators import narrow
+
+CPU = torch.device("cpu")
+RULES = {
+    "uniform": Conditions(),
+    "balanced": Conditions(rule="balanced"),
+    "uniform of some": Conditions(only=(3, 1, 8)),
+    "balanced of some": Conditions(rule="balanced", only=(3, 1, 8)),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_row_does_not_depend_on_the_batch(name: str) -> None:
+    whole = RULES[name].draw(range(100), 10, seed=4, device=CPU)
+    assert torch.equal(RULES[name].draw([90, 5, 41], 10, seed=4, device=CPU), whole[[90, 5, 41]])
+    assert torch.equal(RULES[name].draw(range(37, 60), 10, seed=4, device=CPU), whole[37:60])
+    assert not torch.equal(RULES[name].draw(range(100), 10, seed=5, device=CPU), whole)
+    assert set(whole.tolist()) == (set(range(10)) if "some" not in name else {1, 3, 8})
+
+
+def test_balanced_holds_each_row_equally_often() -> None:
+    """1,300 anchors of each of 1,000 classes, in small."""
+    drawn = Conditions(rule="balanced").draw(range(13 * 100), 100, seed=0, device=CPU)
+    assert drawn.bincount().tolist() == [13] * 100
+    first, second = drawn[:100], drawn[100:200]
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(100))
+    assert not torch.equal(first, second)
+    assert Conditions(rule="balanced", only=(7, 2)).draw(range(10), 100, seed=0, device=CPU).bincount()[
+        [2, 7]
+    ].tolist() == [5, 5]
+
+
+def test_uniform_draws_each_row_alone() -> None:
+    counts = Conditions().draw(range(20_000), 10, seed=0, device=CPU).bincount().double()
+    assert counts.tolist() == pytest.approx([2000] * 10, abs=5 * 2000**0.5)
+    assert len(set(counts.tolist())) > 1
+
+
+@pytest.mark.parametrize("name", ["biggan-deep-128", "icgan-128"])
+def test_a_generator_draws_as_it_was_loaded_to(name: str, tmp_path: Path) -> None:
+    weights = narrow.published(name, tmp_path)
+    rule = Conditions(rule="balanced", only=(5, 2))
+    G = generators.load(name, weights=weights, conditions=rule)
+    drawn = G.sample_condition(range(8), 0)
+    assert drawn is not None
+    assert sorted(drawn.tolist()) == [2, 2, 2, 2, 5, 5, 5, 5]
+    assert G.settings["conditions"] == "balanced"
+    assert G.settings["condition_list"] == "5 2"
+    plain = generators.load(name, weights=weights)
+    assert "conditions" not in plain.settings
+    with pytest.raises(UsageError, match=rf"There is no (class|instance) 99 in '{name}'; it has 0 to"):
+        generators.load(name, weights=weights, conditions=Conditions(only=(1, 99)))
+    with pytest.raises(UsageError, match="2 twice"):
+        generators.load(name, weights=weights, conditions=Conditions(only=(2, 2)))
+
+
+@pytest.mark.parametrize("rule", [Conditions(rule="balanced"), Conditions(only=(1,))])
+def test_an_unconditional_generator_has_none_to_choose(rule: Any) -> None:
+    with pytest.raises(UsageError, match="the generator 'digits' has none"):
+        generators.load("digits", conditions=rule)
+    assert generators.load("digits", conditions=Conditions()).conditions == 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,9 +84,10 @@ def test_a_library_that_cannot_be_loaded_is_said_to_be_so(monkeypatch: pytest.Mo
         assert not native.native().usable
 
 
-def test_a_library_from_older_sources_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_from_older_sources_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pretend(monkeypatch, HOW)
-    monkeypatch.setattr(native.Path, "glob", lambda folder, pattern: iter([native.Path("_ops.so")]))
+    (tmp_path / "_ops.so").touch()
+    monkeypatch.setattr(native, "folder", lambda: tmp_path)
     monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
     monkeypatch.setattr(native, "OPERATORS", ("navigate_by_the_stars",))
     with pytest.warns(RuntimeWarning, match="older sources, without navigate_by_the_stars"):

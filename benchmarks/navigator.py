@@ -1,13 +1,15 @@
 """The navigator and the draws against what a user would write: `python -m benchmarks.navigator [--device cpu|cuda]`.
 
 z' = z + MLP(z), its distances and statistics, float32, forward and forward with the weights' gradients. All methods
-take turns in one run. On the CPU with all its threads and by the clock on the wall; on CUDA between events.
+take turns in one run. On the CPU with all its threads and by the clock on the wall, or with one thread and by its CPU
+time; on CUDA between events.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,10 +45,18 @@ class Found:
         return theirs / ours if ours and theirs else None
 
 
-def report(device: torch.device, *, rows: Sequence[int], widths: Sequence[int], toy: bool) -> str:
+def _clock() -> Callable[[], float]:
+    # One thread's own time does not see what else runs; that of several does not say how long they wait.
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def report(
+    device: torch.device, *, rows: Sequence[int], widths: Sequence[int], toy: bool, most_gflop: float = math.inf
+) -> str:
     """The whole benchmark as markdown."""
     found = Found()
-    threads = f"{torch.get_num_threads()} threads, wall clock"
+    count = torch.get_num_threads()
+    threads = "one thread, process CPU time" if count == 1 else f"{count} threads, wall clock"
     copy, products = rates(device)
     parts = [
         "# The navigator and the draws",
@@ -69,6 +79,8 @@ def report(device: torch.device, *, rows: Sequence[int], widths: Sequence[int], 
             ]
             for count in rows:
                 shape = Shape(count, width)
+                if shape.flops > 1e9 * most_gflop:
+                    continue
                 sys.stderr.write(f"{shape}, {way}\n")
                 floor_ms = 1e3 * max(shape.bytes / copy, shape.flops / products)
                 parts += measure(found, shape, way, methods, device, floor_ms=floor_ms, toy=toy)
@@ -100,8 +112,8 @@ def measure(
         )
         call()
         calls[name] = call
-    rounds, seconds = ((2, 2), 0.0) if toy else ((3, 201), 2.0)
-    times = timing.interleaved(calls, device, rounds=rounds, seconds=seconds, clock=time.perf_counter)
+    rounds, seconds = ((2, 2), 0.0) if toy else ((5, 201), 1.5)
+    times = timing.interleaved(calls, device, rounds=rounds, seconds=seconds, clock=_clock())
     for name, took in times.items():
         found.ms[shape, way, name] = took.median
         ratio = took.median / times[OURS].median
@@ -134,9 +146,7 @@ def draw(found: Found, device: torch.device, *, toy: bool) -> Iterable[str]:
     for call in calls.values():
         call()
     rounds, seconds = ((2, 2), 0.0) if toy else ((5, 101), 5.0)
-    for name, took in timing.interleaved(
-        calls, device, rounds=rounds, seconds=seconds, clock=time.perf_counter
-    ).items():
+    for name, took in timing.interleaved(calls, device, rounds=rounds, seconds=seconds, clock=_clock()).items():
         found.draws[name] = took.median
         each = 1e6 * took.median / (shape.rows * shape.width)
         yield _row((name, _ms(took.median), f"{_ms(took.low)}-{_ms(took.high)}", f"{each:.1f}"))
@@ -182,7 +192,7 @@ def rates(device: torch.device) -> tuple[float, float]:
     calls: dict[str, Callable[[], object]] = {"copy": lambda: a.copy_(b), "product": lambda: torch.mm(x, x)}
     for call in calls.values():
         call()
-    took = timing.interleaved(calls, device, rounds=(5, 9), seconds=2.0, clock=time.perf_counter)
+    took = timing.interleaved(calls, device, rounds=(5, 9), seconds=2.0, clock=_clock())
     return 8.0 * size / (took["copy"].median * 1e-3), 2.0 * n**3 / (took["product"].median * 1e-3)
 
 
@@ -205,13 +215,21 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--device", choices=("cpu", "cuda"), default=available, help=f"here: {available}")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="batches")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="widths of both layers")
+    parser.add_argument("--threads", type=int, help="on the CPU; with 1, its CPU time instead of the wall's clock")
+    parser.add_argument("--most-gflop", type=float, default=math.inf, help="leave out forward passes beyond that")
     parser.add_argument("--toy", action="store_true", help="two rounds, nothing compiled: it shows that it works")
     parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
     chosen = parser.parse_args(arguments)
     if chosen.device == "cuda" and available != "cuda":
         parser.error("there is no CUDA device here")
     rows, widths = ((8, 16), (8,)) if chosen.toy else (chosen.rows, chosen.widths)
-    text = report(torch.device(chosen.device), rows=rows, widths=widths, toy=chosen.toy)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(chosen.threads or threads)
+    try:
+        device = torch.device(chosen.device)
+        text = report(device, rows=rows, widths=widths, toy=chosen.toy, most_gflop=chosen.most_gflop)
+    finally:
+        torch.set_num_threads(threads)
     sys.stdout.write(text)
     if chosen.out is not None:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)

@@ -176,7 +176,7 @@ Temperature = Annotated[
 ]
 Views = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Augmentation T_x: mnist or simclr.", rich_help_panel=TRAINING),
+    typer.Option(metavar="NAME", help="Augmentation T_x: a policy, such as simclr.", rich_help_panel=TRAINING),
 ]
 Encoder = Annotated[
     str | None,

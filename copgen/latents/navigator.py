@@ -124,7 +124,8 @@ def save_navigator(path: Path, navigator: Navigator, *, made_by: Mapping[str, An
         header["form"] = navigator.form
     if not navigator.whole:
         header["spans"] = [list(span) for span in navigator.spans]
-    save_tensors(path, navigator.state_dict(), kind="navigator", header=header)
+    weights = {name: value.float() for name, value in navigator.state_dict().items()}  # whatever it was trained in
+    save_tensors(path, weights, kind="navigator", header=header)
 
 
 def load_navigator(path: str | Path) -> Navigator:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(out: Path, nproc: int, *more: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-W", "ignore", "-m", "copgen_cli", "navigate", "--generator", "digits", "--updates", "40"]
+    words = [sys.executable, "-W", "ignore", "-m", "copgen_cli", "navigate", "--generator", "digits", "--updates", "12"]
     words += [
         "--precision",
         "float64",
@@ -62,9 +62,9 @@ def test_a_run_that_two_ranks_begin_is_ended_by_one_on_the_same_samples(tmp_path
     assert code == 0, err
     assert "Going on from update" in err
     document = json.loads(said)
-    assert document["samples"] == straight["samples"] == 320
+    assert document["samples"] == straight["samples"] == 96
     lines, expected = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("run", "alone"))
-    assert [line["update"] for line in lines] == list(range(1, 41))
+    assert [line["update"] for line in lines] == list(range(1, 13))
     for line, other in zip(lines, expected, strict=True):
         for name in ("loss_encoder", "loss_navigator", "d_mean", "d_max"):
             assert line[name] == pytest.approx(other[name], rel=1e-6), (line["update"], name)

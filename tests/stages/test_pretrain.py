@@ -24,6 +24,7 @@ from copgen.runtime.seeds import seeded
 from copgen.runtime.settings import build
 from copgen.stages import pretrain as stage
 from copgen.stages.pretrain import (
+    PairsSource,
     PretrainSettings,
     VisitOrder,
     count_updates,
@@ -454,3 +455,21 @@ def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
     pretrain(settings, out=tmp_path / "run")
     true = sum(map(len, files(tmp_path / "run").values()))
     assert found["disk_bytes"] == pytest.approx(true, rel=0.1)
+
+
+def test_of_several_positives_each_visit_sees_one_at_random(flow: Path, tmp_path: Path) -> None:
+    fields = {"generator": "digits", "weights": flow, "n": 20, "batch": 20, "transform": "gaussian", "positives": 3}
+    sample(SampleSettings.model_validate({**fields, "device": "cpu"}), out=tmp_path / "pairs")
+    source = PairsSource(pairs.open_pairs(tmp_path / "pairs"), seed=0)
+    indices, seen = torch.arange(20), []
+    for epoch in range(12):
+        visits = range(20 * epoch, 20 * epoch + 20)
+        x, x_pos = source.batch(indices, visits)
+        assert torch.equal(x_pos, source.batch(indices, visits)[1])
+        each = torch.stack([from_uint8(source.pairs.batch(indices, which=which)[1]) for which in range(3)])
+        seen.append((each == x_pos).all(dim=(2, 3, 4)).int().argmax(0))
+        assert torch.equal(each[seen[-1], indices], x_pos)
+        assert torch.equal(x, from_uint8(source.pairs.batch(indices)[0]))
+    counts = torch.stack(seen).flatten().bincount(minlength=3)
+    assert counts.tolist() == pytest.approx([80, 80, 80], abs=30)
+    assert not torch.equal(seen[0], seen[1])

@@ -21,7 +21,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from copgen.kernels import info_nce_kernels, normalize, sup_con_kernels
+from copgen.kernels import info_nce_backward, info_nce_forward, normalize, sup_con_kernels
 from copgen.kernels.tiles import TABLE, Key, Tile
 
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program can have
@@ -30,17 +30,17 @@ MATRIX_INSTRUCTIONS = {80: r"mma\.sync", 90: r"wgmma\.mma_async|mma\.sync", 100:
 WIDE_D = 1024  # the width that stands for all that are read in steps
 POINTERS = {"float16": "*fp16", "float32": "*fp32"}
 KERNELS: dict[str, Any] = {
-    "sums": info_nce_kernels.sum_negatives,
-    "gradients": info_nce_kernels.gradients,
-    "weights": info_nce_kernels.write_weights,
+    "sums": info_nce_forward.sum_negatives,
+    "gradients": info_nce_backward.gradients,
+    "weights": info_nce_backward.write_weights,
     "label_sums": sup_con_kernels.sum_by_label,
     "label_gradients": sup_con_kernels.gradients,
     "label_weights": sup_con_kernels.write_weights,
 }
 REST: dict[str, Any] = {
     "normalize": normalize.normalize_rows,
-    "losses": info_nce_kernels.finish_losses,
-    "finished": info_nce_kernels.finish_gradients,
+    "losses": info_nce_forward.finish_losses,
+    "finished": info_nce_backward.finish_gradients,
     "label_losses": sup_con_kernels.finish_losses,
     "label_finished": sup_con_kernels.finish_gradients,
 }

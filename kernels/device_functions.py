@@ -14,6 +14,9 @@ SHORTEST: tl.constexpr = tl.constexpr(1e-12)  # what a row is divided by at leas
 LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
 STRONGEST_WEIGHT: tl.constexpr = tl.constexpr(16384.0)  # float16 reaches 65504, and a weight is a sum of two
 LN_2: tl.constexpr = tl.constexpr(0.6931471805599453)
+WEAKEST: tl.constexpr = tl.constexpr(
+    2.0**-100
+)  # least share of the largest upstream gradient that weights are scaled by
 
 
 @triton.jit
@@ -139,6 +142,28 @@ def add_exponentials(s2, total, top, RUNNING: tl.constexpr):
     else:
         total += tl.sum(tl.exp2(s2), 1)
     return total, top
+
+
+@triton.jit
+def log_of_splits(totals, tops, rows, inside, count, splits, RUNNING: tl.constexpr, BLOCK_R: tl.constexpr):
+    """log2 of the sum of the splits' sums (splits, count), -inf of none. (R,)"""
+    total = tl.zeros((BLOCK_R,), tl.float32)
+    top = tl.full((BLOCK_R,), float("-inf"), tl.float32)
+    for split in range(0, splits):
+        part = tl.load(totals + split * count + rows, mask=inside, other=1.0)
+        if RUNNING:
+            its_top = tl.load(tops + split * count + rows, mask=inside, other=0.0)
+            new = tl.maximum(top, its_top)
+            finite = tl.where(new == float("-inf"), 0.0, new)
+            total = total * tl.exp2(top - finite) + part * tl.exp2(its_top - finite)
+            top = new
+        else:
+            total += part
+    none = total == 0.0
+    result = tl.log2(tl.where(none, 1.0, total))
+    if RUNNING:
+        result += top
+    return tl.where(none, float("-inf"), result)
 
 
 @triton.jit

@@ -10,12 +10,13 @@ import triton
 from torch import Tensor
 
 from copgen.kernels import wide
-from copgen.kernels.info_nce_kernels import finish_gradients, finish_losses, gradients, sum_negatives
+from copgen.kernels.device_functions import WEAKEST
+from copgen.kernels.info_nce_backward import finish_gradients, gradients
+from copgen.kernels.info_nce_forward import finish_losses, sum_negatives
 from copgen.kernels.launch import backward_splits, forward_splits, shares_shift, width_of
 from copgen.kernels.normalize import rows_at_once
 from copgen.kernels.tiles import tile_for
 
-WEAKEST = 2.0**-100  # as in the kernels
 MOST_SEARCHED = 16384  # rows among which every program finds the strongest weight itself; beyond, that is a launch
 ROWS_OF_ONE_PROGRAM = 2048  # up to which one program takes the mean of the losses
 
@@ -152,6 +153,6 @@ def backward(
 def strongest_weight(weight_all: Tensor, lost_all: Tensor) -> Tensor:
     """The largest |g| (1 - P(positive)), (); what the weights are scaled by to fit float16."""
     if weight_all.dim() == 0:
-        return lost_all.amax().clamp_min(WEAKEST)
+        return lost_all.amax().clamp_min(WEAKEST.value)
     size = weight_all.abs()
-    return torch.maximum((size * lost_all).amax(), size.amax() * WEAKEST)
+    return torch.maximum((size * lost_all).amax(), size.amax() * WEAKEST.value)

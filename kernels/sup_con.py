@@ -9,7 +9,7 @@ import triton
 from torch import Tensor
 
 from copgen.kernels import wide
-from copgen.kernels.info_nce import WEAKEST
+from copgen.kernels.device_functions import WEAKEST
 from copgen.kernels.launch import backward_splits, forward_splits, shares_shift, width_of
 from copgen.kernels.normalize import rows_at_once
 from copgen.kernels.sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
@@ -78,7 +78,7 @@ def backward(
     strongest = (size * torch.where(lone, lost_all, 1.0)).amax()
     # Below that share of the largest upstream gradient, weights are not scaled up further; without any gradient the
     # scale does not matter, but must be finite.
-    strongest = torch.maximum(strongest, size.amax() * WEAKEST)
+    strongest = torch.maximum(strongest, size.amax() * WEAKEST.value)
     strongest = torch.where(strongest > 0, strongest, 1.0)
     numbers = (lse_all, g, targets, count_all, strongest)
     common: dict[str, Any] = {"D": D, "LEARNT": isinstance(temperature, Tensor)}

@@ -21,6 +21,7 @@ from copgen.kernels.device_functions import (
     finish_rows,
     load_rows,
     log1p,
+    log_of_splits,
     products,
 )
 
@@ -73,28 +74,6 @@ def sum_by_label(
 
 
 @triton.jit
-def _log_of_splits(totals, tops, rows, inside, count, splits, RUNNING: tl.constexpr, BLOCK_R: tl.constexpr):
-    """log2 of the splits' sums, -inf of none."""
-    total = tl.zeros((BLOCK_R,), tl.float32)
-    top = tl.full((BLOCK_R,), float("-inf"), tl.float32)
-    for split in range(0, splits):
-        part = tl.load(totals + split * count + rows, mask=inside, other=1.0)
-        if RUNNING:
-            its_top = tl.load(tops + split * count + rows, mask=inside, other=0.0)
-            new = tl.maximum(top, its_top)
-            finite = tl.where(new == float("-inf"), 0.0, new)
-            total = total * tl.exp2(top - finite) + part * tl.exp2(its_top - finite)
-            top = new
-        else:
-            total += part
-    none = total == 0.0
-    result = tl.log2(tl.where(none, 1.0, total))
-    if RUNNING:
-        result += top
-    return tl.where(none, float("-inf"), result)
-
-
-@triton.jit
 def finish_losses(
     negatives, negative_tops, positives, positive_tops, logits, counts, losses, lse, lost, count_of, count, splits,
     RUNNING: tl.constexpr, BLOCK_R: tl.constexpr,
@@ -102,8 +81,8 @@ def finish_losses(
     """Per row (N,): the loss in nats, log-sum-exp in base 2, 1 - P(positives), and the number of positives."""
     rows = tl.program_id(0) * BLOCK_R + tl.arange(0, BLOCK_R)
     inside = rows < count
-    n = _log_of_splits(negatives, negative_tops, rows, inside, count, splits, RUNNING, BLOCK_R)
-    p = _log_of_splits(positives, positive_tops, rows, inside, count, splits, RUNNING, BLOCK_R)
+    n = log_of_splits(negatives, negative_tops, rows, inside, count, splits, RUNNING, BLOCK_R)
+    p = log_of_splits(positives, positive_tops, rows, inside, count, splits, RUNNING, BLOCK_R)
     logit = tl.zeros((BLOCK_R,), tl.float32)
     number = tl.zeros((BLOCK_R,), tl.float32)
     for split in range(0, splits):

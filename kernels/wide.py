@@ -13,7 +13,7 @@ import torch
 import triton
 from torch import Tensor
 
-from copgen.kernels.info_nce_kernels import write_weights
+from copgen.kernels.info_nce_backward import write_weights
 from copgen.kernels.launch import width_of
 from copgen.kernels.tiles import WIDEST, operand_of, tile_for
 

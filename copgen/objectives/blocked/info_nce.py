@@ -16,8 +16,8 @@ from torch import Tensor
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
 
-# (logits (R, C), the tile, its rows among those of all ranks, a buffer) -> what multiplies each pair's rows
-Weigh = Callable[[Tensor, Tile, slice, Tensor], Tensor]
+# (tau, the tile, its rows among those of all ranks, two buffers) -> what multiplies each pair's rows, (R, C)
+Weigh = Callable[[float, Tile, slice, Tensor, Tensor], Tensor]
 
 
 def forward(
@@ -145,7 +145,7 @@ def _log_sum_of_negatives(blocks: list[Block], tau: float, shared: bool, contras
 
 def add_exponentials(total: list[Tensor], tile: Tile, scratch: Tensor, tau: float) -> None:
     """Add e^s of the tile to the totals (R,) of its rows and, mirrored, of its columns; the diagonal is left out."""
-    e = tile.logits(scratch, 1.0 / tau).exp_()
+    e = tile.exponentials(scratch, tau)
     tile.fill_diagonal(e, 0.0)
     total[tile.block.row][tile.rows] += e.sum(1)
     if tile.mirror is not None:
@@ -173,7 +173,7 @@ def add_negatives(dz: list[Tensor | None], blocks: list[Block], weigh: Weigh, ta
     for block in blocks:
         for tile in block.tiles():
             own = slice(offset + tile.rows.start, offset + tile.rows.stop)
-            weights = weigh(tile.logits(scratch, 1.0 / tau), tile, own, other_scratch)
+            weights = weigh(tau, tile, own, scratch, other_scratch)
             tile.fill_diagonal(weights, 0.0)
             _spread(dz, tile, weights)
 
@@ -190,20 +190,22 @@ def _add_positives(
             gradient.addcmul_(weight[:, None], partner, value=-1.0)
 
 
-def shared_weights(a: list[Tensor], s: Tensor, tile: Tile, rows: slice, scratch: Tensor) -> Tensor:
+def shared_weights(a: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor) -> Tensor:
     """e^s (a_i + a_j) over a tile; segments that are not contrasted have a = 0."""
-    block, e = tile.block, s.exp_()
+    block, e = tile.block, tile.exponentials(scratch, tau)
     if block.column >= len(a):
         return e.mul_(a[block.row][rows, None])
     if block.row >= len(a):
         return e.mul_(a[block.column][None, tile.columns])
-    both = torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(scratch))
+    both = torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(other))
     return e.mul_(both)
 
 
-def _weights(lse: list[Tensor], g: list[Tensor], s: Tensor, tile: Tile, rows: slice, _scratch: Tensor) -> Tensor:
+def _weights(
+    lse: list[Tensor], g: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor
+) -> Tensor:
     """The same as e^{s - lse_i} g_i + e^{s - lse_j} g_j, each exponent at most about 0."""
-    block = tile.block
+    block, s = tile.block, tile.logits(scratch, 1.0 / tau)
     of_rows = of_columns = None
     if block.row < len(lse):
         of_rows = exponentials(s - lse[block.row][rows, None]).mul_(g[block.row][rows, None])

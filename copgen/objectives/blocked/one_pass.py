@@ -20,7 +20,7 @@ from torch import Tensor
 
 from copgen.objectives.blocked import tiles
 from copgen.objectives.blocked.info_nce import add_exponentials, add_negatives, shared_weights
-from copgen.objectives.blocked.tiles import Block, scratch_for, shares_shift
+from copgen.objectives.blocked.tiles import Block, exponentials_of_products, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
@@ -158,8 +158,7 @@ def _strip(
         used += e.numel()
         for left in range(0, len(z), tiles.WIDTH):
             part = e[:, left : left + tiles.WIDTH]
-            torch.addmm(part, anchors, z[left : left + tiles.WIDTH].T, beta=0.0, alpha=1.0 / tau, out=part)
-            part.exp_()
+            exponentials_of_products(anchors, z[left : left + tiles.WIDTH], tau, out=part)
             if place == 0 and -len(anchors) < top - left < part.shape[1]:
                 part.diagonal(top - left).fill_(0.0)
             total += part.sum(1)

@@ -16,9 +16,10 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 SHARDS = "shards"
 RECORDS = "records"
+CLAIMS = "claims"  # of workers at work
 METADATA = "json"
 ANCHOR = "anchor.png"
-AGAIN = "Give the same `copgen sample` command again."
+AGAIN = "`copgen verify` says what is missing, and gives the command that makes it anew."
 
 
 def shard_name(number: int) -> str:

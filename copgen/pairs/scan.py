@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from copgen.pairs import dali_index, layout
 from copgen.pairs.diagnosis import refusal
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.tar import BLOCK, MAX_MEMBER_BYTES, header, padded, total_bytes
 from copgen.runtime.errors import DataError
 
@@ -40,7 +40,7 @@ class Members:
         )
 
 
-def scan(folder: Path, plan: Plan, number: int) -> Members:
+def scan(folder: Path, plan: Contents, number: int) -> Members:
     """The members of shard `number`, from its headers alone; no data are read, nothing is written.
 
     Every header must be, byte for byte, the one that the writer gives the next member of the plan.

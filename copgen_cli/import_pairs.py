@@ -64,7 +64,7 @@ def import_pairs(
             written += f", {size(found['bytes'])}"
         rows = [
             ("pairs", f"{found['pairs']:,} in {out}/, {positives} each"),
-            ("classes", f"{len(found['classes']):,} folders"),
+            ("classes", f"{len(found['classes']):,}"),
             ("shards", written),
         ]
         answer({"folder": str(folder), "out": str(out), **found}, rows, as_json=as_json)

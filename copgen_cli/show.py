@@ -117,7 +117,8 @@ def class_rows(classes: dict[str, Any] | None, partly: str) -> list[Row]:
         return []
     pairs: dict[str, int] = classes["pairs"]
     kinds = "classes" if classes["kind"] == "class" else "instances"
-    spread = f"{classes['count']:,}, with {min(pairs.values()):,} to {max(pairs.values()):,} pairs each{partly}"
+    fewest, most = min(pairs.values()), max(pairs.values())
+    spread = f"{classes['count']:,}, with {f'{fewest:,} to ' * (fewest < most)}{most:,} pairs each{partly}"
     shown = list(pairs)
     if len(shown) > MOST_CLASSES:
         ordered = sorted(pairs, key=lambda name: -pairs[name])

@@ -52,7 +52,8 @@ def verify(
     with Story(quiet=quiet) as story:
         found = verify_pairs(pairs, level="quick" if quick else "decode" if decode else "full", events=story)
         if left := found["leftovers"]:
-            story.warn(f"{len(left):,} files of stopped workers are left over, such as {left[0]}; they do no harm.")
+            count = f"{len(left):,} {'file' if len(left) == 1 else 'files'}"
+            story.warn(f"Workers that stopped, or still run, left {count}, such as {left[0]}; it does no harm.")
         problems = found["problems"]
         answer({"folder": str(pairs), "whole": not problems, **found}, rows(pairs, found), as_json=as_json)
         if not problems:

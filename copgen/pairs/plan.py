@@ -116,7 +116,13 @@ class Contents(Document):
         """
         path = folder / layout.PLAN
         if path.exists():
-            if difference := read_plan(folder).difference(self):
+            there = read_plan(folder)
+            if there.command != self.command:
+                raise UsageError(
+                    f"{folder} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
+                    fix="Name another folder with --out, or start anew with --overwrite.",
+                )
+            if difference := there.difference(self):
                 lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
                 raise UsageError(
                     f"{folder} holds pairs of another plan: {lines}.",

@@ -246,4 +246,4 @@ def _extra_files(folder: Path, plan: Contents) -> Iterator[Problem]:
                 continue
             if path.suffix not in suffixes or path.stem not in stems:
                 what = f"{path} does not belong to the {plan.shards} shards of the plan."
-                yield Problem(path, what, mending.REMOVE, command=("rm", "-r", str(path)))
+                yield Problem(path, what, mending.REMOVE, command=("rm", *(["-r"] if path.is_dir() else []), str(path)))

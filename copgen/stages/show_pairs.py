@@ -56,7 +56,7 @@ def show(
     metadata = _metadata(folder, plan, chosen, events)
     rows = _spread(range(count), pairs)  # places among the pairs that are there
     drawn = [_pair(folder, plan, there[row // plan.pairs_per_shard], row % plan.pairs_per_shard) for row in rows]
-    save_picture(out, contact_sheet(f"{len(drawn)} of {count:,} pairs of {folder}", [_column(pair) for pair in drawn]))
+    save_picture(out, contact_sheet(f"{folder}/: {len(drawn)} of {count:,} pairs", [_column(pair) for pair in drawn]))
     return {
         "pairs": count,
         "pairs_planned": plan.pairs,
@@ -89,7 +89,7 @@ def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
     number, row = divmod(index, plan.pairs_per_shard)
     members = scan(folder, plan, number)
     pair = _pair(folder, plan, number, row)
-    save_picture(out, contact_sheet(f"pair {index:,} of {folder}", [_column(pair)]))
+    save_picture(out, contact_sheet(f"{folder}/: pair {index:,}", [_column(pair)]))
     places = zip(members.components, members.offsets[row].tolist(), members.sizes[row].tolist(), strict=True)
     return {
         "index": index,

@@ -45,7 +45,7 @@ class Problem:
         return DataError(self.what, fix=self.fix)
 
 
-def verify(folder: Path, level: Level = "quick") -> list[Problem]:
+def verify(folder: Path | str, level: Level = "quick") -> list[Problem]:
     """All problems of a pairs folder; none where it is finished, whole and unaltered.
 
     `quick` finds missing and extra files, wrong sizes and counts, and documents that contradict each other. `full`
@@ -56,7 +56,7 @@ def verify(folder: Path, level: Level = "quick") -> list[Problem]:
     Raises:
         UsageError: no such level.
     """
-    return list(problems(folder, level))
+    return list(problems(Path(folder), level))
 
 
 def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | None = None) -> Iterator[Problem]:

@@ -51,7 +51,7 @@ def import_pairs(
         found = stage.import_pairs(
             folder,
             out=out,
-            pairs_per_shard=pairs_per_shard or stage.PAIRS_PER_SHARD,
+            pairs_per_shard=pairs_per_shard,
             only=only,
             overwrite=overwrite,
             events=story,

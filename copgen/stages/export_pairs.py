@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import read_json
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.signals import StopRequest
+from copgen.stages.watching import watcher
 
 MARK = "export.json"
 
@@ -74,13 +76,7 @@ def export(
         if 0 < done < plan.pairs:
             events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
         events.begin("export", total=plan.pairs, unit="pairs", done=done)
-
-        def watch(index: int) -> None:
-            if stop.received:
-                raise stop.stopped(f"after pair {index:,}; exported shards stay")
-            if index % 100 == 0:
-                events.advance(index, {})
-
+        watch = watcher(events, stop)
         try:
             for number in range(progress.done, plan.shards):
                 for problem in shard_problems(folder, plan, number, "full"):
@@ -139,7 +135,13 @@ def _going_on(out: Path, begun: Progress) -> Progress:
 
 
 def _put_shard(
-    out: Path, to: str, plan: Contents, classes: tuple[str, ...], number: int, shard: ShardReader, watch: Any
+    out: Path,
+    to: str,
+    plan: Contents,
+    classes: tuple[str, ...],
+    number: int,
+    shard: ShardReader,
+    watch: Callable[[int], None],
 ) -> None:
     for index in plan.shard_range(number):
         watch(index)

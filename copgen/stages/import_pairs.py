@@ -5,7 +5,7 @@ The pixels stay what they are. Every image is decoded and encoded anew, so a dam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from copgen.pairs import (
     layout,
     missing_shards,
     png,
+    read_plan,
     write_shard,
 )
 from copgen.pairs.genrep import Tree, image_bytes, read_tree
@@ -28,7 +29,8 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.sample import prepare, watched
+from copgen.stages.sample import prepare
+from copgen.stages.watching import watcher
 
 PAIRS_PER_SHARD = 10_000
 
@@ -37,7 +39,7 @@ def import_pairs(
     folder: Path,
     *,
     out: Path,
-    pairs_per_shard: int = PAIRS_PER_SHARD,
+    pairs_per_shard: int | None = None,
     only: int | None = None,
     overwrite: bool = False,
     events: Events | None = None,
@@ -47,7 +49,7 @@ def import_pairs(
     Args:
         folder: the tree: a data set of the authors' scripts, its `train`, or one class.
         out: the pairs folder.
-        pairs_per_shard: pairs in each tar file.
+        pairs_per_shard: pairs in each tar file; unset those of the pairs that are there already, else 10,000.
         only: write this shard anew, whether it is there or not, and no other.
         overwrite: start anew over the pairs that are there.
         events: who listens.
@@ -64,21 +66,21 @@ def import_pairs(
         events.say(f"{tree.ignored:,} files that are no PNG images are left out.")
     if uneven := _uneven(tree):
         events.warn(uneven)
-    plan = make_plan(folder, tree, pairs_per_shard)
+    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
+    plan = make_plan(folder, tree, pairs_per_shard or _planned(out))
     if only is not None and only >= plan.shards:
         raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
-    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
     with locked(out), StopRequest() as stop:
         prepare(out, plan, overwrite=overwrite)
         missing = [only] if only is not None else missing_shards(out, plan)
-        total = sum(len(plan.shard_range(number)) for number in missing)
-        done = 0 if only is not None else plan.pairs - total
-        events.begin("import", total=done + total, unit="pairs", done=done)
+        done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
+        events.begin("import", total=plan.pairs, unit="pairs", done=done)
         try:
             for number in missing:
-                pairs = read_pairs(tree, plan, number)
-                write_shard(out, plan, number, watched(pairs, done, events, stop))
-                done += len(plan.shard_range(number))
+                indices = plan.shard_range(number)
+                watch = watcher(events, stop, shift=done - indices.start)
+                write_shard(out, plan, number, read_pairs(tree, plan, number, watch))
+                done += len(indices)
                 events.advance(done, {})
         finally:
             events.end()
@@ -112,10 +114,17 @@ def make_plan(folder: Path, tree: Tree, pairs_per_shard: int) -> ImportedPlan:
     )
 
 
-def read_pairs(tree: Tree, plan: ImportedPlan, number: int) -> Iterator[Pair]:
-    """The pairs of one shard, read from the tree."""
+def _planned(out: Path) -> int:
+    """Pairs in each tar of an import that is there already, else the usual number."""
+    there = read_plan(out) if (out / layout.PLAN).exists() else None
+    return there.pairs_per_shard if isinstance(there, ImportedPlan) else PAIRS_PER_SHARD
+
+
+def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int], None]) -> Iterator[Pair]:
+    """The pairs of one shard, read from the tree; `watch` is called with the index of each before it is read."""
     indices = plan.shard_range(number)
     for index, (name, stem) in zip(indices, tree.stems(indices), strict=True):
+        watch(index)
         images = []
         for path in tree.paths(name, stem):
             try:

@@ -170,7 +170,7 @@ def test_import_makes_pairs_that_verify_show_and_pretrain_take(here: Path) -> No
     assert trained.code == 0, trained.err
     layout.tar_path(Path("pairs"), 1).unlink()
     assert "copgen import FOLDER --out pairs/ --only 1" in copgen("verify", "--quick").out
-    assert copgen("import", "set", "--only", 1, "--pairs-per-shard", 32).code == 0
+    assert copgen("import", "set", "--only", 1).code == 0
     assert copgen("verify").code == 0
 
 

@@ -68,7 +68,7 @@ def test_one_shard_is_made_anew_byte_for_byte(tmp_path: Path) -> None:
     whole = files(out)
     for name in ("shards/shard-000001.tar", "shards/shard-000002.tar"):
         (out / name).write_bytes(b"damaged")
-    assert import_pairs(folder, out=out, pairs_per_shard=2, only=1)["missing"] == [2]
+    assert import_pairs(folder, out=out, only=1)["missing"] == [2]
     assert import_pairs(folder, out=out, pairs_per_shard=2, only=2)["missing"] == []
     assert files(out) == whole
     with pytest.raises(UsageError, match=r"no shard 3.*0 to 2"):

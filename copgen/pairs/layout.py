@@ -27,6 +27,13 @@ def shard_name(number: int) -> str:
     return f"shard-{number:06d}"
 
 
+def shard_number(stem: str) -> int | None:
+    """The number in such a stem; None for any other name."""
+    digits = stem.removeprefix("shard-")
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    return number if number is not None and shard_name(number) == stem else None
+
+
 def tar_path(folder: Path, number: int) -> Path:
     return folder / SHARDS / f"{shard_name(number)}.tar"
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from copgen.pairs import layout
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
+from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
 from copgen.runtime.files import read_json
 
@@ -74,8 +75,8 @@ class Contents(Document):
     command: ClassVar[str] = "copgen sample"
 
     format: Literal[1] = 1
-    pairs: int = Field(ge=1, description="pairs in the whole folder")
-    pairs_per_shard: int = Field(10_000, ge=1, description="pairs in every shard but the last")
+    pairs: int = Field(ge=1, le=LARGEST, description="pairs in the whole folder")
+    pairs_per_shard: int = Field(10_000, ge=1, le=LARGEST, description="pairs in every shard but the last")
     positives: int = Field(1, ge=1, le=99, description="positives per anchor")
     image_format: Literal["png"] = "png"
     image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")

@@ -51,13 +51,15 @@ def scan(folder: Path, plan: Contents, number: int) -> Members:
     """
     path = layout.tar_path(folder, number)
     indices = plan.shard_range(number)
-    places = np.empty((2, len(indices), len(plan.components)), np.int64)
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.AGAIN) from None
     try:
         end = os.fstat(file).st_size
+        # A sample has a header for each member, so of a plan that promises more than fits the rest is never reached.
+        rows = min(len(indices), end // (BLOCK * len(plan.components)) + 1)
+        places = np.empty((2, rows, len(plan.components)), np.int64)
         position = 0
         for row, index in enumerate(indices):
             key = layout.key(index)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from copgen.pairs import layout, mending
-from copgen.pairs.manifest import Manifest, missing_shards, unfinished
+from copgen.pairs.manifest import Manifest, unfinished
 from copgen.pairs.plan import Contents, ImportedPlan, Plan, read_plan
 from copgen.pairs.record import Record, load_record
 from copgen.pairs.scan import Members, scan
@@ -77,7 +77,7 @@ def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | Non
     manifest: Manifest | None = None
     path = folder / layout.MANIFEST
     if not path.is_file():
-        lacking = unfinished(folder, plan, done=plan.shards - len(missing_shards(folder, plan)))
+        lacking = unfinished(folder, plan, done=len(_recorded(folder, plan)))
         yield Problem(path, lacking.what, lacking.fix)
     else:
         try:
@@ -90,10 +90,15 @@ def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | Non
             yield Problem(folder / layout.PLAN, what, mending.COPY)
             return  # by another plan nothing else can be judged
         yield from _about_manifest(folder, plan, manifest, level)
-    for number in range(plan.shards):
-        yield from _about_shard(folder, plan, manifest, number, level)
+    # Never simply all that a plan promises: it may promise without end.
+    listed = manifest.shards[: plan.shards] if manifest is not None else ()
+    numbers = (
+        range(plan.shards) if len(listed) == plan.shards else sorted({*range(len(listed)), *_recorded(folder, plan)})
+    )
+    for done, number in enumerate(numbers, start=1):
+        yield from _of_shard(folder, plan, number, level, listed[number] if number < len(listed) else None)
         if checked is not None:
-            checked(number + 1)
+            checked(done)
     yield from _extra_files(folder, plan)
 
 
@@ -150,7 +155,7 @@ def _about_manifest(folder: Path, plan: Contents, manifest: Manifest, level: Lev
 
 def _is_of_the_records(folder: Path, plan: Contents) -> bool:
     """Whether any record belongs to the plan: then it is the manifest that does not."""
-    for number in range(plan.shards):
+    for number in _recorded(folder, plan):
         try:
             load_record(folder, plan, number)
         except DataError:
@@ -159,13 +164,13 @@ def _is_of_the_records(folder: Path, plan: Contents) -> bool:
     return False
 
 
-def _about_shard(
-    folder: Path, plan: Contents, manifest: Manifest | None, number: int, level: Level
-) -> Iterator[Problem]:
-    if manifest is None and not layout.record_path(folder, number).exists():
-        return
-    listed = manifest.shards[number] if manifest is not None and number < len(manifest.shards) else None
-    yield from _of_shard(folder, plan, number, level, listed)
+def _recorded(folder: Path, plan: Contents) -> list[int]:
+    """The numbers of the shards that have a record."""
+    records = folder / layout.RECORDS
+    names = [path.stem for path in records.glob("*.json")] if records.is_dir() else []
+    return sorted(
+        number for name in names if (number := layout.shard_number(name)) is not None and number < plan.shards
+    )
 
 
 def _of(folder: Path, plan: Contents, number: int, file: Path, what: str) -> Problem:
@@ -237,13 +242,13 @@ def _decode(folder: Path, plan: Contents, number: int, members: Members) -> None
 
 
 def _extra_files(folder: Path, plan: Contents) -> Iterator[Problem]:
-    stems = {layout.shard_name(number) for number in range(plan.shards)}
     for name, suffixes in ((layout.SHARDS, (".tar", ".idx")), (layout.RECORDS, (".json",))):
         if not (folder / name).is_dir():
             continue
         for path in sorted((folder / name).iterdir()):
             if path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX):
                 continue
-            if path.suffix not in suffixes or path.stem not in stems:
+            number = layout.shard_number(path.stem)
+            if path.suffix not in suffixes or number is None or number >= plan.shards:
                 what = f"{path} does not belong to the {plan.shards} shards of the plan."
                 yield Problem(path, what, mending.REMOVE, command=("rm", *(["-r"] if path.is_dir() else []), str(path)))

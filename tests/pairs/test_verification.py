@@ -8,9 +8,11 @@ import random
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from copgen import pairs
 from copgen.pairs import layout
+from copgen.pairs.scan import scan
 from copgen.pairs.verification import leftovers, problems
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.files import sha256_of
@@ -161,6 +163,29 @@ def test_leftovers_are_listed_and_are_no_problem(folder: Path) -> None:
         stray.write_bytes(b"")
     assert leftovers(folder) == strays
     assert pairs.verify(folder, "full") == []
+
+
+@pytest.mark.parametrize(
+    ("per_shard", "message"),
+    [(1, "000000001.anchor.png comes after the last sample"), (10**12, "ends after 3 of 1000000000000 samples")],
+)
+def test_a_plan_that_promises_without_end_is_not_believed(folder: Path, per_shard: int, message: str) -> None:
+    """A trillion pairs in a trillion shards, or in one: neither time nor memory follows the promise."""
+    plan = folders.plan(pairs=10**12, pairs_per_shard=per_shard)
+    plan.write(folder / "plan.json")
+    assert "plan.json was altered" in pairs.verify(folder, "full")[0].what
+    manifest = pairs.Manifest.read(folder / "manifest.json")
+    records = tuple(record.model_copy(update={"plan": plan.digest}) for record in manifest.shards)
+    for record in records:
+        record.write(layout.record_path(folder, record.shard))
+    pairs.Manifest.of(plan, records).write(folder / "manifest.json")
+    found = pairs.verify(folder, "full")
+    assert "the plan has 1000000000000" in found[0].what
+    assert found[1].shard == 0
+    with pytest.raises(DataError, match=message):
+        scan(folder, plan, 0)
+    with pytest.raises(ValidationError):
+        folders.plan(pairs=10**12 + 1)
 
 
 def test_progress_counts_the_shards(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -200,4 +201,12 @@ def test_bars_are_as_long_as_their_share() -> None:
     rows = [text for _, text in bars(["a", "bb", "c", "d"], [80, 40, 0, 1])]
     assert rows == [f" a {'█' * 40} 80", f"bb {'█' * 20} 40", " c  0", " d ▌ 1"]
     assert bars([], []) == []
+
+
+def test_bars_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert [text for _, text in bars(["a", "b", "c"], [80, 0, 1])] == [f"a {'#' * 40} 80", "b  0", "c # 1"]
+
+
+def test_bars_of_nothing() -> None:
     assert bars(["a"], [0]) == [("", "a  0")]

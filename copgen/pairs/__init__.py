@@ -10,7 +10,16 @@ for pair in read(folder):
 
 from copgen.pairs.manifest import Manifest, finish, missing_shards
 from copgen.pairs.pixels import Rounding, from_uint8, to_uint8
-from copgen.pairs.plan import GeneratorSource, Plan, PriorSource, TransformSource
+from copgen.pairs.plan import (
+    Contents,
+    GeneratorSource,
+    ImportedPlan,
+    ImportSource,
+    Plan,
+    PriorSource,
+    TransformSource,
+    read_plan,
+)
 from copgen.pairs.png import encoder_versions
 from copgen.pairs.reader import PairSet, open_pairs, read
 from copgen.pairs.record import Record
@@ -18,7 +27,10 @@ from copgen.pairs.shard import Pair, write_shard
 from copgen.pairs.verification import Problem, verify
 
 __all__ = [
+    "Contents",
     "GeneratorSource",
+    "ImportSource",
+    "ImportedPlan",
     "Manifest",
     "Pair",
     "PairSet",
@@ -34,6 +46,7 @@ __all__ = [
     "missing_shards",
     "open_pairs",
     "read",
+    "read_plan",
     "to_uint8",
     "verify",
     "write_shard",

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from copgen.pairs import dali_index, layout, png
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
@@ -41,7 +41,7 @@ class Pair:
         return self.positives[0]
 
 
-def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) -> Record:
+def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterator[Pair]) -> Record:
     """Write shard `number` of the plan: tar, index, and last the record. Equal pairs give equal bytes.
 
     Args:
@@ -93,7 +93,7 @@ def _forget(record_path: Path) -> None:
         fsync_folder(record_path.parent)
 
 
-def _add(tar: TarWriter, plan: Plan, pair: Pair) -> str:
+def _add(tar: TarWriter, plan: Contents, pair: Pair) -> str:
     """Write the members of one pair; its line in the index."""
     if len(pair.positives) != plan.positives:
         raise ValueError(f"pair {pair.index} has {len(pair.positives)} positives; the plan says {plan.positives}")

@@ -20,6 +20,7 @@ from copgen import generators
 from copgen.latents.distance import displacement
 from copgen.latents.operations.implementations import choose
 from copgen.pairs import (
+    Contents,
     GeneratorSource,
     Pair,
     Plan,
@@ -150,7 +151,7 @@ def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest)
         yield pair
 
 
-def prepare(out: Path, plan: Plan, *, overwrite: bool) -> None:
+def prepare(out: Path, plan: Contents, *, overwrite: bool) -> None:
     """Lay the plan into the folder; with `overwrite`, remove the pairs that are there first."""
     if overwrite:
         for name in ("shards", "records"):

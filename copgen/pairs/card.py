@@ -8,6 +8,7 @@ from copgen.pairs import layout
 from copgen.pairs.plan import Plan, Setting
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
+_FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
 
 _TEXT = """\
 ---
@@ -29,7 +30,7 @@ look different. They were drawn from the generator `{generator}` by copgen (COP-
 | | |
 |---|---|
 | pairs | {pairs:,}, each of one anchor and {positives} |
-| images | {height} x {width} pixels, {colour}, PNG |
+| images | {height} x {width} pixels, {colour}, {format} |
 | shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
 | generator G | `{generator}`, weights sha256 `{generator_sha256}` |
 | prior of z | {prior} |
@@ -46,7 +47,7 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset, so anything that reads tar and PNG reads them too.
+The shards are plain tar files in the layout of WebDataset, so anything that reads tar and {format_name} reads them too.
 The members of pair 0 are:
 
 {members}
@@ -79,6 +80,8 @@ def card(plan: Plan, *, total_bytes: int) -> str:
         height=height,
         width=width,
         colour="grey" if channels == 1 else "RGB",
+        format=_FORMAT_NAMES[plan.image_format] + (f" of quality {plan.quality}" if plan.quality else ""),
+        format_name=_FORMAT_NAMES[plan.image_format],
         shards=plan.shards,
         per_shard=plan.pairs_per_shard,
         bytes=total_bytes,

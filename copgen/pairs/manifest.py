@@ -22,6 +22,7 @@ class Manifest(Document):
     format: Literal[1] = 1
     plan: str = Field(pattern=SHA256, description="sha256 of plan.json")
     pairs: int = Field(ge=1, description="in all shards")
+    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, in all shards")
     bytes: int = Field(ge=0, description="of all tars")
     shards: tuple[Record, ...]
 
@@ -31,6 +32,7 @@ class Manifest(Document):
         return cls(
             plan=plan.digest,
             pairs=sum(record.count for record in records),
+            rejected=sum(record.rejected for record in records),
             bytes=sum(record.bytes for record in records),
             shards=records,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from copgen.pairs import dali_index, layout, png
+from copgen.pairs import codecs, dali_index, layout
 from copgen.pairs.plan import Plan
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
@@ -28,12 +28,14 @@ class Pair:
         anchor: x (C, H, W), uint8, on the CPU.
         positives: x' (C, H, W) each, uint8, on the CPU; at least one.
         metadata: JSON-able; what else is known (class, distance d(z, z'), ...).
+        rejected: how many draws of this pair the plan's filter refused before this one.
     """
 
     index: int
     anchor: Tensor
     positives: tuple[Tensor, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    rejected: int = 0
 
     @property
     def positive(self) -> Tensor:
@@ -104,7 +106,7 @@ def _add(tar: TarWriter, plan: Plan, pair: Pair) -> str:
                 f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
             )
     metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    members = [*(png.encode(image) for image in images), metadata]
+    members = [*(codecs.encode(image, plan.image_format, plan.quality) for image in images), metadata]
     key = layout.key(pair.index)
     named = zip(plan.components, members, strict=True)
     offsets = [tar.add(f"{key}.{component}", data) for component, data in named]

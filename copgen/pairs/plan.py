@@ -126,16 +126,20 @@ class Plan(Document):
             UsageError: another plan is there; the error gives the difference.
             DataError: what is there is broken.
         """
-        path = folder / layout.PLAN
-        if path.exists():
-            if difference := Plan.load(folder).difference(self):
-                lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
-                raise UsageError(
-                    f"{folder} holds pairs of another plan: {lines}.",
-                    fix="Name another folder with --out, or start anew with --overwrite.",
-                )
+        self.refuse_other(folder)
+        if not (folder / layout.PLAN).exists():
+            self.write(folder / layout.PLAN)
+
+    def refuse_other(self, folder: Path) -> None:
+        """Refuse a folder that holds pairs of another plan; errors as `save`."""
+        if not (folder / layout.PLAN).exists():
             return
-        self.write(path)
+        if difference := Plan.load(folder).difference(self):
+            lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
+            raise UsageError(
+                f"{folder} holds pairs of another plan: {lines}.",
+                fix="Name another folder with --out, or start anew with --overwrite.",
+            )
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -181,7 +181,7 @@ def test_a_finished_folder_is_not_made_again(
 ) -> None:
     first = sample(settings(), out=tmp_path)
     before = files(tmp_path)
-    monkeypatch.setattr(stage, "make_pairs", None)
+    monkeypatch.setattr(stage, "make_batches", None)
     assert sample(settings(), out=tmp_path) == first
     assert files(tmp_path) == before
 

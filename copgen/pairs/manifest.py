@@ -65,7 +65,7 @@ def finish(folder: Path, plan: Plan) -> Manifest:
     if missing := missing_shards(folder, plan):
         raise unfinished(folder, plan, done=plan.shards - len(missing))
     manifest = Manifest.of(plan, tuple(load_record(folder, plan, number) for number in range(plan.shards)))
-    write_text(folder / layout.CARD, card(plan, total_bytes=manifest.bytes))
+    write_text(folder / layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected))
     manifest.write(folder / layout.MANIFEST)
     return manifest
 

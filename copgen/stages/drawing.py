@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from copgen import generators
-from copgen.encoders import Encoder
 from copgen.latents.distance import displacement
 from copgen.pairs import FilterRules, Pair, Plan
 from copgen.pairs.pixels import to_uint8
 from copgen.stages.latent_transform import Positives
 from copgen.stages.quality_filter import give_up, refused, similarities
+
+if TYPE_CHECKING:
+    from copgen.encoders import Encoder
 
 ATTEMPT = 2**40  # rows from one attempt to the next: above the largest count that a run can have
 NO_RULES = FilterRules(attempts=1)

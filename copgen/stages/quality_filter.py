@@ -10,34 +10,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen import encoders
 from copgen.generators import Generator
 from copgen.pairs import FilterRules
 from copgen.runtime.errors import UsageError
+from copgen.runtime.files import sha256_of
+
+if TYPE_CHECKING:
+    from copgen.encoders import Encoder
 
 
-def load_encoder(path: Path, G: Generator, device: torch.device) -> encoders.Encoder:
-    """The encoder f of the rules on similarity, on the device.
+def load_encoder(path: Path, G: Generator, device: torch.device) -> tuple[Encoder, str]:
+    """The encoder f of the rules on similarity, on the device, and the sha256 of its file.
 
     Raises:
         DataError: there is none, or it fails verification.
         UsageError: it is for images of another number of channels than the generator's.
     """
+    from copgen import encoders  # not before an encoder is asked for: its networks take half a second to import
+    from copgen.encoders.encoder import encoder_file
+
     f = encoders.load(path).to(device)
     if f.config.in_channels != G.channels:
         raise UsageError(
             f"The encoder {path} is for images of {f.config.in_channels} channels; '{G.name}' makes {G.channels}.",
             fix="Name another with --filter-encoder.",
         )
-    return f
+    return f, sha256_of(encoder_file(path))
 
 
-def similarities(f: encoders.Encoder, x: Tensor, positives: Sequence[Tensor]) -> Tensor:
+def similarities(f: Encoder, x: Tensor, positives: Sequence[Tensor]) -> Tensor:
     """The cosines of h = f(x) and each h' = f(x'), float64 (N, P) on the CPU, as the metadata say them."""
     h = f(x)
     cosines = torch.stack([F.cosine_similarity(h, f(x_pos), dim=1) for x_pos in positives], dim=1)

@@ -14,7 +14,6 @@ import torch
 from pydantic import Field, model_validator
 
 from copgen import generators
-from copgen.encoders.encoder import encoder_file
 from copgen.latents.operations.implementations import choose
 from copgen.pairs import (
     EncodedPair,
@@ -34,7 +33,6 @@ from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat
 from copgen.pairs.pipeline import overlapped
 from copgen.pairs.pixels import Rounding
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.files import sha256_of
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.signals import StopRequest
@@ -89,17 +87,12 @@ class SampleSettings(TransformChoice):
             raise ValueError("a rule on similarity needs filter_encoder, the encoder it is taken in")
         return self
 
-    def rules(self) -> FilterRules | None:
-        """The quality filter as the plan has it; None where every draw is kept.
-
-        Raises:
-            DataError: the encoder's file is missing.
-        """
+    def rules(self, encoder_sha256: str | None) -> FilterRules | None:
+        """The quality filter as the plan has it; None where every draw is kept."""
         bounds = {name: getattr(self, name) for name in ("min_d", "max_d", "min_similarity", "max_similarity")}
         if self.filter_encoder is None and set(bounds.values()) == {None}:
             return None
-        sha256 = sha256_of(encoder_file(self.filter_encoder)) if self.filter_encoder else None
-        return FilterRules(**bounds, encoder_sha256=sha256, attempts=self.attempts)
+        return FilterRules(**bounds, encoder_sha256=encoder_sha256, attempts=self.attempts)
 
 
 def sample(
@@ -154,12 +147,18 @@ def open_source(settings: SampleSettings, events: Events | None = None) -> tuple
     positives = build_transform(settings, G, device)
     if settings.transform == "random" and G.condition_kind is None:
         events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
-    f = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else None
-    return Source(G, positives, f), make_plan(settings, G, positives.source, device)
+    f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
+    plan = make_plan(settings, G, positives.source, device, rules=settings.rules(sha256))
+    return Source(G, positives, f), plan
 
 
 def make_plan(
-    settings: SampleSettings, G: generators.Generator, transform: TransformSource, device: torch.device
+    settings: SampleSettings,
+    G: generators.Generator,
+    transform: TransformSource,
+    device: torch.device,
+    *,
+    rules: FilterRules | None = None,
 ) -> Plan:
     """Everything that determines the bytes of the folder."""
     return Plan(
@@ -171,7 +170,7 @@ def make_plan(
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
         positives=settings.positives,
-        filter=settings.rules(),
+        filter=rules,
         image_format=settings.image_format,
         quality=settings.quality if settings.quality else DEFAULT_QUALITY[settings.image_format],
         rounding=settings.rounding,

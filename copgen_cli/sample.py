@@ -84,7 +84,7 @@ Quality = Annotated[
 ]
 Encoders = Annotated[
     int | None,
-    typer.Option(parser=o.count, metavar="COUNT", help="Threads that encode images.", rich_help_panel=o.SPEED),
+    typer.Option(parser=o.whole, metavar="COUNT", help="Threads that encode images; 0: none.", rich_help_panel=o.SPEED),
 ]
 FILTER = "Quality filter: draws outside are drawn again"
 MinD = Annotated[

@@ -4,9 +4,10 @@
     several threads    encode them, in slices of a batch
     the caller         takes encoded pairs in their order, and writes them
 
-Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG, and for images of a few hundred
-pixels what surrounds the compression takes longer: there one thread encodes as fast as several. Memory is bounded by
-AHEAD + 2 batches of pixels, whatever the number of pairs.
+Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG, where one thread encodes as fast as
+several. Images of a few thousand pixels take less time to compress than what surrounds it in Python, and threads would
+only take the interpreter from each other: there everything is done by the caller, one batch after the other. Memory is
+bounded by AHEAD + 2 batches of pixels, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from copgen.pairs.plan import Plan
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair
 
 AHEAD = 2
-SMALL = 64 * 64  # bytes of an image up to which one thread encodes as fast as several
+SMALL = 64 * 64  # bytes of an image up to which threads do not pay
 Batches = Iterator[list[Pair]]
 Encoding = list[Future[list[EncodedPair]]]  # a batch, on its way through the encoders
 Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
 
 
 def encoder_threads(plan: Plan, wanted: int | None = None) -> int:
-    """How many threads encode images: those wanted, else one for each core where that helps."""
+    """How many threads encode images: those wanted, else as many as help; 0: the caller does it between batches."""
     if wanted is not None:
         return wanted
     channels, height, width = plan.image_shape
-    alone = plan.image_format == "jpg" or channels * height * width <= SMALL
-    return 1 if alone else len(os.sched_getaffinity(0))
+    if channels * height * width <= SMALL:
+        return 0
+    return 1 if plan.image_format == "jpg" else len(os.sched_getaffinity(0))
 
 
 @contextmanager
@@ -47,12 +49,16 @@ def overlapped(
         plan: what the folder holds.
         numbers: of the shards to make; taken one by one in another thread, when the one before is made.
         make: the batches of pairs of a shard, in order; runs in that thread too.
-        encoders: threads that encode; None for as many as help.
+        encoders: threads that encode; None for as many as help, 0 for none but the caller's.
 
     The pairs of a shard have to be taken before the next shard is. What `numbers`, `make` or an encoder raises comes
     out at the pair that it happened at. When the block ends, what is being made is finished and thrown away.
     """
     threads = encoder_threads(plan, encoders)
+    if not threads:
+        batches = (batch for number in numbers for batch in make(number))
+        yield _by_shard(plan, (encode_pair(plan, pair) for batch in batches for pair in batch))
+        return
     making = ThreadPoolExecutor(1, thread_name_prefix="make")
     encoding = ThreadPoolExecutor(threads, thread_name_prefix="encode")
 

@@ -66,8 +66,10 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
 def estimate_of(source: Source, plan: Plan, *, encoders: int | None) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run."""
     found = rehearse(source, plan)
-    # Making and encoding go on at the same time: the slower one decides.
-    each = max(found.making_s, found.encoding_s / encoder_threads(plan, encoders))
+    threads = encoder_threads(plan, encoders)
+    # With threads, making and encoding go on at the same time, and the slower one decides.
+    overlapping = max(found.making_s, found.encoding_s / max(threads, 1))
+    each = overlapping if threads else found.making_s + found.encoding_s
     return {
         "seconds": each * plan.pairs,
         "memory_bytes": found.memory_bytes,

@@ -70,7 +70,7 @@ class SampleSettings(TransformChoice):
     filter_encoder: Path | None = Field(default=None, description="run folder or file of the encoder for similarities")
     attempts: int = Field(default=100, ge=1, le=1_000_000, description="draws of one pair before the run gives up")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    encoders: int | None = Field(default=None, ge=1, le=1024, description="threads that encode; unset: as many as help")
+    encoders: int | None = Field(default=None, ge=0, le=1024, description="threads that encode; unset: as many as help")
 
     @model_validator(mode="after")
     def _together(self) -> Self:

@@ -4,9 +4,9 @@
     several threads    encode them, in slices of a batch
     the caller         takes encoded pairs in their order, and writes them
 
-Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG, where one thread encodes as fast as
-several. Images of a few thousand pixels take less time to compress than what surrounds it in Python, and threads would
-only take the interpreter from each other: there everything is done by the caller, one batch after the other. Memory is
+Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG, where one thread is as fast as
+several. Images of a few thousand bytes are compressed in less time than what surrounds it in Python takes, and threads
+would only take the interpreter from each other: there the caller does everything, one batch after the other. Memory is
 bounded by AHEAD + 2 batches of pixels, whatever the number of pairs.
 """
 

@@ -81,7 +81,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     """Refuse to begin what the disk cannot hold.
 
     Args:
-        out: the pairs folder, which need not be there.
+        out: the pairs folder, which is there, if empty.
         plan: of the run.
         missing: the shards still to be written.
         source: what to make pairs with, where the disk is not large enough for whatever they may be.
@@ -90,8 +90,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     Raises:
         EnvironmentFault: with the bytes that are needed and those that are free.
     """
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free + reclaimed
+    free = shutil.disk_usage(out).free + reclaimed
     share = sum(len(plan.shard_range(number)) for number in missing) / plan.pairs
     if most_bytes(plan) * share <= free or not missing:
         return
@@ -105,7 +104,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     if needed > free:
         raise EnvironmentFault(
             f"The disk is too small: these pairs need about {needed / 2**30:,.2f} GiB more, "
-            f"and {free / 2**30:,.2f} GiB are free at {place}.",
+            f"and {free / 2**30:,.2f} GiB are free at {out}.",
             fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
         )
 

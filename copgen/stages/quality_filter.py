@@ -78,12 +78,13 @@ def give_up(rules: FilterRules, *, rule: str, rows: Tensor, rejected: Tensor, va
     if not bool(exhausted.any()):
         return
     at = int(exhausted.nonzero()[0])
-    low, high = getattr(rules, f"min_{rule}"), getattr(rules, f"max_{rule}")
-    bounds = [f"{rule} >= {low:g}"] * (low is not None) + [f"{rule} <= {high:g}"] * (high is not None)
+    bounds = {("min", ">="): getattr(rules, f"min_{rule}"), ("max", "<="): getattr(rules, f"max_{rule}")}
+    given = {side: bound for side, bound in bounds.items() if bound is not None}
+    said = " and ".join(f"{rule} {sign} {bound:g}" for (_, sign), bound in given.items())
+    flags = " or ".join(f"--{side}-{rule}" for side, _ in given)
     measured = ", ".join(f"{value:.4g}" for value in values[at].tolist())
-    flags = [f"--min-{rule}"] * (low is not None) + [f"--max-{rule}"] * (high is not None)
     raise UsageError(
-        f"Pair {int(rows[at])} was drawn {int(rejected[at])} times, and no draw keeps the rule {' and '.join(bounds)}; "
+        f"Pair {int(rows[at])} was drawn {int(rejected[at])} times, and no draw keeps the rule {said}; "
         f"the last has {rule} {measured}.",
-        fix=f"Loosen {' or '.join(flags)}, or raise --attempts.",
+        fix=f"Loosen {flags}, or raise --attempts.",
     )

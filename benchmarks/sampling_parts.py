@@ -61,7 +61,7 @@ def memory_beside(what: str, count: int) -> int:
             make = functools.partial(make_batches, source, plan)
         else:
             plan, pool = sampling_writer.plan("png", count, 1000), sampling_writer.images()
-            make = functools.partial(sampling_writer.batches, plan, pool=pool)
+            make = functools.partial(sampling_writer.batches, plan, pool=pool, fresh=True)
 
         def write() -> None:
             with overlapped(plan, range(plan.shards), make) as shards:

@@ -51,17 +51,19 @@ def images() -> torch.Tensor:
     coarse = torch.randn(POOL, 3, 16, 16, generator=draw)
     smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")
     noisy = 0.3 * (smooth + 0.05 * torch.randn(smooth.shape, generator=draw)) + 0.5
-    return (noisy.clamp(0, 1) * 255).to(torch.uint8)
+    # With the channels of a pixel side by side, as `sample` hands images to the encoders.
+    return (noisy.clamp(0, 1) * 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
 
-def batches(made: pairs.Plan, number: int, pool: torch.Tensor) -> Iterator[list[pairs.Pair]]:
-    """The pairs of a shard; each batch is a copy, as a generator's would be."""
+def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = False) -> Iterator[list[pairs.Pair]]:
+    """The pairs of a shard, as views of the pool; `fresh` ones have memory of their own, as a generator's do."""
     indices = made.shard_range(number)
     for start in range(indices.start, indices.stop, made.batch):
         rows = range(start, min(start + made.batch, indices.stop))
-        places = torch.tensor(rows) % POOL
-        x, x_pos = pool[places].clone(), pool[(places + 1) % POOL].clone()
-        yield [pairs.Pair(row, x[k], (x_pos[k],), {"index": row, "d": 0.0}) for k, row in enumerate(rows)]
+        images = pool.clone() if fresh else pool
+        yield [
+            pairs.Pair(row, images[row % POOL], (images[(row + 1) % POOL],), {"index": row, "d": 0.0}) for row in rows
+        ]
 
 
 def write(out: Path, made: pairs.Plan, numbers: Sequence[int], pool: torch.Tensor, *, encoders: int | None) -> None:

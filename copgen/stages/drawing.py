@@ -94,7 +94,7 @@ def make_pairs(source: Source, plan: Plan, rows: range) -> list[Pair]:
         if source.encoder is not None:
             measured["similarity"] = similarities(source.encoder, x, x_pos)
             again = refused(measured["similarity"], rules.min_similarity, rules.max_similarity)
-        anchors, *several = (to_uint8(image, rounding=plan.rounding).cpu() for image in (x, *x_pos))
+        anchors, *several = (_pixels(image, plan) for image in (x, *x_pos))
         for at in (~again).nonzero()[:, 0].tolist():
             place, count = int(pending[at]), int(draws.rejected[at])
             metadata = {"index": rows[place], **known[place]}
@@ -136,6 +136,12 @@ def _draw(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, re
     z_pos = [transform(z, condition, numbers) for transform in source.positives.transforms]
     d = torch.stack([displacement(z, moved).double().cpu() for moved in z_pos], dim=1)
     return Draws(z, z_pos, d.round(decimals=6), rejected)
+
+
+def _pixels(images: Tensor, plan: Plan) -> Tensor:
+    """Bytes on the CPU, the channels of a pixel side by side: so encoders want them, and a device does it faster."""
+    levels = to_uint8(images, rounding=plan.rounding)
+    return levels.contiguous(memory_format=torch.channels_last).cpu()
 
 
 def _of(condition: Tensor | None, places: Tensor) -> Tensor | None:

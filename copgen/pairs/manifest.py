@@ -10,7 +10,7 @@ from pydantic import Field
 from copgen.pairs import layout
 from copgen.pairs.card import card
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record, load_record
 from copgen.runtime.errors import DataError
 from copgen.runtime.files import write_text
@@ -27,7 +27,7 @@ class Manifest(Document):
     shards: tuple[Record, ...]
 
     @classmethod
-    def of(cls, plan: Plan, records: tuple[Record, ...]) -> Manifest:
+    def of(cls, plan: Contents, records: tuple[Record, ...]) -> Manifest:
         """The manifest of these records, in the order of the shards."""
         return cls(
             plan=plan.digest,
@@ -38,7 +38,7 @@ class Manifest(Document):
         )
 
 
-def missing_shards(folder: Path, plan: Plan) -> list[int]:
+def missing_shards(folder: Path, plan: Contents) -> list[int]:
     """The numbers of the shards that are still to be written, in order.
 
     A shard is there when its record is, belongs to the plan, and tar and index have the recorded sizes. A tar without
@@ -47,7 +47,7 @@ def missing_shards(folder: Path, plan: Plan) -> list[int]:
     return [number for number in range(plan.shards) if not _is_there(folder, plan, number)]
 
 
-def _is_there(folder: Path, plan: Plan, number: int) -> bool:
+def _is_there(folder: Path, plan: Contents, number: int) -> bool:
     try:
         record = load_record(folder, plan, number)
         tar, index = layout.tar_path(folder, number).stat(), layout.index_path(folder, number).stat()
@@ -56,7 +56,7 @@ def _is_there(folder: Path, plan: Plan, number: int) -> bool:
     return (tar.st_size, index.st_size) == (record.bytes, record.index_bytes)
 
 
-def finish(folder: Path, plan: Plan) -> Manifest:
+def finish(folder: Path, plan: Contents) -> Manifest:
     """Write the dataset card and, last, the manifest. Doing it again gives the same bytes.
 
     Raises:
@@ -70,9 +70,9 @@ def finish(folder: Path, plan: Plan) -> Manifest:
     return manifest
 
 
-def unfinished(folder: Path, plan: Plan, *, done: int) -> DataError:
+def unfinished(folder: Path, plan: Contents, *, done: int) -> DataError:
     """The error for a folder that lacks shards or its manifest."""
     return DataError(
         f"{folder} is unfinished: {done} of {plan.shards} shards are written.",
-        fix="Give the same `copgen sample` command again; it goes on from there.",
+        fix=f"Give the same `{plan.command}` command again; it goes on from there.",
     )

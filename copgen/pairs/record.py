@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.pairs import layout
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.runtime.errors import DataError
 
 
@@ -25,7 +25,7 @@ class Record(Document):
     index_sha256: str = Field(pattern=SHA256, description="of the DALI index")
 
 
-def load_record(folder: Path, plan: Plan, number: int) -> Record:
+def load_record(folder: Path, plan: Contents, number: int) -> Record:
     """The record of shard `number`, which must belong to the plan.
 
     Raises:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from copgen import generators
 from copgen.latents.operations.implementations import choose
 from copgen.pairs import (
+    Contents,
     EncodedPair,
     FilterRules,
     GeneratorSource,
@@ -206,7 +207,7 @@ def watched(pairs: Iterator[EncodedPair], done: int, events: Events, stop: StopR
         yield pair
 
 
-def prepare(out: Path, plan: Plan, *, overwrite: bool) -> None:
+def prepare(out: Path, plan: Contents, *, overwrite: bool) -> None:
     """Lay the plan into the folder; with `overwrite`, remove the pairs that are there first."""
     if overwrite:
         for name in ("shards", "records"):

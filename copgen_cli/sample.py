@@ -17,12 +17,16 @@ from copgen_cli.story import Story
 from copgen_cli.wording import size
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("pairs"), Path("runs/navigate"), Path("runs/steering")
+FORMATS = ("png", "jpg", "webp")
 TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1 --positives 4",
     "copgen sample --out pairs-steered/ --tz steering --walk runs/steering",
+    "copgen sample --out pairs-jpg/ --n 1.3M --format jpg --quality 92",
+    "copgen sample --out pairs-near/ --max-d 0.25",
+    "copgen sample --min-similarity 0.5 --filter-encoder runs/pretrain",
 )
 PAIRS = "Pairs"
 Count = Annotated[
@@ -64,6 +68,49 @@ Batch = Annotated[
 PerShard = Annotated[
     int | None, typer.Option(parser=o.count, metavar="COUNT", help="Pairs in each tar file.", rich_help_panel=PAIRS)
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        parser=o.one_of("image format", *FORMATS),
+        metavar="NAME",
+        help="Of the images: png, jpg (4:4:4) or webp.",
+        rich_help_panel=PAIRS,
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(parser=o.whole, metavar="Q", help="Of jpg (95) and webp (90), from 1 to 100.", rich_help_panel=PAIRS),
+]
+Encoders = Annotated[
+    int | None,
+    typer.Option(parser=o.whole, metavar="COUNT", help="Threads that encode images; 0: none.", rich_help_panel=o.SPEED),
+]
+FILTER = "Quality filter: draws outside are drawn again"
+MinD = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="D", help="Least d(z, z').", rich_help_panel=FILTER)
+]
+MaxD = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="D", help="Greatest d(z, z').", rich_help_panel=FILTER)
+]
+MinSimilarity = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="COS", help="Least cosine of the pair.", rich_help_panel=FILTER),
+]
+MaxSimilarity = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="COS", help="Greatest cosine of the pair.", rich_help_panel=FILTER),
+]
+FilterEncoder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Run or file of the cosine's encoder.", rich_help_panel=FILTER),
+]
+Attempts = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="COUNT", help="Draws of a pair before giving up (100).", rich_help_panel=FILTER
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The pairs folder.", rich_help_panel=o.OUTPUT)]
 
 
@@ -84,6 +131,15 @@ def sample(
     positives: Positives = None,
     batch: Batch = None,
     pairs_per_shard: PerShard = None,
+    format: Format = None,
+    quality: Quality = None,
+    min_d: MinD = None,
+    max_d: MaxD = None,
+    min_similarity: MinSimilarity = None,
+    max_similarity: MaxSimilarity = None,
+    filter_encoder: FilterEncoder = None,
+    attempts: Attempts = None,
+    encoders: Encoders = None,
     recipe: o.Recipe = None,
     config: o.Config = None,
     seed: o.Seed = None,
@@ -136,6 +192,15 @@ def sample(
         "positives": positives,
         "batch": batch,
         "pairs_per_shard": pairs_per_shard,
+        "image_format": format,
+        "quality": quality,
+        "min_d": min_d,
+        "max_d": max_d,
+        "min_similarity": min_similarity,
+        "max_similarity": max_similarity,
+        "filter_encoder": filter_encoder,
+        "attempts": attempts,
+        "encoders": encoders,
         "seed": seed,
         "device": device,
     }
@@ -162,6 +227,8 @@ def sample(
             story.say(f"{out} is already finished; --overwrite starts anew.")
         shards = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
         rows = [("pairs", f"{summary['pairs']:,} in {out}/"), ("shards", shards), ("card", str(out / layout.CARD))]
+        if "rejected" in summary:
+            rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": str(out), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next("copgen", "pretrain", "--pairs", f"{out}/")
 

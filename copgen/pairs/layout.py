@@ -18,7 +18,6 @@ SHARDS = "shards"
 RECORDS = "records"
 CLAIMS = "claims"  # of workers at work
 METADATA = "json"
-ANCHOR = "anchor.png"
 AGAIN = "`copgen verify` says what is missing, and gives the command that makes it anew."
 
 
@@ -51,10 +50,10 @@ def key(index: int) -> str:
     return f"{index:09d}"
 
 
-def components(positives: int) -> tuple[str, ...]:
+def components(positives: int, image_format: str) -> tuple[str, ...]:
     """The components of one sample in the order of the tar: anchor, positive, positive-1, ..., metadata.
 
     A component is what WebDataset and DALI call an extension: all that follows the first dot of a member's name.
     """
-    names = ["positive.png", *(f"positive-{j}.png" for j in range(1, positives))]
-    return (ANCHOR, *names, METADATA)
+    images = ["anchor", "positive", *(f"positive-{j}" for j in range(1, positives))]
+    return (*(f"{image}.{image_format}" for image in images), METADATA)

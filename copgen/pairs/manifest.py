@@ -22,6 +22,7 @@ class Manifest(Document):
     format: Literal[1] = 1
     plan: str = Field(pattern=SHA256, description="sha256 of plan.json")
     pairs: int = Field(ge=1, description="in all shards")
+    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, in all shards")
     bytes: int = Field(ge=0, description="of all tars")
     shards: tuple[Record, ...]
 
@@ -31,6 +32,7 @@ class Manifest(Document):
         return cls(
             plan=plan.digest,
             pairs=sum(record.count for record in records),
+            rejected=sum(record.rejected for record in records),
             bytes=sum(record.bytes for record in records),
             shards=records,
         )
@@ -63,7 +65,7 @@ def finish(folder: Path, plan: Contents) -> Manifest:
     if missing := missing_shards(folder, plan):
         raise unfinished(folder, plan, done=plan.shards - len(missing))
     manifest = Manifest.of(plan, tuple(load_record(folder, plan, number) for number in range(plan.shards)))
-    write_text(folder / layout.CARD, card(plan, total_bytes=manifest.bytes))
+    write_text(folder / layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected))
     manifest.write(folder / layout.MANIFEST)
     return manifest
 

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from copgen.pairs import layout
+from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
 from copgen.runtime.counts import LARGEST
@@ -58,6 +59,19 @@ class TransformSource(BaseModel):
     sha256: str | None = Field(None, pattern=SHA256, description="of the navigator file, where there is one")
 
 
+class FilterRules(BaseModel):
+    """Which draws become pairs; the others are drawn again (`copgen.stages.quality_filter`). Bounds are inclusive."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min_d: float | None = Field(None, ge=0, description="least d(z, z') of every positive")
+    max_d: float | None = Field(None, ge=0, description="greatest d(z, z') of every positive")
+    min_similarity: float | None = Field(None, ge=-1, le=1, description="least cosine of anchor and every positive")
+    max_similarity: float | None = Field(None, ge=-1, le=1, description="greatest cosine of anchor and every positive")
+    encoder_sha256: str | None = Field(None, pattern=SHA256, description="of the encoder that the cosine is taken in")
+    attempts: int = Field(ge=1, description="draws of one pair before the run gives up")
+
+
 class ImportSource(BaseModel):
     """The folder of another program that pairs were taken from."""
 
@@ -78,9 +92,16 @@ class Contents(Document):
     pairs: int = Field(ge=1, le=LARGEST, description="pairs in the whole folder")
     pairs_per_shard: int = Field(10_000, ge=1, le=LARGEST, description="pairs in every shard but the last")
     positives: int = Field(1, ge=1, le=99, description="positives per anchor")
-    image_format: Literal["png"] = "png"
+    image_format: ImageFormat = "png"
+    quality: int | None = Field(None, ge=1, le=100, description="of jpg and webp; png has none")
     image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")
-    versions: dict[str, str] = Field(description="versions of what determines the numbers and the PNG bytes")
+    versions: dict[str, str] = Field(description="versions of what determines the numbers and the images' bytes")
+
+    @model_validator(mode="after")
+    def _quality_goes_with_the_format(self) -> Self:
+        if (self.quality is None) != (self.image_format == "png"):
+            raise ValueError(f"quality {self.quality} does not go with {self.image_format}")
+        return self
 
     @property
     def shards(self) -> int:
@@ -97,7 +118,7 @@ class Contents(Document):
     @property
     def components(self) -> tuple[str, ...]:
         """The components of one sample, in the order of the tar."""
-        return layout.components(self.positives)
+        return layout.components(self.positives, self.image_format)
 
     def difference(self, other: Contents) -> list[tuple[str, Any, Any]]:
         """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: not there."""
@@ -115,22 +136,26 @@ class Contents(Document):
             UsageError: another plan is there; the error gives the difference.
             DataError: what is there is broken.
         """
-        path = folder / layout.PLAN
-        if path.exists():
-            there = read_plan(folder)
-            if there.command != self.command:
-                raise UsageError(
-                    f"{folder} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
-                    fix="Name another folder with --out, or start anew with --overwrite.",
-                )
-            if difference := there.difference(self):
-                lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
-                raise UsageError(
-                    f"{folder} holds pairs of another plan: {lines}.",
-                    fix="Name another folder with --out, or start anew with --overwrite.",
-                )
+        self.refuse_other(folder)
+        if not (folder / layout.PLAN).exists():
+            self.write(folder / layout.PLAN)
+
+    def refuse_other(self, folder: Path) -> None:
+        """Refuse a folder that holds pairs of another plan; errors as `save`."""
+        if not (folder / layout.PLAN).exists():
             return
-        self.write(path)
+        there = read_plan(folder)
+        if there.command != self.command:
+            raise UsageError(
+                f"{folder} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
+                fix="Name another folder with --out, or start anew with --overwrite.",
+            )
+        if difference := there.difference(self):
+            lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
+            raise UsageError(
+                f"{folder} holds pairs of another plan: {lines}.",
+                fix="Name another folder with --out, or start anew with --overwrite.",
+            )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -150,6 +175,7 @@ class Plan(Contents):
     generator: GeneratorSource
     prior: PriorSource
     transform: TransformSource
+    filter: FilterRules | None = Field(None, description="which draws become pairs; None: all")
     rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
     dtype: Literal["float32"] = "float32"
     device: str = Field(description="kind of device: other kinds give other low bits")

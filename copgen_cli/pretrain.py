@@ -158,7 +158,9 @@ def generator_of(pairs: Path) -> str:
         DataError: there is no such folder, or its plan fails verification.
     """
     from copgen.pairs import Plan, layout
+    from copgen.pairs.store import refuse_url
 
+    refuse_url(pairs)
     if not (pairs / layout.PLAN).exists():
         raise DataError(
             f"There are no pairs in {pairs} ({layout.PLAN} is missing).",

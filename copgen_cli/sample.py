@@ -16,13 +16,16 @@ from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 from copgen_cli.wording import size
 
-DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("pairs"), Path("runs/navigate"), Path("runs/steering")
+DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
 TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1 --positives 4",
     "copgen sample --out pairs-steered/ --tz steering --walk runs/steering",
+    "copgen sample --out pairs/ --n 1.3M --workers 4",
+    "copgen sample --out s3://bucket/pairs --n 1.3M --shard-slice 0/8",
+    "copgen sample --out pairs/ --only 17",
 )
 PAIRS = "Pairs"
 Count = Annotated[
@@ -64,7 +67,34 @@ Batch = Annotated[
 PerShard = Annotated[
     int | None, typer.Option(parser=o.count, metavar="COUNT", help="Pairs in each tar file.", rich_help_panel=PAIRS)
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The pairs folder.", rich_help_panel=o.OUTPUT)]
+WORKERS = "Workers"
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="N", help="Processes here: one a GPU, or sharing the CPUs.", rich_help_panel=WORKERS
+    ),
+]
+Slice = Annotated[
+    str | None,
+    typer.Option(
+        "--shard-slice",
+        metavar="I/N",
+        help="This worker of N, from 0. Read from torchrun, SLURM, Kubernetes and SkyPilot.",
+        rich_help_panel=WORKERS,
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARDS", help="Make only these anew, of the plan that is there: 17 or 3,7-9.", rich_help_panel=WORKERS
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", metavar="FOLDER", help="The pairs folder, or s3://... or gs://...", rich_help_panel=o.OUTPUT
+    ),
+]
 
 
 def sample(
@@ -84,6 +114,9 @@ def sample(
     positives: Positives = None,
     batch: Batch = None,
     pairs_per_shard: PerShard = None,
+    workers: Workers = None,
+    shard_slice: Slice = None,
+    only: Only = None,
     recipe: o.Recipe = None,
     config: o.Config = None,
     seed: o.Seed = None,
@@ -103,11 +136,20 @@ def sample(
     The same command again goes on where it was stopped.
     """
     from copgen.pairs import layout
+    from copgen.pairs.store import open_store
     from copgen.runtime.settings import read_recipe, resolve
+    from copgen.runtime.slices import parse_slice
     from copgen.stages import sample as stage
+    from copgen.stages.plan_settings import planned
 
+    part = parse_slice(shard_slice) if shard_slice is not None else None
+    shards = parse_rows(only) if only is not None else ()
+    store = open_store(out)
+    # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused.
+    known = planned(store) if shards else {}
     given = config_table(config, "sample")
     named = read_recipe(recipe).get("sample", {}) if recipe else {}
+    given = {**given, **known}
     transform = tz or said(given, "transform") or said(named, "transform", "optimal")
     flagged = {
         "generator": generator,
@@ -119,15 +161,7 @@ def sample(
         "conditions": conditions,
         "condition_list": parse_rows(condition_list) if condition_list is not None else None,
     }
-    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
-    if transform == "optimal":
-        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
-    elif transform == "steering":
-        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
-    flags: dict[str, Any] = {
-        # What the file says is the file's to say: a wrong value there is refused with its name.
-        **{name: value for name, value in source.items() if name not in given},
-        **{name: value for name, value in flagged.items() if value is not None},
+    of_pairs = {
         "transform": tz,
         "navigator": navigator,
         "std": std,
@@ -138,6 +172,17 @@ def sample(
         "pairs_per_shard": pairs_per_shard,
         "seed": seed,
         "device": device,
+    }
+    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
+    if transform == "optimal":
+        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
+    elif transform == "steering":
+        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
+    flags: dict[str, Any] = {
+        # What the file says is the file's to say: a wrong value there is refused with its name.
+        **{name: value for name, value in source.items() if name not in given},
+        **known,
+        **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
     }
     recipe = recipe or recipe_of(str(source["generator"] or "digits"))
     settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
@@ -151,19 +196,30 @@ def sample(
             "steering": f"the walk {settings.walk}",
             "optimal": f"T_z of {settings.navigator}",
         }
-        story.say(f"{settings.n:,} pairs of {settings.generator} with {how[settings.transform]}, into {out}.")
+        what = f"Shards {only} of {settings.n:,}" if shards else f"{settings.n:,}"
+        story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
             show_plan(settings, stage.estimate(settings), as_json=as_json)
             return
-        already = (out / layout.MANIFEST).exists() and not overwrite
-        summary = stage.sample(settings, out=out, overwrite=overwrite, events=story)
+        already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
+        summary = stage.sample(
+            settings, out=out, overwrite=overwrite, workers=workers or 1, part=part, only=shards, events=story
+        )
         if already:
             story.say(f"{out} is already finished; --overwrite starts anew.")
-        shards = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
-        rows = [("pairs", f"{summary['pairs']:,} in {out}/"), ("shards", shards), ("card", str(out / layout.CARD))]
-        answer({"out": str(out), "already_finished": already, **summary}, rows, as_json=as_json)
-        story.next("copgen", "pretrain", "--pairs", f"{out}/")
+        written = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
+        card = store.where(layout.CARD)
+        rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written), ("card", card)]
+        answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
+        story.next(*next_command(store.where()))
+
+
+def next_command(out: str) -> tuple[str, ...]:
+    """What to type after the pairs are there; pretraining reads them from a local folder."""
+    from copgen.pairs.store import copy_command
+
+    return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")
 
 
 # What the run of a navigator or walk says of its generator, and its pairs should repeat.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from copgen.pairs import layout
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
+from copgen.pairs.store import Store, as_store
 from copgen.runtime.errors import UsageError
 
 Setting = bool | int | float | str | None
@@ -97,32 +98,41 @@ class Plan(Document):
             if here.get(field) != there.get(field)
         ]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | Store) -> None:
         """Write `plan.json`; the same plan again changes nothing.
 
         Raises:
             UsageError: another plan is there; the error gives the difference.
             DataError: what is there is broken.
         """
-        path = folder / layout.PLAN
-        if path.exists():
-            if difference := Plan.load(folder).difference(self):
-                lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
-                raise UsageError(
-                    f"{folder} holds pairs of another plan: {lines}.",
-                    fix="Name another folder with --out, or start anew with --overwrite.",
-                )
+        store = as_store(folder)
+        if store.size(layout.PLAN) is None and store.create(layout.PLAN, self.text().encode()):
             return
-        self.write(path)
+        self.check_same(store)
+
+    def check_same(
+        self, folder: Path | Store, *, fix: str = "Name another folder with --out, or start anew with --overwrite."
+    ) -> None:
+        """Refuse a folder that holds another plan.
+
+        Raises:
+            UsageError: the difference, field by field, with `fix`.
+            DataError: there is none, or it is broken.
+        """
+        store = as_store(folder)
+        if difference := Plan.load(store).difference(self):
+            lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
+            raise UsageError(f"{store.where()} holds pairs of another plan: {lines}.", fix=fix)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | Store) -> Self:
         """Read `plan.json`.
 
         Raises:
             DataError: missing, not JSON, of a newer format, or with a wrong value.
         """
-        return cls.read(folder / layout.PLAN)
+        store = as_store(folder)
+        return cls.parse(store.read(layout.PLAN), store.where(layout.PLAN))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -59,7 +59,7 @@ def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) ->
     tar_path, index_path = layout.tar_path(folder, number), layout.index_path(folder, number)
     _forget(layout.record_path(folder, number))
     lines: list[str] = []
-    with writing(tar_path) as stream:
+    with writing(tar_path, alone=False) as stream:
         tar = TarWriter(stream)
         for pair in pairs:
             if len(lines) == len(expected):
@@ -71,7 +71,7 @@ def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) ->
             raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
         tar.close()
     index = dali_index.text(lines).encode("ascii")
-    write_bytes(index_path, index)
+    write_bytes(index_path, index, alone=False)
     record = Record(
         shard=number,
         plan=plan.digest,

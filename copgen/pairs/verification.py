@@ -12,6 +12,7 @@ from copgen.pairs.manifest import Manifest, missing_shards, unfinished
 from copgen.pairs.plan import Plan
 from copgen.pairs.record import Record, load_record
 from copgen.pairs.scan import scan
+from copgen.pairs.store import refuse_url
 from copgen.runtime.errors import DataError, unknown
 from copgen.runtime.files import TEMPORARY_SUFFIX, sha256_of
 
@@ -85,6 +86,7 @@ def load_plan(folder: Path) -> Plan:
     Raises:
         DataError: no such folder, no pairs folder, or a broken plan.
     """
+    refuse_url(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", fix="Name a pairs folder, as `copgen sample` writes it.")
     if not (folder / layout.PLAN).is_file():

@@ -34,6 +34,18 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def own_device(name: str, local: int) -> torch.device:
+    """The device of one of several processes on this machine, the `local`-th: 'auto' and 'cuda' share the GPUs out.
+
+    Errors as `resolve_device`.
+    """
+    device = resolve_device(name)
+    if name in ("auto", "cuda") and device.type == "cuda" and torch.cuda.device_count() > 1:
+        device = torch.device("cuda", local % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    return device
+
+
 def versions() -> dict[str, str]:
     """Versions of what determines the numbers."""
     packages = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")

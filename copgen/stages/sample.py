@@ -5,10 +5,10 @@ Legend: z, z' (batch, dim) latents; x, x' (batch, C, H, W) images in [-1, 1]. Pa
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,21 +24,26 @@ from copgen.pairs import (
     Pair,
     Plan,
     PriorSource,
+    Record,
     TransformSource,
     encoder_versions,
     finish,
     layout,
     missing_shards,
-    write_shard,
 )
+from copgen.pairs.manifest import known_records, written_shards
 from copgen.pairs.pixels import to_uint8
+from copgen.pairs.store import Store, open_store
+from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.lock import locked, refuse_foreign
-from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.machine import own_device, versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.generator_choice import terms
+from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.latent_transform import Positives, TransformChoice, build_transform
 from copgen.stages.rehearsal import folder_bytes, peak_memory
+from copgen.stages.sample_choices import check_only, refuse_choices, tell_terms
+from copgen.stages.sample_shards import Note, Tally, make_shards
+from copgen.stages.sample_workers import run_workers
 
 
 class SampleSettings(TransformChoice):
@@ -54,44 +59,132 @@ class SampleSettings(TransformChoice):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
 
 
-def sample(
-    settings: SampleSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
-) -> dict[str, Any]:
-    """Write the pairs that are missing from the folder `out`; returns the counts of pairs and shards, and the bytes.
+@dataclass(frozen=True)
+class Source:
+    """What the pairs come from, and the plan that says so."""
+
+    G: generators.Generator
+    positives: Positives
+    plan: Plan
+
+    def pairs(self, number: int) -> Iterator[Pair]:
+        """The pairs of shard `number`, in order."""
+        return make_pairs(self.G, self.positives, self.plan, number)
+
+
+def load_source(settings: SampleSettings, device: torch.device, *, planned: torch.device | None = None) -> Source:
+    """Generator and transform on a device; the plan is for the device `planned`, where that is another.
 
     Raises:
-        UsageError: the folder holds pairs of another plan; the error lists each difference.
+        UsageError, DataError: a generator, navigator or walk that does not exist, fit or verify.
+    """
+    G = settings.load_generator(device)
+    positives = build_transform(settings, G, device)
+    return Source(G, positives, make_plan(settings, G, positives.source, planned or device))
+
+
+def sample(
+    settings: SampleSettings,
+    *,
+    out: Path | str,
+    overwrite: bool = False,
+    workers: int = 1,
+    part: ShardSlice | None = None,
+    only: Sequence[int] = (),
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Write the pairs that are missing from a folder; returns the counts of pairs and shards, and the bytes.
+
+    Args:
+        settings: what the folder is to hold.
+        out: its path, or a URL such as `s3://bucket/pairs`.
+        overwrite: remove what is there first.
+        workers: processes of this machine that share the work; one is this process itself.
+        part: the shards to begin with, of several workers that write into one folder; unset takes what the variables
+            of torchrun, SLURM, Kubernetes or SkyPilot say.
+        only: make these shards anew, and no others.
+        events: is told of progress.
+
+    Raises:
+        UsageError: the folder holds pairs of another plan; the error lists each difference. Or choices that cannot be
+            meant together.
         EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder.
         DataError: generator or navigator weights that fail verification.
         Stopped: a signal came; shards that were finished stay, and the same call goes on.
     """
     events = events or Silent()
-    device = resolve_device(settings.device)
-    G = settings.load_generator(device)
-    if note := terms(G):
-        events.say(note)
-    positives = build_transform(settings, G, device)
-    if settings.transform == "random" and G.condition_kind is None:
-        events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
-    plan = make_plan(settings, G, positives.source, device)
-    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
-    with locked(out), StopRequest() as stop:
-        prepare(out, plan, overwrite=overwrite)
-        missing = missing_shards(out, plan)
-        done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
-        if 0 < done < plan.pairs:
-            events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
-        events.begin("sample", total=plan.pairs, unit="pairs", done=done)
+    place = job_place()
+    part = part or slice_of(place)
+    refuse_choices(str(out), overwrite=overwrite, workers=workers, part=part, only=only)
+    store = open_store(out)
+    device = own_device(settings.device, place.local)
+    source = load_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
+    plan = source.plan
+    tell_terms(settings, source.G, events)
+    if only:
+        check_only(store, plan, only)
+    before = known_records(store, plan, only)
+    with store.writers(overwrite=overwrite), StopRequest() as stop:
+        plan.save(store)
+        there = written_shards(store, plan)
+        left = list(only) or [number for number in part.order(plan.shards) if number not in there]
+        whole = sum(len(plan.shard_range(number)) for number in left)
+        total = whole if only else plan.pairs
+        tally = Tally(total - whole, events)
+        if 0 < tally.pairs < total:
+            events.say(f"{tally.pairs:,} of {total:,} pairs are there already; going on.")
+        events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
-            for number in missing:
-                pairs = make_pairs(G, positives, plan, number)
-                write_shard(out, plan, number, watched(pairs, done, events, stop))
-                done += len(plan.shard_range(number))
-                events.advance(done, {})
+            if workers == 1 or not left:
+                again = bool(only)
+                make_shards(store, plan, left, source.pairs, note=tally.note, stop=stop, again=again, say=events.say)
+            else:
+                del source  # each worker has its own
+                tasks = [task(settings, str(out), part, place.local, worker, workers) for worker in range(workers)]
+                run_workers(tasks, note=tally.note, events=events, stop=stop)
         finally:
             events.end()
-        manifest = finish(out, plan)
-    return {"pairs": plan.pairs, "shards": plan.shards, "bytes": manifest.bytes}
+        return conclude(store, plan, before=before, events=events)
+
+
+def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, note: Note, stop: StopRequest) -> None:
+    """What one of several worker processes does; the folder holds the plan already. Errors as `sample`."""
+    store = open_store(out)
+    source = load_source(settings, own_device(settings.device, local))
+    with store.writers(overwrite=False):
+        source.plan.save(store)
+        missing = set(missing_shards(store, source.plan))
+        order = [number for number in part.order(source.plan.shards) if number in missing]
+        make_shards(store, source.plan, order, source.pairs, note=note, stop=stop)
+
+
+def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:
+    """What a worker process is told."""
+    own = part.part(worker, workers)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "out": out,
+        "index": own.index,
+        "count": own.count,
+        "local": local * workers + worker,
+        "threads": max(1, torch.get_num_threads() // workers),
+    }
+
+
+def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: Events) -> dict[str, Any]:
+    """Write the manifest where all shards are there; only a run that made some of them leaves others out."""
+    there = written_shards(store, plan)
+    changed = [number for number, record in before.items() if there.get(number, record) != record]
+    for number in changed:
+        events.warn(
+            f"Shard {number} is not what its record said: sha256 {before[number].sha256[:12]}... then, "
+            f"{there[number].sha256[:12]}... now. Was it made on another kind of machine?"
+        )
+    if len(there) == plan.shards:
+        finish(store, plan)
+        store.tidy()
+    pairs = sum(record.count for record in there.values())
+    return {"pairs": pairs, "shards": len(there), "bytes": sum(record.bytes for record in there.values())}
 
 
 def make_plan(
@@ -138,27 +231,6 @@ def make_pairs(G: generators.Generator, positives: Positives, plan: Plan, number
             metadata = {"d": d[0], **({"d_positives": d} if len(d) > 1 else {}), **known}
             several = tuple(of_positive[place] for of_positive in images)
             yield Pair(index=row, anchor=anchors[place], positives=several, metadata=metadata)
-
-
-def watched(pairs: Iterator[Pair], done: int, events: Events, stop: StopRequest) -> Iterator[Pair]:
-    """The same pairs, with progress, and with the end that a signal asks for."""
-    for count, pair in enumerate(pairs, start=done):
-        if stop.received:
-            raise stop.stopped(f"after pair {count:,}; finished shards stay")
-        if count > done and count % 100 == 0:
-            events.advance(count, {})
-        yield pair
-
-
-def prepare(out: Path, plan: Plan, *, overwrite: bool) -> None:
-    """Lay the plan into the folder; with `overwrite`, remove the pairs that are there first."""
-    if overwrite:
-        for name in ("shards", "records"):
-            if (out / name).is_dir():
-                shutil.rmtree(out / name)
-        for name in ("manifest.json", "README.md", layout.PLAN):
-            (out / name).unlink(missing_ok=True)
-    plan.save(out)
 
 
 def estimate(settings: SampleSettings) -> dict[str, float]:

@@ -28,7 +28,8 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _hold(path, fcntl.LOCK_EX)
     try:
-        _sign(handle)
+        with disk_faults(path):
+            _sign(handle)
         try:
             yield
         finally:
@@ -53,7 +54,8 @@ def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle, alone = _hold_with_others(path)
     try:
-        _sign(handle)
+        with disk_faults(path):
+            _sign(handle)
         if alone:
             first()
             fcntl.flock(handle, fcntl.LOCK_SH)

@@ -74,6 +74,12 @@ Workers = Annotated[
         parser=o.count, metavar="N", help="Processes here: one a GPU, or sharing the CPUs.", rich_help_panel=WORKERS
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="N", help="CPU threads of each (1), part of the plan.", rich_help_panel=WORKERS
+    ),
+]
 Slice = Annotated[
     str | None,
     typer.Option(
@@ -115,6 +121,7 @@ def sample(
     batch: Batch = None,
     pairs_per_shard: PerShard = None,
     workers: Workers = None,
+    threads: Threads = None,
     shard_slice: Slice = None,
     only: Only = None,
     recipe: o.Recipe = None,
@@ -172,6 +179,7 @@ def sample(
         "pairs_per_shard": pairs_per_shard,
         "seed": seed,
         "device": device,
+        "threads": threads,
     }
     source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
     if transform == "optimal":

@@ -70,6 +70,7 @@ class Plan(Document):
     rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
     dtype: Literal["float32"] = "float32"
     device: str = Field(description="kind of device: other kinds give other low bits")
+    threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
     versions: dict[str, str] = Field(description="versions of what determines the numbers and the PNG bytes")
 
     @property

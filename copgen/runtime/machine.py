@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -44,6 +46,17 @@ def own_device(name: str, local: int) -> torch.device:
         device = torch.device("cuda", local % torch.cuda.device_count())
         torch.cuda.set_device(device)
     return device
+
+
+@contextmanager
+def cpu_threads(number: int | None) -> Iterator[None]:
+    """While this context is open, arithmetic on the CPU has so many threads; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def versions() -> dict[str, str]:

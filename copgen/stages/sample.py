@@ -36,7 +36,7 @@ from copgen.pairs.pixels import to_uint8
 from copgen.pairs.store import Store, open_store
 from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.machine import own_device, versions
+from copgen.runtime.machine import cpu_threads, own_device, versions
 from copgen.runtime.signals import StopRequest
 from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.latent_transform import Positives, TransformChoice, build_transform
@@ -57,6 +57,11 @@ class SampleSettings(TransformChoice):
     )
     pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="of a CPU, for each worker, part of the plan; unset is one, or as a plan there says",
+    )
 
 
 @dataclass(frozen=True)
@@ -119,13 +124,13 @@ def sample(
     store = open_store(out)
     device = own_device(settings.device, place.local)
     source = load_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
-    plan = source.plan
     tell_terms(settings, source.G, events)
     if only:
-        check_only(store, plan, only)
-    before = known_records(store, plan, only)
+        check_only(store, with_threads(source.plan, store, settings.threads), only)
     with store.writers(overwrite=overwrite), StopRequest() as stop:
+        plan = with_threads(source.plan, store, settings.threads)
         plan.save(store)
+        before = known_records(store, plan, only)
         there = written_shards(store, plan)
         left = list(only) or [number for number in part.order(plan.shards) if number not in there]
         whole = sum(len(plan.shard_range(number)) for number in left)
@@ -133,11 +138,16 @@ def sample(
         tally = Tally(total - whole, events)
         if 0 < tally.pairs < total:
             events.say(f"{tally.pairs:,} of {total:,} pairs are there already; going on.")
+        elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
+            events.say(f"One process makes them; --workers {cores} would use all cores.")
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:
                 again = bool(only)
-                make_shards(store, plan, left, source.pairs, note=tally.note, stop=stop, again=again, say=events.say)
+                with cpu_threads(plan.threads):
+                    make_shards(
+                        store, plan, left, source.pairs, note=tally.note, stop=stop, again=again, say=events.say
+                    )
             else:
                 del source  # each worker has its own
                 tasks = [task(settings, str(out), part, place.local, worker, workers) for worker in range(workers)]
@@ -152,10 +162,12 @@ def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, no
     store = open_store(out)
     source = load_source(settings, own_device(settings.device, local))
     with store.writers(overwrite=False):
-        source.plan.save(store)
-        missing = set(missing_shards(store, source.plan))
-        order = [number for number in part.order(source.plan.shards) if number in missing]
-        make_shards(store, source.plan, order, source.pairs, note=note, stop=stop)
+        plan = with_threads(source.plan, store, settings.threads)
+        plan.save(store)
+        missing = set(missing_shards(store, plan))
+        order = [number for number in part.order(plan.shards) if number in missing]
+        with cpu_threads(plan.threads):
+            make_shards(store, plan, order, source.pairs, note=note, stop=stop)
 
 
 def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:
@@ -169,6 +181,19 @@ def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worke
         "local": local * workers + worker,
         "threads": max(1, torch.get_num_threads() // workers),
     }
+
+
+def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
+    """The plan with a number of threads, on a CPU: convolutions depend on it in their last bits.
+
+    So it must not follow from the machine or the number of workers, or a shard would not be a function of the plan.
+    One thread is the default: workers use the other cores better than further threads do.
+    """
+    if plan.device != "cpu":
+        return plan
+    if threads is None:
+        threads = Plan.load(store).threads if store.size(layout.PLAN) is not None else 1
+    return plan.model_copy(update={"threads": threads})
 
 
 def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: Events) -> dict[str, Any]:

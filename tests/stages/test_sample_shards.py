@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from copgen import pairs
 from copgen.pairs import layout
@@ -187,7 +188,34 @@ def test_a_plan_gives_its_settings_back(tmp_path: Path, settings: Make, flow: Pa
         out = tmp_path / str(number)
         sample(made, out=out)
         again = SampleSettings.model_validate({**planned(open_store(out)), "weights": flow})
-        assert again.model_copy(update={"inverse": None, "std": made.std}) == made
+        assert again.model_copy(update={"inverse": None, "std": made.std, "threads": None}) == made
+
+
+def test_the_number_of_threads_is_the_plans_and_not_the_machines(
+    tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = stage.make_pairs
+
+    def watched(*sources: Any) -> Iterator[pairs.Pair]:
+        seen.append(torch.get_num_threads())
+        return real(*sources)
+
+    monkeypatch.setattr(stage, "make_pairs", watched)
+    for machine, asked, found in ((4, None, 1), (4, 3, 3), (1, 3, 3)):
+        torch.set_num_threads(machine)
+        try:
+            out = tmp_path / f"{machine}-{asked}"
+            sample(settings(n=20, threads=asked), out=out)
+            assert torch.get_num_threads() == machine
+            assert pairs.Plan.load(out).threads == found
+            sample(settings(n=20), out=out, only=[0])  # as the plan says, that is there
+        finally:
+            torch.set_num_threads(1)
+        assert seen == [found, found]
+        seen.clear()
+    with pytest.raises(UsageError, match="threads is 3, not 2"):
+        sample(settings(n=20, threads=2), out=tmp_path / "4-3")
 
 
 def test_only_needs_the_plan_of_the_folder(tmp_path: Path, settings: Make) -> None:

@@ -56,10 +56,10 @@ def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
     try:
         with disk_faults(path):
             _sign(handle)
-        if alone:
-            first()
-            fcntl.flock(handle, fcntl.LOCK_SH)
         try:
+            if alone:
+                first()
+                fcntl.flock(handle, fcntl.LOCK_SH)
             yield
         finally:
             _leave(path, handle)

@@ -123,7 +123,7 @@ Inverse = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        parser=one_of("precision", "float32", "bfloat16", "float64"),
+        parser=precision,
         metavar="NAME",
         help="Of the generator: float32, bfloat16, float64.",
         rich_help_panel=WHAT,

@@ -7,22 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from copgen.runtime.errors import DataError
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_plan
 from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
+from copgen_cli.trained_on import complete
 from copgen_cli.wording import size
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
+FORMATS = ("png", "jpg", "webp")
 TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --tz gaussian --std 0.1 --positives 4",
     "copgen sample --out pairs-steered/ --tz steering --walk runs/steering",
+    "copgen sample --out pairs-jpg/ --n 1.3M --format jpg --quality 92",
+    "copgen sample --out pairs-near/ --max-d 0.25",
+    "copgen sample --min-similarity 0.5 --filter-encoder runs/pretrain",
     "copgen sample --out pairs/ --n 1.3M --workers 4",
     "copgen sample --out s3://bucket/pairs --n 1.3M --shard-slice 0/8",
     "copgen sample --out pairs/ --only 17",
@@ -66,6 +70,49 @@ Batch = Annotated[
 ]
 PerShard = Annotated[
     int | None, typer.Option(parser=o.count, metavar="COUNT", help="Pairs in each tar file.", rich_help_panel=PAIRS)
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        parser=o.one_of("image format", *FORMATS),
+        metavar="NAME",
+        help="Of the images: png, jpg (4:4:4) or webp.",
+        rich_help_panel=PAIRS,
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(parser=o.whole, metavar="Q", help="Of jpg (95) and webp (90), from 1 to 100.", rich_help_panel=PAIRS),
+]
+Encoders = Annotated[
+    int | None,
+    typer.Option(parser=o.whole, metavar="COUNT", help="Threads that encode images; 0: none.", rich_help_panel=o.SPEED),
+]
+FILTER = "Quality filter: draws outside are drawn again"
+MinD = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="D", help="Least d(z, z').", rich_help_panel=FILTER)
+]
+MaxD = Annotated[
+    float | None, typer.Option(parser=o.number, metavar="D", help="Greatest d(z, z').", rich_help_panel=FILTER)
+]
+MinSimilarity = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="COS", help="Least cosine of the pair.", rich_help_panel=FILTER),
+]
+MaxSimilarity = Annotated[
+    float | None,
+    typer.Option(parser=o.number, metavar="COS", help="Greatest cosine of the pair.", rich_help_panel=FILTER),
+]
+FilterEncoder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Run or file of the cosine's encoder.", rich_help_panel=FILTER),
+]
+Attempts = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="COUNT", help="Draws of a pair before giving up (100).", rich_help_panel=FILTER
+    ),
 ]
 WORKERS = "Workers"
 Workers = Annotated[
@@ -120,6 +167,15 @@ def sample(
     positives: Positives = None,
     batch: Batch = None,
     pairs_per_shard: PerShard = None,
+    format: Format = None,
+    quality: Quality = None,
+    min_d: MinD = None,
+    max_d: MaxD = None,
+    min_similarity: MinSimilarity = None,
+    max_similarity: MaxSimilarity = None,
+    filter_encoder: FilterEncoder = None,
+    attempts: Attempts = None,
+    encoders: Encoders = None,
     workers: Workers = None,
     threads: Threads = None,
     shard_slice: Slice = None,
@@ -177,6 +233,15 @@ def sample(
         "positives": positives,
         "batch": batch,
         "pairs_per_shard": pairs_per_shard,
+        "image_format": format,
+        "quality": quality,
+        "min_d": min_d,
+        "max_d": max_d,
+        "min_similarity": min_similarity,
+        "max_similarity": max_similarity,
+        "filter_encoder": filter_encoder,
+        "attempts": attempts,
+        "encoders": encoders,
         "seed": seed,
         "device": device,
         "threads": threads,
@@ -219,6 +284,8 @@ def sample(
         written = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
         card = store.where(layout.CARD)
         rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written), ("card", card)]
+        if "rejected" in summary:
+            rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next(*next_command(store.where()))
 
@@ -228,30 +295,3 @@ def next_command(out: str) -> tuple[str, ...]:
     from copgen.pairs.store import copy_command
 
     return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")
-
-
-# What the run of a navigator or walk says of its generator, and its pairs should repeat.
-OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
-
-
-def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> dict[str, Any]:
-    """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
-
-    Raises:
-        DataError: there is none, or it fails verification.
-    """
-    from copgen.latents.navigator import load_navigator_with_header, navigator_file
-    from copgen.latents.walks import load_walk, walk_file
-
-    file = walk_file(path) if steering else navigator_file(path)
-    if not file.exists():
-        kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
-        how = "copgen navigate --objective steering" if steering else "copgen navigate"
-        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
-    header = load_walk(file)[1] if steering else load_navigator_with_header(file)[1]
-    made_by = header.get("made_by", {})
-    generator = source["generator"] or made_by.get("generator")
-    trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
-    known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}
-    given = {name: value for name, value in source.items() if value is not None}
-    return {**source, **known, **given, "generator": generator}

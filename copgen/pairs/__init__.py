@@ -8,16 +8,18 @@ for pair in read(folder):
     ...
 """
 
+from copgen.pairs.codecs import encoder_versions
 from copgen.pairs.manifest import Manifest, finish, missing_shards
 from copgen.pairs.pixels import Rounding, from_uint8, to_uint8
-from copgen.pairs.plan import GeneratorSource, Plan, PriorSource, TransformSource
-from copgen.pairs.png import encoder_versions
+from copgen.pairs.plan import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource
 from copgen.pairs.reader import PairSet, open_pairs, read
 from copgen.pairs.record import Record
-from copgen.pairs.shard import Pair, write_shard
+from copgen.pairs.shard import EncodedPair, Pair, encode_pair, write_shard
 from copgen.pairs.verification import Problem, verify
 
 __all__ = [
+    "EncodedPair",
+    "FilterRules",
     "GeneratorSource",
     "Manifest",
     "Pair",
@@ -28,6 +30,7 @@ __all__ = [
     "Record",
     "Rounding",
     "TransformSource",
+    "encode_pair",
     "encoder_versions",
     "finish",
     "from_uint8",

@@ -8,6 +8,7 @@ from copgen.pairs import layout
 from copgen.pairs.plan import Plan, Setting
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
+_FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
 
 _TEXT = """\
 ---
@@ -29,12 +30,12 @@ look different. They were drawn from the generator `{generator}` by copgen (COP-
 | | |
 |---|---|
 | pairs | {pairs:,}, each of one anchor and {positives} |
-| images | {height} x {width} pixels, {colour}, PNG |
+| images | {height} x {width} pixels, {colour}, {format} |
 | shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
 | generator G | `{generator}`, weights sha256 `{generator_sha256}` |
 | prior of z | {prior} |
 | from z to z' | {transform} |
-| seed | {seed}; pair k is a function of (seed, k) |
+{filter}| seed | {seed}; pair k is a function of (seed, k) |
 | made with | {versions}; device {device}, inner batch {batch} |
 
 ## Reading
@@ -46,7 +47,7 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset, so anything that reads tar and PNG reads them too.
+The shards are plain tar files in the layout of WebDataset, so anything that reads tar and {format_name} reads them too.
 The members of pair 0 are:
 
 {members}
@@ -67,8 +68,14 @@ copgen.pairs.open_pairs("path/to/this/folder", verify="full")
 """
 
 
-def card(plan: Plan, *, total_bytes: int) -> str:
-    """The card's Markdown, with the header that dataset hubs read; a pure function of the plan and the tars' size."""
+def card(plan: Plan, *, total_bytes: int, rejected: int = 0) -> str:
+    """The card's Markdown, with the header that dataset hubs read.
+
+    Args:
+        plan: what the folder holds.
+        total_bytes: of all tars.
+        rejected: draws that the plan's filter refused.
+    """
     channels, height, width = plan.image_shape
     images = plan.components[:-1]
     return _TEXT.format(
@@ -79,6 +86,8 @@ def card(plan: Plan, *, total_bytes: int) -> str:
         height=height,
         width=width,
         colour="grey" if channels == 1 else "RGB",
+        format=_FORMAT_NAMES[plan.image_format] + (f" of quality {plan.quality}" if plan.quality else ""),
+        format_name=_FORMAT_NAMES[plan.image_format],
         shards=plan.shards,
         per_shard=plan.pairs_per_shard,
         bytes=total_bytes,
@@ -87,6 +96,7 @@ def card(plan: Plan, *, total_bytes: int) -> str:
         prior=_described(plan.prior.name, plan.prior.settings),
         transform=_described(plan.transform.name, plan.transform.settings)
         + (f", navigator sha256 `{plan.transform.sha256}`" if plan.transform.sha256 else ""),
+        filter=_filter_row(plan, rejected),
         seed=plan.seed,
         versions=", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items())),
         device=plan.device,
@@ -94,6 +104,16 @@ def card(plan: Plan, *, total_bytes: int) -> str:
         members="\n".join(f"* `{layout.key(0)}.{component}`" for component in plan.components),
         extensions="[" + ", ".join(f'"{component}"' for component in images) + "]",
     )
+
+
+def _filter_row(plan: Plan, rejected: int) -> str:
+    """The row of the quality filter, where there is one."""
+    if plan.filter is None:
+        return ""
+    rules = plan.filter.model_dump(exclude={"encoder_sha256", "attempts"}, exclude_none=True)
+    said = ", ".join(f"{name} = {value}" for name, value in rules.items()) or "no bounds"
+    encoder = f", encoder sha256 `{plan.filter.encoder_sha256}`" if plan.filter.encoder_sha256 else ""
+    return f"| filter | {said}{encoder}; {rejected:,} draws were rejected and drawn again |\n"
 
 
 def _described(name: str, settings: Mapping[str, Setting]) -> str:

@@ -19,7 +19,6 @@ SHARDS = "shards"
 RECORDS = "records"
 CLAIMS = "claims"
 METADATA = "json"
-ANCHOR = "anchor.png"
 AGAIN = "Give the same `copgen sample` command again."
 
 
@@ -62,10 +61,10 @@ def key(index: int) -> str:
     return f"{index:09d}"
 
 
-def components(positives: int) -> tuple[str, ...]:
+def components(positives: int, image_format: str) -> tuple[str, ...]:
     """The components of one sample in the order of the tar: anchor, positive, positive-1, ..., metadata.
 
     A component is what WebDataset and DALI call an extension: all that follows the first dot of a member's name.
     """
-    names = ["positive.png", *(f"positive-{j}.png" for j in range(1, positives))]
-    return (ANCHOR, *names, METADATA)
+    images = ["anchor", "positive", *(f"positive-{j}" for j in range(1, positives))]
+    return (*(f"{image}.{image_format}" for image in images), METADATA)

@@ -24,6 +24,7 @@ class Manifest(Document):
     format: Literal[1] = 1
     plan: str = Field(pattern=SHA256, description="sha256 of plan.json")
     pairs: int = Field(ge=1, description="in all shards")
+    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, in all shards")
     bytes: int = Field(ge=0, description="of all tars")
     shards: tuple[Record, ...]
 
@@ -33,6 +34,7 @@ class Manifest(Document):
         return cls(
             plan=plan.digest,
             pairs=sum(record.count for record in records),
+            rejected=sum(record.rejected for record in records),
             bytes=sum(record.bytes for record in records),
             shards=records,
         )
@@ -96,7 +98,7 @@ def finish(folder: Path | Store, plan: Plan) -> Manifest:
     if len(there) < plan.shards:
         raise unfinished(folder, plan, done=len(there))
     manifest = Manifest.of(plan, tuple(there.values()))
-    store.write(layout.CARD, card(plan, total_bytes=manifest.bytes).encode())
+    store.write(layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected).encode())
     store.write(layout.MANIFEST, manifest.text().encode())
     return manifest
 

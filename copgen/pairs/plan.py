@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from copgen.pairs import layout
+from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
 from copgen.pairs.store import Store, as_store
@@ -53,6 +54,19 @@ class TransformSource(BaseModel):
     sha256: str | None = Field(None, pattern=SHA256, description="of the navigator file, where there is one")
 
 
+class FilterRules(BaseModel):
+    """Which draws become pairs; the others are drawn again (`copgen.stages.quality_filter`). Bounds are inclusive."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min_d: float | None = Field(None, ge=0, description="least d(z, z') of every positive")
+    max_d: float | None = Field(None, ge=0, description="greatest d(z, z') of every positive")
+    min_similarity: float | None = Field(None, ge=-1, le=1, description="least cosine of anchor and every positive")
+    max_similarity: float | None = Field(None, ge=-1, le=1, description="greatest cosine of anchor and every positive")
+    encoder_sha256: str | None = Field(None, pattern=SHA256, description="of the encoder that the cosine is taken in")
+    attempts: int = Field(ge=1, description="draws of one pair before the run gives up")
+
+
 class Plan(Document):
     """What a pairs folder holds, before a single pair is made."""
 
@@ -65,13 +79,21 @@ class Plan(Document):
     prior: PriorSource
     transform: TransformSource
     positives: int = Field(1, ge=1, le=99, description="positives per anchor")
-    image_format: Literal["png"] = "png"
+    filter: FilterRules | None = Field(None, description="which draws become pairs; None: all")
+    image_format: ImageFormat = "png"
+    quality: int | None = Field(None, ge=1, le=100, description="of jpg and webp; png has none")
     image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")
     rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
     dtype: Literal["float32"] = "float32"
     device: str = Field(description="kind of device: other kinds give other low bits")
     threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
-    versions: dict[str, str] = Field(description="versions of what determines the numbers and the PNG bytes")
+    versions: dict[str, str] = Field(description="versions of what determines the numbers and the images' bytes")
+
+    @model_validator(mode="after")
+    def _quality_goes_with_the_format(self) -> Self:
+        if (self.quality is None) != (self.image_format == "png"):
+            raise ValueError(f"quality {self.quality} does not go with {self.image_format}")
+        return self
 
     @property
     def shards(self) -> int:
@@ -88,7 +110,7 @@ class Plan(Document):
     @property
     def components(self) -> tuple[str, ...]:
         """The components of one sample, in the order of the tar."""
-        return layout.components(self.positives)
+        return layout.components(self.positives, self.image_format)
 
     def difference(self, other: Plan) -> list[tuple[str, Any, Any]]:
         """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: not there."""

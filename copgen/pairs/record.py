@@ -18,6 +18,7 @@ class Record(Document):
     shard: int = Field(ge=0, description="the shard's number")
     plan: str = Field(pattern=SHA256, description="sha256 of the plan it was made by")
     count: int = Field(ge=1, description="pairs")
+    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, and that were drawn again")
     bytes: int = Field(ge=0, description="size of the tar")
     sha256: str = Field(pattern=SHA256, description="of the tar")
     index_bytes: int = Field(ge=0, description="size of the DALI index")

@@ -1,10 +1,13 @@
-"""Writing one shard: pairs in, tar and index and record out, whole or not at all."""
+"""Writing one shard: pairs in, tar and index and record out, whole or not at all.
+
+A pair is encoded first, which takes the time and needs no order, and then written.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from copgen.pairs import dali_index, layout, png
+from copgen.pairs import codecs, dali_index, layout
 from copgen.pairs.plan import Plan
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
@@ -28,12 +31,14 @@ class Pair:
         anchor: x (C, H, W), uint8, on the CPU.
         positives: x' (C, H, W) each, uint8, on the CPU; at least one.
         metadata: JSON-able; what else is known (class, distance d(z, z'), ...).
+        rejected: how many draws of this pair the plan's filter refused before this one.
     """
 
     index: int
     anchor: Tensor
     positives: tuple[Tensor, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    rejected: int = 0
 
     @property
     def positive(self) -> Tensor:
@@ -41,24 +46,60 @@ class Pair:
         return self.positives[0]
 
 
-def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) -> Record:
+@dataclass(frozen=True)
+class EncodedPair:
+    """A pair as the shard holds it.
+
+    Attributes:
+        index: the pair's place in the run.
+        members: the bytes of each of the plan's components, in their order.
+        rejected: how many draws of this pair the plan's filter refused before this one.
+    """
+
+    index: int
+    members: tuple[bytes, ...]
+    rejected: int = 0
+
+
+def encode_pair(plan: Plan, pair: Pair) -> EncodedPair:
+    """The members of a pair; equal pairs give equal bytes.
+
+    Raises:
+        ValueError: another number of positives than the plan's, an image that is not (C, H, W) uint8 of the plan's
+            shape, or metadata that is not JSON.
+    """
+    if len(pair.positives) != plan.positives:
+        raise ValueError(f"pair {pair.index} has {len(pair.positives)} positives; the plan says {plan.positives}")
+    images = [np.asarray(image) for image in (pair.anchor, *pair.positives)]
+    for image in images:
+        if image.dtype != np.uint8 or image.shape != plan.image_shape:
+            raise ValueError(
+                f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
+            )
+    metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    encoded = (codecs.encode(image, plan.image_format, plan.quality) for image in images)
+    return EncodedPair(pair.index, (*encoded, metadata), pair.rejected)
+
+
+def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterable[Pair | EncodedPair]) -> Record:
     """Write shard `number` of the plan: tar, index, and last the record. Equal pairs give equal bytes.
 
     Args:
         folder: the pairs folder; made where it is missing.
         plan: what the folder holds.
         number: in 0..plan.shards - 1.
-        pairs: exactly the pairs of `plan.shard_range(number)`, in order; taken one at a time.
+        pairs: exactly the pairs of `plan.shard_range(number)`, in order, encoded or not; taken one at a time.
 
     Raises:
-        ValueError: another index than the plan's next one, too few pairs or too many, an image that is not
-            (C, H, W) uint8 of the plan's shape, or metadata that is not JSON. No record is left, nor a new tar.
+        ValueError: another index than the plan's next one, too few pairs or too many, or a pair that `encode_pair`
+            refuses. No record is left, nor a new tar.
         EnvironmentFault: the disk is full or not writable.
     """
     expected = plan.shard_range(number)
     tar_path, index_path = layout.tar_path(folder, number), layout.index_path(folder, number)
     _forget(layout.record_path(folder, number))
     lines: list[str] = []
+    rejected = 0
     with writing(tar_path, alone=False) as stream:
         tar = TarWriter(stream)
         for pair in pairs:
@@ -66,7 +107,9 @@ def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) ->
                 raise ValueError(f"shard {number}: pair {pair.index} comes after the last one, {expected[-1]}")
             if pair.index != expected[len(lines)]:
                 raise ValueError(f"shard {number}: pair {pair.index} comes where {expected[len(lines)]} belongs")
-            lines.append(_add(tar, plan, pair))
+            encoded = pair if isinstance(pair, EncodedPair) else encode_pair(plan, pair)
+            lines.append(_add(tar, plan, encoded))
+            rejected += encoded.rejected
         if len(lines) < len(expected):
             raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
         tar.close()
@@ -76,6 +119,7 @@ def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterator[Pair]) ->
         shard=number,
         plan=plan.digest,
         count=len(lines),
+        rejected=rejected,
         bytes=tar.bytes,
         sha256=tar.sha256.hexdigest(),
         index_bytes=len(index),
@@ -93,19 +137,9 @@ def _forget(record_path: Path) -> None:
         fsync_folder(record_path.parent)
 
 
-def _add(tar: TarWriter, plan: Plan, pair: Pair) -> str:
+def _add(tar: TarWriter, plan: Plan, pair: EncodedPair) -> str:
     """Write the members of one pair; its line in the index."""
-    if len(pair.positives) != plan.positives:
-        raise ValueError(f"pair {pair.index} has {len(pair.positives)} positives; the plan says {plan.positives}")
-    images = [np.asarray(image) for image in (pair.anchor, *pair.positives)]
-    for image in images:
-        if image.dtype != np.uint8 or image.shape != plan.image_shape:
-            raise ValueError(
-                f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
-            )
-    metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    members = [*(png.encode(image) for image in images), metadata]
     key = layout.key(pair.index)
-    named = zip(plan.components, members, strict=True)
+    named = zip(plan.components, pair.members, strict=True)
     offsets = [tar.add(f"{key}.{component}", data) for component, data in named]
-    return dali_index.line(pair.index, plan.components, offsets, map(len, members))
+    return dali_index.line(pair.index, plan.components, offsets, map(len, pair.members))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from copgen.pairs import layout, png
+from copgen.pairs import codecs, layout
 from copgen.pairs.diagnosis import FIX
 from copgen.pairs.plan import Plan
 from copgen.pairs.scan import Members
@@ -52,7 +52,7 @@ class ShardReader:
     def image(self, row: int, column: int) -> NDArray[np.uint8]:
         """An image (C, H, W)."""
         try:
-            return png.decode(self.data(row, column), self._plan.image_shape)
+            return codecs.decode(self.data(row, column), self._plan.image_format, self._plan.image_shape)
         except ValueError as error:
             raise self._bad(row, column, str(error)) from None
 

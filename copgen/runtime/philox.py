@@ -27,7 +27,6 @@ _LOW_32 = 0xFFFFFFFF
 Rows = Tensor | Sequence[int] | range
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def stream_key(seed: int, stream: str) -> int:
     """The 64-bit key of a named stream: streams of one seed, and one stream of several seeds, are independent."""
     digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()

@@ -10,8 +10,8 @@ from typing import Any
 
 from copgen.pairs import Plan
 from copgen.pairs.store import Store
-from copgen.stages.sample import SampleSettings
 from copgen.stages.sample_choices import require_plan
+from copgen.stages.sample_source import SampleSettings
 
 # Where a plan says it -> the setting that decides it.
 _OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions")
@@ -41,4 +41,6 @@ def planned(store: Store) -> dict[str, Any]:
     if plan.prior.name == "truncated_normal":
         settings["truncation_scale"] = plan.prior.settings["scale"]
         settings["truncation_threshold"] = plan.prior.settings["threshold"]
+    if plan.filter is not None:
+        settings |= plan.filter.model_dump(exclude={"encoder_sha256"})
     return settings

@@ -1,91 +1,35 @@
-"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder.
+"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder by any number of workers.
 
-Legend: z, z' (batch, dim) latents; x, x' (batch, C, H, W) images in [-1, 1]. Pair k is a function of (plan, k's shard).
+Pair k is a function of the plan and of k's shard (`copgen.stages.drawing`); who makes which shard is decided as they go
+(`copgen.stages.sample_shards`).
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor
 
-from copgen import generators
-from copgen.latents.distance import displacement
-from copgen.latents.operations.implementations import choose
-from copgen.pairs import (
-    GeneratorSource,
-    Pair,
-    Plan,
-    PriorSource,
-    Record,
-    TransformSource,
-    encoder_versions,
-    finish,
-    layout,
-    missing_shards,
-)
+from copgen.pairs import Pair, Plan, Record, finish, layout, missing_shards
 from copgen.pairs.manifest import known_records, written_shards
-from copgen.pairs.pixels import to_uint8
-from copgen.pairs.store import Store, open_store
+from copgen.pairs.pipeline import encoder_threads
+from copgen.pairs.store import LocalStore, Store, open_store
 from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.machine import cpu_threads, own_device, versions
+from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.signals import StopRequest
 from copgen.runtime.slices import ShardSlice, slice_of
-from copgen.stages.latent_transform import Positives, TransformChoice, build_transform
-from copgen.stages.rehearsal import folder_bytes, peak_memory
+from copgen.stages.drawing import Source, make_batches
+from copgen.stages.preflight import estimate_of, refuse_small_disk
+from copgen.stages.rehearsal import folder_bytes
 from copgen.stages.sample_choices import check_only, refuse_choices, tell_terms
 from copgen.stages.sample_shards import Note, Tally, make_shards
+from copgen.stages.sample_source import SampleSettings, open_source, with_threads
 from copgen.stages.sample_workers import run_workers
 
-
-class SampleSettings(TransformChoice):
-    """Settings of `copgen sample`."""
-
-    free: ClassVar[frozenset[str]] = frozenset({"device"})
-
-    n: int = Field(ge=1, description="pairs")
-    batch: int = Field(
-        default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"
-    )
-    pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        description="of a CPU, for each worker, part of the plan; unset is one, or as a plan there says",
-    )
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the pairs come from, and the plan that says so."""
-
-    G: generators.Generator
-    positives: Positives
-    plan: Plan
-
-    def pairs(self, number: int) -> Iterator[Pair]:
-        """The pairs of shard `number`, in order."""
-        return make_pairs(self.G, self.positives, self.plan, number)
-
-
-def load_source(settings: SampleSettings, device: torch.device, *, planned: torch.device | None = None) -> Source:
-    """Generator and transform on a device; the plan is for the device `planned`, where that is another.
-
-    Raises:
-        UsageError, DataError: a generator, navigator or walk that does not exist, fit or verify.
-    """
-    G = settings.load_generator(device)
-    positives = build_transform(settings, G, device)
-    return Source(G, positives, make_plan(settings, G, positives.source, planned or device))
+__all__ = ["SampleSettings", "estimate", "open_source", "sample", "work"]
 
 
 def sample(
@@ -123,16 +67,21 @@ def sample(
     refuse_choices(str(out), overwrite=overwrite, workers=workers, part=part, only=only)
     store = open_store(out)
     device = own_device(settings.device, place.local)
-    source = load_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
+    source, plan = open_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
     tell_terms(settings, source.G, events)
     if only:
-        check_only(store, with_threads(source.plan, store, settings.threads), only)
+        check_only(store, with_threads(plan, store, settings.threads), only)
+    anew = overwrite or store.size(layout.PLAN) is None
+    if anew:
+        check_disk(store, plan, list(range(plan.shards)), source, overwrite=overwrite)
     with store.writers(overwrite=overwrite), StopRequest() as stop:
-        plan = with_threads(source.plan, store, settings.threads)
+        plan = with_threads(plan, store, settings.threads)
         plan.save(store)
         before = known_records(store, plan, only)
         there = written_shards(store, plan)
         left = list(only) or [number for number in part.order(plan.shards) if number not in there]
+        if not (only or anew):
+            check_disk(store, plan, left, source)
         whole = sum(len(plan.shard_range(number)) for number in left)
         total = whole if only else plan.pairs
         tally = Tally(total - whole, events)
@@ -143,14 +92,21 @@ def sample(
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:
-                again = bool(only)
-                with cpu_threads(plan.threads):
-                    make_shards(
-                        store, plan, left, source.pairs, note=tally.note, stop=stop, again=again, say=events.say
-                    )
+                make_shards(
+                    store,
+                    plan,
+                    left,
+                    batches_of(source, plan, stop),
+                    note=tally.note,
+                    stop=stop,
+                    encoders=settings.encoders,
+                    again=bool(only),
+                    say=events.say,
+                )
             else:
                 del source  # each worker has its own
-                tasks = [task(settings, str(out), part, place.local, worker, workers) for worker in range(workers)]
+                share = share_encoders(settings, plan, workers)
+                tasks = [task(share, str(out), part, place.local, worker, workers) for worker in range(workers)]
                 run_workers(tasks, note=tally.note, events=events, stop=stop)
         finally:
             events.end()
@@ -160,14 +116,39 @@ def sample(
 def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, note: Note, stop: StopRequest) -> None:
     """What one of several worker processes does; the folder holds the plan already. Errors as `sample`."""
     store = open_store(out)
-    source = load_source(settings, own_device(settings.device, local))
+    source, plan = open_source(settings, own_device(settings.device, local))
     with store.writers(overwrite=False):
-        plan = with_threads(source.plan, store, settings.threads)
+        plan = with_threads(plan, store, settings.threads)
         plan.save(store)
         missing = set(missing_shards(store, plan))
         order = [number for number in part.order(plan.shards) if number in missing]
+        make = batches_of(source, plan, stop)
+        make_shards(store, plan, order, make, note=note, stop=stop, encoders=settings.encoders)
+
+
+def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int], Iterator[list[Pair]]]:
+    """What makes the batches of a shard, in whichever thread, until a signal comes."""
+
+    def make(number: int) -> Iterator[list[Pair]]:
         with cpu_threads(plan.threads):
-            make_shards(store, plan, order, source.pairs, note=note, stop=stop)
+            yield from interruptible(make_batches(source, plan, number), stop)
+
+    return make
+
+
+def check_disk(store: Store, plan: Plan, missing: list[int], source: Source, *, overwrite: bool = False) -> None:
+    """Refuse a folder on a disk that cannot hold these shards; an object store has no end."""
+    if isinstance(store, LocalStore):
+        reclaimed = folder_bytes(store.folder) if overwrite else 0
+        refuse_small_disk(store.folder, plan, missing, source, reclaimed=reclaimed)
+
+
+def share_encoders(settings: SampleSettings, plan: Plan, workers: int) -> SampleSettings:
+    """The settings of one of several workers, with a share of the threads that encode; those that were named stay."""
+    threads = encoder_threads(plan)
+    if settings.encoders is not None or threads == 0:
+        return settings
+    return settings.model_copy(update={"encoders": max(1, threads // workers)})
 
 
 def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:
@@ -183,19 +164,6 @@ def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worke
     }
 
 
-def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
-    """The plan with a number of threads, on a CPU: convolutions depend on it in their last bits.
-
-    So it must not follow from the machine or the number of workers, or a shard would not be a function of the plan.
-    One thread is the default: workers use the other cores better than further threads do.
-    """
-    if plan.device != "cpu":
-        return plan
-    if threads is None:
-        threads = Plan.load(store).threads if store.size(layout.PLAN) is not None else 1
-    return plan.model_copy(update={"threads": threads})
-
-
 def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: Events) -> dict[str, Any]:
     """Write the manifest where all shards are there; only a run that made some of them leaves others out."""
     there = written_shards(store, plan)
@@ -209,64 +177,20 @@ def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: 
         finish(store, plan)
         store.tidy()
     pairs = sum(record.count for record in there.values())
-    return {"pairs": pairs, "shards": len(there), "bytes": sum(record.bytes for record in there.values())}
+    rejected = {"rejected": sum(record.rejected for record in there.values())} if plan.filter else {}
+    return {"pairs": pairs, "shards": len(there), "bytes": sum(record.bytes for record in there.values()), **rejected}
 
 
-def make_plan(
-    settings: SampleSettings, G: generators.Generator, transform: TransformSource, device: torch.device
-) -> Plan:
-    """Everything that determines the bytes of the folder."""
-    return Plan(
-        seed=settings.seed,
-        pairs=settings.n,
-        pairs_per_shard=settings.pairs_per_shard,
-        batch=settings.batch,
-        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings=dict(G.settings)),
-        prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
-        transform=transform,
-        positives=settings.positives,
-        image_shape=(G.channels, G.image_size, G.image_size),
-        # The native and the plain operations on latents round differently in the last bits.
-        versions={**versions(), **encoder_versions(), "latents": choose("navigate", device, torch.float32).name},
-        device=device.type,
-    )
-
-
-@torch.no_grad()
-def make_pairs(G: generators.Generator, positives: Positives, plan: Plan, number: int) -> Iterator[Pair]:
-    """The pairs of one shard, generated in batches of the plan's size."""
-    indices = plan.shard_range(number)
-    for start in range(indices.start, indices.stop, plan.batch):
-        rows = range(start, min(start + plan.batch, indices.stop))
-        z = G.sample_prior(rows, plan.seed)
-        condition = G.sample_condition(rows, plan.seed)
-        x = G(z, condition)
-        anchors = to_uint8(x, rounding=plan.rounding).cpu()
-        images: list[Tensor] = []
-        distances: list[list[float]] = []
-        for transform in positives.transforms:
-            z_pos = transform(z, condition, rows)
-            x_pos = x if z_pos is z else G(z_pos, condition)
-            images.append(to_uint8(x_pos, rounding=plan.rounding).cpu())
-            distances.append([round(d, 6) for d in displacement(z, z_pos).tolist()])
-        shared = G.describe_condition(condition) if condition is not None else [{}] * len(rows)
-        for place, (row, known) in enumerate(zip(rows, shared, strict=True)):
-            d = [of_positive[place] for of_positive in distances]
-            # The first keeps its plain name, as its image does.
-            metadata = {"d": d[0], **({"d_positives": d} if len(d) > 1 else {}), **known}
-            several = tuple(of_positive[place] for of_positive in images)
-            yield Pair(index=row, anchor=anchors[place], positives=several, metadata=metadata)
+def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[list[Pair]]:
+    """The same batches, until a signal comes: the next one is not begun then."""
+    while not stop.received:
+        if (batch := next(batches, None)) is None:
+            return
+        yield batch
+    raise stop.stopped("between two batches; finished shards stay")
 
 
 def estimate(settings: SampleSettings) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run, from one batch of it written into a temporary folder."""
-    part = min(settings.n, settings.batch)
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.monotonic()
-        rehearsal = settings.model_copy(update={"n": part, "pairs_per_shard": part})
-        sample(rehearsal, out=Path(folder) / "pairs")
-        seconds = time.monotonic() - start
-        shards = folder_bytes(Path(folder) / "pairs" / layout.SHARDS)
-        fixed = folder_bytes(Path(folder)) - shards
-    scale = settings.n / part
-    return {"seconds": seconds * scale, "memory_bytes": peak_memory(), "disk_bytes": shards * scale + fixed}
+    """Seconds, peak memory and disk of the whole run, from a few pairs of it; nothing is written."""
+    source, plan = open_source(settings)
+    return estimate_of(source, plan, encoders=settings.encoders)

@@ -74,7 +74,7 @@ def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
                 assert read[row].metadata[key] == int(condition[place])
                 assert 0 <= read[row].metadata[key] < count
             else:
-                assert set(read[row].metadata) == {"d"}
+                assert set(read[row].metadata) == {"index", "d"}
 
 
 def test_the_plan_holds_all_that_decides_the_images(files: dict[str, Path], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode, Stopped
 from copgen.runtime.events import Events
 from copgen.runtime.settings import build
 from copgen.stages import sample as stage
-from copgen.stages.sample import SampleSettings, estimate, sample
+from copgen.stages.sample import SampleSettings, sample
 from tests.stages.small import At, Recorder, Stage, files, interrupted, killed, send, write_flow
 
 TRANSFORMS = ("none", "gaussian", "optimal")
@@ -181,7 +181,7 @@ def test_a_finished_folder_is_not_made_again(
 ) -> None:
     first = sample(settings(), out=tmp_path)
     before = files(tmp_path)
-    monkeypatch.setattr(stage, "make_pairs", None)
+    monkeypatch.setattr(stage, "make_batches", None)
     assert sample(settings(), out=tmp_path) == first
     assert files(tmp_path) == before
 
@@ -310,16 +310,47 @@ def test_settings_that_cannot_be_used_are_refused_with_their_value(changes: dict
         build(SampleSettings, {"generator": "digits", "n": 10, **changes}, origin="sample")
 
 
-def test_the_estimated_disk_is_what_the_pairs_take(
-    tmp_path: Path, temporary: Path, settings: Callable[..., SampleSettings]
+@pytest.mark.parametrize(
+    ("format", "quality", "members"), [("jpg", None, "jpg"), ("jpg", 60, "jpg"), ("webp", None, "webp")]
+)
+def test_other_image_formats_are_written_and_read(
+    tmp_path: Path, settings: Callable[..., SampleSettings], format: str, quality: int | None, members: str
 ) -> None:
-    made = settings(transform="gaussian", n=2000, batch=500, pairs_per_shard=10_000)
-    found = estimate(made)
-    assert list(temporary.iterdir()) == []
-    sample(made, out=tmp_path / "pairs")
-    assert found["disk_bytes"] == pytest.approx(sum(map(len, files(tmp_path / "pairs").values())), rel=0.1)
-    assert 0 < found["seconds"] < math.inf
-    assert 2**20 < found["memory_bytes"] < 2**40
+    sample(settings(n=40), out=tmp_path / "png")
+    sample(settings(n=40, image_format=format, quality=quality, encoders=2), out=tmp_path / format)
+    assert pairs.verify(tmp_path / format, "full") == []
+    plan = pairs.Plan.load(tmp_path / format)
+    assert plan.quality == (quality or {"jpg": 95, "webp": 90}[format])
+    assert plan.components == (f"anchor.{members}", f"positive.{members}", "json")
+    card = (tmp_path / format / "README.md").read_text()
+    assert f"{'JPEG' if format == 'jpg' else 'WebP'} of quality {plan.quality}" in card
+    exact, lossy = (list(pairs.read(tmp_path / name)) for name in ("png", format))
+    for one, other in zip(exact, lossy, strict=True):
+        assert one.metadata == other.metadata
+        assert (
+            float((one.anchor.float() - other.anchor.float()).abs().mean()) < 20
+        )  # noise, which neither format is made for
+    anchors, positives = pairs.open_pairs(tmp_path / format).batch([3, 0])
+    assert torch.equal(anchors[0], lossy[3].anchor)
+    assert torch.equal(positives[1], lossy[0].positive)
+
+
+@pytest.mark.parametrize("encoders", [0, 2])
+def test_threads_do_not_change_the_bytes(
+    tmp_path: Path, settings: Callable[..., SampleSettings], encoders: int
+) -> None:
+    sample(settings(), out=tmp_path / "straight")
+    sample(settings(encoders=encoders), out=tmp_path / "threads")
+    assert files(tmp_path / "threads") == files(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("at", [100, 200])
+def test_a_run_with_threads_stops_in_good_order_too(
+    tmp_path: Path, settings: Callable[..., SampleSettings], at: int
+) -> None:
+    sample(settings(), out=tmp_path / "straight")
+    interrupted(as_stage(settings(encoders=2)), tmp_path / "run", (at,))
+    assert files(tmp_path / "run") == files(tmp_path / "straight")
 
 
 def test_the_distance_in_the_metadata_is_the_one_of_the_constraint(

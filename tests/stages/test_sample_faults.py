@@ -46,7 +46,7 @@ def under_fire(what: str, made: SampleSettings, out: Path, **how: Any) -> Any:
 def test_a_job_whose_workers_are_killed_at_random_ends_with_the_same_bytes(
     flow: Path, tmp_path: Path, kills: int, n: int
 ) -> None:
-    made = settings(flow, n=n)
+    made = settings(flow, n=n, encoders=1)
     sample(made, out=tmp_path / "straight")
     seen = under_fire("kills", made, tmp_path / "run", workers=3, kills=kills, seconds=0.1, seed=kills)
     assert seen["failures"] == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from copgen.pairs.claims import Claims
 from copgen.pairs.store import LocalStore, open_store
 from copgen.runtime.errors import DataError, EnvironmentFault, Stopped, UsageError
 from copgen.runtime.slices import ShardSlice
-from copgen.stages import sample as stage
+from copgen.stages import drawing
 from copgen.stages.plan_settings import planned
 from copgen.stages.sample import SampleSettings, sample
 from tests.pairs import stores
@@ -26,6 +28,7 @@ from tests.stages.small import At, Recorder, files, send
 
 ELSEWHERE = json.dumps({"machine": "another", "process": 1, "started": 1}).encode()
 Make = Callable[..., SampleSettings]
+ENCODERS = pytest.mark.parametrize("encoders", [0, 2], ids=["one after the other", "overlapped"])
 
 
 @pytest.fixture
@@ -49,13 +52,13 @@ def settings(flow: Path) -> Make:
 def made_by(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The shards that this process makes from now on."""
     made: list[int] = []
-    real = stage.make_pairs
+    real = drawing.make_batches
 
-    def traced(G: Any, positives: Any, plan: pairs.Plan, number: int) -> Iterator[pairs.Pair]:
+    def traced(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
         made.append(number)
-        return real(G, positives, plan, number)
+        return real(source, plan, number)
 
-    monkeypatch.setattr(stage, "make_pairs", traced)
+    monkeypatch.setattr("copgen.stages.sample.make_batches", traced)
     return made
 
 
@@ -95,8 +98,9 @@ def test_a_slice_is_where_a_worker_begins(tmp_path: Path, settings: Make, monkey
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
+@ENCODERS
 def test_what_others_have_claimed_is_left_to_them_and_taken_over_when_they_die(
-    tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch, encoders: int
 ) -> None:
     sample(settings(), out=tmp_path / "straight")
     store = LocalStore(tmp_path / "run")
@@ -105,14 +109,17 @@ def test_what_others_have_claimed_is_left_to_them_and_taken_over_when_they_die(
         store.write(layout.claim_name(number), ELSEWHERE)
     monkeypatch.setattr("copgen.stages.sample_shards.Claims", lambda store, lease_s: Claims(store, lease_s=0.3))
     made = made_by(monkeypatch)
-    sample(settings(), out=tmp_path / "run")
+    sample(settings(encoders=encoders), out=tmp_path / "run")
     assert made[0] == 1
     assert sorted(made) == list(range(9))
     assert files(tmp_path / "run") == files(tmp_path / "straight")
 
 
-def test_a_worker_that_slept_leaves_the_shard_to_the_one_that_took_it_over(tmp_path: Path, settings: Make) -> None:
-    made = settings(pairs_per_shard=120)
+@ENCODERS
+def test_a_worker_that_slept_leaves_the_shard_to_the_one_that_took_it_over(
+    tmp_path: Path, settings: Make, encoders: int
+) -> None:
+    made = settings(pairs_per_shard=120, encoders=encoders)
     sample(made, out=tmp_path / "straight")
     store = LocalStore(tmp_path / "run")
 
@@ -127,6 +134,46 @@ def test_a_worker_that_slept_leaves_the_shard_to_the_one_that_took_it_over(tmp_p
     sample(made, out=tmp_path / "run", events=slept)
     assert slept.acted
     assert files(tmp_path / "run") == files(tmp_path / "straight")
+
+
+@ENCODERS
+def test_a_failure_does_not_wait_for_the_others(
+    tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch, encoders: int
+) -> None:
+    """Shard 0 is with another worker that lives; this one fails at its last shard, when it waits for that."""
+    store = LocalStore(tmp_path)
+    sample(settings(n=60), out=tmp_path)
+    layout.record_path(tmp_path, 1).unlink()
+    layout.record_path(tmp_path, 0).unlink()
+    store.write(layout.claim_name(0), ELSEWHERE)
+
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("copgen.pairs.tar.TarWriter.close", full)
+    start = time.monotonic()
+    with pytest.raises(EnvironmentFault, match="disk is full"):
+        sample(settings(n=60, encoders=encoders), out=tmp_path)
+    assert time.monotonic() - start < 30  # half a lease
+    assert set(store.sizes(layout.CLAIMS)) == {"shard-000000.json"}
+
+
+@ENCODERS
+def test_a_signal_ends_the_waiting_for_others(tmp_path: Path, settings: Make, encoders: int) -> None:
+    sample(settings(n=60), out=tmp_path)
+    layout.record_path(tmp_path, 0).unlink()
+    LocalStore(tmp_path).write(layout.claim_name(0), ELSEWHERE)
+
+    class Impatient(Recorder):
+        def say(self, text: str) -> None:
+            super().say(text)
+            if "waiting" in text:
+                send(signal.SIGTERM)
+
+    events = Impatient()
+    with pytest.raises(Stopped):
+        sample(settings(n=60, encoders=encoders), out=tmp_path, events=events)
+    assert events.sentences[-1].startswith("The last shard is with other workers; waiting")
 
 
 def test_a_record_that_is_not_sound_is_made_again_by_one(tmp_path: Path, settings: Make) -> None:
@@ -158,13 +205,13 @@ def test_a_shard_that_is_not_what_it_was_is_told(
     tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample(settings(), out=tmp_path)
-    real = stage.make_pairs
+    real = drawing.make_batches
 
-    def other(G: Any, positives: Any, plan: pairs.Plan, number: int) -> Iterator[pairs.Pair]:
-        for pair in real(G, positives, plan, number):
-            yield pairs.Pair(pair.index, pair.positive, (pair.anchor,), pair.metadata)
+    def other(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+        for batch in real(source, plan, number):
+            yield [pairs.Pair(pair.index, pair.positive, (pair.anchor,), pair.metadata) for pair in batch]
 
-    monkeypatch.setattr(stage, "make_pairs", other)
+    monkeypatch.setattr("copgen.stages.sample.make_batches", other)
     events = Recorder()
     sample(settings(), out=tmp_path, only=[3], events=events)
     assert "Shard 3 is not what its record said" in events.warnings[0]
@@ -195,13 +242,13 @@ def test_the_number_of_threads_is_the_plans_and_not_the_machines(
     tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    real = stage.make_pairs
+    real = drawing.make_batches
 
-    def watched(*sources: Any) -> Iterator[pairs.Pair]:
+    def watched(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
         seen.append(torch.get_num_threads())
-        return real(*sources)
+        return real(source, plan, number)
 
-    monkeypatch.setattr(stage, "make_pairs", watched)
+    monkeypatch.setattr("copgen.stages.sample.make_batches", watched)
     for machine, asked, found in ((4, None, 1), (4, 3, 3), (1, 3, 3)):
         torch.set_num_threads(machine)
         try:

@@ -44,7 +44,10 @@ def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Ch
     return Choice("native", f"CUDA kernels for {library.built['architectures']}")
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_native(operation: Operation, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the native operator runs."""
     return choose(operation, device, dtype).name == "native"
+
+
+# A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.
+vars(is_native)["_dynamo_marked_constant"] = True

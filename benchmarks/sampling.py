@@ -1,0 +1,272 @@
+"""Pairs a second beside the authors' procedure, the writer alone, memory over time, planning, and the disk's estimate.
+
+    OMP_NUM_THREADS=2 python -m benchmarks.sampling --out benchmarks/results/sampling-cpu.md    # 4 minutes on two cores
+    python -m benchmarks.sampling --parts writer memory
+    python -m benchmarks.sampling --toy                     # seconds; shows that the benchmark works
+
+Wall clock; what is compared takes turns in one run. Both write the same images: the same weights, latents and rule of
+rounding, to at most one grey level, which is checked first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks import sampling_authors, sampling_parts, sampling_writer, timing
+from copgen import pairs
+from copgen.pairs.codecs import FORMATS
+from copgen.stages import sample as stage
+
+PARTS = ("bigbigan", "digits", "writer", "memory", "plan", "disk", "cuda")
+Row = tuple[str, str, float | None]
+
+
+def against_the_authors(
+    settings: stage.SampleSettings, folder: Path, *, batch: int, rounds: int
+) -> dict[str, list[float]]:
+    """Pairs a second of the authors' procedure in batches of `batch`, and of `sample`, in every round."""
+    G = settings.load_generator(torch.device("cpu"))
+    source, _ = stage.open_source(settings)
+    transform = source.positives.transforms[0]
+    paint = sampling_authors.painter(G, settings.weights)
+    theirs, ours = folder / "authors", folder / "copgen"
+
+    def authors() -> None:
+        sampling_authors.write(theirs, G, paint, transform, pairs=settings.n, batch=batch, seed=settings.seed)
+
+    def copgen() -> None:
+        stage.sample(settings, out=ours)
+
+    found: dict[str, list[float]] = {"authors": [], "copgen": []}
+    for index in range(rounds + 1):
+        for name, call in list({"authors": authors, "copgen": copgen}.items())[:: -1 if index % 2 else 1]:
+            begin = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - begin
+            if index or rounds == 1:
+                found[name].append(settings.n / seconds)
+            _progress(f"{settings.generator}: {name} {settings.n / seconds:,.2f} pairs/s")
+        if index == 0:
+            refuse_other_images(theirs, ours, settings.seed)
+        for place in (theirs, ours):
+            shutil.rmtree(place)
+        if rounds == 1:
+            break
+    return found
+
+
+def refuse_other_images(theirs: Path, ours: Path, seed: int) -> None:
+    """Stop where the two did not write the same images; the networks' low bits may move a value over a border."""
+    for pair in pairs.read(ours):
+        for kind, image in (("anchor", pair.anchor), ("neighbor", pair.positive)):
+            with Image.open(theirs / f"seed{seed:04d}_sample{pair.index:05d}_{kind}.png") as opened:
+                written = np.asarray(opened).astype(int)
+            mine = image.permute(1, 2, 0).numpy().squeeze(-1) if len(image) == 1 else image.permute(1, 2, 0).numpy()
+            apart = int(np.abs(written - mine).max())
+            if apart > 1:
+                raise RuntimeError(f"pair {pair.index}: the {kind}s are {apart} grey levels apart")
+
+
+def report(args: argparse.Namespace) -> str:
+    """The whole benchmark as markdown."""
+    toy, parts = args.toy, args.parts
+    lines: list[str] = []
+    targets: list[Row] = []
+    rounds = 1 if toy else args.rounds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        narrow = 24 if toy else 1
+        for generator, count, batch, asked in (
+            ("bigbigan", 2 if toy else args.pairs, 2 if toy else 8, "at least 1.2, aim 1.5"),
+            ("digits", 30 if toy else 2000, 500, "at least 5"),
+        ):
+            ratio = None
+            if generator in parts:
+                settings = sampling_parts.settings_of(generator, folder, narrow=narrow, n=count, batch=batch)
+                theirs = batch if generator == "bigbigan" else 256
+                found = against_the_authors(settings, folder, batch=theirs, rounds=rounds)
+                ratio = median(found["copgen"]) / median(found["authors"])
+                lines += _speed_table(generator, count, batch, theirs, found)
+            targets.append((f"{generator}: pairs a second, of the authors'", asked, ratio))
+        counts = {"png": 300, "jpg": 2500, "webp": 300}  # a second of a core or so
+        lines += _writer(parts, dict.fromkeys(counts, 20) if toy else counts, rounds, targets)
+        lines += _memory(parts, toy, targets)
+        lines += _planning(parts, targets)
+        lines += _disk(parts, folder, 200 if toy else 10_000, targets)
+        cuda = {}
+        if "cuda" in parts and torch.cuda.is_available():
+            fast = {"precision": "bfloat16", "memory_format": "channels_last", "device": "cuda", "batch": 500}
+            cuda = sampling_parts.against_the_bare_forward(
+                sampling_parts.settings_of("bigbigan", folder, narrow=1, n=20_000, **fast), folder / "gpu"
+            )
+        targets += [
+            ("GPU, bf16: images a second, of G's alone", "aim 0.9", cuda["sample"] / cuda["bare"] if cuda else None),
+            ("GPU, bf16: minutes for 1.3M pairs", "aim 10, H200", 2.6e6 / cuda["sample"] / 60 if cuda else None),
+        ]
+    head = [
+        "# Sampling",
+        "",
+        f"Measured on: {timing.machine(torch.device('cpu'), ['pillow'], _how())}.",
+        "The authors' procedure: benchmarks/sampling_authors.py.",
+        "",
+        *(["A toy run: it shows that the benchmark works, and its numbers say nothing.", ""] if toy else []),
+        "| what | asked | measured |",
+        "|---|---|---|",
+        *(f"| {what} | {asked} | {'not measured' if x is None else f'{x:.3g}'} |" for what, asked, x in targets),
+        "",
+    ]
+    return "\n".join([*head, *lines]).rstrip() + "\n"
+
+
+def _how() -> str:
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, torch with {torch.get_num_threads()} threads, wall clock"
+
+
+def _speed_table(generator: str, count: int, batch: int, theirs: int, found: dict[str, list[float]]) -> list[str]:
+    note = "random weights" if generator == "bigbigan" else "its own weights"
+    lines = [
+        f"## {generator}",
+        "",
+        f"{count:,} pairs, {note}, float32, a navigator; batch {batch}, the authors' {theirs}. One process each.",
+        "",
+        "| procedure | pairs/s (lowest to highest) | times as fast |",
+        "|---|---|---|",
+    ]
+    for name, rates in found.items():
+        spread = f"{median(rates):,.2f} ({min(rates):,.2f} to {max(rates):,.2f})"
+        lines.append(f"| {name} | {spread} | {median(rates) / median(found['authors']):.2f} |")
+    return [*lines, ""]
+
+
+def _writer(parts: Sequence[str], counts: dict[str, int], rounds: int, targets: list[Row]) -> list[str]:
+    names = ("the writer, of the bare encoder loop", "a second encoder, times the first")
+    if "writer" not in parts:
+        targets += [(names[0], "at least 0.9", None), (names[1], "at least 1.8", None)]
+        return []
+    lines = [
+        "## The writer alone",
+        "",
+        "Pairs of 128 x 128 colour images, given; two tars with fsync. Images a second.",
+        "",
+        "| format, pairs | way | images/s (lowest to highest) | of the bare loop |",
+        "|---|---|---|---|",
+    ]
+    for format in FORMATS:
+        _progress(f"writer: {format}")
+        found = sampling_writer.rates(format, counts[format], rounds)  # type: ignore[arg-type]
+        bare = median(found["bare loop, 1 core"])
+        for way, rates in found.items():
+            spread = f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+            lines.append(f"| {format}, {counts[format]:,} | {way} | {spread} | {median(rates) / bare:.2f} |")
+        one, two = (
+            median(found[way]) if way in found else None
+            for way in ("writer, 1 thread, 1 core", "writer, 2 threads, 2 cores")
+        )
+        processes = median(found["writer, 2 processes, 2 cores"]) if two else None
+        assert one is not None
+        targets += [
+            (f"{format}: {names[0]}", "at least 0.9", one / bare),
+            (f"{format}: {names[1]}, as threads", "at least 1.8", two / one if two else None),
+            (f"{format}: {names[1]}, as processes", "at least 1.8", processes / one if processes else None),
+        ]
+    return [*lines, ""]
+
+
+def _memory(parts: Sequence[str], toy: bool, targets: list[Row]) -> list[str]:
+    what = "memory beside the model, GiB"
+    if "memory" not in parts:
+        targets.append((what, "at most 1.5", None))
+        return []
+    cases = [("pixels", 200), ("pixels", 400)] if toy else [("pixels", 1000), ("pixels", 4000), ("bigbigan", 16)]
+    lines = [
+        "## Memory",
+        "",
+        "Resident memory that a run adds at its peak to what the loaded generator takes, each in a process of its own.",
+        "",
+        "| run | peak MiB |",
+        "|---|---|",
+    ]
+    highest = 0
+    for case, count in cases:
+        _progress(f"memory: {case} {count}")
+        said = timing.in_child("benchmarks.sampling", ["--memory", case, "--pairs", str(count)])
+        found = int(said) if said else 0
+        highest = max(highest, found)
+        name = "images of 128 px given, batch 50" if case == "pixels" else "BigBiGAN, batch 8, its activations included"
+        lines.append(f"| {name}: {count:,} pairs | {found / 2**20:,.0f} |")
+    targets.append((what, "at most 1.5", highest / 2**30 if highest else None))
+    return [*lines, ""]
+
+
+def _planning(parts: Sequence[str], targets: list[Row]) -> list[str]:
+    names = ("seconds to plan a billion pairs", "its memory, MiB", "the same beside that of importing torch")
+    if "plan" not in parts:
+        targets += [(names[0], "at most 2", None), (names[1], "at most 300", None), (names[2], "-", None)]
+        return []
+    found = sampling_parts.planning()
+    (_, torch_bytes), (seconds, peak) = found.values()
+    targets += [
+        (names[0], "at most 2", seconds),
+        (names[1], "at most 300", peak / 2**20),
+        (names[2], "-", (peak - torch_bytes) / 2**20),
+    ]
+    lines = ["## Planning a billion pairs", "", "| program | seconds, best of 3 | peak MiB |", "|---|---|---|"]
+    lines += [f"| {name} | {taken:.2f} | {size / 2**20:,.0f} |" for name, (taken, size) in found.items()]
+    return [*lines, ""]
+
+
+def _disk(parts: Sequence[str], folder: Path, count: int, targets: list[Row]) -> list[str]:
+    what = "estimate of the disk, off by at most, %"
+    if "disk" not in parts:
+        targets.append((what, "at most 10", None))
+        return []
+    found = sampling_parts.disk(folder, count)
+    worst = max(abs(estimated / taken - 1) for estimated, taken in found.values())
+    targets.append((what, "at most 10", 100 * worst))
+    lines = ["## The estimate of the disk", "", "| pairs | estimated MiB | taken MiB |", "|---|---|---|"]
+    for name, (estimated, taken) in found.items():
+        lines.append(f"| {name} | {estimated / 2**20:,.2f} | {taken / 2**20:,.2f} |")
+    return [*lines, ""]
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print or write the report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=8, help="of BigBiGAN, in every round")
+    parser.add_argument("--memory", choices=("pixels", "bigbigan"), help="only print the peak of this run, in bytes")
+    parser.add_argument("--toy", action="store_true", help="a few seconds; shows that it works")
+    parser.add_argument("--out", type=Path, help="a markdown file; printed by default")
+    given = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    if given.memory:
+        print(sampling_parts.memory_beside(given.memory, given.pairs))
+        return
+    text = report(given)
+    if given.out:
+        given.out.write_text(text)
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,128 @@
+"""What `benchmarks.sampling` measures beside speed: memory, planning, the estimate of the disk; and the bare G."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks import generators_weights, sampling_writer, timing
+from copgen import pairs
+from copgen.latents import Prior
+from copgen.latents.navigator import new_navigator, save_navigator
+from copgen.pairs.pipeline import overlapped
+from copgen.pairs.sizing import expected_bytes
+from copgen.stages import sample as stage
+from copgen.stages.drawing import make_batches
+from copgen.stages.rehearsal import folder_bytes
+
+# A program starts with the peak of the one that starts it, so that has to be a small one. Prints seconds and KiB.
+LAUNCH = """
+import os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - begin, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> stage.SampleSettings:
+    """Settings of the generator with random (bigbigan) or its own (digits) weights, and a new navigator."""
+    weights = folder / "bigbigan.safetensors"
+    if name == "bigbigan" and not weights.exists():
+        generators_weights.write(name, folder, narrow=narrow)
+    navigator = folder / f"{name}-navigator.safetensors"
+    dim = 120 if name == "bigbigan" else 64
+    save_navigator(navigator, new_navigator(dim, prior=Prior(), seed=0), made_by={"generator": name})
+    fields = {
+        "generator": name,
+        "weights": weights if name == "bigbigan" else None,
+        "navigator": navigator,
+        "rounding": "truncate256",
+        "device": "cpu",
+        **changes,
+    }
+    return stage.SampleSettings.model_validate(fields)
+
+
+def memory_beside(what: str, count: int) -> int:
+    """Bytes of resident memory that writing `count` pairs adds at its peak; for a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        if what == "bigbigan":
+            settings = settings_of("bigbigan", Path(folder), narrow=1, n=count, batch=8)
+            source, plan = stage.open_source(settings)
+            make = functools.partial(make_batches, source, plan)
+        else:
+            plan, pool = sampling_writer.plan("png", count, 1000), sampling_writer.images()
+            make = functools.partial(sampling_writer.batches, plan, pool=pool, fresh=True)
+
+        def write() -> None:
+            with overlapped(plan, range(plan.shards), make) as shards:
+                for number, encoded in shards:
+                    pairs.write_shard(Path(folder) / "pairs", plan, number, encoded)
+
+        return timing.peak_memory_once(write) or 0
+
+
+def planning() -> dict[str, tuple[float, int]]:
+    """(seconds, peak bytes) of planning a billion pairs, and of an empty program that imports torch; best of three."""
+    plan = ["-m", "copgen_cli", "sample", "--dry-run", "--n", "1B", "--tz", "gaussian", "-q"]
+    programs = {"import torch": ["-c", "import torch"], "copgen sample --dry-run --n 1B": plan}
+    found: dict[str, tuple[float, int]] = {}
+    for _ in range(3):
+        for name, arguments in programs.items():
+            command = [sys.executable, "-c", LAUNCH, sys.executable, *arguments]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            seconds, peak = float(said[-2]), 1024 * int(said[-1])
+            if name not in found or seconds < found[name][0]:
+                found[name] = (seconds, peak)
+    return found
+
+
+def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
+    """(estimated, taken) bytes of pairs of digits, and of 128-pixel images of which sixteen pairs were seen."""
+    settings = settings_of("digits", folder, narrow=1, n=count)
+    estimated = round(stage.estimate(settings)["disk_bytes"])
+    stage.sample(settings, out=folder / "disk")
+    found = {f"digits, {count:,} pairs": (estimated, folder_bytes(folder / "disk"))}
+    shutil.rmtree(folder / "disk")
+    pool = sampling_writer.images()
+    for format in ("png", "jpg", "webp"):
+        plan = sampling_writer.plan(format, 4 * sampling_writer.POOL // 2, 100)
+        first = [pairs.encode_pair(plan, pair) for pair in next(sampling_writer.batches(plan, 0, pool))[:16]]
+        plan.save(folder / "disk")
+        sampling_writer.write(folder / "disk", plan, range(plan.shards), pool, encoders=None)
+        pairs.finish(folder / "disk", plan)
+        found[f"128 px, {format}, {plan.pairs} pairs"] = (expected_bytes(plan, first), folder_bytes(folder / "disk"))
+        shutil.rmtree(folder / "disk")
+    return found
+
+
+@torch.no_grad()
+def against_the_bare_forward(settings: stage.SampleSettings, out: Path) -> dict[str, float]:
+    """Images a second of G alone and of `sample`, on the device of the settings."""
+    source, plan = stage.open_source(settings)
+    device = torch.device(settings.device)
+    z = source.G.sample_prior(range(plan.batch), 0)
+    condition = source.G.sample_condition(range(plan.batch), 0)
+
+    def forward(count: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(count):
+            source.G(z, condition)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return count * plan.batch / (time.perf_counter() - begin)
+
+    forward(2)
+    bare = forward(-(-2 * settings.n // plan.batch))
+    begin = time.perf_counter()
+    stage.sample(settings, out=out)
+    return {"bare": bare, "sample": 2 * settings.n / (time.perf_counter() - begin)}

@@ -1,0 +1,130 @@
+"""The writer path alone, images given: encoded, put into tars and made durable, beside a bare loop of the encoder.
+
+One core and two: the process is held on as many, so that a thread of copgen's does not get a core that the bare loop
+does not have. The images are smooth with a little noise: their PNG files are as long as those of natural images.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from copgen import pairs
+from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat, encode
+from copgen.pairs.pipeline import overlapped
+
+SIDE, BATCH, POOL = 128, 50, 100
+
+
+def plan(format: ImageFormat, count: int, per_shard: int) -> pairs.Plan:
+    """A plan of `count` pairs of 128 x 128 colour images."""
+    return pairs.Plan.model_validate(
+        {
+            "seed": 0,
+            "pairs": count,
+            "pairs_per_shard": per_shard,
+            "batch": BATCH,
+            "generator": {"name": "given", "sha256": "0" * 64},
+            "prior": {"name": "normal"},
+            "transform": {"name": "none"},
+            "image_format": format,
+            "quality": DEFAULT_QUALITY[format],
+            "image_shape": (3, SIDE, SIDE),
+            "device": "cpu",
+            "versions": pairs.encoder_versions(format),
+        }
+    )
+
+
+def images() -> torch.Tensor:
+    """The pool that pairs are taken from, (POOL, 3, SIDE, SIDE) uint8."""
+    draw = torch.Generator().manual_seed(0)
+    coarse = torch.randn(POOL, 3, 16, 16, generator=draw)
+    smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")
+    noisy = 0.3 * (smooth + 0.05 * torch.randn(smooth.shape, generator=draw)) + 0.5
+    # With the channels of a pixel side by side, as `sample` hands images to the encoders.
+    return (noisy.clamp(0, 1) * 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
+
+
+def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = False) -> Iterator[list[pairs.Pair]]:
+    """The pairs of a shard, as views of the pool; `fresh` ones have memory of their own, as a generator's do."""
+    indices = made.shard_range(number)
+    for start in range(indices.start, indices.stop, made.batch):
+        rows = range(start, min(start + made.batch, indices.stop))
+        images = pool.clone() if fresh else pool
+        yield [
+            pairs.Pair(row, images[row % POOL], (images[(row + 1) % POOL],), {"index": row, "d": 0.0}) for row in rows
+        ]
+
+
+def write(out: Path, made: pairs.Plan, numbers: Sequence[int], pool: torch.Tensor, *, encoders: int | None) -> None:
+    """Write those shards."""
+    with overlapped(made, numbers, lambda number: batches(made, number, pool), encoders=encoders) as shards:
+        for number, encoded in shards:
+            pairs.write_shard(out, made, number, encoded)
+
+
+def bare_loop(format: ImageFormat, count: int, pool: torch.Tensor) -> None:
+    """Encode the images of as many pairs, and throw the bytes away."""
+    arrays = pool.numpy()
+    for k in range(2 * count):
+        encode(arrays[k % POOL], format, DEFAULT_QUALITY[format])
+
+
+def rates(format: ImageFormat, count: int, rounds: int) -> dict[str, list[float]]:
+    """Images a second of each way, in every round; the ways take turns."""
+    pool = images()
+    cores = sorted(os.sched_getaffinity(0))
+    one, two = set(cores[:1]), set(cores[:2])
+    made = plan(format, count, -(-count // 2))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "pairs"
+        ways: dict[str, tuple[set[int], Callable[[], None]]] = {
+            "bare loop, 1 core": (one, lambda: bare_loop(format, count, pool)),
+            "writer, 1 thread, 1 core": (one, lambda: write(out, made, [0, 1], pool, encoders=1)),
+        }
+        if len(two) == 2:
+            ways["writer, 2 threads, 2 cores"] = (two, lambda: write(out, made, [0, 1], pool, encoders=2))
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for index in range(rounds):
+            for name in list(ways)[:: -1 if index % 2 else 1]:
+                affinity, call = ways[name]
+                os.sched_setaffinity(0, affinity)
+                begin = time.perf_counter()
+                call()
+                found[name].append(2 * count / (time.perf_counter() - begin))
+                shutil.rmtree(out, ignore_errors=True)
+            os.sched_setaffinity(0, set(cores))
+            if len(two) == 2:
+                found.setdefault("writer, 2 processes, 2 cores", []).append(_in_two_processes(format, count))
+    return found
+
+
+def _in_two_processes(format: ImageFormat, count: int) -> float:
+    """Images a second of two processes that write a shard each, from when both are ready until the slower is done."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, context.Manager() as manager:
+        ready = manager.Barrier(2)
+        with context.Pool(2) as pool:
+            arguments = [(Path(folder), format, count, number, ready) for number in range(2)]
+            spans = pool.starmap(_worker, arguments, chunksize=1)
+    return 2 * count / (max(end for _, end in spans) - min(begin for begin, _ in spans))
+
+
+def _worker(folder: Path, format: ImageFormat, count: int, number: int, ready: Any) -> tuple[float, float]:
+    """Writes one shard of two; when it began and ended."""
+    torch.set_num_threads(1)
+    made, pool = plan(format, count, -(-count // 2)), images()
+    ready.wait(timeout=120)
+    begin = time.monotonic()
+    write(folder, made, [number], pool, encoders=1)
+    return begin, time.monotonic()

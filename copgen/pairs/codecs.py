@@ -1,0 +1,58 @@
+"""The image formats of a pairs folder, and one pair of functions for all of them.
+
+png    lossless; what copgen writes unless told otherwise
+jpg    lossy with a quality from 1 to 100; baseline, 4:4:4
+webp   lossy with a quality from 1 to 100
+
+All three are Pillow's. Decoding trusts no header: the size is compared with the plan's before a pixel is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from copgen.pairs import jpg, png, webp
+from copgen.pairs.pillow import library_versions
+
+ImageFormat = Literal["png", "jpg", "webp"]
+FORMATS: tuple[str, ...] = get_args(ImageFormat)
+DEFAULT_QUALITY = {"png": None, "jpg": 95, "webp": 90}
+_DECODERS = {"png": png.decode, "jpg": jpg.decode, "webp": webp.decode}
+_LIBRARIES = {"png": ("zlib", "zlib_ng"), "jpg": ("jpg", "libjpeg_turbo"), "webp": ("webp",)}
+
+
+def encode(image: NDArray[np.uint8], format: ImageFormat, quality: int | None) -> bytes:
+    """The bytes of a (C, H, W) uint8 image, C = 1 (grey) or 3 (RGB); the same image gives the same bytes.
+
+    Args:
+        image: the pixels.
+        format: how they are written.
+        quality: 1 to 100 for jpg and webp; None for png.
+
+    Raises:
+        ValueError: a quality for png, or none for another format.
+    """
+    if (quality is None) != (format == "png"):
+        raise ValueError(f"quality {quality} does not go with {format}")
+    if quality is None:
+        return png.encode(image)
+    return jpg.encode(image, quality) if format == "jpg" else webp.encode(image, quality)
+
+
+def decode(data: bytes, format: ImageFormat, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The (C, H, W) uint8 image of what should be a whole file of that format.
+
+    Raises:
+        ValueError: another format, size or kind of colour (found before decoding), or damaged; the text goes after a
+            name.
+    """
+    return _DECODERS[format](data, shape)
+
+
+def encoder_versions(format: ImageFormat = "png") -> dict[str, str]:
+    """Versions of all that determines the bytes of an image in that format."""
+    return {"pillow": PIL.__version__, **library_versions(*_LIBRARIES[format])}

@@ -1,0 +1,48 @@
+"""Between arrays (C, H, W) and Pillow, which encodes and decodes: what all image formats share."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+
+def to_pillow(image: NDArray[np.uint8]) -> Image.Image:
+    """A Pillow image of a (C, H, W) uint8 array: mode L for C = 1, RGB for C = 3."""
+    return Image.fromarray(np.ascontiguousarray(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)))
+
+
+def from_pillow(data: bytes, format: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The (C, H, W) uint8 array of an image whose own header was found to promise `shape`.
+
+    Raises:
+        ValueError: it cannot be decoded, or decodes to another shape; the text goes after a name.
+    """
+    channels, height, width = shape
+    mode = "L" if channels == 1 else "RGB"
+    try:
+        with Image.open(io.BytesIO(data), formats=[format]) as image:
+            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise ValueError(f"cannot be decoded ({error})") from None
+    if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
+        raise ValueError(f"decodes to {pixels.shape}; the plan says {shape}")
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of those of these libraries that Pillow was built with."""
+    found = {name: features.version(name) for name in names}
+    return {name: str(version) for name, version in found.items() if version}

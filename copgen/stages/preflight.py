@@ -1,0 +1,130 @@
+"""Before the first shard: what the run will take, and whether the disk has it.
+
+A few pairs of the run are made and encoded in memory, nothing is written. Nothing here grows with the number of pairs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from copgen.pairs import EncodedPair, Plan, encode_pair
+from copgen.pairs.pipeline import AHEAD, encoder_threads
+from copgen.pairs.record import load_record
+from copgen.pairs.sizing import expected_bytes, most_bytes
+from copgen.runtime.errors import EnvironmentFault
+from copgen.stages.drawing import Source, make_pairs
+from copgen.stages.rehearsal import peak_memory
+
+FEW = 16  # pairs in the first part of a rehearsal; each further part is four times as large
+ENOUGH_S = 0.1  # seconds after which no further part is begun
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a few pairs of a run took.
+
+    Attributes:
+        pairs: encoded; their sizes are those of the run's.
+        making_s: seconds in which G made one of the largest part.
+        encoding_s: seconds in which one thread encoded one of them.
+        memory_bytes: the process's peak, the largest part's share in it extended to a whole batch.
+    """
+
+    pairs: list[EncodedPair]
+    making_s: float
+    encoding_s: float
+    memory_bytes: int
+
+
+def rehearse(source: Source, plan: Plan) -> Rehearsal:
+    """Make and encode 16 pairs, then 64, ..., up to a batch of the plan, as long as that is a matter of moments."""
+    encoded: list[EncodedPair] = []
+    began = time.perf_counter()
+    for part in _parts(min(plan.pairs, plan.batch)):
+        before = _peak(source)
+        start = time.perf_counter()
+        with torch.no_grad():
+            pairs = make_pairs(source, plan, range(part))
+        made = time.perf_counter()
+        encoded = [encode_pair(plan, pair) for pair in pairs]
+        done = time.perf_counter()
+        if done - began > ENOUGH_S:
+            break
+    after = _peak(source)
+    pixels = (1 + plan.positives) * torch.Size(plan.image_shape).numel()
+    waiting = (AHEAD + 1) * plan.batch * pixels
+    memory = after + (after - before) * (plan.batch - part) // part + waiting
+    return Rehearsal(encoded, (made - start) / part, (done - made) / part, memory)
+
+
+def estimate_of(source: Source, plan: Plan, *, encoders: int | None) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run."""
+    found = rehearse(source, plan)
+    threads = encoder_threads(plan, encoders)
+    # With threads, making and encoding go on at the same time, and the slower one decides.
+    overlapping = max(found.making_s, found.encoding_s / max(threads, 1))
+    each = overlapping if threads else found.making_s + found.encoding_s
+    return {
+        "seconds": each * plan.pairs,
+        "memory_bytes": found.memory_bytes,
+        "disk_bytes": expected_bytes(plan, found.pairs),
+    }
+
+
+def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Args:
+        out: the pairs folder, which need not be there.
+        plan: of the run.
+        missing: the shards still to be written.
+        source: what to make pairs with, where the disk is not large enough for whatever they may be.
+        reclaimed: bytes that will be freed before the first shard is written.
+
+    Raises:
+        EnvironmentFault: with the bytes that are needed and those that are free.
+    """
+    free = shutil.disk_usage(_nearest(out)).free + reclaimed
+    share = sum(len(plan.shard_range(number)) for number in missing) / plan.pairs
+    if most_bytes(plan) * share <= free or not missing:
+        return
+    there = set(range(plan.shards)).difference(missing)
+    if there:
+        records = [load_record(out, plan, number) for number in there]
+        written = sum(record.bytes + record.index_bytes for record in records) / sum(record.count for record in records)
+        needed = round(written * share * plan.pairs)
+    else:
+        needed = round(expected_bytes(plan, rehearse(source, plan).pairs) * share)
+    if needed > free:
+        raise EnvironmentFault(
+            f"The disk is too small: these pairs need about {needed / 2**30:,.2f} GiB more, "
+            f"and {free / 2**30:,.2f} GiB are free at {out}.",
+            fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
+        )
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the first folder above it that is there."""
+    return next(place for place in (path, *path.absolute().parents) if place.is_dir())
+
+
+def _parts(most: int) -> Iterator[int]:
+    part = FEW
+    while part < most:
+        yield part
+        part *= 4
+    yield most
+
+
+def _peak(source: Source) -> int:
+    """The peak of memory so far, of the device that G is on."""
+    held = next(source.G.parameters(), None)
+    if held is not None and held.is_cuda:
+        return torch.cuda.max_memory_allocated(held.device)
+    return peak_memory()

@@ -1,0 +1,133 @@
+"""Pairs that are made, encoded and written at the same time: in order, a bounded number ahead, errors in place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from copgen import pairs
+from copgen.pairs.pipeline import AHEAD, encoder_threads, overlapped
+from tests.pairs import folders
+
+THREADS = [None, 0, 1, 3]
+
+
+def batches(plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    """The pairs of a shard in batches of the plan's size."""
+    made = list(folders.shard_pairs(plan, number))
+    return (made[start : start + plan.batch] for start in range(0, len(made), plan.batch))
+
+
+@pytest.mark.parametrize("encoders", THREADS)
+@pytest.mark.parametrize("format", ["png", "jpg"])
+def test_a_folder_is_the_same_however_it_was_written(tmp_path: Path, encoders: int | None, format: str) -> None:
+    plan = folders.plan(pairs=11, image_format=format, quality=None if format == "png" else 90, positives=2)
+    folders.write(tmp_path / "straight", plan)
+    out = tmp_path / "overlapped"
+    plan.save(out)
+    with overlapped(plan, range(plan.shards), lambda number: batches(plan, number), encoders=encoders) as shards:
+        for number, encoded in shards:
+            pairs.write_shard(out, plan, number, encoded)
+    pairs.finish(out, plan)
+    assert folders.files(out) == folders.files(tmp_path / "straight")
+    assert pairs.verify(out, "full") == []
+
+
+@pytest.mark.parametrize("encoders", THREADS)
+def test_only_the_named_shards_are_made(encoders: int | None) -> None:
+    plan = folders.plan(pairs=11)
+    with overlapped(plan, iter([3, 1]), lambda number: batches(plan, number), encoders=encoders) as shards:
+        found = {number: [pair.index for pair in encoded] for number, encoded in shards}
+    assert found == {3: [9, 10], 1: [3, 4, 5]}
+
+
+def test_a_bounded_number_of_batches_is_made_ahead() -> None:
+    plan = folders.plan(pairs=40, pairs_per_shard=40, batch=2)
+    made = 0
+
+    def counted(number: int) -> Iterator[list[pairs.Pair]]:
+        nonlocal made
+        for batch in batches(plan, number):
+            made += 1
+            yield batch
+
+    with overlapped(plan, [0], counted, encoders=2) as shards:
+        for _, encoded in shards:
+            for taken, _ in enumerate(encoded):
+                # The batch that is being taken, those that wait, and the one that is begun.
+                assert made <= taken // plan.batch + 1 + AHEAD + 1
+    assert made == 20
+
+
+def test_a_shard_ends_before_the_next_one_is_made() -> None:
+    plan = folders.plan(pairs=6)
+    go_on = threading.Event()
+
+    def waiting(number: int) -> Iterator[list[pairs.Pair]]:
+        if number == 1:
+            assert go_on.wait(timeout=60)
+        yield from batches(plan, number)
+
+    with overlapped(plan, range(2), waiting, encoders=2) as shards:
+        number, encoded = next(shards)
+        assert (number, len(list(encoded))) == (0, 3)
+        go_on.set()
+        assert [number for number, encoded in shards if len(list(encoded)) == 3] == [1]
+
+
+@pytest.mark.parametrize("encoders", THREADS)
+@pytest.mark.parametrize("where", ["made", "encoded"])
+def test_an_error_comes_out_where_it_happened(tmp_path: Path, encoders: int | None, where: str) -> None:
+    plan = folders.plan(pairs=9)
+
+    def broken(number: int) -> Iterator[list[pairs.Pair]]:
+        for batch in batches(plan, number):
+            if number == 2 and where == "made":
+                raise RuntimeError("the generator broke")
+            if number == 2:
+                batch[0].metadata["bad"] = {1}
+            yield batch
+
+    def write() -> None:
+        with overlapped(plan, range(plan.shards), broken, encoders=encoders) as shards:
+            for number, encoded in shards:
+                pairs.write_shard(tmp_path, plan, number, encoded)
+
+    plan.save(tmp_path)
+    error, says = (RuntimeError, "generator broke") if where == "made" else (TypeError, "not JSON serializable")
+    with pytest.raises(error, match=says):
+        write()
+    assert pairs.missing_shards(tmp_path, plan) == [2]
+
+
+@pytest.mark.parametrize("encoders", THREADS)
+def test_leaving_early_stops_the_making(encoders: int | None) -> None:
+    plan = folders.plan(pairs=3000)
+    made: list[int] = []
+
+    def counted(number: int) -> Iterator[list[pairs.Pair]]:
+        made.append(number)
+        yield from batches(plan, number)
+
+    before = threading.active_count()
+    with overlapped(plan, range(plan.shards), counted, encoders=encoders) as shards:
+        _, encoded = next(shards)
+        assert next(encoded).index == 0
+    assert len(made) < 10
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("format", "shape", "threads"),
+    [("png", (1, 8, 8), 0), ("jpg", (3, 128, 128), 1), ("png", (3, 128, 128), 6), ("webp", (3, 128, 128), 6)],
+)
+def test_threads_are_as_many_as_help(
+    monkeypatch: pytest.MonkeyPatch, format: str, shape: tuple[int, int, int], threads: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)))
+    plan = folders.plan(image_format=format, image_shape=shape, quality=None if format == "png" else 90)
+    assert encoder_threads(plan) == threads
+    assert encoder_threads(plan, 3) == 3

@@ -124,3 +124,33 @@ def test_a_config_file_with_a_value_of_a_wrong_type_is_refused(
     outcome = copgen(*command.split(), "--config", tmp_path / "wrong.toml")
     assert outcome.code == 2, outcome.err
     assert "wrong.toml" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "command", [("navigate", "--steps", 128), ("sample", "--n", 4, "--tz", "none")], ids=lambda c: c[0]
+)
+@pytest.mark.parametrize("name", ["bf16", "bfloat16"])
+def test_precisions_have_one_spelling_and_a_short_one(
+    here: Path, weights: Path, command: tuple[object, ...], name: str
+) -> None:
+    outcome = copgen(*command, "--weights", weights, "--precision", name, "--dry-run")
+    assert outcome.code == 2
+    assert "bfloat16 is too coarse" in outcome.err.replace("\n", " ")  # what a flow says of it
+
+
+def test_flags_of_format_and_filter_reach_the_settings(here: Path, weights: Path) -> None:
+    words = ("sample", "--weights", weights, "--n", 4, "--tz", "gaussian", "--format", "jpg", "--quality", 80)
+    found = resolved(*words, "--max-d", 0.9, "--min-d", 0.01, "--attempts", "1k", "--encoders", 0)
+    assert (found["image_format"], found["quality"], found["encoders"]) == ("jpg", 80, 0)
+    assert (found["min_d"], found["max_d"], found["attempts"]) == (0.01, 0.9, 1000)
+
+
+def test_a_filtered_run_says_how_many_draws_were_rejected(here: Path, weights: Path) -> None:
+    words = ("sample", "--weights", weights, "--n", 30, "--tz", "gaussian", "--min-d", 0.2, "--out", "pairs")
+    outcome = copgen(*words, "--json")
+    assert outcome.code == 0
+    assert outcome.document["rejected"] > 0
+    assert f"rejected  {outcome.document['rejected']} draws" in copgen(*words).out
+    hopeless = copgen(*words[:-4], "--min-d", 5, "--attempts", 2, "--out", "never")
+    assert hopeless.code == 2
+    assert "d >= 5" in hopeless.err

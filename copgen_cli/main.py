@@ -12,11 +12,24 @@ from typer.exceptions import TyperException
 import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
-from copgen_cli import doctor, failures, generator, navigate, navigator, pretrain, recipes, sample
+from copgen_cli import (
+    doctor,
+    export,
+    failures,
+    generator,
+    import_pairs,
+    navigate,
+    navigator,
+    pretrain,
+    recipes,
+    sample,
+    show,
+    verify,
+)
 from copgen_cli import eval as eval_commands
 from copgen_cli import options as o
 
-WAY, AROUND = "The way, in this order", "Beside the way"
+WAY, ON_DISK, AROUND = "The way, in this order", "Pairs on disk", "Beside the way"
 
 
 def show_version(wanted: bool) -> None:
@@ -50,6 +63,12 @@ for stage in (navigate, sample, pretrain):
     command = getattr(stage, stage.__name__.rpartition(".")[2])
     app.command(epilog=stage.EPILOG, add_help_option=False, rich_help_panel=WAY)(command)
 app.add_typer(eval_commands.app, name="eval", rich_help_panel=WAY)
+app.command(epilog=show.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(show.show)
+app.command(epilog=verify.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(verify.verify)
+app.command(epilog=export.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(export.export)
+app.command("import", epilog=import_pairs.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(
+    import_pairs.import_pairs
+)
 app.add_typer(generator.app, name="generator", rich_help_panel=AROUND)
 app.add_typer(navigator.app, name="navigator", rich_help_panel=AROUND)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=AROUND)

@@ -148,6 +148,7 @@ ConditionList = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+PairsFolder = Annotated[Path, typer.Argument(metavar="PAIRS", help="The pairs folder.")]
 Dataset = Annotated[
     str | None, typer.Option(metavar="NAME", help="Real labelled images: digits.", rich_help_panel=WHAT)
 ]

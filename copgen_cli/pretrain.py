@@ -117,7 +117,7 @@ def pretrain(
     given = config_table(config, "pretrain")
     source = (dataset or said(given, "dataset")) if pairs is None else None
     folder = Path(pairs or said(given, "pairs") or DEFAULT_PAIRS)
-    recipe = recipe or (recipe_of_dataset(source) if source else recipe_of(generator_of(folder)))
+    recipe = recipe or (recipe_of_dataset(source) if source else recipe_of_pairs(folder))
     settings = resolve(stage.PretrainSettings, "pretrain", recipe=recipe, config=config, flags=flags)
     if steps is not None:
         settings = settings.model_copy(update={"updates": whole_updates(steps, settings.batch)})
@@ -151,13 +151,13 @@ def pretrain(
         story.next("copgen", "eval", "linear", "--ckpt", str(out))
 
 
-def generator_of(pairs: Path) -> str:
-    """The generator whose pairs a folder holds.
+def recipe_of_pairs(pairs: Path) -> str | None:
+    """The recipe of the generator whose pairs a folder holds; none for imported pairs, which name no generator.
 
     Raises:
         DataError: there is no such folder, or its plan fails verification.
     """
-    from copgen.pairs import Plan, layout
+    from copgen.pairs import Plan, layout, read_plan
     from copgen.pairs.store import refuse_url
 
     refuse_url(pairs)
@@ -166,7 +166,8 @@ def generator_of(pairs: Path) -> str:
             f"There are no pairs in {pairs} ({layout.PLAN} is missing).",
             fix=f"Make some with copgen sample --out {pairs}, or name them with --pairs.",
         )
-    return Plan.load(pairs).generator.name
+    plan = read_plan(pairs)
+    return recipe_of(plan.generator.name) if isinstance(plan, Plan) else None
 
 
 def recipe_of_dataset(name: str) -> str | None:
@@ -178,8 +179,8 @@ def recipe_of_dataset(name: str) -> str | None:
 
 def count_pairs(settings: PretrainSettings) -> int:
     """How many pairs, or real images, an epoch has."""
-    from copgen.pairs import Plan
+    from copgen.pairs import read_plan
     from copgen.stages.pretrain import open_source
 
     # The plan says it at once; opening the folder reads and verifies all of it, which the stage does anyway.
-    return Plan.load(settings.pairs).pairs if settings.pairs is not None else len(open_source(settings))
+    return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_source(settings))

@@ -11,16 +11,29 @@ for pair in read(folder):
 from copgen.pairs.codecs import encoder_versions
 from copgen.pairs.manifest import Manifest, finish, missing_shards
 from copgen.pairs.pixels import Rounding, from_uint8, to_uint8
-from copgen.pairs.plan import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource
+from copgen.pairs.plan import (
+    Contents,
+    FilterRules,
+    GeneratorSource,
+    ImportedPlan,
+    ImportSource,
+    Plan,
+    PriorSource,
+    TransformSource,
+    read_plan,
+)
 from copgen.pairs.reader import PairSet, open_pairs, read
 from copgen.pairs.record import Record
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair, write_shard
 from copgen.pairs.verification import Problem, verify
 
 __all__ = [
+    "Contents",
     "EncodedPair",
     "FilterRules",
     "GeneratorSource",
+    "ImportSource",
+    "ImportedPlan",
     "Manifest",
     "Pair",
     "PairSet",
@@ -37,6 +50,7 @@ __all__ = [
     "missing_shards",
     "open_pairs",
     "read",
+    "read_plan",
     "to_uint8",
     "verify",
     "write_shard",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from copgen.pairs import layout
-from copgen.pairs.plan import Plan, Setting
+from copgen.pairs import imported_card, layout
+from copgen.pairs.plan import Contents, ImportedPlan, Plan, Setting
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
 _FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
@@ -68,7 +68,7 @@ copgen.pairs.open_pairs("path/to/this/folder", verify="full")
 """
 
 
-def card(plan: Plan, *, total_bytes: int, rejected: int = 0) -> str:
+def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
     """The card's Markdown, with the header that dataset hubs read.
 
     Args:
@@ -76,6 +76,9 @@ def card(plan: Plan, *, total_bytes: int, rejected: int = 0) -> str:
         total_bytes: of all tars.
         rejected: draws that the plan's filter refused.
     """
+    if isinstance(plan, ImportedPlan):
+        return imported_card.card(plan, total_bytes=total_bytes)
+    assert isinstance(plan, Plan)  # there is no third kind
     channels, height, width = plan.image_shape
     images = plan.components[:-1]
     return _TEXT.format(

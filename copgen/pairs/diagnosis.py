@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from copgen.pairs import layout
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.tar import BLOCK, MAX_MEMBER_BYTES, padded
 from copgen.runtime.errors import DataError
 
@@ -23,18 +23,19 @@ _KINDS = {
     tarfile.DIRTYPE: "a folder",
     tarfile.FIFOTYPE: "a pipe",
 }
+_NAME_BYTES = 100  # of the header, for the name
 FIX = (
-    "The shard was damaged or copgen did not write it: do not use it. If the folder is your own, delete the shard's "
-    "record and give the same `copgen sample` command again."
+    "The shard was damaged or copgen did not write it: do not use it. If the folder is your own, `copgen verify` gives "
+    "the command that makes the shard anew."
 )
 
 
-def refusal(path: Path, file: int, position: int, plan: Plan, number: int, row: int, column: int) -> DataError:
+def refusal(path: Path, file: int, position: int, plan: Contents, number: int, row: int, column: int) -> DataError:
     """The error for the header at `position`, where member `column` of sample `row` belongs (row == count: the end)."""
     return DataError(f"{path}: {_reason(file, position, plan, number, row, column)}.", fix=FIX)
 
 
-def _reason(file: int, position: int, plan: Plan, number: int, row: int, column: int) -> str:
+def _reason(file: int, position: int, plan: Contents, number: int, row: int, column: int) -> str:
     indices = plan.shard_range(number)
     at_end = row == len(indices)
     due = "the end of the archive" if at_end else f"{layout.key(indices[row])}.{plan.components[column]}"
@@ -51,11 +52,15 @@ def _reason(file: int, position: int, plan: Plan, number: int, row: int, column:
     except tarfile.HeaderError as error:
         return f"the header at byte {position}, where {due} belongs, is damaged ({error})"
     name = ascii(member.name)[1:-1]
-    return _about_member(member, name, position, end) or _about_place(file, position, plan, number, row, column, name)
+    return _about_member(member, name, block, position, end) or _about_place(
+        file, position, plan, number, row, column, name
+    )
 
 
-def _about_member(member: tarfile.TarInfo, name: str, position: int, end: int) -> str | None:
+def _about_member(member: tarfile.TarInfo, name: str, block: bytes, position: int, end: int) -> str | None:
     """What is wrong with a member wherever it stands, if anything."""
+    if b"\0" in block[:_NAME_BYTES].rstrip(b"\0"):
+        return f"the name at byte {position}, {name} up to there, goes on after a NUL"
     if member.type in _KINDS:
         return f"member {name} is {_KINDS[member.type]}, not a regular file"
     if member.type != tarfile.REGTYPE:
@@ -73,7 +78,7 @@ def _about_member(member: tarfile.TarInfo, name: str, position: int, end: int) -
     return None
 
 
-def _about_place(file: int, position: int, plan: Plan, number: int, row: int, column: int, name: str) -> str:
+def _about_place(file: int, position: int, plan: Contents, number: int, row: int, column: int, name: str) -> str:
     """What is wrong with a sound member that stands where another belongs."""
     indices = plan.shard_range(number)
     keys = [layout.key(index) for index in indices[: row + 1]]

@@ -17,14 +17,21 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 SHARDS = "shards"
 RECORDS = "records"
-CLAIMS = "claims"
+CLAIMS = "claims"  # of workers at work
 METADATA = "json"
-AGAIN = "Give the same `copgen sample` command again."
+AGAIN = "`copgen verify` says what is missing, and gives the command that makes it anew."
 
 
 def shard_name(number: int) -> str:
     """The stem that a shard's tar, index and record share."""
     return f"shard-{number:06d}"
+
+
+def shard_number(stem: str) -> int | None:
+    """The number in such a stem; None for any other name."""
+    digits = stem.removeprefix("shard-")
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    return number if number is not None and shard_name(number) == stem else None
 
 
 def tar_name(number: int) -> str:

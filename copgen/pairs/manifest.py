@@ -12,7 +12,7 @@ from pydantic import Field
 from copgen.pairs import layout
 from copgen.pairs.card import card
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record, parse_record
 from copgen.pairs.store import Store, as_store
 from copgen.runtime.errors import DataError
@@ -29,7 +29,7 @@ class Manifest(Document):
     shards: tuple[Record, ...]
 
     @classmethod
-    def of(cls, plan: Plan, records: tuple[Record, ...]) -> Manifest:
+    def of(cls, plan: Contents, records: tuple[Record, ...]) -> Manifest:
         """The manifest of these records, in the order of the shards."""
         return cls(
             plan=plan.digest,
@@ -40,7 +40,7 @@ class Manifest(Document):
         )
 
 
-def written_shards(folder: Path | Store, plan: Plan) -> dict[int, Record]:
+def written_shards(folder: Path | Store, plan: Contents) -> dict[int, Record]:
     """The records of the shards that are there, by number and in order.
 
     A shard is there when its record is, belongs to the plan, and tar and index have the recorded sizes. A tar without
@@ -62,13 +62,13 @@ def written_shards(folder: Path | Store, plan: Plan) -> dict[int, Record]:
     return found
 
 
-def missing_shards(folder: Path | Store, plan: Plan) -> list[int]:
+def missing_shards(folder: Path | Store, plan: Contents) -> list[int]:
     """The numbers of the shards that are still to be written, in order."""
     there = written_shards(folder, plan)
     return [number for number in range(plan.shards) if number not in there]
 
 
-def known_records(store: Store, plan: Plan, numbers: Sequence[int]) -> dict[int, Record]:
+def known_records(store: Store, plan: Contents, numbers: Sequence[int]) -> dict[int, Record]:
     """The records of these shards, by number, whether the shards are there or not; without the broken ones."""
     found = {}
     for number in numbers:
@@ -78,7 +78,7 @@ def known_records(store: Store, plan: Plan, numbers: Sequence[int]) -> dict[int,
     return found
 
 
-def is_written(store: Store, plan: Plan, number: int) -> bool:
+def is_written(store: Store, plan: Contents, number: int) -> bool:
     """Whether one shard is there."""
     record = known_records(store, plan, [number]).get(number)
     if record is None:
@@ -87,7 +87,7 @@ def is_written(store: Store, plan: Plan, number: int) -> bool:
     return sizes == (record.bytes, record.index_bytes)
 
 
-def finish(folder: Path | Store, plan: Plan) -> Manifest:
+def finish(folder: Path | Store, plan: Contents) -> Manifest:
     """Write the dataset card and, last, the manifest. Doing it again gives the same bytes.
 
     Raises:
@@ -103,9 +103,9 @@ def finish(folder: Path | Store, plan: Plan) -> Manifest:
     return manifest
 
 
-def unfinished(folder: Path | Store, plan: Plan, *, done: int) -> DataError:
+def unfinished(folder: Path | Store, plan: Contents, *, done: int) -> DataError:
     """The error for a folder that lacks shards or its manifest."""
     return DataError(
         f"{as_store(folder).where()} is unfinished: {done} of {plan.shards} shards are written.",
-        fix="Give the same `copgen sample` command again; it goes on from there.",
+        fix=f"Give the same `{plan.command}` command again; it goes on from there.",
     )

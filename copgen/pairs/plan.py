@@ -2,13 +2,17 @@
 
 Shard s is a pure function of (plan, s): it holds the pairs `plan.shard_range(s)`, made in inner batches of `batch`
 that start anew in every shard. So it does not matter which worker makes a shard, nor how many there are.
+
+There are two plans. `Plan` is of pairs that copgen samples; `ImportedPlan` is of pairs that another program made: it
+says where the images came from and nothing of a generator, a seed or a navigator, which nobody knows. What they share,
+`Contents`, is all that reading, verifying and training need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,7 +21,9 @@ from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
 from copgen.pairs.store import Store, as_store
+from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
+from copgen.runtime.files import parse_json
 
 Setting = bool | int | float | str | None
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
@@ -67,26 +73,29 @@ class FilterRules(BaseModel):
     attempts: int = Field(ge=1, description="draws of one pair before the run gives up")
 
 
-class Plan(Document):
-    """What a pairs folder holds, before a single pair is made."""
+class ImportSource(BaseModel):
+    """The folder of another program that pairs were taken from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layout: Literal["genrep"] = Field(description="whose way of naming files: GenRep's, which the authors kept")
+    name: str = Field(description="the folder's own name")
+    files: int = Field(ge=2, description="images in it")
+    sha256: str = Field(pattern=SHA256, description="of the list of the images' names and sizes")
+
+
+class Contents(Document):
+    """What a pairs folder holds, whatever made it."""
+
+    command: ClassVar[str] = "copgen sample"
 
     format: Literal[1] = 1
-    seed: int = Field(ge=0, description="row k of the run is a function of (seed, k)")
-    pairs: int = Field(ge=1, description="pairs in the whole folder")
-    pairs_per_shard: int = Field(10_000, ge=1, description="pairs in every shard but the last")
-    batch: int = Field(ge=1, description="pairs per forward pass; part of the bytes, as kernels differ by batch shape")
-    generator: GeneratorSource
-    prior: PriorSource
-    transform: TransformSource
+    pairs: int = Field(ge=1, le=LARGEST, description="pairs in the whole folder")
+    pairs_per_shard: int = Field(10_000, ge=1, le=LARGEST, description="pairs in every shard but the last")
     positives: int = Field(1, ge=1, le=99, description="positives per anchor")
-    filter: FilterRules | None = Field(None, description="which draws become pairs; None: all")
     image_format: ImageFormat = "png"
     quality: int | None = Field(None, ge=1, le=100, description="of jpg and webp; png has none")
     image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")
-    rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
-    dtype: Literal["float32"] = "float32"
-    device: str = Field(description="kind of device: other kinds give other low bits")
-    threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
     versions: dict[str, str] = Field(description="versions of what determines the numbers and the images' bytes")
 
     @model_validator(mode="after")
@@ -112,7 +121,7 @@ class Plan(Document):
         """The components of one sample, in the order of the tar."""
         return layout.components(self.positives, self.image_format)
 
-    def difference(self, other: Plan) -> list[tuple[str, Any, Any]]:
+    def difference(self, other: Contents) -> list[tuple[str, Any, Any]]:
         """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: not there."""
         here, there = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
         return [
@@ -143,7 +152,13 @@ class Plan(Document):
             DataError: there is none, or it is broken.
         """
         store = as_store(folder)
-        if difference := Plan.load(store).difference(self):
+        there = read_plan(store)
+        if there.command != self.command:
+            raise UsageError(
+                f"{store.where()} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
+                fix=fix,
+            )
+        if difference := there.difference(self):
             lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
             raise UsageError(f"{store.where()} holds pairs of another plan: {lines}.", fix=fix)
 
@@ -156,6 +171,40 @@ class Plan(Document):
         """
         store = as_store(folder)
         return cls.parse(store.read(layout.PLAN), store.where(layout.PLAN))
+
+
+class Plan(Contents):
+    """What `copgen sample` writes, before a single pair is made."""
+
+    seed: int = Field(ge=0, description="row k of the run is a function of (seed, k)")
+    batch: int = Field(ge=1, description="pairs per forward pass; part of the bytes, as kernels differ by batch shape")
+    generator: GeneratorSource
+    prior: PriorSource
+    transform: TransformSource
+    filter: FilterRules | None = Field(None, description="which draws become pairs; None: all")
+    rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
+    dtype: Literal["float32"] = "float32"
+    device: str = Field(description="kind of device: other kinds give other low bits")
+    threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
+
+
+class ImportedPlan(Contents):
+    """What `copgen import` writes: the images of another program, their pixels unchanged, encoded anew."""
+
+    command: ClassVar[str] = "copgen import"
+
+    imported: ImportSource
+
+
+def read_plan(folder: Path | Store) -> Plan | ImportedPlan:
+    """The plan of a folder, of whichever kind it is.
+
+    Raises:
+        DataError: missing, not JSON, of a newer format, or with a wrong value.
+    """
+    store = as_store(folder)
+    value = parse_json(store.read(layout.PLAN), store.where(layout.PLAN))
+    return ImportedPlan.load(store) if isinstance(value, dict) and "imported" in value else Plan.load(folder)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from copgen.pairs import layout
 from copgen.pairs.manifest import missing_shards, unfinished
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.scan import Members, scan
 from copgen.pairs.shard import Pair
 from copgen.pairs.shard_reader import ShardReader
@@ -35,7 +35,7 @@ class PairSet:
         plan: what made them.
     """
 
-    def __init__(self, folder: Path, plan: Plan, *, cache_bytes: int) -> None:
+    def __init__(self, folder: Path, plan: Contents, *, cache_bytes: int) -> None:
         self.folder = folder
         self.plan = plan
         self._members: dict[int, Members] = {}
@@ -142,7 +142,7 @@ def open_pairs(
         if not (folder / layout.MANIFEST).is_file():
             raise unfinished(folder, plan, done=plan.shards - len(missing_shards(folder, plan)))
     else:
-        for problem in problems(folder, full=verify == "full"):
+        for problem in problems(folder, verify):
             raise problem.error
     return PairSet(folder, plan, cache_bytes=cache_bytes)
 

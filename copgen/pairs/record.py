@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.pairs import layout
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.runtime.errors import DataError
 
 
@@ -25,7 +25,7 @@ class Record(Document):
     index_sha256: str = Field(pattern=SHA256, description="of the DALI index")
 
 
-def load_record(folder: Path, plan: Plan, number: int) -> Record:
+def load_record(folder: Path, plan: Contents, number: int) -> Record:
     """The record of shard `number`, which must belong to the plan.
 
     Raises:
@@ -35,7 +35,7 @@ def load_record(folder: Path, plan: Plan, number: int) -> Record:
     return _checked(Record.read(path), str(path), plan, number, plan.digest)
 
 
-def parse_record(data: bytes, where: str, plan: Plan, number: int, *, digest: str) -> Record:
+def parse_record(data: bytes, where: str, plan: Contents, number: int, *, digest: str) -> Record:
     """The same from a record's bytes; `digest` is the plan's, which takes time to compute for every shard anew.
 
     Raises:
@@ -44,7 +44,7 @@ def parse_record(data: bytes, where: str, plan: Plan, number: int, *, digest: st
     return _checked(Record.parse(data, where), where, plan, number, digest)
 
 
-def _checked(record: Record, where: str, plan: Plan, number: int, digest: str) -> Record:
+def _checked(record: Record, where: str, plan: Contents, number: int, digest: str) -> Record:
     if record.shard != number:
         raise DataError(f"{where} is the record of shard {record.shard}, not of {number}.")
     if record.plan != digest:

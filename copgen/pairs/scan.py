@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from copgen.pairs import dali_index, layout
 from copgen.pairs.diagnosis import refusal
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.tar import BLOCK, MAX_MEMBER_BYTES, header, padded, total_bytes
 from copgen.runtime.errors import DataError
 
@@ -40,7 +40,7 @@ class Members:
         )
 
 
-def scan(folder: Path, plan: Plan, number: int) -> Members:
+def scan(folder: Path, plan: Contents, number: int) -> Members:
     """The members of shard `number`, from its headers alone; no data are read, nothing is written.
 
     Every header must be, byte for byte, the one that the writer gives the next member of the plan.
@@ -51,13 +51,15 @@ def scan(folder: Path, plan: Plan, number: int) -> Members:
     """
     path = layout.tar_path(folder, number)
     indices = plan.shard_range(number)
-    places = np.empty((2, len(indices), len(plan.components)), np.int64)
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.AGAIN) from None
     try:
         end = os.fstat(file).st_size
+        # A sample has a header for each member, so of a plan that promises more than fits the rest is never reached.
+        rows = min(len(indices), end // (BLOCK * len(plan.components)) + 1)
+        places = np.empty((2, rows, len(plan.components)), np.int64)
         position = 0
         for row, index in enumerate(indices):
             key = layout.key(index)

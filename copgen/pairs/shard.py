@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from copgen.pairs import codecs, dali_index, layout
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
@@ -61,7 +61,7 @@ class EncodedPair:
     rejected: int = 0
 
 
-def encode_pair(plan: Plan, pair: Pair) -> EncodedPair:
+def encode_pair(plan: Contents, pair: Pair) -> EncodedPair:
     """The members of a pair; equal pairs give equal bytes.
 
     Raises:
@@ -81,7 +81,7 @@ def encode_pair(plan: Plan, pair: Pair) -> EncodedPair:
     return EncodedPair(pair.index, (*encoded, metadata), pair.rejected)
 
 
-def write_shard(folder: Path, plan: Plan, number: int, pairs: Iterable[Pair | EncodedPair]) -> Record:
+def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair | EncodedPair]) -> Record:
     """Write shard `number` of the plan: tar, index, and last the record. Equal pairs give equal bytes.
 
     Args:
@@ -137,7 +137,7 @@ def _forget(record_path: Path) -> None:
         fsync_folder(record_path.parent)
 
 
-def _add(tar: TarWriter, plan: Plan, pair: EncodedPair) -> str:
+def _add(tar: TarWriter, plan: Contents, pair: EncodedPair) -> str:
     """Write the members of one pair; its line in the index."""
     key = layout.key(pair.index)
     named = zip(plan.components, pair.members, strict=True)

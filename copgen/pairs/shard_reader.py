@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from copgen.pairs import codecs, layout
 from copgen.pairs.diagnosis import FIX
-from copgen.pairs.plan import Plan
+from copgen.pairs.plan import Contents
 from copgen.pairs.scan import Members
 from copgen.pairs.shard import Pair
 from copgen.runtime.errors import DataError
@@ -26,7 +26,7 @@ class ShardReader:
         DataError: the file cannot be opened, or a member is not what the plan says; the error names both.
     """
 
-    def __init__(self, folder: Path, plan: Plan, number: int, members: Members) -> None:
+    def __init__(self, folder: Path, plan: Contents, number: int, members: Members) -> None:
         self._path = layout.tar_path(folder, number)
         self._members = members
         self._plan = plan
@@ -59,9 +59,10 @@ class ShardReader:
     def pair(self, row: int) -> Pair:
         """The whole pair."""
         images = [torch.from_numpy(self.image(row, column).copy()) for column in range(1 + self._plan.positives)]
-        return Pair(self._members.start + row, images[0], tuple(images[1:]), self._metadata(row))
+        return Pair(self._members.start + row, images[0], tuple(images[1:]), self.metadata(row))
 
-    def _metadata(self, row: int) -> dict[str, Any]:
+    def metadata(self, row: int) -> dict[str, Any]:
+        """What is known of a pair beside its images."""
         column = len(self._members.components) - 1
         try:
             metadata = json.loads(self.data(row, column))

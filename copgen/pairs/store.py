@@ -167,11 +167,12 @@ class LocalStore:
         refuse_foreign(self.folder, mark=layout.PLAN, holds="pairs")
         if overwrite:
             with locked(self.folder):
-                self._empty()
+                self.empty()
         with shared(self.folder, first=self._remove_strays):
             yield
 
-    def _empty(self) -> None:
+    def empty(self) -> None:
+        """Remove the pairs and all that belongs to them."""
         for name in (layout.SHARDS, layout.RECORDS, layout.CLAIMS):
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)

@@ -1,24 +1,25 @@
-"""Is a pairs folder whole and unaltered? `quick` looks at names, sizes and counts; `full` reads every byte."""
+"""Is a pairs folder whole and unaltered? `quick` looks at names, sizes and counts; `full` reads every byte; `decode`
+decodes every image besides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from copgen.pairs import layout
-from copgen.pairs.manifest import Manifest, missing_shards, unfinished
-from copgen.pairs.plan import Plan
+from copgen.pairs import layout, mending
+from copgen.pairs.manifest import Manifest, unfinished
+from copgen.pairs.plan import Contents, ImportedPlan, Plan, read_plan
 from copgen.pairs.record import Record, load_record
-from copgen.pairs.scan import scan
+from copgen.pairs.scan import Members, scan
+from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.store import refuse_url
 from copgen.runtime.errors import DataError, unknown
 from copgen.runtime.files import TEMPORARY_SUFFIX, sha256_of
 
-Level = Literal["quick", "full"]
-COPY = "Copy the file again from where it came."
-MEND = "Copy the file again from where it came, or give the same `copgen sample` command again."
+Level = Literal["quick", "full", "decode"]
+LEVELS: tuple[str, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,15 @@ class Problem:
         file: which file or folder.
         what: what is wrong with it; names the file too.
         fix: what to do about it.
+        shard: the number of the shard that it belongs to, if to one.
+        command: the command that mends it, as words, where there is one.
     """
 
     file: Path
     what: str
     fix: str
+    shard: int | None = None
+    command: tuple[str, ...] | None = None
 
     @property
     def error(self) -> DataError:
@@ -41,23 +46,30 @@ class Problem:
         return DataError(self.what, fix=self.fix)
 
 
-def verify(folder: Path, level: Level = "quick") -> list[Problem]:
+def verify(folder: Path | str, level: Level = "quick") -> list[Problem]:
     """All problems of a pairs folder; none where it is finished, whole and unaltered.
 
     `quick` finds missing and extra files, wrong sizes and counts, and documents that contradict each other. `full`
     finds besides, by sha256, any altered byte of shards, indices, plan, records and manifest, and walks through every
-    tar. The card is free to be edited. Images are decoded by neither.
+    tar. `decode` decodes every image and reads the metadata of every pair besides, for shards of which one does not
+    know who wrote them: there the hashes may agree with images that are none. The card is free to be edited.
 
     Raises:
         UsageError: no such level.
     """
-    if level not in get_args(Level):
-        raise unknown("verification level", level, get_args(Level))
-    return list(problems(folder, full=level == "full"))
+    return list(problems(Path(folder), level))
 
 
-def problems(folder: Path, *, full: bool) -> Iterator[Problem]:
-    """The same one by one, so that a caller can stop at the first."""
+def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | None = None) -> Iterator[Problem]:
+    """The same one by one, so that a caller can stop at the first.
+
+    Args:
+        folder: the pairs folder.
+        level: how closely to look.
+        checked: called with the number of shards that have been looked at, after each.
+    """
+    if level not in LEVELS:
+        raise unknown("verification level", level, LEVELS)
     try:
         plan = load_plan(folder)
     except DataError as error:
@@ -66,21 +78,46 @@ def problems(folder: Path, *, full: bool) -> Iterator[Problem]:
     manifest: Manifest | None = None
     path = folder / layout.MANIFEST
     if not path.is_file():
-        lacking = unfinished(folder, plan, done=plan.shards - len(missing_shards(folder, plan)))
+        lacking = unfinished(folder, plan, done=len(_recorded(folder, plan)))
         yield Problem(path, lacking.what, lacking.fix)
     else:
         try:
             manifest = Manifest.read(path)
         except DataError as error:
-            yield Problem(path, error.what, MEND)
-        else:
-            yield from _about_manifest(folder, plan, manifest, full=full)
-    for number in range(plan.shards):
-        yield from _about_shard(folder, plan, manifest, number, full=full)
+            yield Problem(path, error.what, mending.again(plan))
+    if manifest is not None:
+        if manifest.plan != plan.digest and not _is_of_the_records(folder, plan):
+            what = f"{folder / layout.PLAN} was altered: {path} names another sha256."
+            yield Problem(folder / layout.PLAN, what, mending.COPY)
+            return  # by another plan nothing else can be judged
+        yield from _about_manifest(folder, plan, manifest, level)
+    # Never simply all that a plan promises: it may promise without end.
+    listed = manifest.shards[: plan.shards] if manifest is not None else ()
+    numbers = (
+        range(plan.shards) if len(listed) == plan.shards else sorted({*range(len(listed)), *_recorded(folder, plan)})
+    )
+    for done, number in enumerate(numbers, start=1):
+        yield from _of_shard(folder, plan, number, level, listed[number] if number < len(listed) else None)
+        if checked is not None:
+            checked(done)
     yield from _extra_files(folder, plan)
 
 
-def load_plan(folder: Path) -> Plan:
+def shard_problems(folder: Path, plan: Contents, number: int, level: Level) -> list[Problem]:
+    """What is wrong with one shard that should be there, whatever the manifest says."""
+    return list(_of_shard(folder, plan, number, level, None))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What stopped workers may have left beside the pairs, and does no harm: claims, and files half written."""
+    claims = folder / layout.CLAIMS
+    found = list(claims.iterdir()) if claims.is_dir() else []
+    for place in (folder, folder / layout.SHARDS, folder / layout.RECORDS):
+        found += place.glob(f"*{TEMPORARY_SUFFIX}")
+    return sorted(found)
+
+
+def load_plan(folder: Path) -> Plan | ImportedPlan:
     """The plan of what should be a pairs folder.
 
     Raises:
@@ -92,91 +129,128 @@ def load_plan(folder: Path) -> Plan:
     if not (folder / layout.PLAN).is_file():
         others = (layout.SHARDS, layout.RECORDS, layout.MANIFEST)
         if any((folder / name).exists() for name in others):
-            raise DataError(f"{folder / layout.PLAN} is missing, so the pairs of this folder cannot be read.", fix=MEND)
+            path = folder / layout.PLAN
+            raise DataError(f"{path} is missing, so the pairs of this folder cannot be read.", fix=mending.COPY)
         raise DataError(
             f"{folder} is not a pairs folder: it has no {layout.PLAN}.",
             fix=f"Expected {layout.PLAN}, {layout.SHARDS}/, {layout.RECORDS}/ and {layout.MANIFEST}, as "
             "`copgen sample` writes them.",
         )
     try:
-        return Plan.load(folder)
+        return read_plan(folder)
     except DataError as error:
-        raise DataError(error.what, fix=error.fix or COPY) from None
+        raise DataError(error.what, fix=error.fix or mending.COPY) from None
 
 
-def _about_manifest(folder: Path, plan: Plan, manifest: Manifest, *, full: bool) -> Iterator[Problem]:
-    path = folder / layout.MANIFEST
+def _about_manifest(folder: Path, plan: Contents, manifest: Manifest, level: Level) -> Iterator[Problem]:
+    path, of_plan, fix = folder / layout.MANIFEST, folder / layout.PLAN, mending.again(plan)
+    if level != "quick" and sha256_of(of_plan) != plan.digest:
+        yield Problem(of_plan, f"{of_plan} was altered: it is not as copgen writes it.", mending.COPY)
     if manifest.plan != plan.digest:
-        yield Problem(folder / layout.PLAN, f"{folder / layout.PLAN} was altered: {path} names another sha256.", COPY)
-    elif full and sha256_of(folder / layout.PLAN) != manifest.plan:
-        yield Problem(folder / layout.PLAN, f"{folder / layout.PLAN} was altered: its sha256 is another.", COPY)
-    if len(manifest.shards) != plan.shards or manifest.pairs != plan.pairs:
+        yield Problem(path, f"{path} was altered: it names another plan than the records do.", fix)
+    elif len(manifest.shards) != plan.shards or manifest.pairs != plan.pairs:
         counts = f"{manifest.pairs} pairs in {len(manifest.shards)} shards"
-        yield Problem(path, f"{path} counts {counts}; the plan has {plan.pairs} in {plan.shards}.", MEND)
-    elif full and path.read_bytes() != Manifest.of(plan, manifest.shards).text().encode():
-        yield Problem(path, f"{path} was altered: it is not what the records add up to.", MEND)
+        yield Problem(path, f"{path} counts {counts}; the plan has {plan.pairs} in {plan.shards}.", fix)
+    elif level != "quick" and path.read_bytes() != Manifest.of(plan, manifest.shards).text().encode():
+        yield Problem(path, f"{path} was altered: it is not what the records add up to.", fix)
 
 
-def _about_shard(folder: Path, plan: Plan, manifest: Manifest | None, number: int, *, full: bool) -> Iterator[Problem]:
+def _is_of_the_records(folder: Path, plan: Contents) -> bool:
+    """Whether any record belongs to the plan: then it is the manifest that does not."""
+    for number in _recorded(folder, plan):
+        try:
+            load_record(folder, plan, number)
+        except DataError:
+            continue
+        return True
+    return False
+
+
+def _recorded(folder: Path, plan: Contents) -> list[int]:
+    """The numbers of the shards that have a record."""
+    records = folder / layout.RECORDS
+    names = [path.stem for path in records.glob("*.json")] if records.is_dir() else []
+    return sorted(
+        number for name in names if (number := layout.shard_number(name)) is not None and number < plan.shards
+    )
+
+
+def _of(folder: Path, plan: Contents, number: int, file: Path, what: str) -> Problem:
+    """A problem of a shard, with the command that makes it anew."""
+    fix, command = mending.shard_anew(folder, plan, number), mending.only(folder, plan, number)
+    return Problem(file, what, fix, number, command)
+
+
+def _of_shard(folder: Path, plan: Contents, number: int, level: Level, listed: Record | None) -> Iterator[Problem]:
+    """What is wrong with a shard; `listed` is its record in the manifest."""
     path = layout.record_path(folder, number)
-    if manifest is None and not path.exists():
-        return
     try:
         record = load_record(folder, plan, number)
     except DataError as error:
-        yield Problem(path, error.what, MEND)
+        yield _of(folder, plan, number, path, error.what)
         return
-    if manifest is not None and number < len(manifest.shards) and manifest.shards[number] != record:
-        yield Problem(path, f"{path} and {layout.MANIFEST} contradict each other.", MEND)
-    elif full and path.read_bytes() != record.text().encode():
-        yield Problem(path, f"{path} was altered: it is not as copgen writes it.", MEND)
+    if listed is not None and listed != record:
+        yield _of(folder, plan, number, path, f"{path} and {layout.MANIFEST} contradict each other.")
+    elif level != "quick" and path.read_bytes() != record.text().encode():
+        yield _of(folder, plan, number, path, f"{path} was altered: it is not as copgen writes it.")
+    wrong = False
     try:
-        wrong = list(_about_bytes(folder, record, full=full))
+        for file, what in _about_bytes(folder, record, level):
+            wrong = True
+            yield _of(folder, plan, number, file, what)
     except OSError as error:
         path = Path(error.filename or path)
-        wrong = [Problem(path, f"{path} cannot be read: {error.strerror}.", "Check its permissions and the disk.")]
-    yield from wrong
-    if full and not wrong:
-        yield from _about_members(folder, plan, number)
+        fix = "Check its permissions and the disk."
+        yield Problem(path, f"{path} cannot be read: {error.strerror}.", fix, number)
+        return
+    if level != "quick" and not wrong:
+        for file, what in _about_members(folder, plan, number, level):
+            yield _of(folder, plan, number, file, what)
 
 
-def _about_bytes(folder: Path, record: Record, *, full: bool) -> Iterator[Problem]:
+def _about_bytes(folder: Path, record: Record, level: Level) -> Iterator[tuple[Path, str]]:
     for path, size, sha256 in (
         (layout.tar_path(folder, record.shard), record.bytes, record.sha256),
         (layout.index_path(folder, record.shard), record.index_bytes, record.index_sha256),
     ):
         if not path.is_file():
-            yield Problem(path, f"{path} is missing, but its record is there.", MEND)
+            yield path, f"{path} is missing, but its record is there."
         elif (found := path.stat().st_size) != size:
             change = "cut" if found < size else "lengthened"
-            yield Problem(path, f"{path} was {change}: it has {found} bytes, its record says {size}.", MEND)
-        elif full and (digest := sha256_of(path)) != sha256:
-            yield Problem(
-                path,
-                f"{path} was altered: its sha256 is {digest[:12]}..., its record says {sha256[:12]}....",
-                f"Copy the file again from where it came, or delete {layout.record_path(folder, record.shard)} "
-                "and give the same `copgen sample` command again.",
-            )
+            yield path, f"{path} was {change}: it has {found} bytes, its record says {size}."
+        elif level != "quick" and (digest := sha256_of(path)) != sha256:
+            yield path, f"{path} was altered: its sha256 is {digest[:12]}..., its record says {sha256[:12]}...."
 
 
-def _about_members(folder: Path, plan: Plan, number: int) -> Iterator[Problem]:
+def _about_members(folder: Path, plan: Contents, number: int, level: Level) -> Iterator[tuple[Path, str]]:
+    path = layout.tar_path(folder, number)
     try:
         members = scan(folder, plan, number)
+        if level == "decode":
+            _decode(folder, plan, number, members)
     except DataError as error:
-        yield Problem(layout.tar_path(folder, number), error.what, error.fix)
+        yield path, error.what
         return
     path = layout.index_path(folder, number)
     if path.read_bytes() != members.index_text().encode("ascii"):
-        yield Problem(path, f"{path} does not point at the members of its tar.", MEND)
+        yield path, f"{path} does not point at the members of its tar."
 
 
-def _extra_files(folder: Path, plan: Plan) -> Iterator[Problem]:
-    stems = {layout.shard_name(number) for number in range(plan.shards)}
+def _decode(folder: Path, plan: Contents, number: int, members: Members) -> None:
+    """Decode every image and read all metadata of a shard; raises the DataError of the first that is not as it must."""
+    with ShardReader(folder, plan, number, members) as shard:
+        for row in range(len(plan.shard_range(number))):
+            shard.pair(row)
+
+
+def _extra_files(folder: Path, plan: Contents) -> Iterator[Problem]:
     for name, suffixes in ((layout.SHARDS, (".tar", ".idx")), (layout.RECORDS, (".json",))):
         if not (folder / name).is_dir():
             continue
         for path in sorted((folder / name).iterdir()):
             if path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX):
                 continue
-            if path.suffix not in suffixes or path.stem not in stems:
-                yield Problem(path, f"{path} does not belong to the {plan.shards} shards of the plan.", "Remove it.")
+            number = layout.shard_number(path.stem)
+            if path.suffix not in suffixes or number is None or number >= plan.shards:
+                what = f"{path} does not belong to the {plan.shards} shards of the plan."
+                yield Problem(path, what, mending.REMOVE, command=("rm", *(["-r"] if path.is_dir() else []), str(path)))

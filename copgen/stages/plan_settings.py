@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from copgen.pairs import Plan
+from copgen.pairs import Plan, read_plan
 from copgen.pairs.store import Store
+from copgen.runtime.errors import UsageError
 from copgen.stages.sample_choices import require_plan
 from copgen.stages.sample_source import SampleSettings
 
@@ -23,9 +24,15 @@ def planned(store: Store) -> dict[str, Any]:
 
     Raises:
         DataError: no plan there, or a broken one.
+        UsageError: one of pairs that were imported.
     """
     require_plan(store)
-    plan = Plan.load(store)
+    plan = read_plan(store)
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot make.",
+            fix=f"{plan.command} has --only, too.",
+        )
     known = plan.generator.settings
     settings: dict[str, Any] = {
         **{name: getattr(plan, name) for name in Plan.model_fields if name in SampleSettings.model_fields},

@@ -55,10 +55,11 @@ def sample(
         events: is told of progress.
 
     Raises:
-        UsageError: the folder holds pairs of another plan; the error lists each difference. Or choices that cannot be
-            meant together.
-        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder.
-        DataError: generator or navigator weights that fail verification.
+        UsageError: the folder holds pairs of another plan, and the error lists each difference; or a pair had as many
+            draws refused by the filter as it allows.
+        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder; or the disk
+            is too small.
+        DataError: generator, navigator or encoder weights that fail verification.
         Stopped: a signal came; shards that were finished stay, and the same call goes on.
     """
     events = events or Silent()

@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 
 from copgen import generators
 from copgen.latents.operations.implementations import choose
-from copgen.pairs import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource, encoder_versions, layout
+from copgen.pairs import (
+    FilterRules,
+    GeneratorSource,
+    Plan,
+    PriorSource,
+    TransformSource,
+    encoder_versions,
+    layout,
+    read_plan,
+)
 from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat
 from copgen.pairs.pixels import Rounding
 from copgen.pairs.store import Store
@@ -140,5 +149,6 @@ def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
     if plan.device != "cpu":
         return plan
     if threads is None:
-        threads = Plan.load(store).threads if store.size(layout.PLAN) is not None else 1
+        there = read_plan(store) if store.size(layout.PLAN) is not None else None
+        threads = there.threads if isinstance(there, Plan) else 1
     return plan.model_copy(update={"threads": threads})

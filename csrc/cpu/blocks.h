@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -26,14 +27,17 @@ struct Blocks {
   int64_t length(int64_t block) const { return std::min(size, rows - begin(block)); }
 };
 
-// Calls work(block, its sums) for all blocks, and returns all sums added up in the blocks' order.
+// Calls work(block, its sums) for all blocks, and returns all sums added up in the blocks' order. Each thread takes the
+// next block that is left: a small batch is half done before the last thread has woken up.
 template <typename MakeWork>
 Sums over_blocks(const Blocks& blocks, const MakeWork& make_work) {
-  std::vector<Sums> sums(blocks.count());
-  at::parallel_for(0, blocks.count(), 1, [&](int64_t first, int64_t last) {
+  const int64_t count = blocks.count();
+  std::vector<Sums> sums(count);
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
     const PlainNumbers plain;
     auto work = make_work();
-    for (int64_t block = first; block < last; ++block) {
+    for (int64_t block = next++; block < count; block = next++) {
       work(block, sums[block]);
     }
   });

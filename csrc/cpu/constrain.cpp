@@ -25,27 +25,40 @@ void shrink(work_t* out, const work_t* z, const work_t* z_pos, int64_t dim, work
   }
 }
 
+// A block's rows in the dtype that is computed with, without gaps; a view where they are so already.
+Tensor block_of(const Tensor& x, at::ScalarType dtype, int64_t begin, int64_t rows) {
+  return x.narrow(0, begin, rows).to(dtype).contiguous();
+}
+
 template <typename work_t>
 Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, Tensor& d, Tensor& violates,
              Tensor* projected) {
   const Blocks blocks(z.size(0));
   const int64_t dim = z.size(1);
+  const auto dtype = d.scalar_type();
   const work_t bound = static_cast<work_t>(delta.value_or(INFINITY));
-  const work_t *from = z.const_data_ptr<work_t>(), *to = z_pos.const_data_ptr<work_t>();
   work_t* distance = d.mutable_data_ptr<work_t>();
   bool* beyond = violates.mutable_data_ptr<bool>();
-  work_t* out = projected ? projected->mutable_data_ptr<work_t>() : nullptr;
   return over_blocks(blocks, [&] {
     return [&](int64_t block, Sums& sums) {
-      for (int64_t row = blocks.begin(block); row < blocks.begin(block) + blocks.length(block); ++row) {
-        const int64_t at = row * dim;
-        const Row moved = difference(from + at, to + at, dim);
+      const int64_t begin = blocks.begin(block), rows = blocks.length(block);
+      const Tensor own = block_of(z, dtype, begin, rows), other = block_of(z_pos, dtype, begin, rows);
+      const work_t *from = own.const_data_ptr<work_t>(), *to = other.const_data_ptr<work_t>();
+      Tensor shrunk = projected ? projected->narrow(0, begin, rows) : Tensor();
+      Tensor wide = projected && shrunk.scalar_type() != dtype ? at::empty_like(own) : shrunk;
+      work_t* out = projected ? wide.mutable_data_ptr<work_t>() : nullptr;
+      for (int64_t k = 0; k < rows; ++k, from += dim, to += dim) {
+        const int64_t row = begin + k;
+        const Row moved = difference(from, to, dim);
         distance[row] = static_cast<work_t>(std::sqrt(moved.move_squared / static_cast<double>(dim)));
         beyond[row] = distance[row] > bound;
         sums.add_row(distance[row], beyond[row], moved.move, moved.move_squared);
         if (out) {
-          shrink(out + at, from + at, to + at, dim, beyond[row] ? bound / distance[row] : 1);
+          shrink(out + k * dim, from, to, dim, beyond[row] ? bound / distance[row] : 1);
         }
+      }
+      if (out && !wide.is_same(shrunk)) {
+        shrunk.copy_(wide);
       }
     };
   });
@@ -70,18 +83,17 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
   check_delta(delta);
   check_mode(mode, delta);
   const auto dtype = accumulator(z);
-  const Tensor from = z.to(dtype).contiguous(), to = z_pos.to(dtype).contiguous();
-  Tensor d = at::empty({z.size(0)}, from.options());
+  Tensor d = at::empty({z.size(0)}, z.options().dtype(dtype));
   Tensor violates = at::empty({z.size(0)}, z.options().dtype(at::kBool));
   Tensor stats = at::empty({kStatistics}, z.options().dtype(at::kDouble));
-  Tensor projected = mode == "project" ? at::empty_like(from) : at::empty({0}, from.options());
+  Tensor projected = mode == "project" ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
   Tensor* out = mode == "project" ? &projected : nullptr;
-  const Sums sums = dtype == at::kDouble ? measure<double>(from, to, delta, d, violates, out)
-                                         : measure<float>(from, to, delta, d, violates, out);
+  const Sums sums = dtype == at::kDouble ? measure<double>(z, z_pos, delta, d, violates, out)
+                                         : measure<float>(z, z_pos, delta, d, violates, out);
   sums.write(stats.mutable_data_ptr<double>(), z.size(0), z.size(1));
   Tensor order = mode == "reject" ? kept_first(violates, static_cast<int64_t>(sums.violations))
                                   : at::empty({0}, violates.options().dtype(at::kLong));
-  return {projected.to(z.scalar_type()), d, violates, order, stats};
+  return {projected, d, violates, order, stats};
 }
 
 // With s = delta / d where a row was shrunk: z'' = z + s m, and s falls as d grows. Without: z'' = z'.

@@ -17,13 +17,13 @@ namespace {
 
 using at::Tensor;
 
-// The arguments in the dtype that is computed with, rows without gaps.
+// The latents, and the weights in the dtype that is computed with, without gaps.
 struct Navigator {
   Tensor z, w1_t, b1, w2_t, b2;
 
   Navigator(const Tensor& z_, const Tensor& w1, const Tensor& b1_, const Tensor& w2, const Tensor& b2_) {
     const auto dtype = accumulator(z_);
-    z = z_.contiguous();
+    z = z_;
     w1_t = w1.to(dtype).contiguous().t();
     b1 = b1_.to(dtype).contiguous();
     w2_t = w2.to(dtype).contiguous().t();
@@ -49,7 +49,7 @@ class Worker {
 
   void operator()(int64_t block, Sums& sums) {
     const int64_t begin = blocks_.begin(block), rows = blocks_.length(block);
-    const Tensor z_outside = navigator_.z.narrow(0, begin, rows), out = z_pos_.narrow(0, begin, rows);
+    const Tensor z_outside = navigator_.z.narrow(0, begin, rows).contiguous(), out = z_pos_.narrow(0, begin, rows);
     const bool kept = begin + rows <= hidden_.size(0);
     Tensor h = kept ? hidden_.narrow(0, begin, rows) : own_.narrow(0, 0, rows);
     Tensor z = z_outside, z_pos = out;

@@ -2,8 +2,8 @@
 //
 //   u = g + g_d m / (d dim)     dh = (u W2) [h > 0]     dz = g + dh W1     dW2 = u^T h     dW1 = dh^T z
 //
-// In panels of rows: within a panel, blocks of rows on all threads as in navigate.cpp; then the products that sum over
-// rows, which BLAS spreads over the threads itself. Nothing is as large as the batch but what is returned.
+// In panels of rows: within a panel, blocks of rows on all threads as in navigate.cpp; then the two products that sum over
+// rows, side by side, each thread with its own part of the outputs. Nothing is as large as the batch but what is returned.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
@@ -85,16 +85,34 @@ class Gradients {
       }
     });
     if (for_weights_) {
-      dw1.addmm_(dh.t(), z);
-      dw2.addmm_(u.t(), h);
-      db1.add_(dh.sum(0));
-      db2.add_(u.sum(0));
+      add_products(dh, z, u, h);
     }
   }
 
   Tensor dz, dw1, db1, dw2, db2;
 
  private:
+  // dW1 += dh^T z, dW2 += u^T h, and the biases' sums, on all threads: half of them for each product.
+  void add_products(const Tensor& dh, const Tensor& z, const Tensor& u, const Tensor& h) {
+    const int64_t parts = (at::get_num_threads() + 1) / 2;
+    at::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
+      const PlainNumbers plain;
+      for (int64_t task = first; task < last; ++task) {
+        const bool of_first = task < parts;
+        add_product(of_first ? dw1 : dw2, of_first ? db1 : db2, of_first ? dh : u, of_first ? z : h, task % parts, parts);
+      }
+    });
+  }
+
+  // One part of the rows of dw += left^T right, and of db += the sums of left's columns.
+  static void add_product(
+      const Tensor& dw, const Tensor& db, const Tensor& left, const Tensor& right, int64_t part, int64_t parts) {
+    const int64_t begin = dw.size(0) * part / parts, count = dw.size(0) * (part + 1) / parts - begin;
+    const Tensor columns = left.narrow(1, begin, count);
+    dw.narrow(0, begin, count).addmm_(columns.t(), right);
+    db.narrow(0, begin, count).add_(columns.sum(0));
+  }
+
   Tensor part(const Tensor& x, int64_t begin, int64_t rows) const {
     return x.narrow(0, begin, rows).to(dtype_).contiguous();
   }

@@ -14,7 +14,8 @@
 namespace copgen::cpu {
 namespace {
 
-constexpr int kLanes = 8;
+constexpr int kLanes = 16;
+constexpr int64_t kRun = 8;  // numbers that a lane adds up in T before they go into a double
 
 template <typename T>
 COPGEN_INLINE void bias_relu_of(T* __restrict h, const T* __restrict bias, int64_t rows, int64_t width) {
@@ -26,43 +27,46 @@ COPGEN_INLINE void bias_relu_of(T* __restrict h, const T* __restrict bias, int64
   }
 }
 
-// Sums of f(j) and f(j)^2 in double; f may write the row.
-template <typename F>
+// Sums of f(j) and f(j)^2, in double but for runs of a few numbers; f may write the row.
+template <typename T, typename F>
 COPGEN_INLINE Row sums_over(int64_t dim, F f) {
-  double move[kLanes] = {}, squared[kLanes] = {};
-  int64_t j = 0;
-  for (; j + kLanes <= dim; j += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double m = f(j + lane);
+  Row row{0, 0};
+  for (int64_t begin = 0; begin < dim; begin += kLanes * kRun) {
+    T move[kLanes] = {}, squared[kLanes] = {};
+    const int64_t end = begin + kLanes * kRun < dim ? begin + kLanes * kRun : dim;
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const T m = f(j + lane);
+        move[lane] += m;
+        squared[lane] += m * m;
+      }
+    }
+    for (int lane = 0; j < end; ++j, ++lane) {
+      const T m = f(j);
       move[lane] += m;
       squared[lane] += m * m;
     }
-  }
-  for (int lane = 0; j < dim; ++j, ++lane) {
-    const double m = f(j);
-    move[lane] += m;
-    squared[lane] += m * m;
-  }
-  Row row{0, 0};
-  for (int lane = 0; lane < kLanes; ++lane) {
-    row.move += move[lane];
-    row.move_squared += squared[lane];
+    for (int lane = 0; lane < kLanes; ++lane) {
+      row.move += move[lane];
+      row.move_squared += squared[lane];
+    }
   }
   return row;
 }
 
 template <typename T>
 COPGEN_INLINE Row residual_of(T* z_pos, const T* z, const T* y, const T* bias, int64_t dim) {
-  return sums_over(dim, [=](int64_t j) {
+  return sums_over<T>(dim, [=](int64_t j) {
     const T m = y[j] + bias[j];
     z_pos[j] = z[j] + m;
-    return static_cast<double>(m);
+    return m;
   });
 }
 
 template <typename T>
 COPGEN_INLINE Row difference_of(const T* z, const T* z_pos, int64_t dim) {
-  return sums_over(dim, [=](int64_t j) { return static_cast<double>(z_pos[j] - z[j]); });
+  return sums_over<T>(dim, [=](int64_t j) { return z_pos[j] - z[j]; });
 }
 
 template <typename T>

@@ -35,19 +35,32 @@ def plan(**changes: Any) -> pairs.Plan:
     return pairs.Plan.model_validate(values | changes)
 
 
-def pair(made: pairs.Plan, index: int) -> pairs.Pair:
+def imported_plan(**changes: Any) -> pairs.ImportedPlan:
+    """The same seven pairs, as if they had been imported."""
+    values: dict[str, Any] = {
+        "pairs": 7,
+        "pairs_per_shard": 3,
+        "image_shape": (1, 6, 5),
+        "versions": {"copgen": "0.1.0", **pairs.encoder_versions()},
+        "imported": {"layout": "genrep", "name": "tree", "files": 14, "sha256": "c" * 64},
+    }
+    return pairs.ImportedPlan.model_validate(values | changes)
+
+
+def pair(made: pairs.Contents, index: int) -> pairs.Pair:
     """Pair `index`: noise drawn by (seed, index)."""
-    draw = torch.Generator().manual_seed(1000 * made.seed + index)
+    seed = made.seed if isinstance(made, pairs.Plan) else 0
+    draw = torch.Generator().manual_seed(1000 * seed + index)
     images = torch.randint(0, 256, (1 + made.positives, *made.image_shape), dtype=torch.uint8, generator=draw)
     return pairs.Pair(index, images[0], tuple(images[1:]), {"distance": index / 8, "class": None})
 
 
-def shard_pairs(made: pairs.Plan, number: int) -> Iterator[pairs.Pair]:
+def shard_pairs(made: pairs.Contents, number: int) -> Iterator[pairs.Pair]:
     """The pairs of one shard."""
     return (pair(made, index) for index in made.shard_range(number))
 
 
-def write(folder: Path, made: pairs.Plan) -> pairs.Manifest:
+def write(folder: Path, made: pairs.Contents) -> pairs.Manifest:
     """A finished folder."""
     made.save(folder)
     for number in pairs.missing_shards(folder, made):
@@ -64,7 +77,7 @@ def member(name: str, data: bytes = b"", **changes: Any) -> Member:
     return info, data
 
 
-def sample(made: pairs.Plan, index: int) -> list[Member]:
+def sample(made: pairs.Contents, index: int) -> list[Member]:
     """The members of one good sample."""
     images = (pair(made, index).anchor, *pair(made, index).positives)
     data = [*(png.encode(image.numpy()) for image in images), b"{}"]
@@ -80,7 +93,7 @@ def tar_of(members: Iterable[Member], *, format: int = tarfile.USTAR_FORMAT) -> 
     return stream.getvalue()
 
 
-def put_tar(folder: Path, made: pairs.Plan, number: int, content: bytes) -> None:
+def put_tar(folder: Path, made: pairs.Contents, number: int, content: bytes) -> None:
     """Replace a shard's tar, and make its record and the manifest agree with the new one."""
     layout.tar_path(folder, number).write_bytes(content)
     path = layout.record_path(folder, number)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from benchmarks import timing
 from copgen import pairs
 from copgen.pairs import layout, png
 from copgen.pairs.tar import MAX_MEMBER_BYTES
@@ -30,6 +33,18 @@ def _with(place: int, *entries: Member, instead: bool = True) -> list[Member]:
 
 def _link(kind: bytes, name: str = "000000000.positive.png") -> Member:
     return member(name, type=kind, linkname="../../secret")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png(width: int, height: int, *, pixels: bytes = b"", text: bytes = b"") -> bytes:
+    """A grey PNG of that size by its header, with these pixels, and with a compressed text if there is one."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    note = _chunk(b"zTXt", b"k\0\0" + zlib.compress(text)) if text else b""
+    data = _chunk(b"IDAT", zlib.compress(pixels or bytes((width + 1) * height if width < 99 else 99)))
+    return b"\x89PNG\r\n\x1a\n" + header + note + data + _chunk(b"IEND", b"")
 
 
 HOSTILE: dict[str, tuple[list[Member], str]] = {
@@ -75,11 +90,20 @@ HOSTILE: dict[str, tuple[list[Member], str]] = {
         _with(1, member("000000000.positive.png", png.encode(folders.pair(PLAN, 0).anchor.expand(3, 6, 5).numpy()))),
         "positive.png is 8-bit RGB; the plan says 8-bit grey",
     ),
+    "bomb by its size": (
+        _with(1, member("000000000.positive.png", _png(60_000, 60_000))),
+        "positive.png is 60000 x 60000 pixels; the plan says 6 x 5",
+    ),
+    "bomb beside the image": (
+        _with(1, member("000000000.positive.png", _png(5, 6, text=bytes(64 * 2**20)))),
+        "positive.png cannot be decoded (Decompressed data too large",
+    ),
     "metadata no JSON": (_with(2, member("000000000.json", b"{]")), "000000000.json is not a JSON document"),
     "metadata nested": (_with(2, member("000000000.json", b"[" * 200_000)), "000000000.json is not a JSON document"),
     "metadata no object": (_with(2, member("000000000.json", b"[1]")), "000000000.json is not a JSON object"),
 }
-DECODED_LATE = {"undecodable", "cut image", "no image", "other size", "other colours"}
+BOMBS = {"bomb by its size", "bomb beside the image"}
+DECODED_LATE = {"undecodable", "cut image", "no image", "other size", "other colours"} | BOMBS
 METADATA = {"metadata no JSON", "metadata nested", "metadata no object"}
 
 
@@ -123,6 +147,31 @@ def test_a_hostile_tar_is_refused_by_the_full_verification(folder: Path, name: s
     _refused(lambda: pairs.open_pairs(folder, "full"), message)
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_tar_is_refused_by_the_verification_that_decodes(folder: Path, name: str) -> None:
+    members, message = HOSTILE[name]
+    folders.put_tar(folder, PLAN, 0, folders.tar_of(members))
+    before = folders.files(folder.parent)
+    (problem,) = pairs.verify(folder, "decode")
+    assert message in problem.what
+    assert (problem.shard, problem.command) == (0, ("copgen", "sample", "--out", f"{folder}/", "--only", "0"))
+    assert folders.files(folder.parent) == before
+
+
+def test_a_bomb_behind_the_pixels_is_not_inflated(folder: Path) -> None:
+    """The decoder stops where the image of the plan's size ends, so what follows costs nothing."""
+    bomb = member("000000000.positive.png", _png(5, 6, pixels=bytes(256 * 2**20)))
+    folders.put_tar(folder, PLAN, 0, folders.tar_of(_with(1, bomb)))
+    added = timing.peak_memory_cpu(lambda: next(pairs.read(folder, "none")))
+    assert added is None or added < 32 * 2**20
+    assert not next(pairs.read(folder, "none")).positive.any()
+
+
+def test_each_has_its_own_message() -> None:
+    messages = [message for _, message in HOSTILE.values()]
+    assert len(set(messages)) >= len(messages) - 4  # the same in another place of the archive, or another name
+
+
 def _size_field(size: int) -> bytes:
     """The header of the first positive with another claimed size, checksum and all."""
     info, _ = member("000000000.positive.png")
@@ -150,7 +199,10 @@ def _header() -> bytes:
         (_size_field(-1), "claims a size of -1 bytes"),
         (_size_field(0)[:124] + b"99999999999\0" + _size_field(0)[136:], "is damaged"),
         (_header()[:10] + b"\0" + _header()[11:], "is damaged"),
-        (member("00000\0000.positive.png")[0].tobuf(tarfile.GNU_FORMAT, "ascii"), "stands before 000000000.positive"),
+        (
+            member("00000\0000.positive.png")[0].tobuf(tarfile.GNU_FORMAT, "ascii"),
+            "00000 up to there, goes on after a NUL",
+        ),
         (b"\xff" * 512, "is damaged"),
         (member("\xe9.png")[0].tobuf(tarfile.USTAR_FORMAT, "latin-1"), r"\xe9.png stands"),
     ],
@@ -160,7 +212,7 @@ def test_a_hostile_header_is_refused(folder: Path, header: bytes, message: str) 
     place = 1024  # after the first anchor: its header and one block of data
     assert good[place : place + 22] == b"000000000.positive.png"
     folders.put_tar(folder, PLAN, 0, good[:place] + header + good[place + 512 :])
-    if "stands" in message:  # a small foreign member stands before the due one
+    if "stands" in message or "NUL" in message:  # a small foreign member stands before the due one
         folders.put_tar(folder, PLAN, 0, good[:place] + header + good[place:])
     _refused(lambda: list(pairs.read(folder, "none")), message)
 

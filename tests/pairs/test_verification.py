@@ -8,10 +8,13 @@ import random
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from copgen import pairs
 from copgen.pairs import layout
-from copgen.runtime.errors import DataError, EnvironmentFault
+from copgen.pairs.scan import scan
+from copgen.pairs.verification import leftovers, problems
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.files import sha256_of
 from tests.pairs import folders
 
@@ -110,6 +113,90 @@ def test_what_is_no_shard_does_no_harm(folder: Path, name: str) -> None:
 def test_a_plan_changed_afterwards_is_found(folder: Path) -> None:
     folders.plan(seed=4).write(folder / "plan.json")
     assert "plan.json was altered" in _found(folder, "plan.json", quick=True).what
+
+
+def test_a_manifest_of_another_plan_is_found(folder: Path) -> None:
+    manifest = pairs.Manifest.read(folder / "manifest.json")
+    manifest.model_copy(update={"plan": "0" * 64}).write(folder / "manifest.json")
+    assert "manifest.json was altered: it names another plan" in _found(folder, "manifest.json", quick=True).what
+
+
+def test_by_another_plan_nothing_else_is_judged(folder: Path) -> None:
+    folders.plan(seed=4).write(folder / "plan.json")
+    (only,) = pairs.verify(folder, "full")
+    assert only.file == folder / "plan.json"
+    assert only.command is None
+
+
+def test_what_mends_a_problem_depends_on_what_is_damaged(folder: Path) -> None:
+    (folder / TAR).unlink()
+    (folder / "shards/more.tar").write_bytes(b"")
+    (folder / "shards/folder").mkdir()
+    one, extra_folder, extra = pairs.verify(folder)
+    assert one.command == ("copgen", "sample", "--out", f"{folder}/", "--only", "1")
+    assert one.fix == f"Copy it again from where it came, or make it anew: copgen sample --out {folder}/ --only 1"
+    assert (extra.shard, extra.command) == (None, ("rm", str(folder / "shards/more.tar")))
+    assert extra_folder.command == ("rm", "-r", str(folder / "shards/folder"))
+    (folder / "manifest.json").unlink()
+    unfinished = pairs.verify(folder)[0]
+    assert (unfinished.shard, unfinished.command) == (None, None)
+    assert "same `copgen sample` command again" in unfinished.fix
+
+
+def test_imported_pairs_are_mended_by_an_import(tmp_path: Path) -> None:
+    plan = folders.imported_plan()
+    folders.write(tmp_path, plan)
+    assert pairs.verify(tmp_path, "decode") == []
+    (tmp_path / INDEX).unlink()
+    (found,) = pairs.verify(tmp_path)
+    assert found.command == ("copgen", "import", "FOLDER", "--out", f"{tmp_path}/", "--only", "1")
+    (tmp_path / "manifest.json").unlink()
+    assert "same `copgen import` command again" in pairs.verify(tmp_path)[0].fix
+
+
+def test_leftovers_are_listed_and_are_no_problem(folder: Path) -> None:
+    assert leftovers(folder) == []
+    (folder / "claims").mkdir()
+    assert leftovers(folder) == []
+    strays = [folder / name for name in ("claims/shard-000001.json", "plan.json.partial", f"{TAR}.partial")]
+    for stray in strays:
+        stray.write_bytes(b"")
+    assert leftovers(folder) == strays
+    assert pairs.verify(folder, "full") == []
+
+
+@pytest.mark.parametrize(
+    ("per_shard", "message"),
+    [(1, "000000001.anchor.png comes after the last sample"), (10**12, "ends after 3 of 1000000000000 samples")],
+)
+def test_a_plan_that_promises_without_end_is_not_believed(folder: Path, per_shard: int, message: str) -> None:
+    """A trillion pairs in a trillion shards, or in one: neither time nor memory follows the promise."""
+    plan = folders.plan(pairs=10**12, pairs_per_shard=per_shard)
+    plan.write(folder / "plan.json")
+    assert "plan.json was altered" in pairs.verify(folder, "full")[0].what
+    manifest = pairs.Manifest.read(folder / "manifest.json")
+    records = tuple(record.model_copy(update={"plan": plan.digest}) for record in manifest.shards)
+    for record in records:
+        record.write(layout.record_path(folder, record.shard))
+    pairs.Manifest.of(plan, records).write(folder / "manifest.json")
+    found = pairs.verify(folder, "full")
+    assert "the plan has 1000000000000" in found[0].what
+    assert found[1].shard == 0
+    with pytest.raises(DataError, match=message):
+        scan(folder, plan, 0)
+    with pytest.raises(ValidationError):
+        folders.plan(pairs=10**12 + 1)
+
+
+def test_progress_counts_the_shards(folder: Path) -> None:
+    seen: list[int] = []
+    assert list(problems(folder, "quick", checked=seen.append)) == []
+    assert seen == [1, 2, 3]
+
+
+def test_an_unknown_level_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="no verification level 'fast'"):
+        pairs.verify(folder, "fast")  # type: ignore[arg-type]
 
 
 def test_records_of_another_run_are_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

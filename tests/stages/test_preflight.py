@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,11 @@ def test_time_counts_the_slower_of_making_and_encoding(flow: Path, monkeypatch: 
     monkeypatch.setattr(preflight, "rehearse", lambda source, plan: found)
     seconds = [preflight.estimate_of(source, plan, encoders=threads)["seconds"] for threads in (0, 1, 2, 8)]
     assert seconds == [750.0, 600.0, 300.0, 150.0]
+
+
+def test_a_plan_is_made_without_the_compiler_and_the_encoders() -> None:
+    # Each of them takes longer to import than the plan of a billion pairs to make.
+    heavy = ("torch._dynamo", "torchvision", "sklearn")
+    look = f"import sys, copgen.stages.sample; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"

@@ -5,8 +5,9 @@ Legend: R rows of a tile, C its columns; s logits, a = g e^{-lse} with g the ups
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
+
+# (tau, the tile, its rows among those of all ranks, two buffers) -> what multiplies each pair's rows, (R, C)
+Weigh = Callable[[float, Tile, slice, Tensor, Tensor], Tensor]
 
 
 def forward(
@@ -66,7 +70,11 @@ def backward(
     lse = list(lse_all.chunk(1 + both))
     g_all = list(weight_all.expand_as(lse_all).chunk(1 + both))
     blocks = list(_coupled(h, h_pos, negatives, h_all, h_pos_all, offset, both, needs))
-    _add_negatives(pulls, blocks, lse, g_all, tau, shares_shift(tau, bounded), offset)
+    weigh = functools.partial(_weights, lse, g_all)
+    if shares_shift(tau, bounded):
+        a = [g * torch.exp(-x) for g, x in zip(g_all, lse, strict=True)]
+        weigh = functools.partial(shared_weights, a)
+    add_negatives(pulls, blocks, weigh, tau, offset)
     _add_positives(pulls, h, h_pos, g_all, lost_all, offset)
     gradients: list[Tensor | None] = [None, None, None]
     total = h.new_zeros(())
@@ -128,49 +136,44 @@ def _log_sum_of_negatives(blocks: list[Block], tau: float, shared: bool, contras
     h, (scratch,) = blocks[0].rows, scratch_for(blocks)
     start = 0.0 if shared else -math.inf
     n = [h.new_full((len(h),), start) for _ in range(contrasted)]
+    add = add_exponentials if shared else _add_logits
     for block in blocks:
         for tile in block.tiles():
-            s = tile.logits(scratch, 1.0 / tau)
-            if shared:
-                e = s.exp_()
-                tile.fill_diagonal(e, 0.0)
-                n[block.row][tile.rows] += e.sum(1)
-                if tile.mirror is not None:
-                    n[block.column][tile.mirror] += tile.mirrored(e).sum(0)
-            else:
-                tile.fill_diagonal(s, -math.inf)
-                _log_add(n[block.row][tile.rows], s.logsumexp(1))
-                if tile.mirror is not None:
-                    _log_add(n[block.column][tile.mirror], tile.mirrored(s).logsumexp(0))
+            add(n, tile, scratch, tau)
     return [x.log_() for x in n] if shared else n
+
+
+def add_exponentials(total: list[Tensor], tile: Tile, scratch: Tensor, tau: float) -> None:
+    """Add e^s of the tile to the totals (R,) of its rows and, mirrored, of its columns; the diagonal is left out."""
+    e = tile.exponentials(scratch, tau)
+    tile.fill_diagonal(e, 0.0)
+    total[tile.block.row][tile.rows] += e.sum(1)
+    if tile.mirror is not None:
+        total[tile.block.column][tile.mirror] += tile.mirrored(e).sum(0)
+
+
+def _add_logits(n: list[Tensor], tile: Tile, scratch: Tensor, tau: float) -> None:
+    """The same for logarithms of totals, each taken over its row's own maximum."""
+    s = tile.logits(scratch, 1.0 / tau)
+    tile.fill_diagonal(s, -math.inf)
+    _log_add(n[tile.block.row][tile.rows], s.logsumexp(1))
+    if tile.mirror is not None:
+        _log_add(n[tile.block.column][tile.mirror], tile.mirrored(s).logsumexp(0))
 
 
 def _log_add(total: Tensor, term: Tensor) -> None:
     torch.logaddexp(total, term, out=total)
 
 
-def _add_negatives(
-    dz: list[Tensor | None],
-    blocks: list[Block],
-    lse: list[Tensor],
-    g: list[Tensor],
-    tau: float,
-    shared: bool,
-    offset: int,
-) -> None:
+def add_negatives(dz: list[Tensor | None], blocks: list[Block], weigh: Weigh, tau: float, offset: int) -> None:
     """Add sum_j e^{s_ij} (a_i + a_j) z_j to the row gradients: one product for what i does to j and j to i."""
     if not blocks:
         return
     scratch, other_scratch = scratch_for(blocks, 2)
-    a = [x * torch.exp(-y) for x, y in zip(g, lse, strict=True)] if shared else []
     for block in blocks:
         for tile in block.tiles():
             own = slice(offset + tile.rows.start, offset + tile.rows.stop)
-            s = tile.logits(scratch, 1.0 / tau)
-            if shared:
-                weights = s.exp_().mul_(_outer_sum(a, tile, own, other_scratch))
-            else:
-                weights = _weights(s, lse, g, tile, own)
+            weights = weigh(tau, tile, own, scratch, other_scratch)
             tile.fill_diagonal(weights, 0.0)
             _spread(dz, tile, weights)
 
@@ -187,19 +190,22 @@ def _add_positives(
             gradient.addcmul_(weight[:, None], partner, value=-1.0)
 
 
-def _outer_sum(a: list[Tensor], tile: Tile, rows: slice, scratch: Tensor) -> Tensor:
-    """a_i + a_j over a tile; segments that are not contrasted have a = 0."""
-    block = tile.block
+def shared_weights(a: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor) -> Tensor:
+    """e^s (a_i + a_j) over a tile; segments that are not contrasted have a = 0."""
+    block, e = tile.block, tile.exponentials(scratch, tau)
     if block.column >= len(a):
-        return a[block.row][rows, None]
+        return e.mul_(a[block.row][rows, None])
     if block.row >= len(a):
-        return a[block.column][None, tile.columns]
-    return torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(scratch))
+        return e.mul_(a[block.column][None, tile.columns])
+    both = torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(other))
+    return e.mul_(both)
 
 
-def _weights(s: Tensor, lse: list[Tensor], g: list[Tensor], tile: Tile, rows: slice) -> Tensor:
-    """e^{s - lse_i} g_i + e^{s - lse_j} g_j over a tile, each exponent at most about 0."""
-    block = tile.block
+def _weights(
+    lse: list[Tensor], g: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor
+) -> Tensor:
+    """The same as e^{s - lse_i} g_i + e^{s - lse_j} g_j, each exponent at most about 0."""
+    block, s = tile.block, tile.logits(scratch, 1.0 / tau)
     of_rows = of_columns = None
     if block.row < len(lse):
         of_rows = exponentials(s - lse[block.row][rows, None]).mul_(g[block.row][rows, None])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.objectives.blocked.tiles import exponentials, shares_shift
+from copgen.objectives.blocked.tiles import LOG2_E, exponentials, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
@@ -62,12 +62,11 @@ class _OneTile(torch.autograd.Function):
             (z,), (length,) = normalize((z,), z.dtype)
         contrasted = pairs * (1 + both)
         with full_precision(h.device):
-            s = torch.mm(z[:contrasted], z.T)
-        s.mul_(1.0 / tau)
-        positive = s.diagonal(pairs)[:pairs]
-        positive = torch.cat((positive, s.diagonal(-pairs))) if both else positive.clone()
+            products = torch.mm(z[:contrasted], z.T)
+        positive = products.diagonal(pairs)[:pairs]
+        positive = (torch.cat((positive, products.diagonal(-pairs))) if both else positive) / tau
         shared = shares_shift(tau, not normalized or bounded((z,)))
-        of_negatives, total, n = _exponentials(s, pairs, shared=shared)
+        of_negatives, total, n = _exponentials(products, pairs, tau, shared=shared)
         difference = n - positive
         losses = F.softplus(difference, threshold=40.0)
         ctx.save_for_backward(z, length, of_negatives, total, torch.sigmoid(difference), learnt)
@@ -101,13 +100,17 @@ class _OneTile(torch.autograd.Function):
         return (*answer, None, None, None, None)
 
 
-def _exponentials(s: Tensor, pairs: int, *, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """e^s (R, N), up to a factor for each row, of the negatives and 0 elsewhere; its row sums and log sum e^s (R,)."""
+def _exponentials(products: Tensor, pairs: int, tau: float, *, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """e^s (R, N), up to a factor for each row, of the negatives and 0 elsewhere; its row sums and log sum e^s (R,).
+
+    The products (R, N) of the rows, of which the logits s are 1 / tau, are overwritten.
+    """
     if shared:
-        e = s.exp_()
+        e = products.mul_(LOG2_E / tau).exp2_()
         _fill_pairs(e, pairs, 0.0)
         total = e.sum(1)
         return e, total, total.log()
+    s = products.mul_(1.0 / tau)
     _fill_pairs(s, pairs, -torch.inf)
     top = s.amax(1)
     e = exponentials(s.sub_(top[:, None]))

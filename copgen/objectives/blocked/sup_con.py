@@ -113,7 +113,7 @@ def _sums(block: Block, rows: _Ordered, columns: _Ordered, tau: float) -> tuple[
     (scratch,) = scratch_for([block])
     n, p = block.rows.new_zeros(2, len(block.rows))
     for tile in block.tiles():
-        e = tile.logits(scratch, 1.0 / tau).exp_()
+        e = tile.exponentials(scratch, tau)
         if _meets(tile, rows, columns):
             share, itself = _same(tile, rows, columns)
             positive = torch.where(share & ~itself, e, 0.0)
@@ -198,11 +198,11 @@ def _pull(
     left, right = coupling
     a, b = (x.g * torch.exp(-x.lse) for x in coupling)
     for tile in block.tiles():
-        s = tile.logits(scratch, 1.0 / tau)
         if shared:
             outer = torch.add(a[tile.rows, None], b[None, tile.columns], out=tile.within(other_scratch))
-            weights = s.exp_().mul_(outer)
+            weights = tile.exponentials(scratch, tau).mul_(outer)
         else:
+            s = tile.logits(scratch, 1.0 / tau)
             weights = exponentials(s - left.lse[tile.rows, None]).mul_(left.g[tile.rows, None])
             weights += exponentials(s - right.lse[None, tile.columns]).mul_(right.g[None, tile.columns])
         if _meets(tile, rows, columns):

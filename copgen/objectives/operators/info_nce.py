@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copgen.objectives.blocked import one_tile
+from copgen.objectives.blocked import one_pass, one_tile
 from copgen.objectives.implementations import kernels_for
 from copgen.objectives.operators.library import (
     differentiate,
@@ -44,8 +44,12 @@ def info_nce(
     fixed = 0.0 if isinstance(temperature, Tensor) else float(temperature)
     compute: Callable[..., Sequence[Tensor]] = torch.ops.copgen.info_nce
     if is_eager(h, h_pos, negatives, learnt):
-        small = h.device.type == "cpu" and one_tile.fits(h, negatives, both=both)
-        compute = one_tile.info_nce if small else _eager
+        compute = _eager
+        if h.device.type == "cpu":
+            if one_tile.fits(h, negatives, both=both):
+                compute = one_tile.info_nce
+            elif one_pass.fits(h, h_pos, negatives, temperature, both=both, normalized=normalized, mean=mean):
+                compute = one_pass.info_nce
     return compute(h, h_pos, negatives, learnt, fixed, both, normalized, mean)[0]
 
 

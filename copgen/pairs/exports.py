@@ -1,0 +1,141 @@
+"""Pairs as other programs want them: ImageFolder, the authors' tree, and anchors alone as a WebDataset.
+
+`folder`      <class>/000000017.anchor.png, <class>/000000017.positive.png: what torchvision's ImageFolder reads
+`genrep`      train/<class>/seed0007_sample00017_anchor.png and ..._neighbor.png (_neighbor_0.png, ... where several)
+`wds-single`  shard-000017.tar with 000000017.png, 000000017.json, and 000000017.cls where there are numbered classes
+
+Images are the bytes of the shards, not encoded again. A class is what the metadata say; `named` gives its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from copgen.pairs import genrep, layout
+from copgen.pairs.plan import Contents
+from copgen.pairs.shard_reader import ShardReader
+from copgen.pairs.tar import TarWriter
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults, writing
+
+Form = Literal["folder", "genrep", "wds-single"]
+FORMS: tuple[str, ...] = get_args(Form)
+WITHOUT_CLASS = "all"
+PER_FOLDER = 1300  # what the authors put into each folder of an unconditional generator
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_STEM = re.compile(r"seed\d+_sample\d+")
+Metadata = dict[str, Any]
+Classes = Sequence[str]
+
+
+def named(metadata: Metadata, classes: Classes) -> str | None:
+    """The folder of a pair's class or instance; None where it has neither.
+
+    Args:
+        metadata: of the pair.
+        classes: names of the numbered classes, such as ImageNet's wnids; empty: they are called by their number.
+
+    Raises:
+        DataError: a class that cannot be a folder's name.
+        UsageError: fewer names than there are classes.
+    """
+    known = metadata.get("class", metadata.get("instance"))
+    if known is None:
+        return None
+    if type(known) is int and known >= 0:
+        if "class" not in metadata:
+            return f"instance-{known:06d}"
+        if classes and known >= len(classes):
+            raise UsageError(f"There is a pair of class {known}, but only {len(classes)} names of classes.")
+        return classes[known] if classes else f"{known:04d}"
+    return plain(known)
+
+
+def plain(name: object) -> str:
+    """The name, where it is one of a single folder.
+
+    Raises:
+        DataError: it leads elsewhere, or is none.
+    """
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
+        raise DataError(f"{name!r} is the class of a pair and cannot be the name of a folder.")
+    return name
+
+
+def folder_names(plan: Contents, index: int, metadata: Metadata, classes: Classes) -> list[str]:
+    """Where the images of a pair go for torchvision's ImageFolder, in the order of the components."""
+    place = named(metadata, classes) or WITHOUT_CLASS
+    return [f"{place}/{layout.key(index)}.{component}" for component in plan.components[:-1]]
+
+
+def genrep_names(plan: Contents, index: int, metadata: Metadata, classes: Classes) -> list[str]:
+    """Where the images of a pair go in the authors' tree.
+
+    Imported pairs get their old names back. Others have their class for a seed, as the authors' have, and their index
+    for a sample; those without a class are laid into folders of 1,300, as the authors do with BigBiGAN.
+    """
+    place, stem = named(metadata, classes), metadata.get("file")
+    if place is None:
+        number, sample = divmod(index, PER_FOLDER)
+        place = classes[number] if number < len(classes) else f"{number:04d}"
+    else:
+        known = metadata.get("class", metadata.get("instance"))
+        number, sample = known if isinstance(known, int) else 0, index
+    if not isinstance(stem, str) or not _STEM.fullmatch(stem):
+        stem = f"seed{number:04d}_sample{sample:05d}"
+    several = plan.positives > 1
+    roles = ["anchor", *(f"neighbor_{j}" if several else "neighbor" for j in range(plan.positives))]
+    ends = [component.rpartition(".")[2] for component in plan.components[:-1]]
+    return [f"{genrep.PARTITION}/{place}/{stem}_{role}.{end}" for role, end in zip(roles, ends, strict=True)]
+
+
+NAMES: dict[str, Callable[[Contents, int, Metadata, Classes], list[str]]] = {
+    "folder": folder_names,
+    "genrep": genrep_names,
+}
+
+
+def put_images(out: Path, form: str, plan: Contents, classes: Classes, index: int, shard: ShardReader) -> None:
+    """Put the images of a pair into the folder `out`; each appears whole or not at all, but not yet durably."""
+    row = index % plan.pairs_per_shard
+    for column, name in enumerate(NAMES[form](plan, index, shard.metadata(row), classes)):
+        path = out / name
+        partial = path.with_name(path.name + TEMPORARY_SUFFIX)
+        with disk_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_bytes(shard.data(row, column))
+                os.replace(partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+
+
+def put_anchors(out: Path, plan: Contents, number: int, shard: ShardReader, checked: Callable[[int], None]) -> None:
+    """Write the anchors of a shard as a WebDataset shard, whole or not at all.
+
+    Args:
+        out: the folder.
+        plan: of the pairs.
+        number: of the shard.
+        shard: the same, open.
+        checked: called with the index of each pair before it is written; may raise.
+    """
+    end = plan.components[0].rpartition(".")[2]
+    with writing(out / f"{layout.shard_name(number)}.tar") as stream:
+        tar = TarWriter(stream)
+        for row, index in enumerate(plan.shard_range(number)):
+            checked(index)
+            key, metadata = layout.key(index), shard.metadata(row)
+            members = {end: shard.data(row, 0)}
+            if type(metadata.get("class")) is int:
+                members["cls"] = str(metadata["class"]).encode("ascii")
+            members["json"] = json.dumps(metadata, sort_keys=True, separators=(",", ":")).encode("ascii")
+            for component, data in members.items():
+                tar.add(f"{key}.{component}", data)
+        tar.close()

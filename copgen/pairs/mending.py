@@ -1,0 +1,30 @@
+"""How to mend a pairs folder: the command that makes one shard anew, byte for byte, and the words around it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from copgen.pairs.plan import Contents, ImportedPlan
+
+COPY = "Copy the file again from where it came."
+REMOVE = "Remove it."
+
+
+def again(plan: Contents) -> str:
+    """What to do where the whole command has to be given again: it writes what is missing."""
+    return f"Copy the file again from where it came, or give the same `{plan.command}` command again."
+
+
+def only(folder: Path, plan: Contents, number: int) -> tuple[str, ...]:
+    """The command that makes shard `number` of the plan in the folder anew, as words.
+
+    The folder that pairs were imported from is not in the plan; FOLDER stands for it.
+    """
+    verb = ("import", "FOLDER") if isinstance(plan, ImportedPlan) else ("sample",)
+    return ("copgen", *verb, "--out", f"{folder}/", "--only", str(number))
+
+
+def shard_anew(folder: Path, plan: Contents, number: int) -> str:
+    """What to do about a damaged shard."""
+    return f"Copy it again from where it came, or make it anew: {shlex.join(only(folder, plan, number))}"

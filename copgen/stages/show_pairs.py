@@ -1,0 +1,186 @@
+"""`copgen show`: what is in a pairs folder, finished or not: counts, the distribution of d, classes, and a picture.
+
+d(z, z') and classes come from the pairs' metadata. Of a large folder only some shards are read for them, evenly spread,
+and the answer says how many pairs they hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from copgen.pairs import Contents, ImportedPlan, Pair, Plan, layout, missing_shards
+from copgen.pairs.manifest import Manifest
+from copgen.pairs.record import load_record
+from copgen.pairs.scan import scan
+from copgen.pairs.shard_reader import ShardReader
+from copgen.pairs.verification import leftovers, load_plan
+from copgen.report.contact_sheet import Column, contact_sheet
+from copgen.report.grid import save_picture
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.events import Events, Silent
+
+PAIRS, READ = 24, 200_000
+BINS = 16
+QUANTILES = (0.01, 0.5, 0.99)
+Metadata = dict[str, Any]
+
+
+def show(
+    folder: Path, *, out: Path, pairs: int = PAIRS, read: int = READ, events: Events | None = None
+) -> dict[str, Any]:
+    """Look into a pairs folder and draw some of its pairs, evenly spread.
+
+    Args:
+        folder: the pairs folder; shards that are still missing are passed over.
+        out: the picture, PNG.
+        pairs: how many to draw.
+        read: of how many pairs to read the metadata at most, in whole shards, at least one.
+        events: who listens.
+
+    Raises:
+        DataError: no pairs folder, no shard yet, or a shard that is damaged.
+    """
+    events = events or Silent()
+    plan = load_plan(folder)
+    finished = (folder / layout.MANIFEST).is_file()
+    there = range(plan.shards) if finished else _written(folder, plan)
+    if not there:
+        raise DataError(f"{folder} holds no shard yet.", fix=f"Give the same `{plan.command}` command again.")
+    count = sum(len(plan.shard_range(number)) for number in there)
+    chosen = _spread(there, max(1, read // plan.pairs_per_shard))
+    metadata = _metadata(folder, plan, chosen, events)
+    rows = _spread(range(count), pairs)  # places among the pairs that are there
+    drawn = [_pair(folder, plan, there[row // plan.pairs_per_shard], row % plan.pairs_per_shard) for row in rows]
+    save_picture(out, contact_sheet(f"{folder}/: {len(drawn)} of {count:,} pairs", [_column(pair) for pair in drawn]))
+    return {
+        "pairs": count,
+        "pairs_planned": plan.pairs,
+        "positives": plan.positives,
+        "shards": len(there),
+        "shards_planned": plan.shards,
+        "finished": finished,
+        "bytes": _bytes(folder, plan, there, finished=finished),
+        "image_shape": list(plan.image_shape),
+        "image_format": plan.image_format,
+        "source": source(plan),
+        "read": len(metadata),
+        "d": distances(metadata),
+        "classes": classes(metadata),
+        "leftovers": [str(path) for path in leftovers(folder)],
+        "picture": str(out),
+    }
+
+
+def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
+    """One pair with all that is known of it, and its picture.
+
+    Raises:
+        UsageError: no such pair.
+        DataError: no pairs folder, or the pair's shard is missing or damaged.
+    """
+    plan = load_plan(folder)
+    if index >= plan.pairs:
+        raise UsageError(f"There is no pair {index:,}.", fix=f"The pairs are 0 to {plan.pairs - 1:,}.")
+    number, row = divmod(index, plan.pairs_per_shard)
+    members = scan(folder, plan, number)
+    pair = _pair(folder, plan, number, row)
+    save_picture(out, contact_sheet(f"{folder}/: pair {index:,}", [_column(pair)]))
+    places = zip(members.components, members.offsets[row].tolist(), members.sizes[row].tolist(), strict=True)
+    return {
+        "index": index,
+        "shard": number,
+        "file": str(layout.tar_path(folder, number)),
+        "members": [
+            {"name": f"{layout.key(index)}.{component}", "offset": offset, "bytes": size}
+            for component, offset, size in places
+        ],
+        "metadata": pair.metadata,
+        "picture": str(out),
+    }
+
+
+def source(plan: Contents) -> dict[str, Any]:
+    """Where the pairs come from, as the plan says."""
+    if isinstance(plan, ImportedPlan):
+        return {"imported": plan.imported.model_dump(mode="json")}
+    assert isinstance(plan, Plan)  # there is no third kind
+    parts = {name: getattr(plan, name).model_dump(mode="json") for name in ("generator", "prior", "transform")}
+    return {**parts, "seed": plan.seed}
+
+
+def distances(metadata: list[Metadata]) -> dict[str, Any] | None:
+    """Statistics and a histogram of d(z, z') over all positives; None where it is not known."""
+    values: list[float] = []
+    for known in metadata:
+        of_pair = known.get("d_positives", [known.get("d")])
+        values += [float(d) for d in of_pair if isinstance(d, int | float)] if isinstance(of_pair, list) else []
+    if not values:
+        return None
+    d = np.array(values)
+    low, high = float(d.min()), float(d.max())
+    counts, edges = np.histogram(d, bins=BINS if high > low else 1, range=(low, high))
+    return {
+        "mean": float(d.mean()),
+        "std": float(d.std()),
+        "quantiles": {str(q): float(np.quantile(d, q)) for q in QUANTILES},
+        "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
+    }
+
+
+def classes(metadata: list[Metadata]) -> dict[str, Any] | None:
+    """How many pairs each class or instance has, in order; None where there are neither."""
+    for kind in ("class", "instance"):
+        counts = Counter(known[kind] for known in metadata if isinstance(known.get(kind), int | str))
+        if counts:
+            ordered = sorted(counts, key=lambda name: (isinstance(name, str), name))
+            return {"kind": kind, "count": len(counts), "pairs": {str(name): counts[name] for name in ordered}}
+    return None
+
+
+def _written(folder: Path, plan: Contents) -> list[int]:
+    missing = set(missing_shards(folder, plan))
+    return [number for number in range(plan.shards) if number not in missing]
+
+
+def _bytes(folder: Path, plan: Contents, there: range | list[int], *, finished: bool) -> int:
+    if finished:
+        return Manifest.read(folder / layout.MANIFEST).bytes
+    return sum(load_record(folder, plan, number).bytes for number in there)
+
+
+def _spread(numbers: range | list[int], count: int) -> list[int]:
+    """At most `count` of the numbers, evenly spread, the first and the last among them where there are two."""
+    if count >= len(numbers):
+        return list(numbers)
+    return [numbers[round(k * (len(numbers) - 1) / max(1, count - 1))] for k in range(count)]
+
+
+def _metadata(folder: Path, plan: Contents, chosen: list[int], events: Events) -> list[Metadata]:
+    found: list[Metadata] = []
+    events.begin("show", total=len(chosen), unit="shards")
+    try:
+        for done, number in enumerate(chosen, start=1):
+            with ShardReader(folder, plan, number, scan(folder, plan, number)) as shard:
+                found += [shard.metadata(row) for row in range(len(plan.shard_range(number)))]
+            events.advance(done, {})
+    finally:
+        events.end()
+    return found
+
+
+def _pair(folder: Path, plan: Contents, number: int, row: int) -> Pair:
+    with ShardReader(folder, plan, number, scan(folder, plan, number)) as shard:
+        return shard.pair(row)
+
+
+def _column(pair: Pair) -> Column:
+    known = pair.metadata
+    caption = [f"#{pair.index}"]
+    caption += [f"d {known['d']:.4f}"] if isinstance(known.get("d"), int | float) else []
+    caption += [f"{kind} {known[kind]}" for kind in ("class", "instance") if isinstance(known.get(kind), int | str)]
+    return Column(torch.stack([pair.anchor, *pair.positives]), tuple(caption))

@@ -1,0 +1,48 @@
+"""`copgen verify`: whether a pairs folder is whole and unaltered, and which command mends what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from copgen.pairs.verification import Level, Problem, leftovers, load_plan, problems
+from copgen.runtime.events import Events, Silent
+
+
+def verify_pairs(folder: Path, *, level: Level = "full", events: Events | None = None) -> dict[str, Any]:
+    """Look through a pairs folder and list all that is wrong with it; nothing is changed.
+
+    Args:
+        folder: the pairs folder.
+        level: `quick`, `full` or `decode`, see `copgen.pairs.verify`.
+        events: who listens.
+
+    Raises:
+        DataError: no such folder, no pairs folder, or a plan that cannot be read.
+        UsageError: no such level.
+    """
+    events = events or Silent()
+    plan = load_plan(folder)
+    events.begin("verify", total=plan.shards, unit="shards")
+    try:
+        found = list(problems(folder, level, checked=lambda done: events.advance(done, {})))
+    finally:
+        events.end()
+    return {
+        "level": level,
+        "pairs": plan.pairs,
+        "shards": plan.shards,
+        "problems": [describe(problem) for problem in found],
+        "leftovers": [str(path) for path in leftovers(folder)],
+    }
+
+
+def describe(problem: Problem) -> dict[str, Any]:
+    """A problem as a JSON object."""
+    return {
+        "file": str(problem.file),
+        "shard": problem.shard,
+        "what": problem.what,
+        "fix": problem.fix,
+        "command": list(problem.command) if problem.command else None,
+    }

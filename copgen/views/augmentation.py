@@ -9,7 +9,7 @@ from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from copgen.views.affine import affine
 from copgen.views.blur import blur
-from copgen.views.colour import colour_jitter, drop_colour
+from copgen.views.colour import change_colours
 from copgen.views.crop import crop
 from copgen.views.drawing import Draw, draw
 from copgen.views.policies import Policy
@@ -50,10 +50,9 @@ def apply(images: Tensor, policy: Policy, drawn: Draw) -> Tensor:
             views = affine(views, drawn.affine, fill=policy.affine.fill)
         if policy.crop is not None or policy.flip > 0 or size != views.shape[2:]:
             views = crop(views, drawn.crop, size=size, antialias=policy.antialias)
-        if policy.jitter is not None:
-            views = colour_jitter(views, drawn.colour)
-        if policy.grayscale > 0:
-            views = drop_colour(views, drawn.colour)
+        jitter, grayscale = policy.jitter is not None, policy.grayscale > 0
+        if jitter or grayscale:
+            views = change_colours(views, drawn.colour, jitter=jitter, grayscale=grayscale)
         if policy.blur is not None:
             views = blur(views, drawn.blur, kernel=policy.blur.kernel)
         return views if policy.normalise is None else normalise(views, policy.normalise)

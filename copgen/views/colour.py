@@ -39,12 +39,8 @@ class ColourDraw:
     grayscale: Tensor  # bool
 
 
-def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names.
-
-    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value
-    was inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and
-    hue leave one-channel images as they are.
+def change_colours(images: Tensor, draw: ColourDraw, *, jitter: bool, grayscale: bool) -> Tensor:
+    """`colour_jitter` and then `drop_colour`, each if it is wanted; on the CPU in one pass over the images.
 
     Args:
         images: (N, C, H, W) in [0, 1], C = 1 or 3.
@@ -52,18 +48,38 @@ def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
     Returns:
         (N, C, H, W) in [0, 1], differentiable in the images.
     """
+    coloured = images.shape[1] == 3
     if image_by_image(images):
-        return in_cache.run(images, _programs(draw, coloured=images.shape[1] == 3))
-    return _jitter_together(images, draw)
+        programs: list[in_cache.Program] = [[] for _ in images]
+        if jitter:
+            programs = _jitter_programs(draw, coloured=coloured)
+        if grayscale and coloured:
+            greys = draw.grayscale.tolist()
+            programs = [
+                [*program, (in_cache.greyed, 0.0)] if grey else program
+                for program, grey in zip(programs, greys, strict=True)
+            ]
+        return in_cache.run(images, programs) if any(programs) else images
+    if jitter:
+        images = _jitter_together(images, draw)
+    if grayscale and coloured:
+        images = torch.where(_per_image(draw.grayscale), luma(images), images)
+    return images
+
+
+def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
+    """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names.
+
+    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value
+    was inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and
+    hue leave one-channel images as they are. Arguments and result as those of `change_colours`.
+    """
+    return change_colours(images, draw, jitter=True, grayscale=False)
 
 
 def drop_colour(images: Tensor, draw: ColourDraw) -> Tensor:
     """Make the images grey that `draw.grayscale` names, keeping C channels; one-channel images are grey already."""
-    if images.shape[1] == 1:
-        return images
-    if image_by_image(images):
-        return in_cache.run(images, [[(in_cache.greyed, 0.0)] if grey else [] for grey in draw.grayscale.tolist()])
-    return torch.where(_per_image(draw.grayscale), luma(images), images)
+    return change_colours(images, draw, jitter=False, grayscale=True)
 
 
 def luma(images: Tensor) -> Tensor:
@@ -74,8 +90,8 @@ def luma(images: Tensor) -> Tensor:
     return (in_cache.LUMA[0] * red + in_cache.LUMA[1] * green + in_cache.LUMA[2] * blue)[:, None]
 
 
-def _programs(draw: ColourDraw, *, coloured: bool) -> list[in_cache.Program]:
-    """What each image runs, in its order."""
+def _jitter_programs(draw: ColourDraw, *, coloured: bool) -> list[in_cache.Program]:
+    """The steps of the jitter that each image runs, in its order."""
     steps = (in_cache.brightness, in_cache.contrast, in_cache.saturation, in_cache.hue)
     factors = torch.stack((draw.brightness, draw.contrast, draw.saturation, draw.hue), dim=1).tolist()
     possible = (_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE) if coloured else (_BRIGHTNESS, _CONTRAST)

@@ -47,6 +47,7 @@ def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> s
         "navigator": navigator,
         "rounding": "truncate256",
         "device": "cpu",
+        "threads": torch.get_num_threads(),  # as many as what it is compared with
         **changes,
     }
     return stage.SampleSettings.model_validate(fields)

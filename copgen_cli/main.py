@@ -87,8 +87,9 @@ def main(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)
     except CopgenError as error:
-        # Of several ranks the first one speaks; it is told what the others find wrong.
-        return int(error.code) if placement().rank > 0 else failures.show(error, as_json=as_json)
+        # Of several ranks the first one speaks; it is told what the others find wrong. Workers of `sample` are alone.
+        silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
+        return int(error.code) if silent else failures.show(error, as_json=as_json)
     except TyperException as error:
         if not error.format_message():  # no arguments: the help has been printed
             return int(ExitCode.USAGE)

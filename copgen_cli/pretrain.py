@@ -158,7 +158,9 @@ def recipe_of_pairs(pairs: Path) -> str | None:
         DataError: there is no such folder, or its plan fails verification.
     """
     from copgen.pairs import Plan, layout, read_plan
+    from copgen.pairs.store import refuse_url
 
+    refuse_url(pairs)
     if not (pairs / layout.PLAN).exists():
         raise DataError(
             f"There are no pairs in {pairs} ({layout.PLAN} is missing).",

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from copgen.runtime.errors import DataError
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_plan
 from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
+from copgen_cli.trained_on import complete
 from copgen_cli.wording import size
 
-DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("pairs"), Path("runs/navigate"), Path("runs/steering")
+DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
 FORMATS = ("png", "jpg", "webp")
 TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
@@ -27,6 +27,9 @@ EPILOG = o.examples(
     "copgen sample --out pairs-jpg/ --n 1.3M --format jpg --quality 92",
     "copgen sample --out pairs-near/ --max-d 0.25",
     "copgen sample --min-similarity 0.5 --filter-encoder runs/pretrain",
+    "copgen sample --out pairs/ --n 1.3M --workers 4",
+    "copgen sample --out s3://bucket/pairs --n 1.3M --shard-slice 0/8",
+    "copgen sample --out pairs/ --only 17",
 )
 PAIRS = "Pairs"
 Count = Annotated[
@@ -111,7 +114,40 @@ Attempts = Annotated[
         parser=o.count, metavar="COUNT", help="Draws of a pair before giving up (100).", rich_help_panel=FILTER
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The pairs folder.", rich_help_panel=o.OUTPUT)]
+WORKERS = "Workers"
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="N", help="Processes here: one a GPU, or sharing the CPUs.", rich_help_panel=WORKERS
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        parser=o.count, metavar="N", help="CPU threads of each (1), part of the plan.", rich_help_panel=WORKERS
+    ),
+]
+Slice = Annotated[
+    str | None,
+    typer.Option(
+        "--shard-slice",
+        metavar="I/N",
+        help="This worker of N, from 0. Read from torchrun, SLURM, Kubernetes and SkyPilot.",
+        rich_help_panel=WORKERS,
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARDS", help="Make only these anew, of the plan that is there: 17 or 3,7-9.", rich_help_panel=WORKERS
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", metavar="FOLDER", help="The pairs folder, or s3://... or gs://...", rich_help_panel=o.OUTPUT
+    ),
+]
 
 
 def sample(
@@ -140,6 +176,10 @@ def sample(
     filter_encoder: FilterEncoder = None,
     attempts: Attempts = None,
     encoders: Encoders = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    shard_slice: Slice = None,
+    only: Only = None,
     recipe: o.Recipe = None,
     config: o.Config = None,
     seed: o.Seed = None,
@@ -159,11 +199,20 @@ def sample(
     The same command again goes on where it was stopped.
     """
     from copgen.pairs import layout
+    from copgen.pairs.store import open_store
     from copgen.runtime.settings import read_recipe, resolve
+    from copgen.runtime.slices import parse_slice
     from copgen.stages import sample as stage
+    from copgen.stages.plan_settings import planned
 
+    part = parse_slice(shard_slice) if shard_slice is not None else None
+    shards = parse_rows(only) if only is not None else ()
+    store = open_store(out)
+    # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused.
+    known = planned(store) if shards else {}
     given = config_table(config, "sample")
     named = read_recipe(recipe).get("sample", {}) if recipe else {}
+    given = {**given, **known}
     transform = tz or said(given, "transform") or said(named, "transform", "optimal")
     flagged = {
         "generator": generator,
@@ -175,15 +224,7 @@ def sample(
         "conditions": conditions,
         "condition_list": parse_rows(condition_list) if condition_list is not None else None,
     }
-    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
-    if transform == "optimal":
-        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
-    elif transform == "steering":
-        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
-    flags: dict[str, Any] = {
-        # What the file says is the file's to say: a wrong value there is refused with its name.
-        **{name: value for name, value in source.items() if name not in given},
-        **{name: value for name, value in flagged.items() if value is not None},
+    of_pairs = {
         "transform": tz,
         "navigator": navigator,
         "std": std,
@@ -203,6 +244,18 @@ def sample(
         "encoders": encoders,
         "seed": seed,
         "device": device,
+        "threads": threads,
+    }
+    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
+    if transform == "optimal":
+        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
+    elif transform == "steering":
+        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
+    flags: dict[str, Any] = {
+        # What the file says is the file's to say: a wrong value there is refused with its name.
+        **{name: value for name, value in source.items() if name not in given},
+        **known,
+        **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
     }
     recipe = recipe or recipe_of(str(source["generator"] or "digits"))
     settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
@@ -216,45 +269,29 @@ def sample(
             "steering": f"the walk {settings.walk}",
             "optimal": f"T_z of {settings.navigator}",
         }
-        story.say(f"{settings.n:,} pairs of {settings.generator} with {how[settings.transform]}, into {out}.")
+        what = f"Shards {only} of {settings.n:,}" if shards else f"{settings.n:,}"
+        story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
             show_plan(settings, stage.estimate(settings), as_json=as_json)
             return
-        already = (out / layout.MANIFEST).exists() and not overwrite
-        summary = stage.sample(settings, out=out, overwrite=overwrite, events=story)
+        already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
+        summary = stage.sample(
+            settings, out=out, overwrite=overwrite, workers=workers or 1, part=part, only=shards, events=story
+        )
         if already:
             story.say(f"{out} is already finished; --overwrite starts anew.")
-        shards = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
-        rows = [("pairs", f"{summary['pairs']:,} in {out}/"), ("shards", shards), ("card", str(out / layout.CARD))]
+        written = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
+        card = store.where(layout.CARD)
+        rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written), ("card", card)]
         if "rejected" in summary:
             rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
-        answer({"out": str(out), "already_finished": already, **summary}, rows, as_json=as_json)
-        story.next("copgen", "pretrain", "--pairs", f"{out}/")
+        answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
+        story.next(*next_command(store.where()))
 
 
-# What the run of a navigator or walk says of its generator, and its pairs should repeat.
-OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
+def next_command(out: str) -> tuple[str, ...]:
+    """What to type after the pairs are there; pretraining reads them from a local folder."""
+    from copgen.pairs.store import copy_command
 
-
-def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> dict[str, Any]:
-    """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
-
-    Raises:
-        DataError: there is none, or it fails verification.
-    """
-    from copgen.latents.navigator import load_navigator_with_header, navigator_file
-    from copgen.latents.walks import load_walk, walk_file
-
-    file = walk_file(path) if steering else navigator_file(path)
-    if not file.exists():
-        kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
-        how = "copgen navigate --objective steering" if steering else "copgen navigate"
-        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
-    header = load_walk(file)[1] if steering else load_navigator_with_header(file)[1]
-    made_by = header.get("made_by", {})
-    generator = source["generator"] or made_by.get("generator")
-    trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
-    known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}
-    given = {name: value for name, value in source.items() if value is not None}
-    return {**source, **known, **given, "generator": generator}
+    return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from copgen.runtime.errors import DataError, EnvironmentFault
-from copgen.runtime.files import read_json, write_text
+from copgen.runtime.errors import DataError
+from copgen.runtime.files import parse_json, read_bytes, write_bytes
 
 SHA256 = r"^[0-9a-f]{64}$"
 
@@ -30,8 +30,8 @@ class Document(BaseModel):
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write the canonical text atomically."""
-        write_text(path, self.text())
+        """Write the canonical text atomically, also where another process writes the same."""
+        write_bytes(path, self.text().encode(), alone=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -41,23 +41,27 @@ class Document(BaseModel):
             DataError: missing, not JSON, of another format, or with a wrong value; the error names it.
             EnvironmentFault: there, but not readable.
         """
-        try:
-            value = read_json(path)
-        except OSError as error:
-            raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
-        except RecursionError:
-            raise DataError(f"{path} is not a whole JSON document: it is nested too deeply.") from None
+        return cls.parse(read_bytes(path), str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Self:
+        """The document of these bytes; `where` they come from is named in errors.
+
+        Raises:
+            DataError: not JSON, of another format, or with a wrong value; the error names it.
+        """
+        value = parse_json(data, where)
         known = cls.model_fields["format"].default if "format" in cls.model_fields else None
         if known is not None and isinstance(value, dict) and isinstance(value.get("format"), int):
-            _check_format(path, value, known)
+            _check_format(where, value, known)
         try:
             return cls.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise DataError(f"{path}: '{where}': {first['msg']}.") from None
+            place = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise DataError(f"{where}: '{place}': {first['msg']}.") from None
 
 
-def _check_format(path: Path, value: dict[str, Any], known: int) -> None:
+def _check_format(where: str, value: dict[str, Any], known: int) -> None:
     if value["format"] > known:
-        raise DataError(f"{path} has format {value['format']}; this copgen reads up to {known}.", fix="Update copgen.")
+        raise DataError(f"{where} has format {value['format']}; this copgen reads up to {known}.", fix="Update copgen.")

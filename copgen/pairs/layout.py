@@ -5,6 +5,7 @@ shards/shard-000017.tar    the pairs; beside it shard-000017.idx, the index for 
 records/shard-000017.json  written last: a shard without its record does not exist
 manifest.json              all records: the folder is finished
 README.md                  the dataset card
+claims/shard-000017.json   while a worker makes the shard; gone when the folder is finished
 """
 
 from __future__ import annotations
@@ -33,16 +34,33 @@ def shard_number(stem: str) -> int | None:
     return number if number is not None and shard_name(number) == stem else None
 
 
+def tar_name(number: int) -> str:
+    return f"{SHARDS}/{shard_name(number)}.tar"
+
+
+def index_name(number: int) -> str:
+    return f"{SHARDS}/{shard_name(number)}.idx"
+
+
+def record_name(number: int) -> str:
+    return f"{RECORDS}/{shard_name(number)}.json"
+
+
+def claim_name(number: int, generation: int = 0) -> str:
+    """A worker's claim on a shard; each one that takes it over from a dead worker is of the next generation."""
+    return f"{CLAIMS}/{shard_name(number)}{f'.{generation}' if generation else ''}.json"
+
+
 def tar_path(folder: Path, number: int) -> Path:
-    return folder / SHARDS / f"{shard_name(number)}.tar"
+    return folder / tar_name(number)
 
 
 def index_path(folder: Path, number: int) -> Path:
-    return folder / SHARDS / f"{shard_name(number)}.idx"
+    return folder / index_name(number)
 
 
 def record_path(folder: Path, number: int) -> Path:
-    return folder / RECORDS / f"{shard_name(number)}.json"
+    return folder / record_name(number)
 
 
 def key(index: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +13,9 @@ from copgen.pairs import layout
 from copgen.pairs.card import card
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.plan import Contents
-from copgen.pairs.record import Record, load_record
+from copgen.pairs.record import Record, parse_record
+from copgen.pairs.store import Store, as_store
 from copgen.runtime.errors import DataError
-from copgen.runtime.files import write_text
 
 
 class Manifest(Document):
@@ -38,41 +40,72 @@ class Manifest(Document):
         )
 
 
-def missing_shards(folder: Path, plan: Contents) -> list[int]:
-    """The numbers of the shards that are still to be written, in order.
+def written_shards(folder: Path | Store, plan: Contents) -> dict[int, Record]:
+    """The records of the shards that are there, by number and in order.
 
     A shard is there when its record is, belongs to the plan, and tar and index have the recorded sizes. A tar without
     a record counts as not there and will be overwritten.
     """
-    return [number for number in range(plan.shards) if not _is_there(folder, plan, number)]
+    store = as_store(folder)
+    records, sizes = store.read_all(layout.RECORDS), store.sizes(layout.SHARDS)
+    digest, found = plan.digest, {}
+    for number in range(plan.shards):
+        name = layout.shard_name(number)
+        if (data := records.get(f"{name}.json")) is None:
+            continue
+        try:
+            record = parse_record(data, store.where(layout.record_name(number)), plan, number, digest=digest)
+        except DataError:
+            continue
+        if (sizes.get(f"{name}.tar"), sizes.get(f"{name}.idx")) == (record.bytes, record.index_bytes):
+            found[number] = record
+    return found
 
 
-def _is_there(folder: Path, plan: Contents, number: int) -> bool:
-    try:
-        record = load_record(folder, plan, number)
-        tar, index = layout.tar_path(folder, number).stat(), layout.index_path(folder, number).stat()
-    except (DataError, OSError):
+def missing_shards(folder: Path | Store, plan: Contents) -> list[int]:
+    """The numbers of the shards that are still to be written, in order."""
+    there = written_shards(folder, plan)
+    return [number for number in range(plan.shards) if number not in there]
+
+
+def known_records(store: Store, plan: Contents, numbers: Sequence[int]) -> dict[int, Record]:
+    """The records of these shards, by number, whether the shards are there or not; without the broken ones."""
+    found = {}
+    for number in numbers:
+        name = layout.record_name(number)
+        with suppress(DataError):
+            found[number] = parse_record(store.read(name), store.where(name), plan, number, digest=plan.digest)
+    return found
+
+
+def is_written(store: Store, plan: Contents, number: int) -> bool:
+    """Whether one shard is there."""
+    record = known_records(store, plan, [number]).get(number)
+    if record is None:
         return False
-    return (tar.st_size, index.st_size) == (record.bytes, record.index_bytes)
+    sizes = store.size(layout.tar_name(number)), store.size(layout.index_name(number))
+    return sizes == (record.bytes, record.index_bytes)
 
 
-def finish(folder: Path, plan: Contents) -> Manifest:
+def finish(folder: Path | Store, plan: Contents) -> Manifest:
     """Write the dataset card and, last, the manifest. Doing it again gives the same bytes.
 
     Raises:
         DataError: a shard is missing.
     """
-    if missing := missing_shards(folder, plan):
-        raise unfinished(folder, plan, done=plan.shards - len(missing))
-    manifest = Manifest.of(plan, tuple(load_record(folder, plan, number) for number in range(plan.shards)))
-    write_text(folder / layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected))
-    manifest.write(folder / layout.MANIFEST)
+    store = as_store(folder)
+    there = written_shards(store, plan)
+    if len(there) < plan.shards:
+        raise unfinished(folder, plan, done=len(there))
+    manifest = Manifest.of(plan, tuple(there.values()))
+    store.write(layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected).encode())
+    store.write(layout.MANIFEST, manifest.text().encode())
     return manifest
 
 
-def unfinished(folder: Path, plan: Contents, *, done: int) -> DataError:
+def unfinished(folder: Path | Store, plan: Contents, *, done: int) -> DataError:
     """The error for a folder that lacks shards or its manifest."""
     return DataError(
-        f"{folder} is unfinished: {done} of {plan.shards} shards are written.",
+        f"{as_store(folder).where()} is unfinished: {done} of {plan.shards} shards are written.",
         fix=f"Give the same `{plan.command}` command again; it goes on from there.",
     )

@@ -20,9 +20,10 @@ from copgen.pairs import layout
 from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.pixels import Rounding
+from copgen.pairs.store import Store, as_store
 from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
-from copgen.runtime.files import read_json
+from copgen.runtime.files import parse_json
 
 Setting = bool | int | float | str | None
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
@@ -129,42 +130,47 @@ class Contents(Document):
             if here.get(field) != there.get(field)
         ]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | Store) -> None:
         """Write `plan.json`; the same plan again changes nothing.
 
         Raises:
             UsageError: another plan is there; the error gives the difference.
             DataError: what is there is broken.
         """
-        self.refuse_other(folder)
-        if not (folder / layout.PLAN).exists():
-            self.write(folder / layout.PLAN)
-
-    def refuse_other(self, folder: Path) -> None:
-        """Refuse a folder that holds pairs of another plan; errors as `save`."""
-        if not (folder / layout.PLAN).exists():
+        store = as_store(folder)
+        if store.size(layout.PLAN) is None and store.create(layout.PLAN, self.text().encode()):
             return
-        there = read_plan(folder)
+        self.check_same(store)
+
+    def check_same(
+        self, folder: Path | Store, *, fix: str = "Name another folder with --out, or start anew with --overwrite."
+    ) -> None:
+        """Refuse a folder that holds another plan.
+
+        Raises:
+            UsageError: the difference, field by field, with `fix`.
+            DataError: there is none, or it is broken.
+        """
+        store = as_store(folder)
+        there = read_plan(store)
         if there.command != self.command:
             raise UsageError(
-                f"{folder} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
-                fix="Name another folder with --out, or start anew with --overwrite.",
+                f"{store.where()} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
+                fix=fix,
             )
         if difference := there.difference(self):
             lines = "; ".join(f"{field} is {there!r}, not {here!r}" for field, there, here in difference)
-            raise UsageError(
-                f"{folder} holds pairs of another plan: {lines}.",
-                fix="Name another folder with --out, or start anew with --overwrite.",
-            )
+            raise UsageError(f"{store.where()} holds pairs of another plan: {lines}.", fix=fix)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | Store) -> Self:
         """Read `plan.json`.
 
         Raises:
             DataError: missing, not JSON, of a newer format, or with a wrong value.
         """
-        return cls.read(folder / layout.PLAN)
+        store = as_store(folder)
+        return cls.parse(store.read(layout.PLAN), store.where(layout.PLAN))
 
 
 class Plan(Contents):
@@ -179,6 +185,7 @@ class Plan(Contents):
     rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
     dtype: Literal["float32"] = "float32"
     device: str = Field(description="kind of device: other kinds give other low bits")
+    threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
 
 
 class ImportedPlan(Contents):
@@ -189,14 +196,15 @@ class ImportedPlan(Contents):
     imported: ImportSource
 
 
-def read_plan(folder: Path) -> Plan | ImportedPlan:
+def read_plan(folder: Path | Store) -> Plan | ImportedPlan:
     """The plan of a folder, of whichever kind it is.
 
     Raises:
         DataError: missing, not JSON, of a newer format, or with a wrong value.
     """
-    value = read_json(folder / layout.PLAN)
-    return ImportedPlan.load(folder) if isinstance(value, dict) and "imported" in value else Plan.load(folder)
+    store = as_store(folder)
+    value = parse_json(store.read(layout.PLAN), store.where(layout.PLAN))
+    return ImportedPlan.load(store) if isinstance(value, dict) and "imported" in value else Plan.load(folder)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -32,11 +32,23 @@ def load_record(folder: Path, plan: Contents, number: int) -> Record:
         DataError: missing, broken, of another shard or plan, or with another count.
     """
     path = layout.record_path(folder, number)
-    record = Record.read(path)
+    return _checked(Record.read(path), str(path), plan, number, plan.digest)
+
+
+def parse_record(data: bytes, where: str, plan: Contents, number: int, *, digest: str) -> Record:
+    """The same from a record's bytes; `digest` is the plan's, which takes time to compute for every shard anew.
+
+    Raises:
+        DataError: broken, of another shard or plan, or with another count.
+    """
+    return _checked(Record.parse(data, where), where, plan, number, digest)
+
+
+def _checked(record: Record, where: str, plan: Contents, number: int, digest: str) -> Record:
     if record.shard != number:
-        raise DataError(f"{path} is the record of shard {record.shard}, not of {number}.")
-    if record.plan != plan.digest:
-        raise DataError(f"{path} belongs to another plan (sha256 {record.plan[:12]}..., not {plan.digest[:12]}...).")
+        raise DataError(f"{where} is the record of shard {record.shard}, not of {number}.")
+    if record.plan != digest:
+        raise DataError(f"{where} belongs to another plan (sha256 {record.plan[:12]}..., not {digest[:12]}...).")
     if record.count != len(plan.shard_range(number)):
-        raise DataError(f"{path} counts {record.count} pairs; the plan has {len(plan.shard_range(number))} there.")
+        raise DataError(f"{where} counts {record.count} pairs; the plan has {len(plan.shard_range(number))} there.")
     return record

@@ -100,7 +100,7 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
     _forget(layout.record_path(folder, number))
     lines: list[str] = []
     rejected = 0
-    with writing(tar_path) as stream:
+    with writing(tar_path, alone=False) as stream:
         tar = TarWriter(stream)
         for pair in pairs:
             if len(lines) == len(expected):
@@ -114,7 +114,7 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
             raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
         tar.close()
     index = dali_index.text(lines).encode("ascii")
-    write_bytes(index_path, index)
+    write_bytes(index_path, index, alone=False)
     record = Record(
         shard=number,
         plan=plan.digest,

@@ -14,6 +14,7 @@ from copgen.pairs.plan import Contents, ImportedPlan, Plan, read_plan
 from copgen.pairs.record import Record, load_record
 from copgen.pairs.scan import Members, scan
 from copgen.pairs.shard_reader import ShardReader
+from copgen.pairs.store import refuse_url
 from copgen.runtime.errors import DataError, unknown
 from copgen.runtime.files import TEMPORARY_SUFFIX, sha256_of
 
@@ -122,6 +123,7 @@ def load_plan(folder: Path) -> Plan | ImportedPlan:
     Raises:
         DataError: no such folder, no pairs folder, or a broken plan.
     """
+    refuse_url(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", fix="Name a pairs folder, as `copgen sample` writes it.")
     if not (folder / layout.PLAN).is_file():

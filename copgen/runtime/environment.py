@@ -45,6 +45,11 @@ def rank_variables(rank: int, world: int, port: int) -> dict[str, str]:
     return {**os.environ, **shared, **{name: str(value) for name, value in place.items()}}
 
 
+def worker_variables(*, threads: int) -> dict[str, str]:
+    """This process's environment for a worker that has so many threads."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
 def placement() -> Placement:
     """What torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say; one process alone without them."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -52,3 +57,65 @@ def placement() -> Placement:
         return Placement()
     rank = int(os.environ["RANK"])
     return Placement(rank, int(os.environ.get("LOCAL_RANK", rank)), world)
+
+
+@dataclass(frozen=True)
+class JobPlace:
+    """This worker among those that a scheduler started.
+
+    Attributes:
+        index: its number, from 0.
+        count: how many there are; None where the scheduler does not say.
+        local: its number on this machine.
+        source: who says so.
+    """
+
+    index: int = 0
+    count: int | None = 1
+    local: int = 0
+    source: str = ""
+
+
+def job_place() -> JobPlace:
+    """What the variables of torchrun, SLURM, Kubernetes and SkyPilot say; a worker alone without them.
+
+    An array job, an indexed job or a pool's job is one of several, and may start several processes itself.
+    """
+    outer, inner = _job_of_several(), _process_of_several()
+    if not outer.source:
+        return inner
+    processes = inner.count or 1
+    count = None if outer.count is None else outer.count * processes
+    source = " and ".join(place.source for place in (outer, inner) if place.source)
+    return JobPlace(outer.index * processes + inner.index, count, inner.local, source)
+
+
+def _job_of_several() -> JobPlace:
+    if (task := _number("SLURM_ARRAY_TASK_ID")) is not None:
+        first, step = _number("SLURM_ARRAY_TASK_MIN") or 0, _number("SLURM_ARRAY_TASK_STEP") or 1
+        count = _number("SLURM_ARRAY_TASK_COUNT")
+        index = max(task - first, 0) // step
+        return JobPlace(index % count if count else index, count or None, source="SLURM array")
+    if (index_of_pod := _number("JOB_COMPLETION_INDEX")) is not None:
+        return JobPlace(index_of_pod, None, source="Kubernetes")
+    rank, jobs = _number("SKYPILOT_JOB_RANK"), _number("SKYPILOT_NUM_JOBS")
+    if rank is not None and jobs and rank < jobs:
+        return JobPlace(rank, jobs, source="SkyPilot")
+    return JobPlace()
+
+
+def _process_of_several() -> JobPlace:
+    for source, index, count, local in (
+        ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        ("srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    ):
+        number, of = _number(index), _number(count)
+        if number is not None and of is not None and number < of > 1:
+            return JobPlace(number, of, _number(local) or 0, source)
+    return JobPlace()
+
+
+def _number(name: str) -> int | None:
+    """The whole number that a variable holds; None where it holds something else."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else None

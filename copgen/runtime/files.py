@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ TEMPORARY_SUFFIX = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_SUCH_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _BROKEN = {errno.EIO, errno.ENOLCK}
 
 
@@ -49,9 +51,15 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing: its name appears, whole and durable, when the block ends well, else not at all."""
-    partial = path.with_name(path.name + TEMPORARY_SUFFIX)
+def writing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
+    """Open `path` for writing: its name appears, whole and durable, when the block ends well, else not at all.
+
+    Args:
+        path: the file.
+        alone: False where another process may be writing the same file: the temporary name is then one's own.
+    """
+    own = "" if alone else f".{secrets.token_hex(4)}"
+    partial = path.with_name(f"{path.name}{own}{TEMPORARY_SUFFIX}")
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -66,15 +74,49 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         fsync_folder(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file at once, atomically."""
-    with writing(path) as stream:
+def write_bytes(path: Path, content: bytes, *, alone: bool = True) -> None:
+    """Write a whole file at once, atomically; `alone` as in `writing`."""
+    with writing(path, alone=alone) as stream:
         stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file at once, UTF-8, atomically."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def create_bytes(path: Path, content: bytes) -> bool:
+    """Write a whole file at once, atomically, unless its name is taken; whether it was not.
+
+    Of several processes that do so at once one succeeds, over NFS too: a hard link is refused where the name exists.
+    """
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    with disk_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, "xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _link(partial, path)
+        except FileExistsError:
+            return False
+        finally:
+            partial.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    return True
+
+
+def _link(partial: Path, path: Path) -> None:
+    """Give a file a second name that must not be taken."""
+    try:
+        os.link(partial, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(partial, path)  # not exclusive, but the best that a file system without hard links has
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -89,15 +131,35 @@ def read_json(path: Path) -> Any:
         DataError: missing, not UTF-8, or not JSON.
         EnvironmentFault: there, but not readable.
     """
+    return parse_json(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        DataError: missing.
+        EnvironmentFault: there, but not readable.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} is missing.") from None
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """The JSON document of these bytes; `where` they come from is named in errors.
+
+    Raises:
+        DataError: not UTF-8, or not JSON.
+    """
+    try:
+        return json.loads(data.decode("utf-8"))
     # ValueError is also what a number of thousands of digits gives, RecursionError what thousands of brackets do.
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a whole JSON document: {error}.") from None
+        raise DataError(f"{where} is not a whole JSON document: {error}.") from None
 
 
 def sha256_of(path: Path) -> str:

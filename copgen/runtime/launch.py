@@ -50,7 +50,7 @@ def launch(command: Sequence[str], ranks: int) -> int:
                     env=rank_variables(rank, ranks, store.port),
                     stdout=None if rank == 0 else subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=end_with_parent,
                 )
             )
         first_lost = _wait(children)
@@ -82,5 +82,6 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
     return lost
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """For a child, before it runs: when the thread that started it dies, it is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

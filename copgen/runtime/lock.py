@@ -1,10 +1,11 @@
-"""One writer per folder: an advisory lock that the kernel releases when its holder dies."""
+"""Who writes into a folder: one process alone, or several that share it. The kernel releases the lock of a dead one."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults
 
 LOCK = "LOCK"
+_PATIENCE_S = 10.0  # for one that holds the folder alone for a moment, to lay it out
 
 
 @contextmanager
@@ -24,10 +26,10 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _hold(path)
+        handle = _hold(path, fcntl.LOCK_EX)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with disk_faults(path):
+            _sign(handle)
         try:
             yield
         finally:
@@ -36,11 +38,68 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _hold(path: Path) -> int:
+@contextmanager
+def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
+    """Hold `folder` (made when missing) together with others that hold it so.
+
+    Args:
+        folder: what is held.
+        first: called before, while this process holds the folder alone; not called where others hold it already.
+
+    Raises:
+        EnvironmentFault: another process holds it alone, or the folder cannot be written.
+    """
+    path = folder / LOCK
+    with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, alone = _hold_with_others(path)
+    try:
+        with disk_faults(path):
+            _sign(handle)
+        try:
+            if alone:
+                first()
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+        finally:
+            _leave(path, handle)
+    finally:
+        os.close(handle)
+
+
+def _hold_with_others(path: Path) -> tuple[int, bool]:
+    """The handle, and whether it is held alone."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        for operation in (fcntl.LOCK_EX, fcntl.LOCK_SH):
+            try:
+                return _hold(path, operation), operation == fcntl.LOCK_EX
+            except EnvironmentFault:
+                if operation == fcntl.LOCK_SH and time.monotonic() > until:
+                    raise
+        time.sleep(0.05)
+
+
+def _leave(path: Path, handle: int) -> None:
+    """The last of those who share a folder takes the file away."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        pass
+
+
+def _sign(handle: int) -> None:
+    """Write this process's number into the file."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def _hold(path: Path, operation: int) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, operation | fcntl.LOCK_NB)
             # A holder that ends between the two lines above removes the file: the lock is then on a nameless one, and
             # the next process would lock a new file beside it.
             if path.exists() and os.path.samestat(os.fstat(handle), os.stat(path)):

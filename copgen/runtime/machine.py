@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -32,6 +34,29 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"Device '{name}' is not supported.", fix="Write auto, cpu, cuda or cuda:N.")
     return device
+
+
+def own_device(name: str, local: int) -> torch.device:
+    """The device of one of several processes on this machine, the `local`-th: 'auto' and 'cuda' share the GPUs out.
+
+    Errors as `resolve_device`.
+    """
+    device = resolve_device(name)
+    if name in ("auto", "cuda") and device.type == "cuda" and torch.cuda.device_count() > 1:
+        device = torch.device("cuda", local % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def cpu_threads(number: int | None) -> Iterator[None]:
+    """While this context is open, arithmetic on the CPU has so many threads; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def versions() -> dict[str, str]:

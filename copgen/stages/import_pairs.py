@@ -24,12 +24,12 @@ from copgen.pairs import (
     write_shard,
 )
 from copgen.pairs.genrep import Tree, image_bytes, read_tree
+from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.lock import locked, refuse_foreign
 from copgen.runtime.machine import versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.sample import prepare
 from copgen.stages.watching import watcher
 
 PAIRS_PER_SHARD = 10_000
@@ -71,7 +71,10 @@ def import_pairs(
     if only is not None and only >= plan.shards:
         raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
     with locked(out), StopRequest() as stop:
-        prepare(out, plan, overwrite=overwrite)
+        store = LocalStore(out)
+        if overwrite:
+            store.empty()
+        plan.save(store)
         missing = [only] if only is not None else missing_shards(out, plan)
         done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
         events.begin("import", total=plan.pairs, unit="pairs", done=done)
@@ -79,7 +82,8 @@ def import_pairs(
             for number in missing:
                 indices = plan.shard_range(number)
                 watch = watcher(events, stop, shift=done - indices.start)
-                write_shard(out, plan, number, read_pairs(tree, plan, number, watch))
+                with store.shard_folder(number) as place:
+                    write_shard(place, plan, number, read_pairs(tree, plan, number, watch))
                 done += len(indices)
                 events.advance(done, {})
         finally:

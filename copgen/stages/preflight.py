@@ -81,7 +81,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     """Refuse to begin what the disk cannot hold.
 
     Args:
-        out: the pairs folder, which is there, if empty.
+        out: the pairs folder, which need not be there.
         plan: of the run.
         missing: the shards still to be written.
         source: what to make pairs with, where the disk is not large enough for whatever they may be.
@@ -90,7 +90,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     Raises:
         EnvironmentFault: with the bytes that are needed and those that are free.
     """
-    free = shutil.disk_usage(out).free + reclaimed
+    free = shutil.disk_usage(_nearest(out)).free + reclaimed
     share = sum(len(plan.shard_range(number)) for number in missing) / plan.pairs
     if most_bytes(plan) * share <= free or not missing:
         return
@@ -107,6 +107,11 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
             f"and {free / 2**30:,.2f} GiB are free at {out}.",
             fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
         )
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the first folder above it that is there."""
+    return next(place for place in (path, *path.absolute().parents) if place.is_dir())
 
 
 def _parts(most: int) -> Iterator[int]:

@@ -1,105 +1,58 @@
-"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder.
+"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder by any number of workers.
 
-Legend: z, z' (batch, dim) latents; x, x' (batch, C, H, W) images in [-1, 1]. Pair k is a function of (plan, k's shard).
+Pair k is a function of the plan and of k's shard (`copgen.stages.drawing`); who makes which shard is decided as they go
+(`copgen.stages.sample_shards`).
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 
-from copgen import generators
-from copgen.latents.operations.implementations import choose
-from copgen.pairs import (
-    Contents,
-    EncodedPair,
-    FilterRules,
-    GeneratorSource,
-    Pair,
-    Plan,
-    PriorSource,
-    TransformSource,
-    encoder_versions,
-    finish,
-    layout,
-    missing_shards,
-    write_shard,
-)
-from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat
-from copgen.pairs.pipeline import overlapped
-from copgen.pairs.pixels import Rounding
+from copgen.pairs import Pair, Plan, Record, finish, layout, missing_shards
+from copgen.pairs.manifest import known_records, written_shards
+from copgen.pairs.pipeline import encoder_threads
+from copgen.pairs.store import LocalStore, Store, open_store
+from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.lock import locked, refuse_foreign
-from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.signals import StopRequest
+from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.drawing import Source, make_batches
-from copgen.stages.generator_choice import terms
-from copgen.stages.latent_transform import TransformChoice, build_transform
 from copgen.stages.preflight import estimate_of, refuse_small_disk
-from copgen.stages.quality_filter import load_encoder
 from copgen.stages.rehearsal import folder_bytes
+from copgen.stages.sample_choices import check_only, refuse_choices, tell_terms
+from copgen.stages.sample_shards import Note, Tally, make_shards
+from copgen.stages.sample_source import SampleSettings, open_source, with_threads
+from copgen.stages.sample_workers import run_workers
 
-
-class SampleSettings(TransformChoice):
-    """Settings of `copgen sample`."""
-
-    free: ClassVar[frozenset[str]] = frozenset({"device", "encoders"})
-
-    n: int = Field(ge=1, description="pairs")
-    batch: int = Field(
-        default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"
-    )
-    pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
-    image_format: ImageFormat = Field(default="png", description="png, jpg (4:4:4) or webp")
-    quality: int | None = Field(
-        default=None, ge=1, le=100, description="of jpg (95 if unset) and webp (90); png has none"
-    )
-    rounding: Rounding = Field(default="nearest", description="from [-1, 1] to bytes; truncate256 is the authors'")
-    min_d: float | None = Field(default=None, ge=0, description="pairs with a lower d(z, z') are drawn again")
-    max_d: float | None = Field(default=None, ge=0, description="pairs with a higher d(z, z') are drawn again")
-    min_similarity: float | None = Field(
-        default=None, ge=-1, le=1, description="pairs whose cosine under filter_encoder is lower are drawn again"
-    )
-    max_similarity: float | None = Field(
-        default=None, ge=-1, le=1, description="pairs whose cosine under filter_encoder is higher are drawn again"
-    )
-    filter_encoder: Path | None = Field(default=None, description="run folder or file of the encoder for similarities")
-    attempts: int = Field(default=100, ge=1, le=1_000_000, description="draws of one pair before the run gives up")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    encoders: int | None = Field(default=None, ge=0, le=1024, description="threads that encode; unset: as many as help")
-
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.quality is not None and self.image_format == "png":
-            raise ValueError("png has no quality; leave it out, or choose jpg or webp")
-        for rule, low, high in (
-            ("d", self.min_d, self.max_d),
-            ("similarity", self.min_similarity, self.max_similarity),
-        ):
-            if low is not None and high is not None and low > high:
-                raise ValueError(f"no pair has {rule} >= {low:g} and <= {high:g}")
-        bounded = (self.min_similarity, self.max_similarity) != (None, None)
-        if bounded and self.filter_encoder is None:
-            raise ValueError("a rule on similarity needs filter_encoder, the encoder it is taken in")
-        return self
-
-    def rules(self, encoder_sha256: str | None) -> FilterRules | None:
-        """The quality filter as the plan has it; None where every draw is kept."""
-        bounds = {name: getattr(self, name) for name in ("min_d", "max_d", "min_similarity", "max_similarity")}
-        if self.filter_encoder is None and set(bounds.values()) == {None}:
-            return None
-        return FilterRules(**bounds, encoder_sha256=encoder_sha256, attempts=self.attempts)
+__all__ = ["SampleSettings", "estimate", "open_source", "sample", "work"]
 
 
 def sample(
-    settings: SampleSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+    settings: SampleSettings,
+    *,
+    out: Path | str,
+    overwrite: bool = False,
+    workers: int = 1,
+    part: ShardSlice | None = None,
+    only: Sequence[int] = (),
+    events: Events | None = None,
 ) -> dict[str, Any]:
-    """Write the pairs that are missing from the folder `out`; returns the counts of pairs and shards, and the bytes.
+    """Write the pairs that are missing from a folder; returns the counts of pairs and shards, and the bytes.
+
+    Args:
+        settings: what the folder is to hold.
+        out: its path, or a URL such as `s3://bucket/pairs`.
+        overwrite: remove what is there first.
+        workers: processes of this machine that share the work; one is this process itself.
+        part: the shards to begin with, of several workers that write into one folder; unset takes what the variables
+            of torchrun, SLURM, Kubernetes or SkyPilot say.
+        only: make these shards anew, and no others.
+        events: is told of progress.
 
     Raises:
         UsageError: the folder holds pairs of another plan, and the error lists each difference; or a pair had as many
@@ -110,82 +63,123 @@ def sample(
         Stopped: a signal came; shards that were finished stay, and the same call goes on.
     """
     events = events or Silent()
-    source, plan = open_source(settings, events)
-    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
-    with locked(out), StopRequest() as stop:
-        old = folder_bytes(out) if overwrite else 0
-        if not overwrite:
-            plan.refuse_other(out)
-        missing = list(range(plan.shards)) if overwrite else missing_shards(out, plan)
-        refuse_small_disk(out, plan, missing, source, reclaimed=old)
-        prepare(out, plan, overwrite=overwrite)
-        done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
-        if 0 < done < plan.pairs:
-            events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
-        events.begin("sample", total=plan.pairs, unit="pairs", done=done)
-
-        def make(number: int) -> Iterator[list[Pair]]:
-            return interruptible(make_batches(source, plan, number), stop)
-
+    place = job_place()
+    part = part or slice_of(place)
+    refuse_choices(str(out), overwrite=overwrite, workers=workers, part=part, only=only)
+    store = open_store(out)
+    device = own_device(settings.device, place.local)
+    source, plan = open_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
+    tell_terms(settings, source.G, events)
+    if only:
+        check_only(store, with_threads(plan, store, settings.threads), only)
+    anew = overwrite or store.size(layout.PLAN) is None
+    if anew:
+        check_disk(store, plan, list(range(plan.shards)), source, overwrite=overwrite)
+    with store.writers(overwrite=overwrite), StopRequest() as stop:
+        plan = with_threads(plan, store, settings.threads)
+        plan.save(store)
+        before = known_records(store, plan, only)
+        there = written_shards(store, plan)
+        left = list(only) or [number for number in part.order(plan.shards) if number not in there]
+        if not (only or anew):
+            check_disk(store, plan, left, source)
+        whole = sum(len(plan.shard_range(number)) for number in left)
+        total = whole if only else plan.pairs
+        tally = Tally(total - whole, events)
+        if 0 < tally.pairs < total:
+            events.say(f"{tally.pairs:,} of {total:,} pairs are there already; going on.")
+        elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
+            events.say(f"One process makes them; --workers {cores} would use all cores.")
+        events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
-            with overlapped(plan, missing, make, encoders=settings.encoders) as shards:
-                for number, pairs in shards:
-                    write_shard(out, plan, number, watched(pairs, done, events, stop))
-                    done += len(plan.shard_range(number))
-                    events.advance(done, {})
+            if workers == 1 or not left:
+                make_shards(
+                    store,
+                    plan,
+                    left,
+                    batches_of(source, plan, stop),
+                    note=tally.note,
+                    stop=stop,
+                    encoders=settings.encoders,
+                    again=bool(only),
+                    say=events.say,
+                )
+            else:
+                del source  # each worker has its own
+                share = share_encoders(settings, plan, workers)
+                tasks = [task(share, str(out), part, place.local, worker, workers) for worker in range(workers)]
+                run_workers(tasks, note=tally.note, events=events, stop=stop)
         finally:
             events.end()
-        manifest = finish(out, plan)
-    rejected = {"rejected": manifest.rejected} if plan.filter else {}
-    return {"pairs": plan.pairs, "shards": plan.shards, "bytes": manifest.bytes, **rejected}
+        return conclude(store, plan, before=before, events=events)
 
 
-def open_source(settings: SampleSettings, events: Events | None = None) -> tuple[Source, Plan]:
-    """Generator, transforms and encoder of the settings, loaded, and the plan they make."""
-    events = events or Silent()
-    device = resolve_device(settings.device)
-    G = settings.load_generator(device)
-    if note := terms(G):
-        events.say(note)
-    positives = build_transform(settings, G, device)
-    if settings.transform == "random" and G.condition_kind is None:
-        events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
-    f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
-    plan = make_plan(settings, G, positives.source, device, rules=settings.rules(sha256))
-    return Source(G, positives, f), plan
+def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, note: Note, stop: StopRequest) -> None:
+    """What one of several worker processes does; the folder holds the plan already. Errors as `sample`."""
+    store = open_store(out)
+    source, plan = open_source(settings, own_device(settings.device, local))
+    with store.writers(overwrite=False):
+        plan = with_threads(plan, store, settings.threads)
+        plan.save(store)
+        missing = set(missing_shards(store, plan))
+        order = [number for number in part.order(plan.shards) if number in missing]
+        make = batches_of(source, plan, stop)
+        make_shards(store, plan, order, make, note=note, stop=stop, encoders=settings.encoders)
 
 
-def make_plan(
-    settings: SampleSettings,
-    G: generators.Generator,
-    transform: TransformSource,
-    device: torch.device,
-    *,
-    rules: FilterRules | None = None,
-) -> Plan:
-    """Everything that determines the bytes of the folder."""
-    return Plan(
-        seed=settings.seed,
-        pairs=settings.n,
-        pairs_per_shard=settings.pairs_per_shard,
-        batch=settings.batch,
-        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings=dict(G.settings)),
-        prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
-        transform=transform,
-        positives=settings.positives,
-        filter=rules,
-        image_format=settings.image_format,
-        quality=settings.quality if settings.quality else DEFAULT_QUALITY[settings.image_format],
-        rounding=settings.rounding,
-        image_shape=(G.channels, G.image_size, G.image_size),
-        # The native and the plain operations on latents round differently in the last bits.
-        versions={
-            **versions(),
-            **encoder_versions(settings.image_format),
-            "latents": choose("navigate", device, torch.float32).name,
-        },
-        device=device.type,
-    )
+def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int], Iterator[list[Pair]]]:
+    """What makes the batches of a shard, in whichever thread, until a signal comes."""
+
+    def make(number: int) -> Iterator[list[Pair]]:
+        with cpu_threads(plan.threads):
+            yield from interruptible(make_batches(source, plan, number), stop)
+
+    return make
+
+
+def check_disk(store: Store, plan: Plan, missing: list[int], source: Source, *, overwrite: bool = False) -> None:
+    """Refuse a folder on a disk that cannot hold these shards; an object store has no end."""
+    if isinstance(store, LocalStore):
+        reclaimed = folder_bytes(store.folder) if overwrite else 0
+        refuse_small_disk(store.folder, plan, missing, source, reclaimed=reclaimed)
+
+
+def share_encoders(settings: SampleSettings, plan: Plan, workers: int) -> SampleSettings:
+    """The settings of one of several workers, with a share of the threads that encode; those that were named stay."""
+    threads = encoder_threads(plan)
+    if settings.encoders is not None or threads == 0:
+        return settings
+    return settings.model_copy(update={"encoders": max(1, threads // workers)})
+
+
+def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:
+    """What a worker process is told."""
+    own = part.part(worker, workers)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "out": out,
+        "index": own.index,
+        "count": own.count,
+        "local": local * workers + worker,
+        "threads": max(1, torch.get_num_threads() // workers),
+    }
+
+
+def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: Events) -> dict[str, Any]:
+    """Write the manifest where all shards are there; only a run that made some of them leaves others out."""
+    there = written_shards(store, plan)
+    changed = [number for number, record in before.items() if there.get(number, record) != record]
+    for number in changed:
+        events.warn(
+            f"Shard {number} is not what its record said: sha256 {before[number].sha256[:12]}... then, "
+            f"{there[number].sha256[:12]}... now. Was it made on another kind of machine?"
+        )
+    if len(there) == plan.shards:
+        finish(store, plan)
+        store.tidy()
+    pairs = sum(record.count for record in there.values())
+    rejected = {"rejected": sum(record.rejected for record in there.values())} if plan.filter else {}
+    return {"pairs": pairs, "shards": len(there), "bytes": sum(record.bytes for record in there.values()), **rejected}
 
 
 def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[list[Pair]]:
@@ -195,27 +189,6 @@ def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[
             return
         yield batch
     raise stop.stopped("between two batches; finished shards stay")
-
-
-def watched(pairs: Iterator[EncodedPair], done: int, events: Events, stop: StopRequest) -> Iterator[EncodedPair]:
-    """The same pairs, with progress, and with the end that a signal asks for."""
-    for count, pair in enumerate(pairs, start=done):
-        if stop.received:
-            raise stop.stopped(f"after pair {count:,}; finished shards stay")
-        if count > done and count % 100 == 0:
-            events.advance(count, {})
-        yield pair
-
-
-def prepare(out: Path, plan: Contents, *, overwrite: bool) -> None:
-    """Lay the plan into the folder; with `overwrite`, remove the pairs that are there first."""
-    if overwrite:
-        for name in ("shards", "records"):
-            if (out / name).is_dir():
-                shutil.rmtree(out / name)
-        for name in ("manifest.json", "README.md", layout.PLAN):
-            (out / name).unlink(missing_ok=True)
-    plan.save(out)
 
 
 def estimate(settings: SampleSettings) -> dict[str, float]:

@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ def test_an_exception_while_pairs_are_made_leaves_nothing(tmp_path: Path, kind: 
     def torn() -> Iterator[Pair]:
         yield folders.pair(plan, 0)
         yield folders.pair(plan, 1)
-        assert list((tmp_path / "shards").iterdir()) == [tmp_path / "shards" / "shard-000000.tar.partial"]
+        (only,) = (tmp_path / "shards").iterdir()
+        assert fnmatch(only.name, "shard-000000.tar.*.partial")
         raise kind("stop")
 
     with pytest.raises(kind, match="stop"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ import pytest
 from copgen.runtime.errors import DataError, EnvironmentFault
 from copgen.runtime.files import (
     TEMPORARY_SUFFIX,
+    create_bytes,
     disk_faults,
     read_json,
     sha256_of,
@@ -63,6 +65,36 @@ def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
         assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
     assert path.read_bytes() == b"new" * 10_000
+
+
+def test_several_processes_may_write_the_same_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with writing(path, alone=False) as one, writing(path, alone=False) as other:
+        one.write(b"same")
+        other.write(b"same")
+        assert len(names(tmp_path)) == 2
+        assert all(name.startswith("a.") and name.endswith(TEMPORARY_SUFFIX) for name in names(tmp_path))
+    assert names(tmp_path) == ["a"]
+    assert path.read_bytes() == b"same"
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_name_is_created_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    assert create_bytes(tmp_path / "below/a", b"first")
+    assert not create_bytes(tmp_path / "below/a", b"second")
+    assert names(tmp_path / "below") == ["a"]
+    assert (tmp_path / "below/a").read_bytes() == b"first"
+
+
+def test_a_name_that_cannot_be_created_is_an_environment_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
+        create_bytes(tmp_path / "file/a", b"x")
 
 
 def test_a_stray_of_an_earlier_crash_is_no_hindrance(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One writer per folder."""
+"""Who writes into a folder: one process alone, or several that share it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,25 +15,27 @@ import pytest
 
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.files import TEMPORARY_SUFFIX
-from copgen.runtime.lock import LOCK, locked, refuse_foreign
+from copgen.runtime.lock import LOCK, locked, refuse_foreign, shared
 
 HOLD = """
 import sys
 from pathlib import Path
-from copgen.runtime.lock import locked
-with locked(Path(sys.argv[1])):
+from copgen.runtime.lock import locked, shared
+folder = Path(sys.argv[1])
+with locked(folder) if sys.argv[2] == "alone" else shared(folder, first=lambda: print("first", flush=True)):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 @contextmanager
-def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def holder(folder: Path, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the folder."""
-    command = [sys.executable, "-c", HOLD, str(folder)]
+    command = [sys.executable, "-c", HOLD, str(folder), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == ("held\n" if how == "alone" else "first\n")
+        assert how == "alone" or process.stdout.readline() == "held\n"
         yield process
 
 
@@ -125,3 +128,53 @@ def test_new_and_own_folders_are_taken(tmp_path: Path, content: list[str]) -> No
     refuse_foreign(tmp_path, mark="mark", holds="run")
     refuse_foreign(tmp_path / "none", mark="mark", holds="run")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(content)
+
+
+def test_several_share_a_folder_and_only_the_first_is_alone_at_its_beginning(tmp_path: Path) -> None:
+    firsts: list[str] = []
+    in_use = f"in use by another copgen \\(process {os.getpid()}\\)"
+    with shared(tmp_path, first=lambda: firsts.append("one")):
+        with shared(tmp_path, first=lambda: firsts.append("two")), pytest.raises(EnvironmentFault, match=in_use):
+            locked(tmp_path).__enter__()
+        assert (tmp_path / LOCK).exists()
+    assert firsts == ["one"]
+    assert list(tmp_path.iterdir()) == []
+    with shared(tmp_path, first=lambda: firsts.append("three")), pytest.raises(EnvironmentFault):
+        locked(tmp_path).__enter__()
+    assert firsts == ["one", "three"]
+
+
+def test_the_share_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path, "shared") as process:
+        with pytest.raises(EnvironmentFault, match=f"process {process.pid}"):
+            locked(tmp_path).__enter__()
+        process.kill()
+        process.wait()
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sharing_waits_a_moment_for_one_that_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(tmp_path):
+        monkeypatch.setattr("copgen.runtime.lock._PATIENCE_S", 0.1)
+        with pytest.raises(EnvironmentFault, match="in use"):
+            shared(tmp_path, first=lambda: None).__enter__()
+        monkeypatch.undo()
+        own = locked(tmp_path / "other")
+        own.__enter__()
+        release = threading.Timer(0.2, lambda: own.__exit__(None, None, None))
+        release.start()
+        with shared(tmp_path / "other", first=lambda: None):
+            release.join()
+
+
+def test_a_failure_of_the_first_gives_the_folder_back(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        shared(tmp_path, first=fail).__enter__()
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass

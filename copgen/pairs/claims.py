@@ -1,0 +1,162 @@
+"""Claims: which worker makes which shard. No worker knows of the others but through these files.
+
+A claim is a file `claims/shard-000017.json` that only one worker can create. It names its process, and its content
+changes every few seconds for as long as that lives. It is dead when its process is, if that was on this machine; or
+when it has not changed for the length of a lease, by the watcher's own clock, so that no two clocks are compared.
+
+A dead claim is taken over by creating the next generation, `claims/shard-000017.1.json`: of several workers that see
+the death one succeeds. The lower generations stay until the shard is done, or their names could be claimed again.
+
+A claim saves work and guards nothing. A worker that was only asleep makes the same shard as the one that took it over,
+byte for byte, under a temporary name of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from copgen.pairs import layout
+from copgen.pairs.store import Store
+from copgen.runtime.errors import CopgenError, DataError
+
+LEASE_S = 60.0
+BEAT_S = 10.0
+_NAME = re.compile(r"shard-(\d{6,})(?:\.(\d+))?\.json")
+
+
+class Claims:
+    """The claims of one worker, inside a `with`: they are kept alive in it, and given up at its end.
+
+    Args:
+        store: of the pairs folder.
+        lease_s: seconds without a change after which another machine's claim is dead.
+        beat_s: seconds between two changes of this worker's claims.
+    """
+
+    def __init__(self, store: Store, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> None:
+        self._store = store
+        self._lease_s, self._beat_s = lease_s, beat_s
+        self._held: dict[int, int] = {}  # shard -> generation
+        self._seen: dict[str, tuple[bytes, float]] = {}  # name -> content, and since when
+        self._beats = 0
+        self._ended = threading.Event()
+        self._turn = threading.Lock()
+        self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
+
+    def __enter__(self) -> Claims:
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._heart.join()
+        for number in list(self._held):
+            with suppress(CopgenError):  # it dies with this process
+                self.release(number)
+
+    def take(self, numbers: Iterable[int]) -> int | None:
+        """Claim the first of these shards that nobody has; None where all are claimed."""
+        newest = self._newest()
+        dead = {number for number, generation in newest.items() if self._is_dead(number, generation)}
+        for number in numbers:
+            if number in newest and number not in dead:
+                continue
+            generation = newest[number] + 1 if number in newest else 0
+            with self._turn:
+                if self._store.create(layout.claim_name(number, generation), self._content()):
+                    self._held[number] = generation
+                    return number
+        return None
+
+    def release(self, number: int) -> None:
+        """Give a claim up, with those it took over; the oldest first, as a lone older one would look dead."""
+        with self._turn:
+            for generation in range(self._held.pop(number) + 1):
+                self._store.remove(layout.claim_name(number, generation))
+
+    def is_held(self, number: int) -> bool:
+        """Whether a claim that this worker took is still its own."""
+        return self._newest().get(number) == self._held.get(number)
+
+    def forget(self, number: int) -> None:
+        """Leave a claim to the worker that took it over, with the files of it."""
+        with self._turn:
+            del self._held[number]
+
+    def _newest(self) -> dict[int, int]:
+        """The newest generation of each shard that is claimed."""
+        newest: dict[int, int] = {}
+        for name in self._store.sizes(layout.CLAIMS):
+            if match := _NAME.fullmatch(name):
+                number, generation = int(match[1]), int(match[2] or 0)
+                newest[number] = max(newest.get(number, 0), generation)
+        return newest
+
+    def _is_dead(self, number: int, generation: int) -> bool:
+        if self._held.get(number) == generation:
+            return False
+        name = layout.claim_name(number, generation)
+        try:
+            content = self._store.read(name)
+        except DataError:  # given up in the meantime; the next look finds it free
+            return False
+        now = time.monotonic()
+        known, since = self._seen.get(name, (None, now))
+        if known != content:
+            self._seen[name] = (content, now)
+            since = now
+        return now - since > self._lease_s or _has_ended(content)
+
+    def _content(self) -> bytes:
+        return json.dumps({**identity(), "beat": self._beats}, indent=2, sort_keys=True).encode() + b"\n"
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._beat_s):
+            self._beats += 1
+            for number in list(self._held):
+                with self._turn, suppress(CopgenError):  # where it cannot be written another worker may take over
+                    if number in self._held:
+                        self._store.write(layout.claim_name(number, self._held[number]), self._content())
+
+
+def identity() -> dict[str, Any]:
+    """This process as others can look for it: the machine since it was started, the number, and the time of its start.
+
+    Numbers of processes are given anew, and count for one container only.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    space = os.stat("/proc/self/ns/pid").st_ino
+    return {"machine": f"{boot} {space}", "process": os.getpid(), "started": _start_of(os.getpid())}
+
+
+def _start_of(process: int) -> int | None:
+    """When a process of this machine was started, in ticks since the machine was; None where there is none."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return None if state in "ZX" else int(fields[18])
+
+
+def _has_ended(content: bytes) -> bool:
+    """Whether a claim is of a process of this machine that is no more; False where it cannot be told."""
+    try:
+        claim = json.loads(content)
+        machine, process, started = claim["machine"], int(claim["process"]), claim["started"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    own = identity()
+    # One of this very process that its owner does not hold was left by an earlier run in it.
+    return bool(machine == own["machine"]) and (process == own["process"] or _start_of(process) != started)

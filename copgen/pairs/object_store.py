@@ -1,0 +1,153 @@
+"""A pairs folder in an object store, reached through fsspec: `s3://`, `gs://`, `memory://`.
+
+A shard is made in a temporary folder of this machine and uploaded whole: tar, index, and last the record. An upload
+appears when it is complete, so a worker that dies in between leaves nothing, or files without a record, which do not
+count. Claims are conditional puts (`If-None-Match` on S3, a generation match on Google's); where a service does not
+know them two workers may make the same shard, which costs time and changes nothing, as they make the same bytes.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from copgen.pairs import layout
+from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, UsageError
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+
+
+class ObjectStore:
+    """A place below a URL."""
+
+    pause_s = 2.0
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        protocol = url.partition("://")[0]
+        if protocol not in fsspec.available_protocols():
+            raise UsageError(
+                f"'{url}' is of an unknown kind: '{protocol}'.", fix="Name a folder, or a URL with s3:// or gs://."
+            )
+        try:
+            with self._faults(""):
+                # Other workers write too: a listing of a moment ago is not good enough.
+                self._service, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        except ImportError as error:
+            extra = EXTRAS.get(protocol)
+            fix = f"pip install 'copgen[{extra}]'" if extra else f"Install what fsspec needs for it: {error}."
+            raise EnvironmentFault(f"{url} needs a package that is not installed.", fix=fix) from None
+
+    @contextmanager
+    def _faults(self, name: str) -> Iterator[None]:
+        """Errors of the service as ours. What is missing, or taken, is an answer and no error."""
+        try:
+            yield
+        except (CopgenError, FileNotFoundError, FileExistsError, ImportError):
+            raise
+        except Exception as error:  # every client has exceptions of its own
+            why = str(error).strip().rstrip(".") or type(error).__name__
+            raise EnvironmentFault(
+                f"{self.where(name)} cannot be reached: {why}.",
+                fix="Check the address, the credentials and the network; the same command goes on.",
+            ) from error
+
+    def _no_place(self, name: str) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"{self.where(name)} cannot be written: there is no such bucket.", fix="Make the bucket first."
+        )
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._root, name) if name else self._root
+
+    def where(self, name: str = "") -> str:
+        return f"{self.url}/{name}" if name else self.url
+
+    def read(self, name: str) -> bytes:
+        try:
+            with self._faults(name):
+                data: bytes = self._service.cat_file(self._path(name))
+        except FileNotFoundError:
+            raise DataError(f"{self.where(name)} is missing.") from None
+        return data
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        paths = [self._path(f"{folder}/{name}") for name in self.sizes(folder)]
+        if not paths:
+            return {}
+        with self._faults(folder):
+            found: dict[str, bytes] = self._service.cat(paths, on_error="omit")
+        return {posixpath.basename(path): data for path, data in found.items()}
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        try:
+            with self._faults(folder):
+                entries: list[dict[str, Any]] = self._service.ls(self._path(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        files = {posixpath.basename(entry["name"]): entry["size"] for entry in entries if entry["type"] == "file"}
+        return {name: size for name, size in files.items() if name}
+
+    def size(self, name: str) -> int | None:
+        try:
+            with self._faults(name):
+                size: int = self._service.info(self._path(name))["size"]
+        except FileNotFoundError:
+            return None
+        return size
+
+    def write(self, name: str, data: bytes) -> None:
+        try:
+            with self._faults(name):
+                self._service.pipe_file(self._path(name), data)
+        except FileNotFoundError:
+            raise self._no_place(name) from None
+
+    def create(self, name: str, data: bytes) -> bool:
+        try:
+            with self._faults(name):
+                self._service.pipe_file(self._path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            raise self._no_place(name) from None
+        return True
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError), self._faults(name):
+            self._service.rm_file(self._path(name))
+
+    @contextmanager
+    def shard_folder(self, number: int) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="copgen-") as made:
+            yield Path(made)
+            self.remove(layout.record_name(number))
+            for name in (layout.tar_name(number), layout.index_name(number), layout.record_name(number)):
+                with self._faults(name):
+                    self._service.put_file(str(Path(made) / name), self._path(name))
+
+    @contextmanager
+    def writers(self, *, overwrite: bool) -> Iterator[None]:
+        if overwrite:
+            if held := self.sizes(layout.CLAIMS):
+                raise EnvironmentFault(
+                    f"{self.url} is in use: there is {self.where(layout.CLAIMS)}/{min(held)}.",
+                    fix=f"Wait for its workers; where there are none, remove {self.where(layout.CLAIMS)}/.",
+                )
+            # The records first: what is left after a crash in between does not exist any more.
+            for folder in (layout.RECORDS, layout.SHARDS):
+                for name in self.sizes(folder):
+                    self.remove(f"{folder}/{name}")
+            for name in (layout.MANIFEST, layout.CARD, layout.PLAN):
+                self.remove(name)
+        yield
+
+    def tidy(self) -> None:
+        for name in self.sizes(layout.CLAIMS):
+            self.remove(f"{layout.CLAIMS}/{name}")

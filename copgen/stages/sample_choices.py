@@ -1,0 +1,72 @@
+"""What `sample` refuses or tells before it begins: choices that cannot be meant together, terms of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from copgen import generators
+from copgen.pairs import Plan, layout
+from copgen.pairs.store import Store
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.events import Events
+from copgen.runtime.slices import ShardSlice
+from copgen.stages.generator_choice import terms
+from copgen.stages.latent_transform import TransformChoice
+
+
+def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice, only: Sequence[int]) -> None:
+    """Refuse choices that cannot be meant together.
+
+    Raises:
+        UsageError: with the two.
+    """
+    if workers < 1:
+        raise UsageError(f"{workers} workers cannot make anything.", fix="Give --workers 1 or more.")
+    if only and overwrite:
+        raise UsageError("--only makes shards of a folder that --overwrite would empty.", fix="Leave out one of them.")
+    if only and workers > 1:
+        raise UsageError("--only is the work of one process.", fix="Leave out --workers.")
+    if overwrite and part.count != 1:
+        raise UsageError(
+            f"--overwrite in one worker of several (slice {part}) would remove what the others have made.",
+            fix="Remove the folder once, before they start, and leave out --overwrite.",
+        )
+    if workers > 1 and out.startswith("memory://"):
+        raise UsageError(f"{out} is in the memory of one process.", fix="Leave out --workers.")
+
+
+def check_only(store: Store, plan: Plan, only: Sequence[int]) -> None:
+    """Refuse shards that the folder does not have, and settings that are not those it was made with.
+
+    Raises:
+        UsageError: such a number, or the differences of the plans.
+        DataError: no pairs folder.
+    """
+    require_plan(store)
+    plan.check_same(
+        store, fix="Give the command that made it, with --only: --weights, --navigator or --walk name other files."
+    )
+    for number in only:
+        if number >= plan.shards:
+            raise UsageError(f"There is no shard {number} in {store.where()}; it has 0 to {plan.shards - 1}.")
+
+
+def require_plan(store: Store) -> None:
+    """Refuse a place without a plan.
+
+    Raises:
+        DataError: there is none.
+    """
+    if store.size(layout.PLAN) is None:
+        raise DataError(
+            f"{store.where(layout.PLAN)} is missing, and --only makes shards of the plan that is there.",
+            fix="Name a pairs folder with --out, or leave out --only.",
+        )
+
+
+def tell_terms(settings: TransformChoice, G: generators.Generator, events: Events) -> None:
+    """What the user should know of the generator's weights and of the transform."""
+    if note := terms(G):
+        events.say(note)
+    if settings.transform == "random" and G.condition_kind is None:
+        events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")

@@ -1,0 +1,34 @@
+"""The generator that a navigator or walk was trained on, for a command that names none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from copgen.runtime.errors import DataError
+
+# What the run of a navigator or walk says of its generator, and its pairs should repeat.
+OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
+
+
+def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> dict[str, Any]:
+    """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
+
+    Raises:
+        DataError: there is none, or it fails verification.
+    """
+    from copgen.latents.navigator import load_navigator_with_header, navigator_file
+    from copgen.latents.walks import load_walk, walk_file
+
+    file = walk_file(path) if steering else navigator_file(path)
+    if not file.exists():
+        kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
+        how = "copgen navigate --objective steering" if steering else "copgen navigate"
+        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
+    header = load_walk(file)[1] if steering else load_navigator_with_header(file)[1]
+    made_by = header.get("made_by", {})
+    generator = source["generator"] or made_by.get("generator")
+    trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
+    known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}
+    given = {name: value for name, value in source.items() if value is not None}
+    return {**source, **known, **given, "generator": generator}

@@ -1,0 +1,111 @@
+"""`copgen sample` with several workers, in slices, of some shards alone, and to other places than a folder."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from copgen import pairs
+from copgen.runtime.errors import ExitCode
+from tests.cli.command import copgen as run
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--shard-slice", "2"), "'2' is not a slice"),
+        (("--shard-slice", "2/2"), "Of 2 workers the last is 1/2"),
+        (("--workers", "0"), "at least 1"),
+        (("--only", "x"), "'x'"),
+        (("--shard-slice", "0/2", "--overwrite", "--n", "8", *SMALL), "slice 0/2"),
+        (("--out", "s4://bucket/pairs", "--n", "8", *SMALL), "of an unknown kind: 's4'"),
+        (("--out", "memory://pairs", "--workers", "2", "--n", "8", *SMALL), "in the memory of one process"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+@pytest.mark.parametrize("rank", ["", "1"])
+def test_2_with_the_way_to_mend_it_from_every_worker(
+    here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str, rank: str
+) -> None:
+    if rank:
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = run("sample", *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in outcome.err
+    assert list(here.iterdir()) == []
+
+
+def test_one_shard_alone_needs_no_flag_but_the_folder_and_the_weights(here: Path, weights: Path) -> None:
+    words = ("--weights", weights, "--n", 40, "--pairs-per-shard", 15, "--batch", 7, "--std", 0.1, "--seed", 3)
+    assert run("sample", *SMALL, *words).code == 0
+    tar = here / "pairs/shards/shard-000001.tar"
+    before = tar.read_bytes()
+    tar.write_bytes(before[:-1])
+    outcome = run("sample", "--only", 1, "--weights", weights)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.startswith("Shards 1 of 40 pairs of digits")
+    assert "Next: copgen pretrain --pairs pairs/" in outcome.err
+    assert tar.read_bytes() == before
+    assert pairs.verify(here / "pairs", "full") == []
+
+    other = run("sample", "--only", 1)
+    assert other.code == 2
+    assert "generator.sha256" in other.err
+    assert "--weights" in other.err
+    absent = run("sample", "--only", 3, "--weights", weights)
+    assert (absent.code, "it has 0 to 2" in absent.err) == (2, True)
+    nowhere = run("sample", "--only", 0, "--out", "nowhere")
+    assert (nowhere.code, "nowhere/plan.json is missing" in nowhere.err) == (3, True)
+
+
+def test_an_object_store_and_the_command_that_copies_it(here: Path, weights: Path) -> None:
+    words = ("sample", "--out", "memory://cli/pairs", "--weights", weights, "--n", 8, *SMALL)
+    outcome = run(*words, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.document == {
+        "out": "memory://cli/pairs",
+        "already_finished": False,
+        "pairs": 8,
+        "shards": 1,
+        "bytes": outcome.document["bytes"],
+    }
+    assert "Next: rclone sync memory://cli/pairs pairs" in outcome.err
+    assert run(*words, "--json").document["already_finished"]
+    read = run("pretrain", "--pairs", "s3://bucket/pairs")
+    assert read.code == 2
+    assert "Pairs are read from a local folder, not from s3://bucket/pairs." in read.err
+    assert "aws s3 sync s3://bucket/pairs pairs" in read.err
+
+
+@pytest.mark.soak
+def test_75_when_all_workers_are_stopped_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    words = [*SMALL, "--n", "3k", "--pairs-per-shard", "100", "--batch", "50"]
+    assert run("sample", *words, "--out", tmp_path / "straight").code == 0
+    command = [sys.executable, "-m", "copgen_cli", "sample", *words, "--out", str(tmp_path / "run"), "--workers", "2"]
+    begun = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while len(list((tmp_path / "run/records").glob("*.json"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    begun.send_signal(signal.SIGTERM)
+    out, err = begun.communicate(timeout=200)
+    assert (begun.returncode, out) == (ExitCode.STOPPED, ""), err
+    assert err.count("Stopped by SIGTERM with all its workers; finished shards stay.") == 1
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    assert not list((tmp_path / "run/claims").iterdir())
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"[\d,]+ of 3,000 pairs are there already; going on\.", done.stderr)
+    manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("run", "straight")]
+    assert manifests[0] == manifests[1]
+    assert pairs.verify(tmp_path / "run", "full") == []

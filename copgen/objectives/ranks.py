@@ -27,6 +27,7 @@ from copgen.objectives.implementations import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
+from copgen.objectives.temperature_gradient import gradient_of_temperature
 from copgen.runtime.errors import UsageError
 
 # torch 2.14 has a new name for it and warns of the old one.
@@ -167,7 +168,7 @@ class _InfoNCE(torch.autograd.Function):
             )
             dtau = None
             if learnt is not None and asked[3]:
-                dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
+                dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
         own = [g if ask else None for g, ask in zip(gradients, asked[:3], strict=True)]
         return (*own, dtau, None, None, None, None, None)
 
@@ -225,7 +226,7 @@ class _SupCon(torch.autograd.Function):
             )
             dtau = None
             if learnt is not None and ctx.needs_input_grad[2]:
-                dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
+                dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
         return dh if ctx.needs_input_grad[0] else None, None, dtau, None, None, None
 
 

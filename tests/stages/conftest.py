@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from copgen.stages.navigate import navigate
+from copgen.stages.pretrain import pretrain
+from copgen.stages.sample import SampleSettings, sample
 from tests.stages.navigating import of_kind
+from tests.stages.pretraining import KINDS, PAIRS, pretrain_settings
 from tests.stages.small import write_flow
 
 
@@ -39,3 +42,26 @@ def navigated(flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return folders[kind]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def pretrain_pairs(flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pairs folder of two shards; nobody writes into it."""
+    out = tmp_path_factory.mktemp("sample") / "pairs"
+    fields = {"generator": "digits", "weights": flow, "n": PAIRS, "transform": "gaussian", "std": 0.1}
+    sample(SampleSettings.model_validate({**fields, "batch": 40, "pairs_per_shard": 50, "device": "cpu"}), out=out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def straight_pretrain(pretrain_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of an uninterrupted run of each kind; nobody writes into it."""
+    runs: dict[str, Path] = {}
+
+    def run(kind: str) -> Path:
+        if kind not in runs:
+            runs[kind] = tmp_path_factory.mktemp("pretrain") / "run"
+            pretrain(pretrain_settings(pretrain_pairs, **KINDS[kind]), out=runs[kind])
+        return runs[kind]
+
+    return run

@@ -17,15 +17,12 @@ from copgen import encoders, pairs, views
 from copgen.datasets import digits
 from copgen.objectives import info_nce
 from copgen.pairs.pixels import from_uint8
-from copgen.runtime.errors import DataError, Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
-from copgen.runtime.events import Events
+from copgen.runtime.errors import Diverged, ExitCode, Stopped
 from copgen.runtime.files import read_json
 from copgen.runtime.seeds import seeded
-from copgen.runtime.settings import build
 from copgen.stages import pretrain as stage
 from copgen.stages.pretrain import (
     PairsSource,
-    PretrainSettings,
     VisitOrder,
     count_updates,
     estimate,
@@ -34,97 +31,44 @@ from copgen.stages.pretrain import (
     set_learning_rate,
 )
 from copgen.stages.sample import SampleSettings, sample
-from tests.stages.small import At, Recorder, Stage, assert_same_run, files, interrupted, killed, metrics, newest, send
-
-K, PAIRS = 16, 80  # five updates an epoch
-ARTEFACT = "encoder.safetensors"
-KINDS: dict[str, dict[str, object]] = {
-    "sgd": {"updates": 8, "lr": 0.1},
-    "adam": {"updates": 8, "optimizer": "adam", "lr": 1e-3},
-    "partial batches": {"updates": 8, "batch": 24},
-    "real": {"updates": 6, "pairs": None, "dataset": "digits", "batch": 8},
-}
-
-
-@pytest.fixture(scope="module")
-def folder(flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pairs folder of two shards; nobody writes into it."""
-    out = tmp_path_factory.mktemp("sample") / "pairs"
-    fields = {"generator": "digits", "weights": flow, "n": PAIRS, "transform": "gaussian", "std": 0.1}
-    sample(SampleSettings.model_validate({**fields, "batch": 40, "pairs_per_shard": 50, "device": "cpu"}), out=out)
-    return out
-
-
-def pretrain_settings(folder: Path, **changes: object) -> PretrainSettings:
-    fields = {
-        "pairs": folder,
-        "updates": 8,
-        "batch": K,
-        "temperature": 0.5,
-        "views": "mnist",
-        "encoder": "digits",
-        "projector": (16, 8),
-        "checkpoint_every": 3,
-        "device": "cpu",
-    }
-    return PretrainSettings.model_validate({**fields, **changes})
-
-
-def as_stage(settings: PretrainSettings) -> Stage:
-    def run(out: Path, events: Events) -> dict[str, Any]:
-        return pretrain(settings, out=out, events=events)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of an uninterrupted run of each kind; nobody writes into it."""
-    runs: dict[str, Path] = {}
-
-    def run(kind: str) -> Path:
-        if kind not in runs:
-            runs[kind] = tmp_path_factory.mktemp("pretrain") / "run"
-            pretrain(pretrain_settings(folder, **KINDS[kind]), out=runs[kind])
-        return runs[kind]
-
-    return run
+from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, as_stage, pretrain_settings
+from tests.stages.small import At, assert_same_run, files, interrupted, killed, metrics, newest, send
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("at", [(1,), (3,), (2, 5)])
 def test_a_run_that_a_signal_interrupts_ends_as_a_straight_one(
-    folder: Path, tmp_path: Path, straight: Callable[[str], Path], kind: str, at: tuple[int, ...]
+    pretrain_pairs: Path, tmp_path: Path, straight_pretrain: Callable[[str], Path], kind: str, at: tuple[int, ...]
 ) -> None:
-    settings = pretrain_settings(folder, **KINDS[kind])
+    settings = pretrain_settings(pretrain_pairs, **KINDS[kind])
     summary = interrupted(as_stage(settings), tmp_path / "run", [settings.batch * update for update in at])
-    assert_same_run(tmp_path / "run", straight(kind), ARTEFACT)
-    assert summary == read_json(straight(kind) / "summary.json")
+    assert_same_run(tmp_path / "run", straight_pretrain(kind), ARTEFACT)
+    assert summary == read_json(straight_pretrain(kind) / "summary.json")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("at", [2, 5])
 def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(
-    folder: Path, tmp_path: Path, straight: Callable[[str], Path], kind: str, at: int
+    pretrain_pairs: Path, tmp_path: Path, straight_pretrain: Callable[[str], Path], kind: str, at: int
 ) -> None:
-    settings = pretrain_settings(folder, **KINDS[kind])
+    settings = pretrain_settings(pretrain_pairs, **KINDS[kind])
     killed(as_stage(settings), tmp_path / "run", settings.batch * at)
-    assert_same_run(tmp_path / "run", straight(kind), ARTEFACT)
+    assert_same_run(tmp_path / "run", straight_pretrain(kind), ARTEFACT)
 
 
 def test_a_run_that_is_killed_before_its_artefact_is_written_ends_the_same(
-    folder: Path, tmp_path: Path, straight: Callable[[str], Path]
+    pretrain_pairs: Path, tmp_path: Path, straight_pretrain: Callable[[str], Path]
 ) -> None:
-    shutil.copytree(straight("sgd"), tmp_path / "run")
+    shutil.copytree(straight_pretrain("sgd"), tmp_path / "run")
     for name in (ARTEFACT, "summary.json"):
         (tmp_path / "run" / name).unlink()
-    pretrain(pretrain_settings(folder, **KINDS["sgd"]), out=tmp_path / "run")
-    assert_same_run(tmp_path / "run", straight("sgd"), ARTEFACT)
+    pretrain(pretrain_settings(pretrain_pairs, **KINDS["sgd"]), out=tmp_path / "run")
+    assert_same_run(tmp_path / "run", straight_pretrain("sgd"), ARTEFACT)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_the_first_update_descends_the_symmetric_loss(folder: Path, tmp_path: Path, optimizer: str) -> None:
-    settings = pretrain_settings(folder, updates=2, optimizer=optimizer, lr=0.01, weight_decay=0.1)
+def test_the_first_update_descends_the_symmetric_loss(pretrain_pairs: Path, tmp_path: Path, optimizer: str) -> None:
+    settings = pretrain_settings(pretrain_pairs, updates=2, optimizer=optimizer, lr=0.01, weight_decay=0.1)
     with pytest.raises(Stopped):
         pretrain(settings, out=tmp_path, events=At(K, lambda: send(signal.SIGTERM)))
     after = newest(tmp_path)
@@ -153,16 +97,18 @@ def test_the_first_update_descends_the_symmetric_loss(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.2), ("adam", 3e-3)])
-def test_it_learns(folder: Path, tmp_path: Path, optimizer: str, lr: float) -> None:
-    settings = pretrain_settings(folder, updates=40, optimizer=optimizer, lr=lr, temperature=0.1)
+def test_it_learns(pretrain_pairs: Path, tmp_path: Path, optimizer: str, lr: float) -> None:
+    settings = pretrain_settings(pretrain_pairs, updates=40, optimizer=optimizer, lr=lr, temperature=0.1)
     summary = pretrain(settings, out=tmp_path)
     losses = [line["loss"] for line in metrics(tmp_path)]
     assert summary["chance"] == pytest.approx(math.log(2 * K - 1), rel=1e-12)
     assert sum(losses[-10:]) / 10 < min(summary["chance"], losses[0]) - 0.4
 
 
-def test_the_summary_and_the_encoder_say_what_was_done(folder: Path, straight: Callable[[str], Path]) -> None:
-    run = straight("adam")
+def test_the_summary_and_the_encoder_say_what_was_done(
+    pretrain_pairs: Path, straight_pretrain: Callable[[str], Path]
+) -> None:
+    run = straight_pretrain("adam")
     summary, losses = read_json(run / "summary.json"), [line["loss"] for line in metrics(run)]
     assert summary == {
         "updates": 8,
@@ -179,15 +125,15 @@ def test_the_summary_and_the_encoder_say_what_was_done(folder: Path, straight: C
         "views": "mnist",
         "stem": None,
     }
-    assert f.made_by["settings"] == pretrain_settings(folder, **KINDS["adam"]).tree()
+    assert f.made_by["settings"] == pretrain_settings(pretrain_pairs, **KINDS["adam"]).tree()
     assert f.made_by["summary"] == summary
     trained = newest(run)["encoder"]
     for name, tensor in f.backbone.state_dict().items():
         assert torch.equal(tensor, trained[f"0.{name}"])
 
 
-def test_every_update_is_logged(straight: Callable[[str], Path]) -> None:
-    lines = metrics(straight("sgd"))
+def test_every_update_is_logged(straight_pretrain: Callable[[str], Path]) -> None:
+    lines = metrics(straight_pretrain("sgd"))
     assert [(line["update"], line["samples"]) for line in lines] == [(u, K * u) for u in range(1, 9)]
     assert all(set(line) == {"update", "samples", "loss", "chance"} for line in lines)
 
@@ -225,18 +171,18 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
         ({"updates": None, "epochs": 0.001}, 1),
     ],
 )
-def test_epochs_are_counted_in_whole_batches(folder: Path, changes: dict[str, Any], updates: int) -> None:
-    assert count_updates(pretrain_settings(folder, **changes), PAIRS) == updates
+def test_epochs_are_counted_in_whole_batches(pretrain_pairs: Path, changes: dict[str, Any], updates: int) -> None:
+    assert count_updates(pretrain_settings(pretrain_pairs, **changes), PAIRS) == updates
 
 
 # The sources
 
 
-def test_pairs_come_as_they_lie_in_the_folder(folder: Path) -> None:
-    source = open_source(pretrain_settings(folder))
+def test_pairs_come_as_they_lie_in_the_folder(pretrain_pairs: Path) -> None:
+    source = open_source(pretrain_settings(pretrain_pairs))
     indices = torch.tensor([60, 3, 3])
     x, x_pos = source.batch(indices, range(3))
-    read = {pair.index: pair for pair in pairs.read(folder)}
+    read = {pair.index: pair for pair in pairs.read(pretrain_pairs)}
     assert (len(source), source.image_shape) == (PAIRS, (1, 8, 8))
     for place, index in enumerate(indices.tolist()):
         assert torch.equal(x[place], from_uint8(read[index].anchor))
@@ -244,8 +190,8 @@ def test_pairs_come_as_they_lie_in_the_folder(folder: Path) -> None:
     assert not torch.equal(x, x_pos)
 
 
-def test_real_images_are_their_own_positives_and_only_the_training_split(folder: Path) -> None:
-    source = open_source(pretrain_settings(folder, dataset="digits"))
+def test_real_images_are_their_own_positives_and_only_the_training_split(pretrain_pairs: Path) -> None:
+    source = open_source(pretrain_settings(pretrain_pairs, dataset="digits"))
     train = digits.load("train").images
     x, x_pos = source.batch(torch.arange(len(source)), range(len(source)))
     assert torch.equal(x, train)
@@ -256,8 +202,8 @@ def test_real_images_are_their_own_positives_and_only_the_training_split(folder:
 
 
 @pytest.mark.parametrize("final_lr", [0.0, 1e-3, 1.0])
-def test_the_learning_rate_falls_along_a_cosine(folder: Path, final_lr: float) -> None:
-    settings = pretrain_settings(folder, lr=0.3, final_lr=final_lr)
+def test_the_learning_rate_falls_along_a_cosine(pretrain_pairs: Path, final_lr: float) -> None:
+    settings = pretrain_settings(pretrain_pairs, lr=0.3, final_lr=final_lr)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     rates = []
     for update in range(101):
@@ -275,14 +221,14 @@ def test_the_learning_rate_falls_along_a_cosine(folder: Path, final_lr: float) -
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_it(
-    folder: Path,
+    pretrain_pairs: Path,
     tmp_path: Path,
-    straight: Callable[[str], Path],
+    straight_pretrain: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     value: float,
 ) -> None:
-    settings = pretrain_settings(folder, **KINDS[kind])
+    settings = pretrain_settings(pretrain_pairs, **KINDS[kind])
     with pytest.raises(Stopped):
         pretrain(settings, out=tmp_path, events=At(4 * K, lambda: send(signal.SIGTERM)))
     before = files(tmp_path / "checkpoints")
@@ -297,158 +243,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
     assert caught.value.code == ExitCode.DIVERGED
     assert files(tmp_path / "checkpoints") == before
     pretrain(settings, out=tmp_path)
-    assert_same_run(tmp_path, straight(kind), ARTEFACT)
-
-
-def cut(folder: Path) -> Path:
-    path = folder / "shards" / "shard-000001.tar"
-    path.write_bytes(path.read_bytes()[:-512])
-    return path
-
-
-def altered(folder: Path) -> Path:
-    path = folder / "shards" / "shard-000001.tar"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    return path
-
-
-def removed(folder: Path) -> Path:
-    path = folder / "shards" / "shard-000001.tar"
-    path.unlink()
-    return path
-
-
-def unfinished(folder: Path) -> Path:
-    (folder / "manifest.json").unlink()
-    return folder
-
-
-def nowhere(folder: Path) -> Path:
-    shutil.rmtree(folder)
-    return folder
-
-
-@pytest.mark.parametrize("damage", [cut, altered, removed, unfinished, nowhere])
-def test_damaged_pairs_are_refused_by_name_and_nothing_is_written(
-    folder: Path, tmp_path: Path, damage: Callable[[Path], Path]
-) -> None:
-    shutil.copytree(folder, tmp_path / "pairs")
-    path = damage(tmp_path / "pairs")
-    with pytest.raises(DataError) as caught:
-        pretrain(pretrain_settings(tmp_path / "pairs"), out=tmp_path / "run")
-    assert caught.value.code == ExitCode.DATA
-    assert str(path) in caught.value.what
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"batch": PAIRS + 1}, "batch of 81 does not fit into 80 pairs"),
-        ({"dataset": "digit"}, "no dataset 'digit'. Did you mean 'digits'"),
-        ({"pairs": None}, "nothing to learn from"),
-        ({"views": "mnis"}, "no view policy 'mnis'"),
-        ({"views": "simclr"}, "normalises 3 channels; the images have 1"),
-        ({"encoder": "digts"}, "no encoder 'digts'"),
-    ],
-)
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(
-    folder: Path,
-    tmp_path: Path,
-    straight: Callable[[str], Path],
-    changes: dict[str, Any],
-    says: str,
-    overwrite: bool,
-) -> None:
-    if overwrite:
-        shutil.copytree(straight("sgd"), tmp_path / "run")
-    before = files(tmp_path)
-    with pytest.raises(UsageError, match=says):
-        pretrain(pretrain_settings(folder, **changes), out=tmp_path / "run", overwrite=overwrite)
-    assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"updates": 0}, "updates = 0"),
-        ({"epochs": -1.0}, r"epochs = -1\.0"),
-        ({"epochs": math.inf}, "epochs = inf"),
-        ({"final_lr": 2.0}, r"final_lr = 2\.0"),
-        ({"optimizer": "sdg"}, "optimizer = 'sdg'"),
-        ({"projector": (16, 0)}, r"projector\.1 = 0"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_refused_with_their_value(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
-        build(PretrainSettings, changes, origin="pretrain")
-
-
-def test_a_folder_that_holds_something_else_is_left_alone(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("all my work")
-    with pytest.raises(EnvironmentFault, match=r"thesis\.tex") as caught:
-        pretrain(pretrain_settings(folder), out=tmp_path, overwrite=True)
-    assert caught.value.code == ExitCode.ENVIRONMENT
-    assert list(files(tmp_path)) == ["thesis.tex"]
-
-
-def test_a_finished_run_returns_its_summary_and_computes_nothing(
-    folder: Path, tmp_path: Path, straight: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(straight("sgd"), tmp_path / "run")
-    before = files(tmp_path / "run")
-    monkeypatch.setattr(stage, "info_nce", None)
-    summary = pretrain(pretrain_settings(folder, **KINDS["sgd"]), out=tmp_path / "run")
-    assert summary == read_json(straight("sgd") / "summary.json")
-    assert files(tmp_path / "run") == before
-
-
-def test_changed_settings_are_refused_with_the_difference(
-    folder: Path, tmp_path: Path, straight: Callable[[str], Path]
-) -> None:
-    shutil.copytree(straight("sgd"), tmp_path / "run")
-    with pytest.raises(UsageError, match=r"batch: 16 -> 8; temperature: 0\.5 -> 0\.1"):
-        pretrain(pretrain_settings(folder, **KINDS["sgd"], batch=8, temperature=0.1), out=tmp_path / "run")
-
-
-def test_other_pairs_under_the_same_path_are_refused(flow: Path, folder: Path, tmp_path: Path) -> None:
-    place = tmp_path / "pairs"
-    shutil.copytree(folder, place)
-    settings = pretrain_settings(place, updates=2)
-    pretrain(settings, out=tmp_path / "run")
-    fields = {"generator": "digits", "weights": flow, "n": PAIRS, "transform": "none", "device": "cpu"}
-    sample(SampleSettings.model_validate(fields), out=place, overwrite=True)
-    with pytest.raises(UsageError, match="sha256 of the pairs"):
-        pretrain(settings, out=tmp_path / "run")
-    pretrain(settings, out=tmp_path / "run", overwrite=True)
-    assert encoders.load(tmp_path / "run").feature_dim == 64
-
-
-def test_overwrite_starts_anew(folder: Path, tmp_path: Path, straight: Callable[[str], Path]) -> None:
-    pretrain(pretrain_settings(folder, seed=4, updates=11), out=tmp_path)
-    pretrain(pretrain_settings(folder, **KINDS["sgd"]), out=tmp_path, overwrite=True)
-    assert_same_run(tmp_path, straight("sgd"), ARTEFACT)
-
-
-def test_a_run_that_goes_on_says_where_from(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(Stopped) as caught:
-        pretrain(pretrain_settings(folder), out=tmp_path, events=At(2 * K, lambda: send(signal.SIGINT)))
-    assert caught.value.code == ExitCode.INTERRUPTED
-    events = Recorder()
-    pretrain(pretrain_settings(folder), out=tmp_path, events=events)
-    assert events.tasks == [("pretrain", 8 * K, "samples", 2 * K)]
-    assert events.sentences[0] == f"Going on from update 2 of 8 in {tmp_path}."
-    assert events.sentences[0] in (tmp_path / "log.txt").read_text()
+    assert_same_run(tmp_path, straight_pretrain(kind), ARTEFACT)
 
 
 @pytest.mark.parametrize("updates", [1, 3, 40])
 def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
-    folder: Path, tmp_path: Path, temporary: Path, updates: int
+    pretrain_pairs: Path, tmp_path: Path, temporary: Path, updates: int
 ) -> None:
-    settings = pretrain_settings(folder, updates=updates)
+    settings = pretrain_settings(pretrain_pairs, updates=updates)
     found = estimate(settings)
     assert list(temporary.iterdir()) == []
     assert all(0 < value < math.inf for value in found.values())

@@ -24,6 +24,7 @@ from copgen.objectives.blocked.tiles import Block, exponentials_of_products, scr
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
+from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 STRIP = 128  # rows of logits that are in memory at one time: as much as embeddings of that width
 
@@ -93,8 +94,7 @@ class _OnePass(torch.autograd.Function):
                 gradients[place], share = gradient_of_rows(dz.mul_(1.0 / (tau * len(h))), z, length, dz.dtype)
                 radial += share
         if learnt is not None and asked[3]:
-            # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-            gradients[3] = (-0.5 * radial / tau).reshape(learnt.shape)
+            gradients[3] = gradient_of_temperature(radial, tau, learnt)
         ctx.save_for_backward(*gradients)
         ctx.dtypes = h.dtype, h.dtype, h.dtype, None if learnt is None else learnt.dtype
         return (loss,)

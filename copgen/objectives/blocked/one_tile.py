@@ -16,6 +16,7 @@ from copgen.objectives.blocked.tiles import LOG2_E, exponentials, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
+from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 LARGEST = 2**17  # logits: 256 pairs in one direction, 181 in both
 
@@ -94,8 +95,7 @@ class _OneTile(torch.autograd.Function):
         whole, radial = gradient_of_rows(dz, z[:last], None if length is None else length[:last], dtype)
         found: list[Tensor | None] = [whole[:pairs], whole[pairs : 2 * pairs], whole[2 * pairs :] if queued else None]
         if asked[3]:
-            # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-            found.append((-0.5 * radial / tau).to(learnt.dtype).reshape(learnt.shape))
+            found.append(gradient_of_temperature(radial, tau, learnt).to(learnt.dtype))
         answer = [g if ask else None for g, ask in zip([*found, None], asked, strict=False)]
         return (*answer, None, None, None, None)
 

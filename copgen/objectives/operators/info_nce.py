@@ -25,6 +25,7 @@ from copgen.objectives.operators.library import (
     temperature_of,
 )
 from copgen.objectives.precision import full_precision
+from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 _Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -132,8 +133,7 @@ def _backward(
         )
         dtau = nothing(lse)
         if learnt is not None and needs[3]:
-            # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-            dtau = (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
+            dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
     dh, dh_pos, dnegatives = (nothing(h) if g is None else g for g in gradients)
     return dh, dh_pos, dnegatives, dtau
 

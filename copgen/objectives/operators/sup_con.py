@@ -25,6 +25,7 @@ from copgen.objectives.operators.library import (
     temperature_of,
 )
 from copgen.objectives.precision import full_precision
+from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 _Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -89,8 +90,7 @@ def _backward(
         )
         if learnt is None:
             return dh, nothing(lse)
-        # Every logit is of degree 2 in the embeddings and of degree -1 in tau (Euler's identity).
-        return dh, (-0.5 * radial.sum() / tau).to(learnt.dtype).reshape(learnt.shape)
+        return dh, gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
 
 
 def _forward_shapes(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:

@@ -37,6 +37,18 @@ TORCH_LIBRARY(copgen, m) {
       "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor",
       {at::Tag::pt2_compliant_tag});
 
+  // out += a b, float32 matrices; a and b with any strides.
+  m.def("add_product_(Tensor(a!) out, Tensor a, Tensor b) -> ()");
+
+  // e_ij = 2^(scale <a_i, b_j>), 0 where j = i + diagonal, times a_weights[i] + b_weights[j] where either is given; added
+  // up along the rows of b into a_sums, along those of a into b_sums.
+  m.def(
+      "exponentials_of_products_(Tensor a, Tensor b, float scale, int? diagonal, Tensor? a_weights, Tensor? b_weights,"
+      " Tensor(a!)? out, Tensor(b!)? a_sums, Tensor(c!)? b_sums) -> ()");
+
+  // Which instructions the two above have on this processor; empty: none, and they raise.
+  m.def("product_kernels() -> str");
+
   // The random 32-bit words of the rows' counters. -> (K, columns) int64
   m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
 }

@@ -1,6 +1,6 @@
 """Which implementation computes a contrastive loss, and why; the one place where that is decided.
 
-blocked    the CPU, float32 and float64: tiles in plain PyTorch, memory linear in the batch
+blocked    the CPU, float32 and float64: tiles, whose products are native or PyTorch's; memory linear in the batch
 triton     CUDA, float32 and 16 bit: fused kernels, memory linear in the batch
 reference  anything else: the plain loss, with every logit in memory
 
@@ -19,6 +19,8 @@ from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
+
+from copgen.objectives.blocked import products
 
 Name = Literal["blocked", "triton", "reference"]
 HALVES = (torch.float16, torch.bfloat16)
@@ -138,12 +140,21 @@ class Kernels(Protocol):
 def choose(device: torch.device, dtype: torch.dtype) -> Choice:
     """The implementation for embeddings of this device and dtype."""
     if device.type == "cpu":
-        return Choice("blocked", "the CPU has tiles in plain PyTorch")
+        return Choice("blocked", _reason_on_cpu(dtype))
     if device.type != "cuda":
         return Choice("reference", f"there is no kernel for devices of type {device.type}")
     if dtype == torch.float64:
         return Choice("reference", "the CUDA kernels have no float64")
     return _choose_cuda(device.index)
+
+
+def _reason_on_cpu(dtype: torch.dtype) -> str:
+    if dtype == torch.float64:
+        return "the CPU has tiles in plain PyTorch for float64"
+    instructions = products.instructions()
+    if instructions:
+        return f"the CPU has tiles with native products in {instructions}"
+    return "the CPU has tiles in plain PyTorch, where native products are not built or not for this processor"
 
 
 @functools.cache

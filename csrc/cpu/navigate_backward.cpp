@@ -6,10 +6,7 @@
 // rows, side by side, each thread with its own part of the outputs. Nothing is as large as the batch but what is returned.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
@@ -18,6 +15,7 @@
 
 #include "../checks.h"
 #include "blocks.h"
+#include "linear.h"
 #include "rows.h"
 
 namespace copgen::cpu {
@@ -33,126 +31,142 @@ class Gradients {
   Gradients(const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
             const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
             bool for_weights)
-      : dtype_(accumulator(z)), g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), for_weights_(for_weights) {
-    if (g_d) {
-      g_d_ = g_d->to(dtype_).contiguous();
-    }
-    w1_ = w1.to(dtype_).contiguous();
-    b1_ = b1.to(dtype_).contiguous();
-    w2_ = w2.to(dtype_).contiguous();
-    b2_ = b2.to(dtype_).contiguous();
+      : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers(w1)), b1_(numbers(b1)), w2_(numbers(w2)),
+        b2_(numbers(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(w2_, true) {
+    const auto zeros = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
+    const auto panel = [&](int64_t columns) { return at::empty({std::min(kPanel, z.size(0)), columns}, w1_.options()); };
     dz = for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
-    const auto weights = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
-    dw1 = weights(w1_), db1 = weights(b1_), dw2 = weights(w2_), db2 = weights(b2_);
-    const int64_t rows = std::min(kPanel, z.size(0));
-    const auto options = w1_.options();
-    dh_ = at::empty({rows, w1.size(0)}, options);
+    dw1 = zeros(w1_), db1 = zeros(b1_), dw2 = zeros(w2_), db2 = zeros(b2_);
+    dh_ = panel(width_);
     if (hidden.size(0) < z.size(0)) {
-      h_ = at::empty({rows, w1.size(0)}, options);
+      h_ = panel(width_);
+      to_h_.emplace(w1_);
     }
     if (!g || g_d) {
-      u_ = at::empty({rows, z.size(1)}, options);
+      u_ = panel(dim_);
+    }
+    if (g_d) {
+      g_d_ = numbers(*g_d);
+      to_move_.emplace(w2_);
+    }
+    if (for_z) {
+      to_z_.emplace(w1_, true);
     }
   }
 
   void add_panel(int64_t begin, int64_t rows) {
-    const Tensor z = part(z_, begin, rows);
-    const Tensor g = g_ ? part(*g_, begin, rows) : Tensor();
+    const Tensor z = part(z_, begin, rows), g = g_ ? part(*g_, begin, rows) : Tensor();
     const bool kept = begin + rows <= hidden_.size(0);
-    const Tensor h = kept ? hidden_.narrow(0, begin, rows) : h_.narrow(0, 0, rows);
-    const Tensor u = u_.defined() ? u_.narrow(0, 0, rows) : g;
-    const Tensor dh = dh_.narrow(0, 0, rows);
+    Panel panel{begin, z.const_data_ptr<work_t>(), g_ ? g.const_data_ptr<work_t>() : nullptr};
+    panel.dh = dh_.mutable_data_ptr<work_t>();
+    panel.u = u_.defined() ? u_.mutable_data_ptr<work_t>() : nullptr;
+    panel.h = kept ? hidden_.const_data_ptr<work_t>() + begin * width_ : h_.const_data_ptr<work_t>();
+    panel.own_h = kept ? nullptr : h_.mutable_data_ptr<work_t>();
     const Blocks blocks(rows);
     at::parallel_for(0, blocks.count(), 1, [&](int64_t first, int64_t last) {
       const PlainNumbers plain;
       for (int64_t block = first; block < last; ++block) {
-        const int64_t at = blocks.begin(block), n = blocks.length(block);
-        const auto rows_of = [&](const Tensor& x) { return x.narrow(0, at, n); };
-        if (!kept) {
-          Tensor out = rows_of(h);
-          at::mm_out(out, rows_of(z), w1_.t());
-          bias_relu(out.mutable_data_ptr<work_t>(), b1_.const_data_ptr<work_t>(), n, out.size(1));
-        }
-        if (u_.defined()) {
-          upstream(rows_of(u), rows_of(h), g.defined() ? rows_of(g) : g, begin + at);
-        }
-        Tensor out = rows_of(dh);
-        at::mm_out(out, rows_of(u), w2_);
-        relu_gradient(out.mutable_data_ptr<work_t>(), rows_of(h).template const_data_ptr<work_t>(), out.numel());
-        if (dz.size(0) > 0) {
-          to_z(dz.narrow(0, begin + at, n), g.defined() ? rows_of(g) : g, out);
-        }
+        add_block(panel, blocks.begin(block), blocks.length(block));
       }
     });
     if (for_weights_) {
-      add_products(dh, z, u, h);
+      add_products(rows, panel.dh, panel.z, panel.u ? panel.u : panel.g, panel.h);
     }
   }
 
   Tensor dz, dw1, db1, dw2, db2;
 
  private:
+  // Where a panel's rows begin, one after another; `own_h` where h is computed again, `u` where it is not g.
+  struct Panel {
+    int64_t begin;
+    const work_t *z, *g, *h;
+    work_t *own_h, *u, *dh;
+  };
+
+  void add_block(const Panel& panel, int64_t at, int64_t rows) const {
+    const work_t *h = panel.h + at * width_, *g = panel.g ? panel.g + at * dim_ : nullptr;
+    work_t* dh = panel.dh + at * width_;
+    if (panel.own_h) {
+      (*to_h_)(rows, panel.z + at * dim_, panel.own_h + at * width_);
+      bias_relu(panel.own_h + at * width_, b1_.template const_data_ptr<work_t>(), rows, width_);
+    }
+    if (panel.u) {
+      upstream(panel.u + at * dim_, h, g, panel.begin + at, rows);
+    }
+    to_hidden_(rows, panel.u ? panel.u + at * dim_ : g, dh);
+    relu_gradient(dh, h, rows * width_);
+    if (to_z_) {
+      add_to_z(panel.begin + at, rows, g, dh);
+    }
+  }
+
+  // u = g + g_d m / (d dim), with m = h W2^T + b2; a row that did not move has no direction, and gets g alone.
+  void upstream(work_t* to, const work_t* h, const work_t* g, int64_t begin, int64_t rows) const {
+    if (to_move_) {
+      (*to_move_)(rows, h, to);
+    }
+    const work_t *b2 = b2_.template const_data_ptr<work_t>(), *distance = d_.template const_data_ptr<work_t>() + begin;
+    const work_t* of_distance = to_move_ ? g_d_.template const_data_ptr<work_t>() + begin : nullptr;
+    for (int64_t row = 0; row < rows; ++row, to += dim_) {
+      const work_t d = distance[row];
+      const work_t share = of_distance && d > 0 ? of_distance[row] / (d * static_cast<work_t>(dim_)) : 0;
+      for (int64_t j = 0; j < dim_; ++j) {
+        const work_t along = share == 0 ? 0 : share * (to[j] + b2[j]);
+        to[j] = (g ? g[row * dim_ + j] : 0) + along;
+      }
+    }
+  }
+
+  // dz = g + dh W1
+  void add_to_z(int64_t begin, int64_t rows, const work_t* g, const work_t* dh) const {
+    const Tensor out = dz.narrow(0, begin, rows);
+    const Tensor wide = out.scalar_type() == w1_.scalar_type() ? out : at::empty(out.sizes(), w1_.options());
+    work_t* to = wide.mutable_data_ptr<work_t>();
+    if (g) {
+      std::copy(g, g + rows * dim_, to);
+    }
+    (*to_z_)(rows, dh, to, g != nullptr);
+    if (!wide.is_same(out)) {
+      out.copy_(wide);
+    }
+  }
+
   // dW1 += dh^T z, dW2 += u^T h, and the biases' sums, on all threads: half of them for each product.
-  void add_products(const Tensor& dh, const Tensor& z, const Tensor& u, const Tensor& h) {
+  void add_products(int64_t rows, const work_t* dh, const work_t* z, const work_t* u, const work_t* h) {
     const int64_t parts = (at::get_num_threads() + 1) / 2;
     at::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
       const PlainNumbers plain;
       for (int64_t task = first; task < last; ++task) {
-        const bool of_first = task < parts;
-        add_product(of_first ? dw1 : dw2, of_first ? db1 : db2, of_first ? dh : u, of_first ? z : h, task % parts, parts);
+        const int64_t part = task % parts;
+        if (task < parts) {
+          add_product(rows, dh, z, dw1, db1, part, parts);
+        } else {
+          add_product(rows, u, h, dw2, db2, part, parts);
+        }
       }
     });
   }
 
   // One part of the rows of dw += left^T right, and of db += the sums of left's columns.
   static void add_product(
-      const Tensor& dw, const Tensor& db, const Tensor& left, const Tensor& right, int64_t part, int64_t parts) {
-    const int64_t begin = dw.size(0) * part / parts, count = dw.size(0) * (part + 1) / parts - begin;
-    const Tensor columns = left.narrow(1, begin, count);
-    dw.narrow(0, begin, count).addmm_(columns.t(), right);
-    db.narrow(0, begin, count).add_(columns.sum(0));
+      int64_t count, const work_t* left, const work_t* right, const Tensor& dw, const Tensor& db, int64_t part, int64_t parts) {
+    const int64_t outputs = dw.size(0), inputs = dw.size(1);
+    const int64_t begin = outputs * part / parts, rows = outputs * (part + 1) / parts - begin;
+    add_outer(count, rows, inputs, left + begin, outputs, right, dw.mutable_data_ptr<work_t>() + begin * inputs);
+    add_columns(db.mutable_data_ptr<work_t>() + begin, left + begin, outputs, count, rows);
   }
 
-  Tensor part(const Tensor& x, int64_t begin, int64_t rows) const {
-    return x.narrow(0, begin, rows).to(dtype_).contiguous();
-  }
+  static Tensor numbers(const Tensor& x) { return x.to(c10::CppTypeToScalarType<work_t>::value).contiguous(); }
 
-  // u = g + g_d m / (d dim), with m = h W2^T + b2; a row that did not move has no direction, and gets g alone.
-  void upstream(Tensor u, const Tensor& h, const Tensor& g, int64_t begin) const {
-    const int64_t dim = u.size(1);
-    work_t* to = u.mutable_data_ptr<work_t>();
-    const work_t* from = g.defined() ? g.const_data_ptr<work_t>() : nullptr;
-    if (g_d_.defined()) {
-      at::mm_out(u, h, w2_.t());
-    }
-    const work_t* b2 = b2_.const_data_ptr<work_t>();
-    for (int64_t row = 0; row < u.size(0); ++row, to += dim) {
-      const work_t d = d_.const_data_ptr<work_t>()[begin + row];
-      const work_t share =
-          g_d_.defined() && d > 0 ? g_d_.const_data_ptr<work_t>()[begin + row] / (d * static_cast<work_t>(dim)) : 0;
-      for (int64_t j = 0; j < dim; ++j) {
-        const work_t along = share == 0 ? 0 : share * (to[j] + b2[j]);
-        to[j] = (from ? from[row * dim + j] : 0) + along;
-      }
-    }
-  }
+  static Tensor part(const Tensor& x, int64_t begin, int64_t rows) { return numbers(x.narrow(0, begin, rows)); }
 
-  void to_z(Tensor out, const Tensor& g, const Tensor& dh) const {
-    Tensor wide = out.scalar_type() == dtype_ ? out : at::empty(out.sizes(), w1_.options());
-    if (g.defined()) {
-      at::addmm_out(wide, g, dh, w1_);
-    } else {
-      at::mm_out(wide, dh, w1_);
-    }
-    if (!wide.is_same(out)) {
-      out.copy_(wide);
-    }
-  }
-
-  at::ScalarType dtype_;
   std::optional<Tensor> g_;
-  Tensor g_d_, z_, d_, hidden_, w1_, b1_, w2_, b2_, dh_, h_, u_;
+  Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, dh_, h_, u_;
+  int64_t dim_, width_;
   bool for_weights_;
+  Linear<work_t> to_hidden_;
+  std::optional<Linear<work_t>> to_h_, to_move_, to_z_;
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
@@ -163,7 +177,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
   check_navigator(z, w1, b1, w2, b2);
   check_backward(g, g_d, z, d);
   check_hidden(hidden, z, w1.size(0));
-  const auto run = [&](auto gradients) {
+  const auto run = [&](auto&& gradients) {
     for (int64_t begin = 0; begin < z.size(0); begin += kPanel) {
       gradients.add_panel(begin, std::min(kPanel, z.size(0) - begin));
     }

@@ -76,7 +76,44 @@ COPGEN_INLINE void relu_gradient_of(T* __restrict dh, const T* __restrict h, int
   }
 }
 
+// Of a few rows at a time, so that what is added to a sum is not much smaller than it.
+template <typename T>
+COPGEN_INLINE void add_columns_of(T* __restrict sums, const T* __restrict x, int64_t row, int64_t rows, int64_t columns) {
+  constexpr int64_t kRows = 32;
+  for (int64_t left = 0; left < columns; left += kLanes) {
+    const int64_t width = left + kLanes < columns ? kLanes : columns - left;
+    for (int64_t top = 0; top < rows; top += kRows) {
+      const int64_t bottom = top + kRows < rows ? top + kRows : rows;
+      T part[kLanes] = {};
+      if (width == kLanes) {
+        for (int64_t i = top; i < bottom; ++i) {
+          for (int lane = 0; lane < kLanes; ++lane) {
+            part[lane] += x[i * row + left + lane];
+          }
+        }
+      } else {
+        for (int64_t i = top; i < bottom; ++i) {
+          for (int64_t lane = 0; lane < width; ++lane) {
+            part[lane] += x[i * row + left + lane];
+          }
+        }
+      }
+      for (int64_t lane = 0; lane < width; ++lane) {
+        sums[left + lane] += part[lane];
+      }
+    }
+  }
+}
+
 }  // namespace
+
+COPGEN_CLONES void add_columns(float* sums, const float* x, int64_t row, int64_t rows, int64_t columns) {
+  add_columns_of(sums, x, row, rows, columns);
+}
+
+COPGEN_CLONES void add_columns(double* sums, const double* x, int64_t row, int64_t rows, int64_t columns) {
+  add_columns_of(sums, x, row, rows, columns);
+}
 
 COPGEN_CLONES void bias_relu(float* h, const float* bias, int64_t rows, int64_t width) {
   bias_relu_of(h, bias, rows, width);

@@ -29,6 +29,10 @@ Row difference(const double* z, const double* z_pos, int64_t dim);
 void relu_gradient(float* dh, const float* h, int64_t count);
 void relu_gradient(double* dh, const double* h, int64_t count);
 
+// sums[j] += the sum of column j over `rows` rows, `row` numbers apart.
+void add_columns(float* sums, const float* x, int64_t row, int64_t rows, int64_t columns);
+void add_columns(double* sums, const double* x, int64_t row, int64_t rows, int64_t columns);
+
 // Uniform numbers of one row, columns 0 to 4 * blocks.
 void uniform_row(double* u, uint64_t row, uint64_t key, int64_t blocks);
 

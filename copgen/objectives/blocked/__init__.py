@@ -1,4 +1,4 @@
-"""The contrastive losses on the CPU: tiles of logits in plain PyTorch, never stored.
+"""The contrastive losses on the CPU: tiles of logits, never stored.
 
 Every tile of a symmetric block serves its rows and its columns, so only those on and above the diagonal are visited.
 """

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.blocked.products import add_product
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
 
-# (tau, the tile, its rows among those of all ranks, two buffers) -> what multiplies each pair's rows, (R, C)
-Weigh = Callable[[float, Tile, slice, Tensor, Tensor], Tensor]
+# (tau, the tile, its rows among those of all ranks, a buffer) -> what multiplies each pair's rows, (R, C)
+Weigh = Callable[[float, Tile, slice, Tensor], Tensor]
 
 
 def forward(
@@ -133,7 +134,7 @@ def _coupled(
 
 def _log_sum_of_negatives(blocks: list[Block], tau: float, shared: bool, contrasted: int) -> list[Tensor]:
     """log sum e^s over the negatives of each contrasted row, per segment."""
-    h, (scratch,) = blocks[0].rows, scratch_for(blocks)
+    h, scratch = blocks[0].rows, scratch_for(blocks)
     start = 0.0 if shared else -math.inf
     n = [h.new_full((len(h),), start) for _ in range(contrasted)]
     add = add_exponentials if shared else _add_logits
@@ -145,11 +146,7 @@ def _log_sum_of_negatives(blocks: list[Block], tau: float, shared: bool, contras
 
 def add_exponentials(total: list[Tensor], tile: Tile, scratch: Tensor, tau: float) -> None:
     """Add e^s of the tile to the totals (R,) of its rows and, mirrored, of its columns; the diagonal is left out."""
-    e = tile.exponentials(scratch, tau)
-    tile.fill_diagonal(e, 0.0)
-    total[tile.block.row][tile.rows] += e.sum(1)
-    if tile.mirror is not None:
-        total[tile.block.column][tile.mirror] += tile.mirrored(e).sum(0)
+    tile.add_exponentials(scratch, tau, total[tile.block.row], total[min(tile.block.column, len(total) - 1)])
 
 
 def _add_logits(n: list[Tensor], tile: Tile, scratch: Tensor, tau: float) -> None:
@@ -169,12 +166,11 @@ def add_negatives(dz: list[Tensor | None], blocks: list[Block], weigh: Weigh, ta
     """Add sum_j e^{s_ij} (a_i + a_j) z_j to the row gradients: one product for what i does to j and j to i."""
     if not blocks:
         return
-    scratch, other_scratch = scratch_for(blocks, 2)
+    scratch = scratch_for(blocks)
     for block in blocks:
         for tile in block.tiles():
             own = slice(offset + tile.rows.start, offset + tile.rows.stop)
-            weights = weigh(tau, tile, own, scratch, other_scratch)
-            tile.fill_diagonal(weights, 0.0)
+            weights = weigh(tau, tile, own, scratch)
             _spread(dz, tile, weights)
 
 
@@ -190,20 +186,14 @@ def _add_positives(
             gradient.addcmul_(weight[:, None], partner, value=-1.0)
 
 
-def shared_weights(a: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor) -> Tensor:
+def shared_weights(a: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor) -> Tensor:
     """e^s (a_i + a_j) over a tile; segments that are not contrasted have a = 0."""
-    block, e = tile.block, tile.exponentials(scratch, tau)
-    if block.column >= len(a):
-        return e.mul_(a[block.row][rows, None])
-    if block.row >= len(a):
-        return e.mul_(a[block.column][None, tile.columns])
-    both = torch.add(a[block.row][rows, None], a[block.column][None, tile.columns], out=tile.within(other))
-    return e.mul_(both)
+    of_rows = a[tile.block.row][rows] if tile.block.row < len(a) else None
+    of_columns = a[tile.block.column][tile.columns] if tile.block.column < len(a) else None
+    return tile.exponentials(scratch, tau, of_rows, of_columns)
 
 
-def _weights(
-    lse: list[Tensor], g: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor, other: Tensor
-) -> Tensor:
+def _weights(lse: list[Tensor], g: list[Tensor], tau: float, tile: Tile, rows: slice, scratch: Tensor) -> Tensor:
     """The same as e^{s - lse_i} g_i + e^{s - lse_j} g_j, each exponent at most about 0."""
     block, s = tile.block, tile.logits(scratch, 1.0 / tau)
     of_rows = of_columns = None
@@ -212,10 +202,10 @@ def _weights(
     if block.column < len(lse):
         columns = (None, tile.columns)
         of_columns = exponentials(s - lse[block.column][columns]).mul_(g[block.column][columns])
-    if of_rows is None:
-        assert of_columns is not None
-        return of_columns
-    return of_rows if of_columns is None else of_rows.add_(of_columns)
+    weights = of_rows if of_columns is None else of_columns if of_rows is None else of_rows.add_(of_columns)
+    assert weights is not None
+    tile.fill_diagonal(weights, 0.0)
+    return weights
 
 
 def _spread(dz: list[Tensor | None], tile: Tile, weights: Tensor) -> None:
@@ -223,6 +213,6 @@ def _spread(dz: list[Tensor | None], tile: Tile, weights: Tensor) -> None:
     block, mirror = tile.block, tile.mirror
     of_rows, of_columns = dz[block.row], dz[block.column]
     if of_rows is not None:
-        of_rows[tile.rows].addmm_(weights, tile.z_columns)
+        add_product(of_rows[tile.rows], weights, tile.z_columns)
     if mirror is not None and of_columns is not None:
-        of_columns[mirror].addmm_(tile.mirrored(weights).T, tile.z_rows)
+        add_product(of_columns[mirror], tile.mirrored(weights).T, tile.z_rows)

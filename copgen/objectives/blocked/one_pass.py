@@ -20,13 +20,14 @@ from torch import Tensor
 
 from copgen.objectives.blocked import tiles
 from copgen.objectives.blocked.info_nce import add_exponentials, add_negatives, shared_weights
-from copgen.objectives.blocked.tiles import Block, exponentials_of_products, scratch_for, shares_shift
+from copgen.objectives.blocked.products import add_product, exponentials
+from copgen.objectives.blocked.tiles import Block, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
-STRIP = 128  # rows of logits that are in memory at one time: as much as embeddings of that width
+STRIP = 192  # rows of logits that are in memory at one time: half as much again as embeddings of width 128
 
 
 def fits(
@@ -112,7 +113,7 @@ def _loss_and_pulls(units: Sequence[Tensor], needs: Sequence[bool], tau: float) 
     h, h_pos, *_ = units
     columns = sum(len(z) for z in units[1:])
     among = Block(0, 0, h, h, 0, mirrored=True)
-    (scratch,) = scratch_for([among])
+    scratch = scratch_for([among])
     strip = h.new_empty(min(STRIP, len(h)) * columns)
     total, losses, a, lost = h.new_zeros(len(h)), h.new_empty(len(h)), h.new_empty(len(h)), h.new_empty(len(h))
     for tile in among.tiles():
@@ -122,18 +123,20 @@ def _loss_and_pulls(units: Sequence[Tensor], needs: Sequence[bool], tau: float) 
     pulls = [torch.zeros_like(z) if needed else None for z, needed in zip(units, needs, strict=True)]
     for top in range(0, len(h), STRIP):
         rows = slice(top, min(top + STRIP, len(h)))
-        of_segments = list(_strip(h[rows], units[1:], strip, top, tau, total[rows]))
+        parts = []
+        for part, z, dz in _strip(h[rows], units[1:], pulls[1:], strip, top, tau, total[rows]):
+            if pulls[0] is not None:
+                add_product(pulls[0][rows], part, z)
+            parts.append((part, dz))
         n = total[rows].log()
         difference = n - positive[rows]
         losses[rows] = F.softplus(difference, threshold=40.0)
         lost[rows] = torch.sigmoid(difference)
         torch.exp(-torch.logaddexp(n, positive[rows]), out=a[rows])
         weighted = h[rows] * a[rows, None]
-        for e, z, dz in zip(of_segments, units[1:], pulls[1:], strict=True):
-            if pulls[0] is not None:
-                pulls[0][rows].addmm_(e, z)
+        for e, dz in parts:
             if dz is not None:
-                dz.addmm_(e.T, weighted)
+                add_product(dz, e.T, weighted)
         if pulls[0] is not None:
             pulls[0][rows].mul_(a[rows, None])
     del strip
@@ -146,20 +149,24 @@ def _loss_and_pulls(units: Sequence[Tensor], needs: Sequence[bool], tau: float) 
 
 
 def _strip(
-    anchors: Tensor, segments: Sequence[Tensor], buffer: Tensor, top: int, tau: float, total: Tensor
-) -> Iterator[Tensor]:
-    """e (R, N) of a strip of anchors, the first of which is number `top`, against each segment; adds up its rows.
+    anchors: Tensor,
+    segments: Sequence[Tensor],
+    pulls: Sequence[Tensor | None],
+    buffer: Tensor,
+    top: int,
+    tau: float,
+    total: Tensor,
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """e (R, C) of a strip of anchors, the first of which is number `top`, against parts of each segment.
 
-    `total` (R,) is added to, and `buffer` holds what is returned.
+    With the part's rows (C, D), and their place in the segment's `pulls`. The sums of the rows are added to `total`
+    (R,); `buffer` holds what is returned.
     """
-    used = 0
-    for place, z in enumerate(segments):
-        e = buffer[used : used + len(anchors) * len(z)].view(len(anchors), len(z))
-        used += e.numel()
+    for place, (z, dz) in enumerate(zip(segments, pulls, strict=True)):
         for left in range(0, len(z), tiles.WIDTH):
-            part = e[:, left : left + tiles.WIDTH]
-            exponentials_of_products(anchors, z[left : left + tiles.WIDTH], tau, out=part)
-            if place == 0 and -len(anchors) < top - left < part.shape[1]:
-                part.diagonal(top - left).fill_(0.0)
-            total += part.sum(1)
-        yield e
+            columns = slice(left, min(left + tiles.WIDTH, len(z)))
+            size = len(anchors) * (columns.stop - left)
+            part, buffer = buffer[:size], buffer[size:]
+            diagonal = top - left if place == 0 else None
+            e = exponentials(anchors, z[columns], tau, part, diagonal=diagonal, row_sums=total)
+            yield e, z[columns], None if dz is None else dz[columns]

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.objectives.blocked.tiles import LOG2_E, exponentials, shares_shift
+from copgen.objectives.blocked.products import LOG2_E
+from copgen.objectives.blocked.tiles import exponentials, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.blocked.products import add_product
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
 
@@ -110,7 +111,7 @@ def _same(tile: Tile, rows: _Ordered, columns: _Ordered) -> tuple[Tensor, Tensor
 
 def _sums(block: Block, rows: _Ordered, columns: _Ordered, tau: float) -> tuple[Tensor, Tensor]:
     """sum e^s over the negatives and over the positives of each row (N,)."""
-    (scratch,) = scratch_for([block])
+    scratch = scratch_for([block])
     n, p = block.rows.new_zeros(2, len(block.rows))
     for tile in block.tiles():
         e = tile.exponentials(scratch, tau)
@@ -129,7 +130,7 @@ def _sums(block: Block, rows: _Ordered, columns: _Ordered, tau: float) -> tuple[
 
 def _log_sums(block: Block, rows: _Ordered, columns: _Ordered, tau: float) -> tuple[Tensor, Tensor]:
     """log sum e^s over the negatives and over the positives of each row (N,)."""
-    (scratch,) = scratch_for([block])
+    scratch = scratch_for([block])
     n, p = block.rows.new_full((2, len(block.rows)), -math.inf)
     for tile in block.tiles():
         s = tile.logits(scratch, 1.0 / tau)
@@ -193,14 +194,13 @@ def _pull(
     block: Block, rows: _Ordered, columns: _Ordered, coupling: list[_Coupling], tau: float, shared: bool
 ) -> Tensor:
     """sum_j (V_ij + V_ji) z_j for each row (N, D), in the order of the labels."""
-    scratch, other_scratch = scratch_for([block], 2)
+    scratch = scratch_for([block])
     dz = torch.zeros_like(block.rows)
     left, right = coupling
     a, b = (x.g * torch.exp(-x.lse) for x in coupling)
     for tile in block.tiles():
         if shared:
-            outer = torch.add(a[tile.rows, None], b[None, tile.columns], out=tile.within(other_scratch))
-            weights = tile.exponentials(scratch, tau).mul_(outer)
+            weights = tile.exponentials(scratch, tau, a[tile.rows], b[tile.columns])
         else:
             s = tile.logits(scratch, 1.0 / tau)
             weights = exponentials(s - left.lse[tile.rows, None]).mul_(left.g[tile.rows, None])
@@ -210,7 +210,7 @@ def _pull(
             weights.masked_fill_(itself | (share & left.lone[tile.rows, None]), 0.0)
             target = left.target[tile.rows, None] + right.target[None, tile.columns]
             weights.sub_(torch.where(share & ~itself, target, 0.0))
-        dz[tile.rows].addmm_(weights, tile.z_columns)
+        add_product(dz[tile.rows], weights, tile.z_columns)
         if tile.mirror is not None:
-            dz[tile.mirror].addmm_(tile.mirrored(weights).T, tile.z_rows)
+            add_product(dz[tile.mirror], tile.mirrored(weights).T, tile.z_rows)
     return dz

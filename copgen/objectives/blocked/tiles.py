@@ -6,7 +6,6 @@ with another's, and a tile is a part of a block that is in memory at one time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,10 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from copgen.objectives.blocked import products
+
 HEIGHT = 256
 WIDTH = 1024  # 1 MiB of float32 logits: a tile and one temporary of its size stay in the second-level cache
 SMALLEST = {torch.float32: -87.0, torch.float64: -708.0}  # whose exponentials are the smallest normal numbers
-LOG2_E = 1.0 / math.log(2.0)
 LOWEST_SHARED_SHIFT = 0.025  # |s| <= 1 / tau = 40: exponentials and their sums are far inside float32
 
 
@@ -89,17 +89,52 @@ class Tile(NamedTuple):
         out = self.within(scratch)
         return torch.addmm(out, self.z_rows, self.z_columns.T, beta=0.0, alpha=scale, out=out)
 
-    def exponentials(self, scratch: Tensor, tau: float) -> Tensor:
-        """The exponentials of the logits, in the flat buffer `scratch`."""
-        return exponentials_of_products(self.z_rows, self.z_columns, tau, out=self.within(scratch))
+    @property
+    def diagonal(self) -> int | None:
+        """Row k of the tile is special to its column k + diagonal, if there is such a one; None: to no column."""
+        return None if self.block.diagonal is None else self.rows.start + self.block.diagonal - self.columns.start
 
     def fill_diagonal(self, values: Tensor, value: float) -> None:
         """Set the entries of the block's diagonal, if this tile has any."""
-        if self.block.diagonal is None:
-            return
-        offset = self.rows.start + self.block.diagonal - self.columns.start
-        if self.rows.start - self.rows.stop < offset < self.columns.stop - self.columns.start:
-            values.diagonal(offset).fill_(value)
+        height, width = self.shape
+        if self.diagonal is not None and -height < self.diagonal < width:
+            values.diagonal(self.diagonal).fill_(value)
+
+    def exponentials(
+        self,
+        scratch: Tensor,
+        tau: float,
+        row_weights: Tensor | None = None,
+        column_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The exponentials (R, C) of the logits, 0 on the diagonal, in the flat buffer `scratch`.
+
+        With weights (R,) of the rows, (C,) of the columns, or both, they are multiplied by them, or by their sums.
+        """
+        return products.exponentials(
+            self.z_rows,
+            self.z_columns,
+            tau,
+            scratch,
+            diagonal=self.diagonal,
+            row_weights=row_weights,
+            column_weights=column_weights,
+        )
+
+    def add_exponentials(self, scratch: Tensor, tau: float, of_rows: Tensor, of_columns: Tensor) -> None:
+        """Add the exponentials, but for the diagonal, to the sums of the segments' rows and, mirrored, columns."""
+        sums = None if self.mirror is None else of_rows.new_zeros(self.shape[1])
+        products.add_sums(
+            self.z_rows,
+            self.z_columns,
+            tau,
+            scratch,
+            diagonal=self.diagonal,
+            row_sums=of_rows[self.rows],
+            column_sums=sums,
+        )
+        if self.mirror is not None and sums is not None:
+            of_columns[self.mirror] += sums[self.mirror.start - self.columns.start :]
 
     def mirrored(self, values: Tensor) -> Tensor:
         """The part of the tile's values that belongs to the columns `mirror`."""
@@ -107,15 +142,10 @@ class Tile(NamedTuple):
         return values[:, self.mirror.start - self.columns.start :]
 
 
-def scratch_for(blocks: list[Block], count: int = 1) -> Tensor:
-    """`count` flat buffers (count, size) in the blocks' dtype, each of which holds their largest tile."""
+def scratch_for(blocks: list[Block]) -> Tensor:
+    """A flat buffer in the blocks' dtype that holds their largest tile."""
     size = max(min(HEIGHT, block.rows.shape[0]) * min(WIDTH, block.columns.shape[0]) for block in blocks)
-    return blocks[0].rows.new_empty(count, size)
-
-
-def exponentials_of_products(rows: Tensor, columns: Tensor, tau: float, *, out: Tensor) -> Tensor:
-    """e^{<row, column> / tau} (R, C); as powers of 2, which take PyTorch a third of the time on some CPUs."""
-    return torch.addmm(out, rows, columns.T, beta=0.0, alpha=LOG2_E / tau, out=out).exp2_()
+    return blocks[0].rows.new_empty(size)
 
 
 def exponentials(s: Tensor) -> Tensor:

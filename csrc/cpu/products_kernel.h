@@ -1,0 +1,192 @@
+// The kernels of products.h for a Vector: a type with the instructions of one instruction set. Included by one source
+// for each of them, which is compiled for it; so nothing here may come from a header whose functions other sources share.
+
+namespace copgen::cpu {
+namespace {
+
+#define COPGEN_INLINE inline __attribute__((always_inline))
+
+// 2^x to float32's rounding: the nearest integer in the exponent, Taylor's series for what is left. Where x is under
+// -126 it is taken for -126, as denormal numbers are slow; a NaN stays one.
+template <typename V>
+COPGEN_INLINE typename V::type power_of_2(typename V::type x) {
+  // ln(2)^k / k!
+  constexpr float c[] = {1.0f, 0.69314718056f, 0.240226506959f, 0.0555041086648f, 0.00961812910763f,
+                         0.00133335581464f, 0.000154035303934f, 0.0000152527338041f};
+  x = V::min(V::all(128.0f), V::max(V::all(-126.0f), x));
+  const typename V::type whole = V::round(x), rest = V::subtract(x, whole);
+  typename V::type p = V::all(c[7]);
+  for (int k = 6; k >= 0; --k) {
+    p = V::multiply_add(p, rest, V::all(c[k]));
+  }
+  return V::multiply(p, V::exponent(whole));
+}
+
+template <typename V, int kRows, int kVectors>
+struct Block {
+  using type = typename V::type;
+  type sum[kRows][kVectors];
+
+  COPGEN_INLINE void multiply(int64_t inner, Strided a, const float* b) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) {
+        sum[i][v] = V::zero();
+      }
+    }
+    for (int64_t k = 0; k < inner; ++k, b += kVectors * V::kLanes) {
+      type column[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        column[v] = V::load(b + v * V::kLanes);
+      }
+      for (int i = 0; i < kRows; ++i) {
+        const type x = V::all(a.data[i * a.row + k * a.column]);
+        for (int v = 0; v < kVectors; ++v) {
+          sum[i][v] = V::multiply_add(x, column[v], sum[i][v]);
+        }
+      }
+    }
+  }
+
+  COPGEN_INLINE void store(float* c, int64_t c_row, int64_t columns, bool add) const {
+    for (int i = 0; i < kRows; ++i, c += c_row) {
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t left = columns - v * V::kLanes;
+        float* to = c + v * V::kLanes;
+        const type before = add ? V::load_first(to, left) : V::zero();
+        V::store_first(to, left, add ? V::add(sum[i][v], before) : sum[i][v]);
+      }
+    }
+  }
+
+  // `first` is the number of the block's first row, `columns` those of the panel that are real.
+  COPGEN_INLINE void finish(const Exponentials& as, int64_t first, int64_t columns) {
+    type of_columns[kVectors], weights[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      of_columns[v] = V::zero();
+      weights[v] = as.column_weights ? V::load_first(as.column_weights + v * V::kLanes, columns - v * V::kLanes) : V::zero();
+    }
+    const bool weighted = as.row_weights || as.column_weights;
+    for (int i = 0; i < kRows; ++i) {
+      const int64_t row = first + i, special = row + as.diagonal;
+      type of_row = V::zero();
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t left = columns - v * V::kLanes;
+        type e = power_of_2<V>(V::multiply(sum[i][v], V::all(as.scale)));
+        if (weighted) {
+          const type own = as.row_weights ? V::all(as.row_weights[row]) : V::zero();
+          e = V::multiply(e, as.column_weights ? V::add(own, weights[v]) : own);
+        }
+        const int64_t lane = special - v * V::kLanes;
+        if (lane >= 0 && lane < V::kLanes) {
+          e = V::without(e, lane);
+        }
+        if (left < V::kLanes) {
+          e = V::first(e, left);
+        }
+        if (as.out) {
+          V::store_first(as.out + row * as.out_row + v * V::kLanes, left, e);
+        }
+        of_row = V::add(of_row, e);
+        of_columns[v] = V::add(of_columns[v], e);
+      }
+      if (as.row_sums) {
+        as.row_sums[row] += V::total(of_row);
+      }
+    }
+    if (as.column_sums) {
+      for (int v = 0; v < kVectors; ++v) {
+        float* to = as.column_sums + v * V::kLanes;
+        const int64_t left = columns - v * V::kLanes;
+        V::store_first(to, left, V::add(V::load_first(to, left), of_columns[v]));
+      }
+    }
+  }
+};
+
+// Calls visit(a block's type, its first row) for all rows, V::kRows at a time, and then for those that are left.
+template <typename V, int kVectors, int kRows, typename Visit>
+COPGEN_INLINE void rest_of_rows(int64_t first, int64_t left, const Visit& visit) {
+  if constexpr (kRows > 0) {
+    if (left == kRows) {
+      visit(Block<V, kRows, kVectors>(), first);
+    } else {
+      rest_of_rows<V, kVectors, kRows - 1>(first, left, visit);
+    }
+  }
+}
+
+template <typename V, int kVectors, typename Visit>
+COPGEN_INLINE void over_rows(int64_t rows, const Visit& visit) {
+  int64_t row = 0;
+  for (; row + V::kRows <= rows; row += V::kRows) {
+    visit(Block<V, V::kRows, kVectors>(), row);
+  }
+  rest_of_rows<V, kVectors, V::kRows - 1>(row, rows - row, visit);
+}
+
+template <typename V, int kVectors>
+void multiply_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, float* c, int64_t c_row,
+                    bool add) {
+  if (columns <= (kVectors - 1) * V::kLanes) {
+    if constexpr (kVectors > 1) {
+      return multiply_panel<V, kVectors - 1>(rows, inner, columns, a, panel, c, c_row, add);
+    }
+  }
+  over_rows<V, kVectors>(rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
+    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
+    block.store(c + row * c_row, c_row, columns, add);
+  });
+}
+
+template <typename V, int kVectors>
+void exponentials_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel,
+                        const Exponentials& as) {
+  if (columns <= (kVectors - 1) * V::kLanes) {
+    if constexpr (kVectors > 1) {
+      return exponentials_panel<V, kVectors - 1>(rows, inner, columns, a, panel, as);
+    }
+  }
+  over_rows<V, kVectors>(rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
+    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
+    block.finish(as, row, columns);
+  });
+}
+
+template <typename V>
+void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
+  const int64_t stride = (columns + V::kLanes - 1) / V::kLanes * V::kLanes;
+  const int64_t whole_columns = columns / 8 * 8, whole_inner = inner / 8 * 8;
+  if (b.column == 1) {
+    for (int64_t k = 0; k < inner; ++k) {
+      for (int64_t j = 0; j < stride; j += V::kLanes) {
+        V::store_first(panel + k * stride + j, V::kLanes, V::load_first(b.data + k * b.row + j, columns - j));
+      }
+    }
+    return;
+  }
+  const bool turned = b.row == 1;
+  if (turned) {
+    for (int64_t j = 0; j < whole_columns; j += 8) {
+      for (int64_t k = 0; k < whole_inner; k += 8) {
+        transpose_8(b.data + j * b.column + k, b.column, panel + k * stride + j, stride);
+      }
+    }
+  }
+  for (int64_t k = 0; k < inner; ++k) {
+    const int64_t begin = turned && k < whole_inner ? whole_columns : 0;
+    for (int64_t j = begin; j < stride; ++j) {
+      panel[k * stride + j] = j < columns ? b.data[k * b.row + j * b.column] : 0;
+    }
+  }
+}
+
+template <typename V>
+constexpr Kernels kernels_of(const char* name) {
+  return {name, V::kRows, V::kVectors * V::kLanes, &pack<V>, &multiply_panel<V, V::kVectors>,
+          &exponentials_panel<V, V::kVectors>};
+}
+
+#undef COPGEN_INLINE
+
+}  // namespace
+}  // namespace copgen::cpu

@@ -157,6 +157,10 @@ def _reason_on_cpu(dtype: torch.dtype) -> str:
     return "the CPU has tiles in plain PyTorch, where native products are not built or not for this processor"
 
 
+# A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.
+vars(_reason_on_cpu)["_dynamo_marked_constant"] = True
+
+
 @functools.cache
 def _choose_cuda(index: int | None) -> Choice:
     if importlib.util.find_spec("triton") is None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from copgen.latents import navigate
 from copgen.latents.operations import reference
+from copgen.objectives.blocked import products
 from copgen.runtime.errors import UsageError
 from tests.latents.operations.navigators import Case, case, expected
 
@@ -121,6 +122,17 @@ def test_the_number_of_threads_does_not_change_a_bit(built: None, device: torch.
     assert torch.equal(slope[0], slope_of_two[0])
     for gradient, of_two in zip(slope[1:], slope_of_two[1:], strict=True):  # BLAS may split sums over rows
         torch.testing.assert_close(gradient, of_two, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not products.instructions(), reason="BLAS may sum the rows of a small batch in another order")
+@pytest.mark.parametrize(("dim", "hidden"), [(120, 120), (33, 17), (784, 300)])
+def test_a_row_has_the_same_bits_in_any_batch(dim: int, hidden: int) -> None:
+    z, *weights = case(130, dim, hidden, dtype=torch.float32, device=torch.device("cpu"))
+    whole = navigate(z, *weights)
+    for begin, end in [(0, 1), (0, 33), (17, 100), (129, 130)]:
+        part = navigate(z[begin:end], *weights)
+        assert torch.equal(part.z_pos, whole.z_pos[begin:end])
+        assert torch.equal(part.d, whole.d[begin:end])
 
 
 def test_autocast_has_no_say(implementation: str, device: torch.device) -> None:

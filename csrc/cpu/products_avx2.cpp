@@ -21,11 +21,12 @@ struct Avx2 {
   static type subtract(type x, type y) { return _mm256_sub_ps(x, y); }
   static type multiply(type x, type y) { return _mm256_mul_ps(x, y); }
   static type multiply_add(type x, type y, type z) { return _mm256_fmadd_ps(x, y, z); }
-  static type min(type bound, type x) { return _mm256_min_ps(bound, x); }  // x where it is a NaN
-  static type max(type bound, type x) { return _mm256_max_ps(bound, x); }
-  static type round(type x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static type exponent(type n) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+  static type multiply_subtract(type x, type y, type z) { return _mm256_fmsub_ps(x, y, z); }
+  static type max(type bound, type x) { return _mm256_max_ps(bound, x); }  // x where it is a NaN
+  // 2^n, for a number whose lowest bits are n.
+  static type exponent(type x) {
+    const auto bits = _mm256_castps_si256(x);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(127)), 23));
   }
   static __m256i lanes() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
   static __m256i mask(int64_t left) {

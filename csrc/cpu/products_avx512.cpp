@@ -22,11 +22,12 @@ struct Avx512 {
   static type subtract(type x, type y) { return _mm512_sub_ps(x, y); }
   static type multiply(type x, type y) { return _mm512_mul_ps(x, y); }
   static type multiply_add(type x, type y, type z) { return _mm512_fmadd_ps(x, y, z); }
-  static type min(type bound, type x) { return _mm512_min_ps(bound, x); }  // x where it is a NaN
-  static type max(type bound, type x) { return _mm512_max_ps(bound, x); }
-  static type round(type x) { return _mm512_roundscale_ps(x, 0); }
-  static type exponent(type n) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+  static type multiply_subtract(type x, type y, type z) { return _mm512_fmsub_ps(x, y, z); }
+  static type max(type bound, type x) { return _mm512_max_ps(bound, x); }  // x where it is a NaN
+  // 2^n, for a number whose lowest bits are n.
+  static type exponent(type x) {
+    const auto bits = _mm512_castps_si512(x);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(127)), 23));
   }
   static __mmask16 mask(int64_t left) {
     return left >= kLanes ? 0xffff : left <= 0 ? 0 : static_cast<__mmask16>((1u << left) - 1);

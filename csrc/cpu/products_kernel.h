@@ -6,20 +6,25 @@ namespace {
 
 #define COPGEN_INLINE inline __attribute__((always_inline))
 
-// 2^x to float32's rounding: the nearest integer in the exponent, Taylor's series for what is left. Where x is under
-// -126 it is taken for -126, as denormal numbers are slow; a NaN stays one.
+// 2^(scale x) to float32's rounding. Where the exponent is under -126 it is taken for -126, as denormal numbers are slow; it
+// is under 127. A NaN stays one, and an infinite number becomes one.
+//
+// The nearest integer goes into the exponent of the result. What is left is at most 1/2; there a polynomial (weighted least
+// squares on Chebyshev nodes) is within 2e-9 of the power. Adding 1.5 * 2^23 rounds to an integer, which is then in the lowest
+// bits of the sum.
 template <typename V>
-COPGEN_INLINE typename V::type power_of_2(typename V::type x) {
-  // ln(2)^k / k!
-  constexpr float c[] = {1.0f, 0.69314718056f, 0.240226506959f, 0.0555041086648f, 0.00961812910763f,
-                         0.00133335581464f, 0.000154035303934f, 0.0000152527338041f};
-  x = V::min(V::all(128.0f), V::max(V::all(-126.0f), x));
-  const typename V::type whole = V::round(x), rest = V::subtract(x, whole);
-  typename V::type p = V::all(c[7]);
-  for (int k = 6; k >= 0; --k) {
+COPGEN_INLINE typename V::type power_of_2(typename V::type x, float scale) {
+  constexpr float c[] = {1.0f, 0.693147205737f, 0.240226468906f, 0.0555032877697f, 0.00961848895863f, 0.00133999312161f,
+                         0.000153458115942f};
+  constexpr float kRounds = 12582912.0f;
+  x = V::max(V::all(-126.0f / scale), x);
+  const typename V::type rounded = V::multiply_add(x, V::all(scale), V::all(kRounds));
+  const typename V::type rest = V::multiply_subtract(x, V::all(scale), V::subtract(rounded, V::all(kRounds)));
+  typename V::type p = V::all(c[6]);
+  for (int k = 5; k >= 0; --k) {
     p = V::multiply_add(p, rest, V::all(c[k]));
   }
-  return V::multiply(p, V::exponent(whole));
+  return V::multiply(p, V::exponent(rounded));
 }
 
 template <typename V, int kRows, int kVectors>
@@ -71,7 +76,7 @@ struct Block {
       type of_row = V::zero();
       for (int v = 0; v < kVectors; ++v) {
         const int64_t left = columns - v * V::kLanes;
-        type e = power_of_2<V>(V::multiply(sum[i][v], V::all(as.scale)));
+        type e = power_of_2<V>(sum[i][v], as.scale);
         if (weighted) {
           const type own = as.row_weights ? V::all(as.row_weights[row]) : V::zero();
           e = V::multiply(e, as.column_weights ? V::add(own, weights[v]) : own);

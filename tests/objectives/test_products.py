@@ -111,10 +111,10 @@ def test_sums_alone(shape: tuple[int, int, int], mirrored: bool) -> None:
 
 @needs_native
 def test_powers_of_two_are_exact_to_rounding_and_never_denormal() -> None:
-    x = torch.linspace(-140, 80, 100_003)
+    x = torch.linspace(-140, 126.5, 100_003)
     e = products.exponentials(x[:, None], torch.ones(1, 1), products.LOG2_E, torch.empty(len(x)))[:, 0].double()
     exact = x.double().clamp(min=-126).exp2()
-    assert float(((e - exact) / exact).abs().max()) < 1.3e-7
+    assert float(((e - exact) / exact).abs().max()) < 1.7e-7
 
 
 @needs_native

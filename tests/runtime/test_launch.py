@@ -1,0 +1,39 @@
+"""Ranks under torchrun's agent: who has the word, and what a signal does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from copgen.runtime.errors import CopgenError, ExitCode
+from copgen.runtime.launch import launch
+from tests.runtime import in_ranks
+
+RANK = in_ranks.__name__
+
+
+def test_the_first_rank_has_the_word_though_another_failed_before(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "${local_rank}").mkdir()
+    before = signal.getsignal(signal.SIGTERM)
+    assert launch(RANK, ["argue", str(tmp_path / "${local_rank}")], 2) == ExitCode.ENVIRONMENT
+    assert capfd.readouterr() == ("rank 0 of 2: argue\n", "")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_came_too_early_for_a_stage_is_told(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(CopgenError, match="SIGTERM ended the ranks before they had saved") as told:
+        launch(RANK, ["wait", str(tmp_path)], 2)
+    assert told.value.code == ExitCode.STOPPED

@@ -215,7 +215,8 @@ def _meet(place: Placement, backend: str) -> None:
     except RuntimeError as error:
         time.sleep(AGENT_S)
         raise EnvironmentFault(
-            f"Rank {place.rank} did not find the others: {str(error).splitlines()[0]}", fix="The same command goes on."
+            f"Rank {place.rank} did not find the others: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="The same command goes on.",
         ) from error
 
 

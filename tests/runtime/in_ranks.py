@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import ExitCode
+from copgen.runtime.ranks import joined
 
 
 def main(words: Sequence[str]) -> int:
@@ -17,6 +22,11 @@ def main(words: Sequence[str]) -> int:
     (Path(folder) / f"ready-{rank}").touch()
     if what == "wait":
         time.sleep(120)
+    if what == "vanish":
+        if rank > 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with joined(torch.device("cpu")):
+            pass
     if rank > 0:
         return int(ExitCode.DATA)
     time.sleep(1)

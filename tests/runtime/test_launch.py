@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from copgen.runtime.errors import CopgenError, ExitCode
+from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
 from copgen.runtime.launch import launch
 from tests.runtime import in_ranks
 
@@ -25,6 +25,11 @@ def test_the_first_rank_has_the_word_though_another_failed_before(
     assert launch(RANK, ["argue", str(tmp_path / "${local_rank}")], 2) == ExitCode.ENVIRONMENT
     assert capfd.readouterr() == ("rank 0 of 2: argue\n", "")
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_rank_that_is_gone_before_the_others_have_met_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="Rank 1 was ended by SIGKILL"):
+        launch(RANK, ["vanish", str(tmp_path)], 2)
 
 
 def test_a_signal_that_came_too_early_for_a_stage_is_told(tmp_path: Path) -> None:

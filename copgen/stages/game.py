@@ -73,7 +73,7 @@ class Game:
         if settings.memory == "save":
             for segment in G.segments():
                 segment.forward = partial(checkpoint, segment.forward, use_reentrant=False, preserve_rng_state=False)
-        self.G = compiled(G)
+        self.G = compiled(G) if G.compiles else G
         self.embed = compiled(self.f)
         self.embed_and_average = self.embed
         if self.ranks.group is not None:

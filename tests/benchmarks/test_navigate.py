@@ -37,6 +37,14 @@ def test_a_toy_run_reports_times_memory_and_parts(tmp_path: Path, monkeypatch: p
     assert "| GPU, bf16, batch 176: samples a second | - | not measured |" in text
 
 
+@pytest.mark.parametrize("name", benchmark.OURS)
+def test_every_step_can_be_built(name: str, tmp_path: Path) -> None:
+    _, game = benchmark.ours(PLAN, benchmark.weights_file(PLAN.config, tmp_path), name)
+    assert game.settings.update in name
+    assert (game.settings.compile != "off") is ("compiled" in name)
+    assert (game.settings.memory_format == "channels_last") is ("channels_last" in name)
+
+
 def test_the_peak_of_an_update_is_measured(tmp_path: Path) -> None:
     weights = benchmark.weights_file(PLAN.config, tmp_path)
     assert benchmark.peak(PLAN, weights, "simultaneous") > 10 * 2**20  # f alone has 45 MiB

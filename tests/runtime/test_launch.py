@@ -32,6 +32,12 @@ def test_a_rank_that_is_gone_before_the_others_have_met_it_is_named(tmp_path: Pa
         launch(RANK, ["vanish", str(tmp_path)], 2)
 
 
+def test_the_error_of_another_is_told_where_the_first_rank_cannot(tmp_path: Path) -> None:
+    with pytest.raises(CopgenError, match=r"^Row 3 is torn\. Mend it\.$") as told:
+        launch(RANK, ["confess", str(tmp_path)], 2)
+    assert told.value.code == ExitCode.DATA
+
+
 def test_a_signal_that_came_too_early_for_a_stage_is_told(tmp_path: Path) -> None:
     def interrupt() -> None:
         while len(list(tmp_path.iterdir())) < 2:

@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
     end_with_parent()
     if rank > 0:
         warnings.simplefilter("ignore")  # the first has the same ones
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     torch.set_num_threads(threads_of_each(world))
     code = int(importlib.import_module(module).main(arguments))
     write_text(Path(folder) / f"rank-{rank}", str(code))

@@ -19,8 +19,13 @@ def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: boo
         return
     channel = answers()
     if estimate:
+        ranks = int(estimate.get("ranks", 1))
+        each = " in each rank" if ranks > 1 else ""
         channel.tell(
-            f"# about {duration(estimate['seconds'])}, {size(estimate['memory_bytes'])} of memory, "
+            f"# about {duration(estimate['seconds'])}, {size(estimate['memory_bytes'])} of memory{each}, "
             f"{size(estimate['disk_bytes'])} of disk"
         )
+        if ranks > 1:
+            share = int(estimate["batch_per_rank"])
+            channel.tell(f"# {ranks:,} ranks, each with {share:,} of the {ranks * share:,} pairs of a batch")
     channel.tell(settings.to_toml().rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
@@ -29,6 +30,7 @@ from copgen_cli import (
 from copgen_cli import eval as eval_commands
 from copgen_cli import options as o
 
+SPEAKING_S = 1.0  # for the first of several ranks: torchrun ends all of them as soon as one has failed
 WAY, ON_DISK, AROUND = "The way, in this order", "Pairs on disk", "Beside the way"
 
 
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
     # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
     as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
+    # Of several ranks the first one speaks; it is told what the others find wrong. Workers of `sample` are alone.
+    silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
     try:
         code = typer.main.get_command(app).main(
             args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
@@ -86,16 +90,19 @@ def main(arguments: Sequence[str]) -> int:
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)
+    except SystemExit as ended:  # of the ranks that the command has started, and that have told it all
+        return int(ended.code or ExitCode.DONE)
     except CopgenError as error:
-        # Of several ranks the first one speaks; it is told what the others find wrong. Workers of `sample` are alone.
-        silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
-        return int(error.code) if silent else failures.show(error, as_json=as_json)
+        if silent:
+            time.sleep(SPEAKING_S)
+            return int(error.code)
+        return failures.show(error, as_json=as_json)
     except TyperException as error:
         if not error.format_message():  # no arguments: the help has been printed
             return int(ExitCode.USAGE)
         return failures.show(failures.usage_error(error), as_json=as_json)
     except KeyboardInterrupt:
-        return failures.show(failures.interrupted(), as_json=as_json)
+        return int(ExitCode.INTERRUPTED) if silent else failures.show(failures.interrupted(), as_json=as_json)
     except Exception as error:
         if debug:
             failures.show_traceback(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -247,16 +246,20 @@ def navigate(
         flags["samples"] = updates * settings.batch
         settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
 
-    if nproc is not None and nproc > 1 and placement().world == 1:
-        if dry_run:
-            raise UsageError("--dry-run tries one process out, not --nproc of them.", fix="Leave out one of the two.")
-        raise typer.Exit(launch([sys.executable, "-m", "copgen_cli", *without_nproc(context.find_root().obj)], nproc))
+    world = placement().world
+    if nproc is not None:
+        if world > 1:
+            raise UsageError(f"--nproc starts processes, and torchrun has started {world}.", fix="Leave out --nproc.")
+        stage.check_batch(settings, world=nproc)
+        if nproc > 1 and not dry_run:
+            raise SystemExit(launch("copgen_cli.main", without_nproc(context.find_root().obj), nproc))
     follows = placement().rank > 0
     with Story(quiet=quiet or follows, verbose=verbose, delta=settings.delta) as story:
         story.say(f"{length(settings.samples, settings.batch)}, generator {settings.generator}, into {out}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            if not follows:
+                show_plan(settings, stage.estimate(settings, world=nproc or world), as_json=as_json)
             return
         artefact = out / FILE_NAME
         already = artefact.exists() and not overwrite
@@ -273,13 +276,8 @@ def navigate(
 
 def without_nproc(arguments: Sequence[str]) -> list[str]:
     """The arguments of a rank: those of the command without --nproc."""
-    kept = list(arguments)
-    for place, word in enumerate(arguments):
-        if word == "--nproc":
-            del kept[place : place + 2]
-        elif word.startswith("--nproc="):
-            del kept[place]
-    return kept
+    pairs = zip(("", *arguments), arguments, strict=False)
+    return [word for before, word in pairs if "--nproc" not in (before, word) and not word.startswith("--nproc=")]
 
 
 def figures(artefact: Path, summary: dict[str, Any]) -> list[Row]:

@@ -28,6 +28,7 @@ class Generator(nn.Module, ABC):
         condition_kind: class, instance; None for an unconditional generator.
         conditions: how many classes or instances its conditions are numbers of; 0 where they are no numbers, or none.
         condition_rule: how they are drawn.
+        compiles: whether torch.compile can see through it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Generator(nn.Module, ABC):
     condition_kind: str | None = None
     conditions: int = 0
     condition_rule: Conditions = Conditions()
+    compiles: bool = True
 
     def train(self, mode: bool = True) -> Self:
         """Nothing: a generator stays in evaluation mode, whatever module it is put into."""

@@ -31,18 +31,17 @@ def user_cache() -> Path:
 
 @dataclass(frozen=True)
 class Placement:
-    """This process among several: its number of all, of this machine, and how many there are."""
+    """This process among several: its number of all and of this machine, and how many there are of both."""
 
     rank: int = 0
     local_rank: int = 0
     world: int = 1
+    local_world: int = 1
 
 
-def rank_variables(rank: int, world: int, port: int) -> dict[str, str]:
-    """This process's environment with a rank's place in it; the store is this process's, at a port of this machine."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
-    shared = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    return {**os.environ, **shared, **{name: str(value) for name, value in place.items()}}
+def threads_are_set() -> bool:
+    """Whether OMP_NUM_THREADS says how many threads a process has on the CPU."""
+    return "OMP_NUM_THREADS" in os.environ
 
 
 def worker_variables(*, threads: int) -> dict[str, str]:
@@ -51,12 +50,13 @@ def worker_variables(*, threads: int) -> dict[str, str]:
 
 
 def placement() -> Placement:
-    """What torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say; one process alone without them."""
+    """What torchrun's variables RANK, LOCAL_RANK and their WORLD_SIZEs say; one process alone without them."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1 or "RANK" not in os.environ:
         return Placement()
     rank = int(os.environ["RANK"])
-    return Placement(rank, int(os.environ.get("LOCAL_RANK", rank)), world)
+    local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    return Placement(rank, local_rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", local_rank + 1)))
 
 
 @dataclass(frozen=True)

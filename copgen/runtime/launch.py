@@ -1,87 +1,105 @@
-"""`--nproc N`: starts N ranks of a command on this machine, with the variables and the store that torchrun gives them.
+"""`--nproc N`: starts torchrun's agent in this process, which runs N ranks of a command on this machine.
 
-What torchrun leaves to be wished: a signal reaches every rank once, and they have all the time they need to save; the
-exit code is the command's own; what went wrong is said once, in its own words.
+The agent (torch.distributed.launcher) starts the ranks, watches them, passes signals on and ends them all when one has
+failed. What it leaves to be wished is mended here and in runtime/rank.py: it tells of a failure in its own words and
+ends with 1, whereas here the first rank has the word, and its exit code is that of the command.
 """
 
 from __future__ import annotations
 
-import ctypes
+import dataclasses
+import logging
+import os
 import signal
-import subprocess
-import time
-from collections.abc import Sequence
-from types import FrameType
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from copgen.runtime.environment import rank_variables
-from copgen.runtime.errors import EnvironmentFault, ExitCode
+from copgen.runtime.errors import CopgenError, EnvironmentFault
+from copgen.runtime.signals import EXIT_CODES
 
-GRACE_S = 30.0  # for the others, once one has ended with an error
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-_PR_SET_PDEATHSIG = 1
+HERE = "127.0.0.1"
+SAVING_S = 30 * 60  # for the ranks to save once a signal came; an update alone may take longer than the agent's 30 s
 
 
-def launch(command: Sequence[str], ranks: int) -> int:
-    """Run a command as several ranks; the first one speaks. Returns its exit code.
+def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
+    """Run `main(arguments)` of a module in several ranks; the first one speaks. Returns its exit code.
 
     Raises:
-        CopgenError: the first rank could not say what happened: the fault that another left, or that one was killed.
+        CopgenError: the first rank could not say what happened: the fault that another left, that one was killed, or
+            that a signal ended them before they had saved.
     """
     import torch.distributed
 
+    from copgen.runtime.rank import ending
     from copgen.runtime.ranks import last_words
 
     distributed: Any = torch.distributed  # exports it untyped
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    children: list[subprocess.Popen[bytes]] = []
+    # The agent and the ranks use this store too; it is bound to a port that was free before anybody hears of it.
+    store = distributed.TCPStore(HERE, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    with tempfile.TemporaryDirectory(prefix="copgen-ranks-") as folder:
+        fault = _run(["-m", "copgen.runtime.rank", folder, module, *arguments], ranks, port=store.port)
+        said = ending(Path(folder), rank=0)
+    if said is None:
+        assert fault is not None
+        raise last_words(store) or fault
+    return said
 
-    def forward(number: int, frame: FrameType | None) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+def _run(words: Sequence[str], ranks: int, *, port: int) -> CopgenError | None:
+    """Python with these words in every rank, to the end; what is to be said of it if the first rank says nothing."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=ranks,
+        run_id="copgen",
+        rdzv_backend="static",
+        rdzv_endpoint=f"{HERE}:{port}",
+        rdzv_configs={"rank": 0},
+        local_addr=HERE,
+        max_restarts=0,
+        signals_to_handle=",".join(number.name for number in EXIT_CODES),
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+        **_patience(LaunchConfig),
+    )
     try:
-        for rank in range(ranks):
-            children.append(
-                subprocess.Popen(
-                    command,
-                    env=rank_variables(rank, ranks, store.port),
-                    stdout=None if rank == 0 else subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
-                    preexec_fn=end_with_parent,
-                )
-            )
-        first_lost = _wait(children)
+        with _agents_manners():
+            # The agent would put a rank's number in the place of ${local_rank}.
+            elastic_launch(config, sys.executable)(*(word.replace("$", "$$") for word in words))
+    except SignalException as error:
+        name, code = signal.Signals(error.sigval).name, EXIT_CODES[error.sigval]
+        said = f"{name} ended the ranks before they had saved their state."
+        return CopgenError(said, fix="The same command goes on from the last checkpoint.", code=code)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        ended = failure.exitcode
+        how = f"was ended by {signal.Signals(-ended).name}" if ended < 0 else f"ended with code {ended}"
+        return EnvironmentFault(f"Rank {rank} {how}.", fix="The same command goes on.")
+    return None
+
+
+def _patience(config: type) -> dict[str, Any]:
+    """The time to save as a setting of the agent; older ones have none, and give the ranks 30 seconds."""
+    known = {field.name for field in dataclasses.fields(config)}
+    return {"shutdown_timeout": SAVING_S} if "shutdown_timeout" in known else {}
+
+
+@contextmanager
+def _agents_manners() -> Iterator[None]:
+    """The agent sets signal handlers, which stay, and logs what the first rank says better."""
+    handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
     finally:
-        for child in children:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-        for number, handler in previous.items():
+        logging.disable(level)
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    code = children[0].returncode
-    if code in set(ExitCode):
-        return code
-    lost = children[first_lost].returncode
-    how = f"was ended by {signal.Signals(-lost).name}" if lost < 0 else f"ended with code {lost}"
-    raise last_words(store, EnvironmentFault(f"Rank {first_lost} {how}.", fix="The same command goes on."))
-
-
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Until all have ended, or the time of grace after a first failure is over; the number of that rank, or 0."""
-    lost, until = 0, float("inf")
-    while any(child.poll() is None for child in children) and time.monotonic() < until:
-        failed = [rank for rank, child in enumerate(children) if child.poll()]
-        if failed and until == float("inf"):
-            lost, until = failed[0], time.monotonic() + GRACE_S
-        time.sleep(0.02)
-    if until == float("inf"):
-        lost = next((rank for rank, child in enumerate(children) if child.poll()), 0)
-    return lost
-
-
-def end_with_parent() -> None:
-    """For a child, before it runs: when the thread that started it dies, it is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import copgen
+from copgen.runtime.environment import threads_are_set
 from copgen.runtime.errors import EnvironmentFault, UsageError
 
 
@@ -46,6 +47,12 @@ def own_device(name: str, local: int) -> torch.device:
         device = torch.device("cuda", local % torch.cuda.device_count())
         torch.cuda.set_device(device)
     return device
+
+
+def threads_of_each(processes: int) -> int:
+    """Threads on the CPU for each of several processes here: its share of ours, or what OMP_NUM_THREADS says."""
+    ours = torch.get_num_threads()
+    return ours if threads_are_set() else max(1, ours // processes)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from copgen.runtime.checkpoints import pack, unpack
-from copgen.runtime.environment import placement
+from copgen.runtime.environment import Placement, placement
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, UsageError
 
 FAULT = "copgen/fault"
 PATIENCE = timedelta(minutes=30)  # a rank may compile, or save to a slow disk, while the others wait
+AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another, and says which one that was, and how
 
 
 @dataclass(frozen=True)
@@ -175,16 +177,14 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         yield Ranks(), device
         return
     if device.type == "cuda":
-        if place.local_rank >= torch.cuda.device_count():
+        if place.local_world > torch.cuda.device_count():
             raise EnvironmentFault(
-                f"Rank {place.rank} has no device of its own ({torch.cuda.device_count()} CUDA devices).",
+                f"{place.local_world} processes need a CUDA device each; there are {torch.cuda.device_count()}.",
                 fix="Start fewer processes, or use --device cpu.",
             )
         device = torch.device("cuda", place.local_rank)
         torch.cuda.set_device(device)
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", rank=place.rank, world_size=place.world, timeout=PATIENCE
-    )
+    _meet(place, "nccl" if device.type == "cuda" else "gloo")
     group = dist.group.WORLD
     store = _shared_store()
     orderly = False
@@ -199,11 +199,25 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         if not _is_loss_of_contact(error):
             store.set(FAULT, json.dumps([f"Rank {place.rank}: {error}", "", int(ExitCode.FAULT)]))
             raise
-        gone = EnvironmentFault(f"Rank {place.rank} lost contact with another.", fix="The same command goes on.")
-        raise last_words(store, gone) from error
+        if (said := last_words(store)) is None:
+            time.sleep(AGENT_S)
+            said = EnvironmentFault(f"Rank {place.rank} lost contact with another.", fix="The same command goes on.")
+        raise said from error
     finally:
         if orderly or device.type == "cpu":  # with work left on it, NCCL's would wait for a rank that is gone
             dist.destroy_process_group()
+
+
+def _meet(place: Placement, backend: str) -> None:
+    """Wait until all ranks are there, and connect to them."""
+    try:
+        dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+    except RuntimeError as error:
+        time.sleep(AGENT_S)
+        raise EnvironmentFault(
+            f"Rank {place.rank} did not find the others: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="The same command goes on.",
+        ) from error
 
 
 def _shared_store() -> Any:
@@ -214,12 +228,12 @@ def _shared_store() -> Any:
     return store
 
 
-def last_words(store: Any, otherwise: CopgenError) -> CopgenError:
-    """The fault that a rank left in the store before it ended, or another where it left none."""
-    if store.check([FAULT]):
-        what, fix, code = json.loads(store.get(FAULT))
-        return CopgenError(what, fix=fix, code=ExitCode(code))
-    return otherwise
+def last_words(store: Any) -> CopgenError | None:
+    """The fault that a rank left in the store before it ended; None where it left none."""
+    if not store.check([FAULT]):
+        return None
+    what, fix, code = json.loads(store.get(FAULT))
+    return CopgenError(what, fix=fix, code=ExitCode(code))
 
 
 def _is_loss_of_contact(error: RuntimeError) -> bool:

@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 
 from copgen.runtime.errors import ExitCode, Stopped
 
-_SIGNALS = {
+EXIT_CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.STOPPED,
     signal.SIGUSR2: ExitCode.STOPPED,
@@ -37,7 +37,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for number in EXIT_CODES:
                 self._previous[number] = signal.signal(number, self._remember)
         return self
 
@@ -52,5 +52,5 @@ class StopRequest:
         return Stopped(
             f"Stopped by {received.name} {where}.",
             fix="The same command goes on from there.",
-            code=_SIGNALS[received],
+            code=EXIT_CODES[received],
         )

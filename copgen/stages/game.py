@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,10 @@ from copgen.objectives import info_nce, sup_con
 from copgen.runtime.ranks import Ranks
 from copgen.runtime.seeds import seeded
 from copgen.stages.navigate_settings import NavigateSettings
+
+# torch 2.14 has a new name for it and warns of the old one.
+_NEW, _OLD = "forward_sync_buffers", "broadcast_buffers"
+_BUFFERS_AS_THEY_ARE: dict[str, Any] = {_NEW if _NEW in signature(DistributedDataParallel).parameters else _OLD: False}
 
 
 class Game:
@@ -68,12 +73,12 @@ class Game:
         if settings.memory == "save":
             for segment in G.segments():
                 segment.forward = partial(checkpoint, segment.forward, use_reentrant=False, preserve_rng_state=False)
-        self.G = compiled(G)
+        self.G = compiled(G) if G.compiles else G
         self.embed = compiled(self.f)
         self.embed_and_average = self.embed
         if self.ranks.group is not None:
             self.embed_and_average = DistributedDataParallel(
-                self.embed, process_group=self.ranks.group, broadcast_buffers=False, gradient_as_bucket_view=True
+                self.embed, process_group=self.ranks.group, gradient_as_bucket_view=True, **_BUFFERS_AS_THEY_ARE
             )
 
     @property

@@ -25,7 +25,7 @@ from copgen.objectives import chance_level
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import read_json, write_json
-from copgen.runtime.machine import resolve_device
+from copgen.runtime.machine import cpu_threads, resolve_device, threads_of_each
 from copgen.runtime.ranks import Ranks, check_divides, joined
 from copgen.runtime.readings import Reading, Readings
 from copgen.runtime.run_folder import Logged, RunFolder
@@ -56,27 +56,34 @@ def navigate(
         Stopped: a signal came; the state is saved and the same call goes on.
     """
     with joined(resolve_device(settings.device)) as (ranks, device):
-        with ranks.together():
-            check_divides(settings.batch, parts(settings, ranks))
-            G = settings.load_generator(device)
-            T_x = views.policy(settings.views)
-            # What cannot be meant is refused here, before anything in the folder is touched.
-            views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
-            check_conditions(settings, G)
-            game = Game(settings, G, device, ranks)
-        with opened(settings, G, device, ranks, out=out, overwrite=overwrite) as run:
-            if ranks.any(run.finished):
-                return dict(ranks.broadcast(read_json(run.path / SUMMARY) if ranks.first else None))
-            heard = Logged(events or Silent(), run.path / "log.txt") if ranks.first else Silent()
-            if note := terms(G):
-                heard.say(note)
+        return navigate_as(ranks, settings, device, out=out, overwrite=overwrite, events=events or Silent())
 
-            def try_out(K: int) -> None:
-                one_update(settings, G, T_x, Game(settings, G, device), range(K), ranks=Ranks())
 
-            parts_of_batch = parts(settings, ranks)
-            with explained(try_out, device, batch=settings.batch, world=ranks.world, parts=parts_of_batch):
-                return play(settings, G, T_x, game, run, heard, device=device, ranks=ranks)
+def navigate_as(
+    ranks: Ranks, settings: NavigateSettings, device: torch.device, *, out: Path, overwrite: bool, events: Events
+) -> dict[str, Any]:
+    """This process's part of a run."""
+    with ranks.together():
+        check_batch(settings, world=ranks.world)
+        G = settings.load_generator(device)
+        T_x = views.policy(settings.views)
+        # What cannot be meant is refused here, before anything in the folder is touched.
+        views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)
+        check_conditions(settings, G)
+        game = Game(settings, G, device, ranks)
+    with opened(settings, G, device, ranks, out=out, overwrite=overwrite) as run:
+        if ranks.any(run.finished):
+            return dict(ranks.broadcast(read_json(run.path / SUMMARY) if ranks.first else None))
+        heard = Logged(events, run.path / "log.txt") if ranks.first else Silent()
+        if note := terms(G):
+            heard.say(note)
+
+        def try_out(K: int) -> None:
+            one_update(settings, G, T_x, Game(settings, G, device), range(K), ranks=Ranks())
+
+        parts_of_batch = parts(settings, ranks.world)
+        with explained(try_out, device, batch=settings.batch, world=ranks.world, parts=parts_of_batch):
+            return play(settings, G, T_x, game, run, heard, device=device, ranks=ranks)
 
 
 def play(
@@ -208,9 +215,14 @@ def opened(
         yield folder
 
 
-def parts(settings: NavigateSettings, ranks: Ranks) -> dict[str, int]:
+def check_batch(settings: NavigateSettings, *, world: int) -> None:
+    """Refuse a batch that so many ranks, or its classes, do not divide."""
+    check_divides(settings.batch, parts(settings, world))
+
+
+def parts(settings: NavigateSettings, world: int) -> dict[str, int]:
     """What has to divide a batch."""
-    found = {f"{ranks.world} ranks": ranks.world} if ranks.world > 1 else {}
+    found = {f"{world} ranks": world} if world > 1 else {}
     if settings.objective == "sup_con":
         classes = settings.classes_of_a_batch
         found["classes of two images" if settings.classes is None else f"{classes} classes"] = (
@@ -252,17 +264,25 @@ def crosses(interval: int, update: int, K: int) -> bool:
     return (update + 1) * K // interval > update * K // interval
 
 
-def estimate(settings: NavigateSettings) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
+def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
+
+    Of several ranks on this machine it does the first one's share of those updates, which leaves out what they tell
+    each other; the memory is that of one rank.
+    """
+    check_batch(settings, world=world)
     few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}
     short = settings.model_copy(update=few)
     more = {
         FILE_NAME: settings.samples // settings.snapshot_every,
         "previews/final.png": settings.samples // settings.preview_every,
     }
-    return rehearse_training(
-        lambda folder: navigate(short, out=folder),
-        updates=settings.updates,
-        more=more,
-        device=resolve_device(settings.device),
-    )
+    device, ranks = resolve_device(settings.device), Ranks(world=world)
+    with cpu_threads(threads_of_each(world)):
+        found = rehearse_training(
+            lambda folder: navigate_as(ranks, short, device, out=folder, overwrite=False, events=Silent()),
+            updates=settings.updates,
+            more=more,
+            device=device,
+        )
+    return {**found, "ranks": world, "batch_per_rank": settings.batch // world} if world > 1 else found

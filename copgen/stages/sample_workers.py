@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from copgen.runtime.children import end_with_parent
 from copgen.runtime.environment import worker_variables
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
 from copgen.runtime.events import Events
-from copgen.runtime.launch import end_with_parent
 from copgen.runtime.signals import StopRequest
 from copgen.stages.sample_shards import Note
 

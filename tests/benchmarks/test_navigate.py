@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from benchmarks import navigate as benchmark
+from benchmarks import navigate_steps as steps
 from benchmarks.navigate_authors import AuthorsGenerator
 from benchmarks.navigate_parts import PARTS
 from copgen import generators
 
-PLAN = benchmark.Plan(torch.device("cpu"), 2, 4, 1, [], True)
+PLAN = steps.Plan(torch.device("cpu"), 2, 4, 1, [], True)
 
 
 def test_the_authors_generator_paints_what_ours_does(tmp_path: Path) -> None:
     config = PLAN.config
-    G = generators.load("bigbigan", weights=benchmark.weights_file(config, tmp_path))
-    theirs = AuthorsGenerator(benchmark.tensors(config), channels=config.channels, chunk=20, attention=3)
+    G = generators.load("bigbigan", weights=steps.weights_file(config, tmp_path))
+    theirs = AuthorsGenerator(steps.tensors(config), channels=config.channels, chunk=20, attention=3)
     z = G.sample_prior(range(2), 0)
     torch.testing.assert_close(theirs(z).detach(), G(z), rtol=1e-3, atol=1e-3)
     assert all(parameter.requires_grad for parameter in theirs.parameters)
@@ -37,6 +38,14 @@ def test_a_toy_run_reports_times_memory_and_parts(tmp_path: Path, monkeypatch: p
     assert "| GPU, bf16, batch 176: samples a second | - | not measured |" in text
 
 
+@pytest.mark.parametrize("name", steps.OURS)
+def test_every_step_can_be_built(name: str, tmp_path: Path) -> None:
+    _, game = steps.ours(PLAN, steps.weights_file(PLAN.config, tmp_path), name)
+    assert game.settings.update in name
+    assert (game.settings.compile != "off") is ("compiled" in name)
+    assert (game.settings.memory_format == "channels_last") is ("channels_last" in name)
+
+
 def test_the_peak_of_an_update_is_measured(tmp_path: Path) -> None:
-    weights = benchmark.weights_file(PLAN.config, tmp_path)
+    weights = steps.weights_file(PLAN.config, tmp_path)
     assert benchmark.peak(PLAN, weights, "simultaneous") > 10 * 2**20  # f alone has 45 MiB

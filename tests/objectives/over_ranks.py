@@ -1,25 +1,21 @@
-"""What each rank of a test runs, in a process of its own.
-
-`python -m tests.objectives.over_ranks STORE RANK WORLD losses|averaged|refusals OUT`
+"""What each rank of a test runs: `main(["losses" or "averaged" or "refusals", OUT])`, started by `launch`.
 
 The global batch is a function of the seed, and a rank takes its rows of it.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from copgen.objectives import info_nce, sup_con
 from copgen.runtime.errors import UsageError
+from copgen.runtime.ranks import joined
 
 ROWS, D = 12, 7  # of the global batch
 
@@ -142,17 +138,9 @@ def _known(gradient: Tensor | None) -> Tensor:
     return gradient
 
 
-def main(store: str, rank: int, world: int, what: str, out: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=120)
-    )
+def main(words: Sequence[str]) -> int:
+    what, out = words
     work = {"losses": losses, "averaged": averaged, "refusals": refusals}[what]
-    torch.save(work(rank, world, dist.group.WORLD), Path(out) / f"{rank}.pt")
-    dist.barrier()  # nobody leaves while another still talks to it
-    dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    store, rank, world, what, out = sys.argv[1:]
-    main(store, int(rank), int(world), what, out)
+    with joined(torch.device("cpu")) as (ranks, _):
+        torch.save(work(ranks.rank, ranks.world, ranks.group), Path(out) / f"{ranks.rank}.pt")
+    return 0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from copgen.runtime.launch import launch
 from tests.objectives import over_ranks
 
-ROOT = Path(__file__).parents[2]
 FORMS = [
     *(
         f"{anchors} {reduction} {q}"
@@ -27,23 +25,7 @@ FORMS = [
 def run(folder: Path, world: int, what: str) -> list[dict[str, Tensor]]:
     """What every rank found, in their order."""
     folder.mkdir()
-    lines = [
-        [
-            sys.executable,
-            "-m",
-            "tests.objectives.over_ranks",
-            str(folder / "store"),
-            str(rank),
-            str(world),
-            what,
-            str(folder),
-        ]
-        for rank in range(world)
-    ]
-    started = [subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) for line in lines]
-    for process in started:
-        _, said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+    assert launch(over_ranks.__name__, [what, str(folder)], world) == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 

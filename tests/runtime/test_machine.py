@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copgen.runtime.errors import EnvironmentFault, UsageError
-from copgen.runtime.machine import describe, resolve_device, versions
+from copgen.runtime.machine import describe, resolve_device, threads_of_each, versions
 
 
 @pytest.mark.parametrize(("count", "device"), [(0, "cpu"), (2, "cuda")])
@@ -51,6 +51,17 @@ def test_a_device_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 def test_any_name_gives_a_device_or_a_clear_error(name: str) -> None:
     with contextlib.suppress(UsageError, EnvironmentFault):
         assert resolve_device(name).type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(("processes", "set_by_user", "each"), [(2, None, 3), (4, None, 1), (8, None, 1), (2, "6", 6)])
+def test_processes_share_the_threads_unless_told_otherwise(
+    processes: int, set_by_user: str | None, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_by_user is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_by_user)
+    assert threads_of_each(processes) == each
 
 
 def test_the_description_is_json_and_holds_no_names(monkeypatch: pytest.MonkeyPatch) -> None:

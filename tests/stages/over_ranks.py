@@ -1,4 +1,4 @@
-"""What each rank of a test of navigate runs: `python -m tests.stages.over_ranks all|die OUT`, started by `launch`."""
+"""What each rank of a test of navigate runs: `main(["all" or "die", OUT])`, started by `launch`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,8 @@ def die(ranks: Ranks) -> None:
     ranks.any(False)
 
 
-def main(what: str, out: str) -> None:
-    torch.set_num_threads(1)
+def main(words: Sequence[str]) -> int:
+    what, out = words
     try:
         with joined(CPU) as (ranks, _):
             if what == "die":
@@ -94,8 +95,5 @@ def main(what: str, out: str) -> None:
             torch.save({name: work(ranks) for name, work in works.items()}, Path(out) / f"{ranks.rank}.pt")
     except CopgenError as error:
         print(error, file=sys.stderr)
-        sys.exit(int(error.code))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        return int(error.code)
+    return 0

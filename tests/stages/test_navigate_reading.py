@@ -10,17 +10,50 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from copgen import views
 from copgen.objectives import info_nce
 from copgen.runtime.errors import Diverged, EnvironmentFault, ExitCode
 from copgen.runtime.files import read_json
+from copgen.runtime.ranks import Ranks
 from copgen.runtime.readings import Readings
 from copgen.stages import game
 from copgen.stages.device_memory import largest_batch
 from copgen.stages.game import Game
-from copgen.stages.navigate import navigate
+from copgen.stages.navigate import navigate, one_update
 from tests.stages.navigating import ARTEFACT, KINDS, of_kind
+from tests.stages.painter import Painter, painter_settings
 from tests.stages.small import files, metrics, navigate_settings
+
+
+class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every operation that would wait for the device."""
+
+    WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.noted: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.WAITING:
+            self.noted.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "alternating"])
+@pytest.mark.parametrize("stop", [{}, {"stop": "delta", "delta": 0.5}])
+def test_an_update_reads_nothing_from_the_device(rule: str, stop: dict[str, Any]) -> None:
+    settings = painter_settings(update=rule, **stop)
+    G, T_x = Painter(), views.policy("mnist")
+    play = Game(settings, G, torch.device("cpu"))
+    with Reads() as reads:
+        figures = one_update(settings, G, T_x, play, range(8), ranks=Ranks())
+    assert reads.noted == []
+    with Reads() as reads:
+        float(figures["loss_encoder"])
+    assert len(reads.noted) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

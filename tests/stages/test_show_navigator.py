@@ -18,6 +18,7 @@ from copgen.stages import show_navigator as stage
 from copgen.stages.import_navigator import import_navigator
 from copgen.stages.inspect_navigator import inspect
 from copgen.stages.show_navigator import show
+from tests.generators import narrow
 from tests.shared_data import shared
 
 
@@ -74,6 +75,27 @@ def test_a_walk_has_a_row_for_each_edit_and_its_figures(walk: Path, flow: Path, 
         assert (found["kind"], found["form"], found["latent_dim"]) == ("walk", "edits", 64)
         assert found["constant"] + found["linear"] + found["nonlinear"] == pytest.approx(1.0)
         assert 0.1 < found["d_mean"] < 1.0
+
+
+@pytest.mark.parametrize("name", narrow.NAMES)
+def test_every_generators_navigator_and_walk_are_inspected_and_shown(name: str, tmp_path: Path) -> None:
+    weights = narrow.published(name, tmp_path)
+    G = generators.load(name, weights=weights)
+    made_by = {"generator": name, "weights_sha256": G.weights_sha256}
+    T_z = new_navigator(G.latent_dim, prior=G.prior, seed=0)
+    save_navigator(tmp_path / "navigator.safetensors", T_z, made_by=made_by)
+    made = Walk("edits", G.latent_dim, channels=G.channels)
+    made.directions.data.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    save_walk(tmp_path / "walk.safetensors", made, made_by=made_by)
+    for kind in ("navigator", "walk"):
+        file, picture = tmp_path / f"{kind}.safetensors", tmp_path / f"{kind}.png"
+        shown = show(file, out=picture, weights=weights, images=1, device="cpu")
+        found = inspect(file, weights=weights, draws=2 * (G.latent_dim + 1), device="cpu")
+        assert (shown["kind"], found["kind"], shown["generator"], found["generator"]) == (kind, kind, name, name)
+        assert found["latent_dim"] == G.latent_dim
+        assert found["d_mean"] > 0
+        assert shown["d_mean"]["2"] == pytest.approx(4 * shown["d_mean"]["0.5"], rel=1e-3)
+        assert picture.stat().st_size > 1000
 
 
 def test_another_width_or_nothing_is_refused(walk: Path, tmp_path: Path, flow: Path) -> None:

@@ -26,6 +26,8 @@ FAMILY = "residual-flow"
 class FlowGenerator(Generator):
     """G and its inverse. `encode` maps images back to latents; the flow's bounded weights are folded."""
 
+    compiles = False  # the inverse of a block goes on until it has converged, which only the numbers decide
+
     def __init__(
         self,
         flow: ResidualFlow,

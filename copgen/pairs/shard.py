@@ -21,6 +21,8 @@ from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -76,7 +78,7 @@ def encode_pair(plan: Contents, pair: Pair) -> EncodedPair:
             raise ValueError(
                 f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
             )
-    metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    metadata = _JSON.encode(pair.metadata).encode("ascii")
     encoded = (codecs.encode(image, plan.image_format, plan.quality) for image in images)
     return EncodedPair(pair.index, (*encoded, metadata), pair.rejected)
 
@@ -139,7 +141,6 @@ def _forget(record_path: Path) -> None:
 
 def _add(tar: TarWriter, plan: Contents, pair: EncodedPair) -> str:
     """Write the members of one pair; its line in the index."""
-    key = layout.key(pair.index)
-    named = zip(plan.components, pair.members, strict=True)
-    offsets = [tar.add(f"{key}.{component}", data) for component, data in named]
-    return dali_index.line(pair.index, plan.components, offsets, map(len, pair.members))
+    key, components = layout.key(pair.index), plan.components
+    offsets = tar.add(*((f"{key}.{component}", data) for component, data in zip(components, pair.members, strict=True)))
+    return dali_index.line(pair.index, components, offsets, map(len, pair.members))

@@ -90,7 +90,7 @@ def planning() -> dict[str, tuple[float, int]]:
 def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
     """(estimated, taken) bytes of pairs of digits, and of 128-pixel images of which sixteen pairs were seen."""
     settings = settings_of("digits", folder, narrow=1, n=count)
-    estimated = round(stage.estimate(settings)["disk_bytes"])
+    estimated = round(stage.estimate(settings).disk_bytes)
     stage.sample(settings, out=folder / "disk")
     found = {f"digits, {count:,} pairs": (estimated, folder_bytes(folder / "disk"))}
     shutil.rmtree(folder / "disk")

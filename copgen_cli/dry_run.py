@@ -1,9 +1,9 @@
-"""`--dry-run`: the resolved settings as TOML, which `--config` takes, under a line with time, memory and disk."""
+"""`--dry-run`: the resolved settings as TOML, which `--config` takes, under lines with time, memory and disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from copgen_cli.console import answer, answers
 from copgen_cli.wording import duration, size
@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
 
 
-def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: bool) -> None:
-    """Print what a command would do, and what that would take here."""
+def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool, notes: Sequence[str] = ()) -> None:
+    """Print what a command would do, and what that would take here.
+
+    Args:
+        settings: all of them, resolved.
+        estimate: `seconds`, `memory_bytes`, `disk_bytes`, and what else is known; empty where nothing is left to do.
+        as_json: one JSON document.
+        notes: how the estimate is to be read, a line each.
+    """
     if as_json:
         answer({"settings": settings.tree(), "estimate": dict(estimate)}, [], as_json=True)
         return
@@ -23,4 +30,6 @@ def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: boo
             f"# about {duration(estimate['seconds'])}, {size(estimate['memory_bytes'])} of memory, "
             f"{size(estimate['disk_bytes'])} of disk"
         )
+    for note in notes:
+        channel.tell(f"# {note}")
     channel.tell(settings.to_toml().rstrip())

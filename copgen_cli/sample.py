@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 from copgen_cli.trained_on import complete
 from copgen_cli.wording import size
+
+if TYPE_CHECKING:
+    from copgen.stages.sample_settings import SampleSettings
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
 FORMATS = ("png", "jpg", "webp")
@@ -202,8 +206,8 @@ def sample(
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import read_recipe, resolve
     from copgen.runtime.slices import parse_slice
-    from copgen.stages import sample as stage
     from copgen.stages.plan_settings import planned
+    from copgen.stages.sample_settings import SampleSettings
 
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only) if only is not None else ()
@@ -258,7 +262,7 @@ def sample(
         **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
     }
     recipe = recipe or recipe_of(str(source["generator"] or "digits"))
-    settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
+    settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
 
     with Story(quiet=quiet, verbose=verbose) as story:
         how = {
@@ -273,8 +277,10 @@ def sample(
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            show_estimate(settings, workers=workers or 1, as_json=as_json)
             return
+        from copgen.stages import sample as stage  # imports torch, which a plan can do without
+
         already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
         summary = stage.sample(
             settings, out=out, overwrite=overwrite, workers=workers or 1, part=part, only=shards, events=story
@@ -288,6 +294,18 @@ def sample(
             rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next(*next_command(store.where()))
+
+
+def show_estimate(settings: SampleSettings, *, workers: int, as_json: bool) -> None:
+    """What `--dry-run` answers."""
+    from copgen.stages.sample_estimate import estimate
+
+    found = estimate(settings, workers=workers)
+    notes = [f"from {found.rests_on}"]
+    if workers > 1:
+        few = "" if found.workers == workers else f" of {workers}, as there are no more cores or GPUs"
+        notes.insert(0, f"with {found.workers} workers at a time{few}; the memory is that of each")
+    show_plan(settings, asdict(found), as_json=as_json, notes=notes)
 
 
 def next_command(out: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from copgen_cli.wording import duration, size
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
+
+WIDTH = 77  # characters of a note, so that its line has at most 79
 
 
 def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool, notes: Sequence[str] = ()) -> None:
@@ -31,5 +34,6 @@ def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool,
             f"{size(estimate['disk_bytes'])} of disk"
         )
     for note in notes:
-        channel.tell(f"# {note}")
+        for line in textwrap.wrap(note, WIDTH):
+            channel.tell(f"# {line}")
     channel.tell(settings.to_toml().rstrip())

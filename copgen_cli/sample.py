@@ -273,11 +273,11 @@ def sample(
             "steering": f"the walk {settings.walk}",
             "optimal": f"T_z of {settings.navigator}",
         }
-        what = f"Shards {only} of {settings.n:,}" if shards else f"{settings.n:,}"
+        what = f"Shard{'s' if len(shards) > 1 else ''} {only} anew, of {settings.n:,}" if shards else f"{settings.n:,}"
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_estimate(settings, workers=workers or 1, as_json=as_json)
+            show_estimate(settings, only=len(shards), workers=workers or 1, as_json=as_json)
             return
         from copgen.stages import sample as stage  # imports torch, which a plan can do without
 
@@ -296,15 +296,16 @@ def sample(
         story.next(*next_command(store.where()))
 
 
-def show_estimate(settings: SampleSettings, *, workers: int, as_json: bool) -> None:
-    """What `--dry-run` answers."""
+def show_estimate(settings: SampleSettings, *, only: int, workers: int, as_json: bool) -> None:
+    """What `--dry-run` answers: for all shards, or for as many as `only` says."""
     from copgen.stages.sample_estimate import estimate
 
-    found = estimate(settings, workers=workers)
-    notes = [f"from {found.rests_on}"]
+    pairs = min(settings.n, only * settings.pairs_per_shard) if only else settings.n
+    found = estimate(settings.model_copy(update={"n": pairs}), workers=workers)
+    notes = [f"estimated from {found.rests_on}"]
     if workers > 1:
-        few = "" if found.workers == workers else f" of {workers}, as there are no more cores or GPUs"
-        notes.insert(0, f"with {found.workers} workers at a time{few}; the memory is that of each")
+        fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
+        notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
     show_plan(settings, asdict(found), as_json=as_json, notes=notes)
 
 

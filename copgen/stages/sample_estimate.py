@@ -89,7 +89,7 @@ def from_portrait(settings: SampleSettings, portrait: Portrait, file: Path, plan
         memory_bytes=portrait.memory_bytes,
         disk_bytes=expected_bytes(plan, encoded),
         workers=at_once,
-        rests_on=f"images that come with copgen, encoded here; making one took {1000 * portrait.seconds:.2g} ms "
+        rests_on=f"images that come with copgen, encoded here; one took {1000 * portrait.seconds:.2g} ms to make, "
         f"on one core ({portrait.machine})",
     )
 

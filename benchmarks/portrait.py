@@ -19,8 +19,7 @@ import torch
 from benchmarks import timing
 from benchmarks.sampling_parts import LAUNCH
 from copgen import generators
-from copgen.generators.catalogue import KNOWN, packaged
-from copgen.generators.portrait import IMAGES, KIND, Portrait
+from copgen.generators.portrait import IMAGES, KIND, Portrait, file_of
 from copgen.pairs import to_uint8
 from copgen.runtime.tensors import save_tensors
 from copgen.stages.drawing import make_pairs
@@ -67,8 +66,6 @@ def settings(**changes: object) -> SampleSettings:
 
 def main() -> None:
     """Write it, and print what was measured."""
-    file = KNOWN[NAME].portrait
-    assert file is not None
     G = generators.load(NAME)
     portrait = Portrait(
         of=G.description,
@@ -77,7 +74,7 @@ def main() -> None:
         memory_bytes=peak_bytes(),
         machine=timing.cpu_model(),
     )
-    save_tensors(packaged(file), {IMAGES: images()}, kind=KIND, header=portrait.model_dump(mode="json"))
+    save_tensors(file_of(NAME), {IMAGES: images()}, kind=KIND, header=portrait.model_dump(mode="json"))
     print(portrait.model_dump_json(indent=2))
 
 

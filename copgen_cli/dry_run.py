@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from copgen_cli.console import answer, answers
@@ -11,6 +12,7 @@ from copgen_cli.wording import duration, size
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
+    from copgen.stages.sample_settings import SampleSettings
 
 WIDTH = 77  # characters of a note, so that its line has at most 79
 
@@ -37,3 +39,16 @@ def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool,
         for line in textwrap.wrap(note, WIDTH):
             channel.tell(f"# {line}")
     channel.tell(settings.to_toml().rstrip())
+
+
+def show_sampling(settings: SampleSettings, *, only: int, workers: int, as_json: bool) -> None:
+    """What `copgen sample --dry-run` answers: for all shards, or for as many as `only` says."""
+    from copgen.stages.sample_estimate import estimate
+
+    pairs = min(settings.n, only * settings.pairs_per_shard) if only else settings.n
+    found = estimate(settings.model_copy(update={"n": pairs}), workers=workers)
+    notes = [f"estimated from {found.rests_on}"]
+    if workers > 1:
+        fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
+        notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
+    show_plan(settings, asdict(found), as_json=as_json, notes=notes)

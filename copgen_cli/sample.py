@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
-from copgen_cli.dry_run import show_plan
+from copgen_cli.dry_run import show_sampling
 from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 from copgen_cli.trained_on import complete
 from copgen_cli.wording import size
-
-if TYPE_CHECKING:
-    from copgen.stages.sample_settings import SampleSettings
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
 FORMATS = ("png", "jpg", "webp")
@@ -209,6 +205,8 @@ def sample(
     from copgen.stages.plan_settings import planned
     from copgen.stages.sample_settings import SampleSettings
 
+    if generator is not None:
+        recipe_of(generator)  # a mistake in it is told before what it would lead to
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only) if only is not None else ()
     store = open_store(out)
@@ -277,7 +275,7 @@ def sample(
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_estimate(settings, only=len(shards), workers=workers or 1, as_json=as_json)
+            show_sampling(settings, only=len(shards), workers=workers or 1, as_json=as_json)
             return
         from copgen.stages import sample as stage  # imports torch, which a plan can do without
 
@@ -294,19 +292,6 @@ def sample(
             rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next(*next_command(store.where()))
-
-
-def show_estimate(settings: SampleSettings, *, only: int, workers: int, as_json: bool) -> None:
-    """What `--dry-run` answers: for all shards, or for as many as `only` says."""
-    from copgen.stages.sample_estimate import estimate
-
-    pairs = min(settings.n, only * settings.pairs_per_shard) if only else settings.n
-    found = estimate(settings.model_copy(update={"n": pairs}), workers=workers)
-    notes = [f"estimated from {found.rests_on}"]
-    if workers > 1:
-        fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
-        notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
-    show_plan(settings, asdict(found), as_json=as_json, notes=notes)
 
 
 def next_command(out: str) -> tuple[str, ...]:

@@ -16,3 +16,7 @@ _HOMES = {"Generator": "protocol", **dict.fromkeys(("entry", "load", "names"), "
 
 def __getattr__(name: str) -> Any:
     return later.attribute(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

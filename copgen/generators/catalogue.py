@@ -25,8 +25,7 @@ class Known:
         recipe: its recipe's name.
         files: what was published; of several for one role, any will do.
         licence: the terms of its weights.
-        embedded: the weights file that comes with copgen, or None.
-        portrait: the file of its portrait (`copgen.generators.portrait`), or None.
+        embedded: the weights file that comes with copgen, with a portrait beside it (`copgen.generators.portrait`).
     """
 
     about: str
@@ -34,7 +33,6 @@ class Known:
     files: tuple[PublicFile, ...] = ()
     licence: str = ""
     embedded: str | None = None
-    portrait: str | None = None
 
 
 def _biggan_deep(resolution: int) -> Known:
@@ -52,7 +50,6 @@ KNOWN = {
         recipe="digits",
         licence="that of copgen",
         embedded="digits.safetensors",
-        portrait="digits-portrait.safetensors",
     ),
     "bigbigan": Known(
         about="BigBiGAN, unconditional ImageNet at 128x128",

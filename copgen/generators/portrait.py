@@ -34,6 +34,11 @@ class Portrait(BaseModel):
     memory_bytes: int = Field(ge=1, description="resident at the peak of a process that makes and writes pairs")
     machine: str = Field(description="where it was measured")
 
+    def images(self) -> NDArray[np.uint8]:
+        """Some of its images, (N, C, H, W)."""
+        images: NDArray[np.uint8] = load_file(file_of(self.of.name))[IMAGES]
+        return images
+
     @classmethod
     def load(cls, name: str) -> Self | None:
         """The portrait of a generator whose weights come with copgen; None where there is none of these weights.
@@ -42,9 +47,9 @@ class Portrait(BaseModel):
             DataError: the file is damaged.
         """
         known = KNOWN.get(name)
-        if known is None or known.embedded is None or known.portrait is None:
+        if known is None or known.embedded is None:
             return None
-        path = packaged(known.portrait)
+        path = file_of(name)
         try:
             portrait = cls.model_validate(read_header(path, kind=KIND))
         except ValidationError as error:
@@ -52,7 +57,6 @@ class Portrait(BaseModel):
         return portrait if portrait.of.weights_sha256 == sha256_of(packaged(known.embedded)) else None
 
 
-def images_of(path: Path) -> NDArray[np.uint8]:
-    """The images of a portrait's file, (N, C, H, W)."""
-    images: NDArray[np.uint8] = load_file(path)[IMAGES]
-    return images
+def file_of(name: str) -> Path:
+    """Where the portrait of a generator belongs whose weights come with copgen."""
+    return packaged(f"{name}-portrait.safetensors")

@@ -44,3 +44,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     return later.attribute(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -26,7 +26,7 @@ from copgen.stages.drawing import Source, make_pairs
 from copgen.stages.rehearsal import peak_memory
 
 FEW = 16  # pairs in the first part of a rehearsal; each further part is four times as large
-ENOUGH_S = 0.1  # seconds after which no further part is begun
+ENOUGH_S = 0.5  # seconds after which no further part is begun; small parts take longer for a pair
 
 
 @dataclass(frozen=True)

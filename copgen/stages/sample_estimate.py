@@ -10,10 +10,8 @@ import io
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from copgen.generators.catalogue import KNOWN, packaged
+from copgen.generators.portrait import Portrait
 from copgen.pairs import EncodedPair, Plan
 from copgen.pairs.pipeline import encoder_threads
 from copgen.pairs.shard import add_pair, encode_members
@@ -21,9 +19,6 @@ from copgen.pairs.sizing import expected_bytes
 from copgen.pairs.tar import TarWriter
 from copgen.stages.sample_plan import foresee
 from copgen.stages.sample_settings import SampleSettings
-
-if TYPE_CHECKING:
-    from copgen.generators.portrait import Portrait
 
 ENOUGH_S = 0.1  # seconds of encoding after which its speed is known
 
@@ -66,21 +61,18 @@ def estimate(settings: SampleSettings, *, workers: int = 1) -> Estimate:
     Raises:
         UsageError, DataError: a generator, navigator, walk or encoder that does not exist, fit or verify.
     """
-    known = KNOWN.get(settings.generator)
-    if known is not None and known.portrait is not None:
-        from copgen.generators.portrait import Portrait
-
-        portrait = Portrait.load(settings.generator)
-        if portrait is not None and (settings.batch, settings.threads or 1) == (portrait.batch, 1):
-            plan = foresee(settings, portrait)
-            if plan is not None:
-                return from_portrait(settings, portrait, packaged(known.portrait), plan, workers)
+    portrait = Portrait.load(settings.generator)
+    # Other batches and threads take another time for an image.
+    if portrait is not None and (settings.batch, settings.threads or 1) == (portrait.batch, 1):
+        plan = foresee(settings, portrait)
+        if plan is not None:
+            return from_portrait(settings, portrait, plan, workers)
     return from_rehearsal(settings, workers)
 
 
-def from_portrait(settings: SampleSettings, portrait: Portrait, file: Path, plan: Plan, workers: int) -> Estimate:
+def from_portrait(settings: SampleSettings, portrait: Portrait, plan: Plan, workers: int) -> Estimate:
     """From the images in a portrait, encoded here, and the time they took to make there."""
-    encoded, encoding_s = encode_portrait(file, plan)
+    encoded, encoding_s = encode_portrait(portrait, plan)
     images = 1 if settings.transform == "none" else 1 + plan.positives
     costs = Costs(images * portrait.seconds, encoding_s)
     at_once = min(workers, cores())
@@ -94,11 +86,9 @@ def from_portrait(settings: SampleSettings, portrait: Portrait, file: Path, plan
     )
 
 
-def encode_portrait(file: Path, plan: Plan) -> tuple[list[EncodedPair], float]:
+def encode_portrait(portrait: Portrait, plan: Plan) -> tuple[list[EncodedPair], float]:
     """Pairs of a portrait's images, and the seconds in which one was encoded and put into a tar."""
-    from copgen.generators.portrait import images_of
-
-    images = images_of(file)
+    images = portrait.images()
     several = {"d_positives": [0.123456] * plan.positives} if plan.positives > 1 else {}
     encoded: list[EncodedPair] = []
     tar = TarWriter(io.BytesIO())

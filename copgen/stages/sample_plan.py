@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from copgen.generators.description import Description
+from copgen.generators.portrait import Portrait
 from copgen.pairs import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource, encoder_versions, layout
 from copgen.pairs.codecs import DEFAULT_QUALITY
 from copgen.pairs.plan import read_plan
@@ -19,7 +20,6 @@ from copgen.stages.sample_settings import SampleSettings
 from copgen.stages.transform_choice import source_of
 
 if TYPE_CHECKING:
-    from copgen.generators.portrait import Portrait
     from copgen.pairs.store import Store
 
 

@@ -10,20 +10,20 @@ import torch
 
 from copgen import generators
 from copgen.generators import portrait
-from copgen.generators.catalogue import KNOWN, packaged
-from copgen.generators.portrait import Portrait, images_of
+from copgen.generators.catalogue import packaged
+from copgen.generators.portrait import Portrait, file_of
 from copgen.pairs import to_uint8
 from copgen.runtime.errors import DataError
 from copgen.runtime.tensors import load_tensors, save_tensors
 
-FILE = packaged(str(KNOWN["digits"].portrait))
+FILE = file_of("digits")
 
 
 def test_it_is_the_generator_and_its_images() -> None:
     G, found = generators.load("digits"), Portrait.load("digits")
     assert found is not None
     assert found.of == G.description
-    images = images_of(FILE)
+    images = found.images()
     with torch.no_grad():
         drawn = to_uint8(G(G.sample_prior(range(len(images)), seed=0))).numpy()
     # Other machines round differently in the last bits, which may move a pixel over a border.

@@ -170,7 +170,7 @@ def encoded(plan: pairs.Plan, count: int) -> list[pairs.EncodedPair]:
 
 def test_workers_count_as_far_as_there_are_cores(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(3)))
-    monkeypatch.setattr(sample_estimate, "encode_portrait", lambda file, plan: (encoded(plan, 4), 1e-3))
+    monkeypatch.setattr(sample_estimate, "encode_portrait", lambda portrait, plan: (encoded(plan, 4), 1e-3))
     one, three, eight = (estimate(made(transform="gaussian"), workers=count) for count in (1, 3, 8))
     assert (one.workers, three.workers, eight.workers) == (1, 3, 3)
     assert one.seconds == pytest.approx(3 * three.seconds) == pytest.approx(3 * eight.seconds)

@@ -90,7 +90,7 @@ def planning() -> dict[str, tuple[float, int]]:
 def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
     """(estimated, taken) bytes of pairs of digits, and of 128-pixel images of which sixteen pairs were seen."""
     settings = settings_of("digits", folder, narrow=1, n=count)
-    estimated = round(stage.estimate(settings)["disk_bytes"])
+    estimated = round(stage.estimate(settings).disk_bytes)
     stage.sample(settings, out=folder / "disk")
     found = {f"digits, {count:,} pairs": (estimated, folder_bytes(folder / "disk"))}
     shutil.rmtree(folder / "disk")
@@ -103,6 +103,20 @@ def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
         pairs.finish(folder / "disk", plan)
         found[f"128 px, {format}, {plan.pairs} pairs"] = (expected_bytes(plan, first), folder_bytes(folder / "disk"))
         shutil.rmtree(folder / "disk")
+    return found
+
+
+def time_taken(count: int) -> list[tuple[str, float, float]]:
+    """(what the estimate rests on, estimated seconds, taken seconds) of pairs of digits, foreseen and rehearsed."""
+    found = []
+    for batch in (500, 400):
+        fields = {"generator": "digits", "transform": "gaussian", "n": count, "batch": batch, "device": "cpu"}
+        settings = stage.SampleSettings.model_validate(fields)
+        said = stage.estimate(settings)
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            stage.sample(settings, out=Path(folder) / "pairs")
+            found.append((said.rests_on, said.seconds, time.perf_counter() - begin))
     return found
 
 

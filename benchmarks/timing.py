@@ -182,12 +182,13 @@ def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> s
 
 def machine(device: torch.device, packages: Sequence[str] = (), how: str = "one thread, process CPU time") -> str:
     """The device, the versions and the date, in one line: what every number has to be read with."""
-    where = _gpu(device) if device.type == "cuda" else f"{_cpu_model()}, {how}"
+    where = _gpu(device) if device.type == "cuda" else f"{cpu_model()}, {how}"
     versions = [f"torch {torch.__version__}", *(f"{name} {_version(name)}" for name in ("triton", *packages))]
     return f"{where}; Python {platform.python_version()}, {', '.join(versions)}; {datetime.date.today().isoformat()}"
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The name of the processor."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,19 +1,31 @@
-"""`--dry-run`: the resolved settings as TOML, which `--config` takes, under a line with time, memory and disk."""
+"""`--dry-run`: the resolved settings as TOML, which `--config` takes, under lines with time, memory and disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from copgen_cli.console import answer, answers
 from copgen_cli.wording import duration, size
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
+    from copgen.stages.sample_settings import SampleSettings
+
+WIDTH = 77  # characters of a note, so that its line has at most 79
 
 
-def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: bool) -> None:
-    """Print what a command would do, and what that would take here."""
+def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool, notes: Sequence[str] = ()) -> None:
+    """Print what a command would do, and what that would take here.
+
+    Args:
+        settings: all of them, resolved.
+        estimate: `seconds`, `memory_bytes`, `disk_bytes`, and what else is known; empty where nothing is left to do.
+        as_json: one JSON document.
+        notes: how the estimate is to be read, a line each.
+    """
     if as_json:
         answer({"settings": settings.tree(), "estimate": dict(estimate)}, [], as_json=True)
         return
@@ -28,4 +40,20 @@ def show_plan(settings: Settings, estimate: Mapping[str, float], *, as_json: boo
         if ranks > 1:
             share = int(estimate["batch_per_rank"])
             channel.tell(f"# {ranks:,} ranks, each with {share:,} of the {ranks * share:,} pairs of a batch")
+    for note in notes:
+        for line in textwrap.wrap(note, WIDTH):
+            channel.tell(f"# {line}")
     channel.tell(settings.to_toml().rstrip())
+
+
+def show_sampling(settings: SampleSettings, *, only: int, workers: int, as_json: bool) -> None:
+    """What `copgen sample --dry-run` answers: for all shards, or for as many as `only` says."""
+    from copgen.stages.sample_estimate import estimate
+
+    pairs = min(settings.n, only * settings.pairs_per_shard) if only else settings.n
+    found = estimate(settings.model_copy(update={"n": pairs}), workers=workers)
+    notes = [f"estimated from {found.rests_on}"]
+    if workers > 1:
+        fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
+        notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
+    show_plan(settings, asdict(found), as_json=as_json, notes=notes)

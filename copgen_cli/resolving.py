@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,14 @@ from copgen.runtime.errors import UsageError
 
 
 def config_table(config: Path | None, stage: str) -> dict[str, Any]:
-    """What a config file says of a stage, unchecked; empty where it cannot be read, which `resolve` refuses."""
-    try:
-        tree = tomllib.loads(config.read_text("utf-8")) if config is not None else {}
-    except (OSError, ValueError):
-        return {}
+    """What a config file says of a stage, unchecked.
+
+    Raises:
+        UsageError: it is missing, not readable, or not TOML.
+    """
+    from copgen.runtime.settings import read_toml  # imports pydantic, which --help does without
+
+    tree = read_toml(config) if config is not None else {}
     table = tree.get(stage)
     return table if isinstance(table, dict) else tree
 
@@ -31,7 +33,11 @@ def recipe_of(generator: str) -> str:
     Raises:
         UsageError: no such generator; the error gives the nearest known one.
     """
-    from copgen.generators.registry import entry
+    from copgen.generators.catalogue import KNOWN
+
+    if generator in KNOWN:
+        return KNOWN[generator].recipe
+    from copgen.generators.registry import entry  # a plug-in, or a mistake; it imports torch
 
     return entry(generator).recipe
 

@@ -10,7 +10,7 @@ import typer
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
-from copgen_cli.dry_run import show_plan
+from copgen_cli.dry_run import show_sampling
 from copgen_cli.resolving import config_table, recipe_of, said
 from copgen_cli.story import Story
 from copgen_cli.trained_on import complete
@@ -202,9 +202,11 @@ def sample(
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import read_recipe, resolve
     from copgen.runtime.slices import parse_slice
-    from copgen.stages import sample as stage
     from copgen.stages.plan_settings import planned
+    from copgen.stages.sample_settings import SampleSettings
 
+    if generator is not None:
+        recipe_of(generator)  # a mistake in it is told before what it would lead to
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only) if only is not None else ()
     store = open_store(out)
@@ -258,7 +260,7 @@ def sample(
         **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
     }
     recipe = recipe or recipe_of(str(source["generator"] or "digits"))
-    settings = resolve(stage.SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
+    settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
 
     with Story(quiet=quiet, verbose=verbose) as story:
         how = {
@@ -269,12 +271,14 @@ def sample(
             "steering": f"the walk {settings.walk}",
             "optimal": f"T_z of {settings.navigator}",
         }
-        what = f"Shards {only} of {settings.n:,}" if shards else f"{settings.n:,}"
+        what = f"Shard{'s' if len(shards) > 1 else ''} {only} anew, of {settings.n:,}" if shards else f"{settings.n:,}"
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_plan(settings, stage.estimate(settings), as_json=as_json)
+            show_sampling(settings, only=len(shards), workers=workers or 1, as_json=as_json)
             return
+        from copgen.stages import sample as stage  # imports torch, which a plan can do without
+
         already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
         summary = stage.sample(
             settings, out=out, overwrite=overwrite, workers=workers or 1, part=part, only=shards, events=story

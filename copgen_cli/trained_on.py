@@ -15,17 +15,17 @@ def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> d
     """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
 
     Raises:
-        DataError: there is none, or it fails verification.
+        DataError: there is none, or its header is none of copgen's.
     """
-    from copgen.latents.navigator import load_navigator_with_header, navigator_file
-    from copgen.latents.walks import load_walk, walk_file
+    from copgen.latents.files import navigator_file, walk_file
+    from copgen.runtime.tensor_header import read_header
 
     file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
         raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
-    header = load_walk(file)[1] if steering else load_navigator_with_header(file)[1]
+    header = read_header(file, kind="walk" if steering else "navigator")
     made_by = header.get("made_by", {})
     generator = source["generator"] or made_by.get("generator")
     trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}

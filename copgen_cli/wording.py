@@ -31,13 +31,15 @@ def pace(rate: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to be read at a glance: '8 s', '3 min 20 s', '2 h 5 min'."""
+    """A time to be read at a glance: '8 s', '3 min 20 s', '2 h 5 min', '9 d 3 h'."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 72 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
 
 
 def size(n: float) -> str:

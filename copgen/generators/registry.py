@@ -15,95 +15,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
 
-from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
+from copgen.generators import bigbigan, biggan_deep, icgan, plugins, weights_directory
+from copgen.generators.catalogue import KNOWN, Known, packaged
 from copgen.generators.checkpoints import Convert, Parameters, Sources
 from copgen.generators.conditions import Conditions
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
-from copgen.generators.public_files import PublicFile
 from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
 from copgen.runtime.errors import EnvironmentFault, unknown
 
-_NO_LICENCE = "none stated by the authors"
-_NON_COMMERCIAL = "CC BY-NC 4.0: for non-commercial use only"
+Load = Callable[[Sources, LoadOptions], Generator]
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, kw_only=True)
+class Entry(Known):
     """A registered generator.
 
     Attributes:
-        about: a line about it.
-        recipe: its recipe's name.
         load: sources and choices -> the generator, in evaluation mode on the CPU.
         convert: published files -> what `copgen generator import` writes; None where nothing was published.
-        files: what was published; of several for one role, any will do.
-        licence: the terms of its weights.
-        embedded: the weights file that comes with copgen, or None.
     """
 
-    about: str
-    recipe: str
-    load: Callable[[Sources, LoadOptions], Generator]
+    load: Load
     convert: Convert | None = None
-    files: tuple[PublicFile, ...] = ()
-    licence: str = ""
-    embedded: str | None = None
 
 
-def _biggan_deep(resolution: int) -> Entry:
+def _biggan_deep(resolution: int) -> tuple[Load, Convert]:
     name = f"biggan-deep-{resolution}"
-    return Entry(
-        about=f"BigGAN-deep, class-conditional ImageNet at {resolution}x{resolution}",
-        recipe="biggan-deep-128",
-        load=biggan_deep.loader(name, resolution),
-        convert=biggan_deep.converter(name, resolution),
-        files=public_files.BIGGAN_DEEP_128 if resolution == 128 else public_files.biggan_deep(resolution),
-        licence=_NO_LICENCE,
-    )
+    return biggan_deep.loader(name, resolution), biggan_deep.converter(name, resolution)
 
 
-_ENTRIES = {
-    "digits": Entry(
-        about="Residual Flow on scikit-learn's 8x8 digits; the weights come with copgen",
-        recipe="digits",
-        load=load_digits,
-        licence="that of copgen",
-        embedded="digits.safetensors",
-    ),
-    "bigbigan": Entry(
-        about="BigBiGAN, unconditional ImageNet at 128x128",
-        recipe="bigbigan",
-        load=bigbigan.load,
-        convert=bigbigan.convert,
-        files=public_files.BIGBIGAN,
-        licence=_NO_LICENCE,
-    ),
+_LOADERS: dict[str, tuple[Load, Convert | None]] = {
+    "digits": (load_digits, None),
+    "bigbigan": (bigbigan.load, bigbigan.convert),
     "biggan-deep-128": _biggan_deep(128),
     "biggan-deep-256": _biggan_deep(256),
     "biggan-deep-512": _biggan_deep(512),
-    "icgan-128": Entry(
-        about="IC-GAN on BigGAN, ImageNet at 128x128, conditioned on instances",
-        recipe="icgan-128",
-        load=icgan.load,
-        convert=icgan.convert,
-        files=public_files.ICGAN_128,
-        licence=_NON_COMMERCIAL,
-    ),
-    "residual-flow-mnist": Entry(
-        about="Residual Flow on MNIST, 28x28",
-        recipe="residual-flow-mnist",
-        load=mnist.load,
-        convert=mnist.convert,
-        files=public_files.RESIDUAL_FLOW_MNIST,
-        licence="MIT, the terms of its repository",
-    ),
+    "icgan-128": (icgan.load, icgan.convert),
+    "residual-flow-mnist": (mnist.load, mnist.convert),
+}
+_ENTRIES = {
+    name: Entry(**vars(known), load=_LOADERS[name][0], convert=_LOADERS[name][1]) for name, known in KNOWN.items()
 }
 
 
@@ -132,7 +89,7 @@ def entry(name: str) -> Entry:
 def embedded_weights(name: str) -> Path | None:
     """The weights file that comes with copgen, or None."""
     file = entry(name).embedded
-    return Path(str(resources.files("copgen") / "generators" / "weights" / file)) if file else None
+    return packaged(file) if file else None
 
 
 def known_weights(name: str) -> Path:

@@ -1,12 +1,19 @@
 """The latent space: priors, the navigator T_z and the other transforms, and the distance d(z, z')."""
 
-from copgen.latents.distance import displacement
-from copgen.latents.navigator import Navigator, load_navigator
-from copgen.latents.operations import constrain, draw_latents, navigate
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from copgen.latents.prior import Prior
-from copgen.latents.steering import Steering
-from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
-from copgen.latents.walks import Walk, load_walk
+from copgen.runtime import later
+
+if TYPE_CHECKING:
+    from copgen.latents.distance import displacement
+    from copgen.latents.navigator import Navigator, load_navigator
+    from copgen.latents.operations import constrain, draw_latents, navigate
+    from copgen.latents.steering import Steering
+    from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
+    from copgen.latents.walks import Walk, load_walk
 
 __all__ = [
     "Gaussian",
@@ -25,3 +32,19 @@ __all__ = [
     "load_walk",
     "navigate",
 ]
+_HOMES = {
+    "displacement": "distance",
+    **dict.fromkeys(("Navigator", "load_navigator"), "navigator"),
+    **dict.fromkeys(("constrain", "draw_latents", "navigate"), "operations"),
+    "Steering": "steering",
+    **dict.fromkeys(("Gaussian", "Identity", "LatentTransform", "Optimal", "Random"), "transforms"),
+    **dict.fromkeys(("Walk", "load_walk"), "walks"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    return later.attribute(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from copgen.latents.blocks import Span, is_cut
+from copgen.latents.files import NAVIGATOR, navigator_file
 from copgen.latents.operations import Moved, constrain, navigate
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
 from copgen.runtime.tensors import load_into, load_tensors, save_tensors
 
-FILE_NAME = "navigator.safetensors"
+FILE_NAME = NAVIGATOR
 Init = Literal["default", "target_std"]
 Form = Literal["nonlinear", "linear"]
 _CALIBRATION_DRAWS = 8192
@@ -135,12 +136,6 @@ def load_navigator(path: str | Path) -> Navigator:
         DataError: missing, truncated, foreign, or with values that are not finite.
     """
     return load_navigator_with_header(path)[0]
-
-
-def navigator_file(path: str | Path) -> Path:
-    """The navigator's file: the path itself, or `navigator.safetensors` in the run folder that it names."""
-    file = Path(path)
-    return file / FILE_NAME if file.is_dir() or not file.suffix else file
 
 
 def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
-from copgen.latents.operations import draw_latents
-from copgen.runtime import philox
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from copgen.runtime import philox
 
 
 class Prior(BaseModel):
@@ -36,6 +37,8 @@ class Prior(BaseModel):
         device: torch.device | str | None = None,
     ) -> Tensor:
         """z (N, dim), float32; row k of it belongs to indices[k]. Draws of different streams are independent."""
+        from copgen.latents.operations import draw_latents  # a prior is described without torch
+
         threshold = None if self.kind == "normal" else self.threshold
         return draw_latents(
             indices, dim=dim, seed=seed, scale=self.scale, threshold=threshold, stream=stream, device=device

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from copgen.latents.walks import GENREP_GAIN, Walk
+from copgen.latents.genrep import GENREP_GAIN
+from copgen.latents.walks import Walk
 from copgen.runtime import philox
 
 

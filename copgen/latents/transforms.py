@@ -24,8 +24,6 @@ from copgen.latents.operations import draw_latents
 from copgen.latents.prior import Prior, truncated_std
 from copgen.runtime import philox
 
-GENREP_THRESHOLD = 2.0
-
 
 class LatentTransform(Protocol):
     """(z, condition, indices) -> z'."""

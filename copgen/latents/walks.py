@@ -23,6 +23,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from copgen.latents.files import WALK, walk_file
+from copgen.latents.genrep import GENREP_GAIN
 from copgen.latents.transforms import stream_of
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
@@ -31,10 +33,9 @@ from copgen.views import draw as draw_views
 from copgen.views import policy
 from copgen.views.edits import EditRanges, draw_edits, sliders
 
-FILE_NAME = "walk.safetensors"
+FILE_NAME = WALK
 KIND = "walk"
 Form = Literal["edits", "crop-colour", "crop-order"]
-GENREP_GAIN = 5.0  # on the 3-D rotation, when pairs are made
 _SIDE = 256  # pixels, of the generator that GenRep's published walks belong to
 _EXTRA = {"crop-colour": 4, "crop-order": 8}
 
@@ -109,12 +110,6 @@ def save_walk(path: Path, walk: Walk, *, made_by: Mapping[str, Any]) -> None:
         "made_by": dict(made_by),
     }
     save_tensors(path, walk.state_dict(), kind=KIND, header=header)
-
-
-def walk_file(path: str | Path) -> Path:
-    """The walk's file: the path itself, or `walk.safetensors` in the run folder that it names."""
-    file = Path(path)
-    return file / FILE_NAME if file.is_dir() or not file.suffix else file
 
 
 def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:

@@ -8,9 +8,12 @@ for pair in read(folder):
     ...
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from copgen.pairs.codecs import encoder_versions
 from copgen.pairs.manifest import Manifest, finish, missing_shards
-from copgen.pairs.pixels import Rounding, from_uint8, to_uint8
 from copgen.pairs.plan import (
     Contents,
     FilterRules,
@@ -22,10 +25,15 @@ from copgen.pairs.plan import (
     TransformSource,
     read_plan,
 )
-from copgen.pairs.reader import PairSet, open_pairs, read
 from copgen.pairs.record import Record
+from copgen.pairs.rounding import Rounding
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair, write_shard
-from copgen.pairs.verification import Problem, verify
+from copgen.runtime import later
+
+if TYPE_CHECKING:
+    from copgen.pairs.pixels import from_uint8, to_uint8
+    from copgen.pairs.reader import PairSet, open_pairs, read
+    from copgen.pairs.verification import Problem, verify
 
 __all__ = [
     "Contents",
@@ -55,3 +63,16 @@ __all__ = [
     "verify",
     "write_shard",
 ]
+_HOMES = {
+    **dict.fromkeys(("from_uint8", "to_uint8"), "pixels"),
+    **dict.fromkeys(("PairSet", "open_pairs", "read"), "reader"),
+    **dict.fromkeys(("Problem", "verify"), "verification"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    return later.attribute(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -136,6 +136,5 @@ def put_anchors(out: Path, plan: Contents, number: int, shard: ShardReader, chec
             if type(metadata.get("class")) is int:
                 members["cls"] = str(metadata["class"]).encode("ascii")
             members["json"] = json.dumps(metadata, sort_keys=True, separators=(",", ":")).encode("ascii")
-            for component, data in members.items():
-                tar.add(f"{key}.{component}", data)
+            tar.add(*((f"{key}.{component}", data) for component, data in members.items()))
         tar.close()

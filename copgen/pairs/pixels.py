@@ -6,15 +6,11 @@ sets can be made again; the two differ by at most one grey level. `from_uint8` f
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
+from copgen.pairs.rounding import ROUNDINGS, Rounding
 from copgen.runtime.errors import DataError, unknown
-
-Rounding = Literal["nearest", "truncate256"]
-ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 
 
 def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from copgen.pairs import layout
 from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.pixels import Rounding
+from copgen.pairs.rounding import Rounding
 from copgen.pairs.store import Store, as_store
 from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError

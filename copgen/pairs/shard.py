@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
 from copgen.pairs import codecs, dali_index, layout
 from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +81,15 @@ def encode_pair(plan: Contents, pair: Pair) -> EncodedPair:
             raise ValueError(
                 f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
             )
-    metadata = json.dumps(pair.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    encoded = (codecs.encode(image, plan.image_format, plan.quality) for image in images)
-    return EncodedPair(pair.index, (*encoded, metadata), pair.rejected)
+    return EncodedPair(pair.index, encode_members(plan, images, pair.metadata), pair.rejected)
+
+
+def encode_members(
+    plan: Contents, images: Sequence[NDArray[np.uint8]], metadata: Mapping[str, Any]
+) -> tuple[bytes, ...]:
+    """The bytes of each of the plan's components, of images (C, H, W) and metadata as the plan wants them."""
+    encoded = [codecs.encode(image, plan.image_format, plan.quality) for image in images]
+    return *encoded, _JSON.encode(metadata).encode("ascii")
 
 
 def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair | EncodedPair]) -> Record:
@@ -108,7 +119,7 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
             if pair.index != expected[len(lines)]:
                 raise ValueError(f"shard {number}: pair {pair.index} comes where {expected[len(lines)]} belongs")
             encoded = pair if isinstance(pair, EncodedPair) else encode_pair(plan, pair)
-            lines.append(_add(tar, plan, encoded))
+            lines.append(add_pair(tar, plan, encoded))
             rejected += encoded.rejected
         if len(lines) < len(expected):
             raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
@@ -137,9 +148,8 @@ def _forget(record_path: Path) -> None:
         fsync_folder(record_path.parent)
 
 
-def _add(tar: TarWriter, plan: Contents, pair: EncodedPair) -> str:
+def add_pair(tar: TarWriter, plan: Contents, pair: EncodedPair) -> str:
     """Write the members of one pair; its line in the index."""
-    key = layout.key(pair.index)
-    named = zip(plan.components, pair.members, strict=True)
-    offsets = [tar.add(f"{key}.{component}", data) for component, data in named]
-    return dali_index.line(pair.index, plan.components, offsets, map(len, pair.members))
+    key, components = layout.key(pair.index), plan.components
+    offsets = tar.add(*((f"{key}.{component}", data) for component, data in zip(components, pair.members, strict=True)))
+    return dali_index.line(pair.index, components, offsets, map(len, pair.members))

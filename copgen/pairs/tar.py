@@ -16,6 +16,7 @@ MAX_MEMBER_BYTES = 64 * 2**20
 _MODE_UID_GID = b"0000644\0" + b"0000000\0" * 2
 _MTIME = b"00000000000\0"
 _AFTER_CHECKSUM = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
+_PADDING = bytes(BLOCK)
 _FIXED_SUM = sum(_MODE_UID_GID + _MTIME + b" " * 8 + _AFTER_CHECKSUM)
 
 
@@ -57,13 +58,20 @@ class TarWriter:
         self.sha256.update(data)
         self.bytes += len(data)
 
-    def add(self, name: str, data: bytes) -> int:
-        """Write a member; the offset of its data."""
-        if len(data) > MAX_MEMBER_BYTES:
-            raise ValueError(f"member {name} has {len(data)} bytes, more than {MAX_MEMBER_BYTES}")
-        offset = self.bytes + BLOCK
-        self._write(header(name, len(data)) + data + bytes(-len(data) % BLOCK))
-        return offset
+    def add(self, *members: tuple[str, bytes]) -> list[int]:
+        """Write members, (name, data) each, all at once; the offsets of their data."""
+        parts: list[bytes] = []
+        offsets: list[int] = []
+        end = self.bytes
+        for name, data in members:
+            size = len(data)
+            if size > MAX_MEMBER_BYTES:
+                raise ValueError(f"member {name} has {size} bytes, more than {MAX_MEMBER_BYTES}")
+            offsets.append(end + BLOCK)
+            parts += header(name, size), data, _PADDING[: -size % BLOCK]
+            end += BLOCK + padded(size)
+        self._write(b"".join(parts))
+        return offsets
 
     def close(self) -> None:
         """Write the end of the archive."""

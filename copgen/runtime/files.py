@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from copgen.runtime.errors import DataError, EnvironmentFault
 
 TEMPORARY_SUFFIX = ".partial"
+_BUFFER = 2**20  # bytes; one system call for so many, not for each of the small parts that a shard is written in
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_SUCH_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
@@ -63,7 +64,7 @@ def writing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(partial, "wb") as stream:
+            with open(partial, "wb", buffering=_BUFFER) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())

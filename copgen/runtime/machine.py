@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Any
 
 import torch
 
-import copgen
 from copgen.runtime.environment import threads_are_set
 from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.runtime.software import versions
 
 
 def resolve_device(name: str) -> torch.device:
@@ -64,14 +63,6 @@ def cpu_threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what determines the numbers."""
-    packages = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
-    # torch's own version says which build it is ('2.14.1+cu130'); the package's does not.
-    own = {"copgen": copgen.__version__, "torch": str(torch.__version__)}
-    return {**own, **{name: metadata.version(name) for name in packages}}
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -12,11 +12,9 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
 
 import copgen
+from copgen.runtime.software import torch_version
 
 REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editable ."
 INSTALL = "pip install --no-build-isolation ."
@@ -28,11 +26,12 @@ OPERATORS = (
 
 @dataclass(frozen=True)
 class Native:
-    """Whether the native operators can be called, one sentence on why, and how they were built."""
+    """Whether the native operators can be called, one sentence on why, how they were built, and what would mend it."""
 
     usable: bool
     reason: str
     built: dict[str, str] = field(default_factory=dict)
+    command: str = ""
 
     @property
     def cuda(self) -> bool:
@@ -45,8 +44,11 @@ def native() -> Native:
     return _load()
 
 
-@functools.cache
-def _load() -> Native:
+def installed() -> Native:
+    """What `native` will find, as far as their build says it: a library that then cannot be loaded is not foreseen.
+
+    Nothing is loaded, torch neither.
+    """
     if os.environ.get("COPGEN_NATIVE", "") == "0":
         return Native(False, "COPGEN_NATIVE=0 forces the reference")
     try:
@@ -54,22 +56,44 @@ def _load() -> Native:
         built: dict[str, str] = importlib.import_module("copgen._C").built()
     except ImportError:
         return _without("the native operators were not built with this installation", INSTALL)
-    if built["torch"] != torch.__version__:
-        return _without(f"they were built for torch {built['torch']} and this is {torch.__version__}", REBUILD, built)
-    library = next(folder().glob("_ops*.so"), None)
-    if library is None:
+    if built["torch"] != torch_version():
+        return _without(f"they were built for torch {built['torch']} and this is {torch_version()}", REBUILD, built)
+    if _library() is None:
         return _without("the library of the native operators is missing", REBUILD, built)
-    try:
-        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
-    except OSError as error:
-        last = str(error.__cause__ or error).splitlines()[-1]
-        return _without(f"the native operators cannot be loaded: {last}", REBUILD, built)
-    missing = [name for name in OPERATORS if not hasattr(torch.ops.copgen, name)]
-    if missing:
-        return _without(f"they were built from older sources, without {', '.join(missing)}", REBUILD, built)
     return Native(
         True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
     )
+
+
+@functools.cache
+def _load() -> Native:
+    found = installed()
+    if found.usable:
+        found = _loaded(found)
+    if found.command:
+        warnings.warn(
+            f"Navigators and latents run on the PyTorch reference: {found.reason}", RuntimeWarning, stacklevel=3
+        )
+    return found
+
+
+def _loaded(found: Native) -> Native:
+    """The same after their library was loaded; what hinders it, otherwise."""
+    import torch  # not before there is something to load: plans are made without it
+
+    try:
+        torch.ops.load_library(_library())  # type: ignore[no-untyped-call]
+    except OSError as error:
+        last = str(error.__cause__ or error).splitlines()[-1]
+        return _without(f"the native operators cannot be loaded: {last}", REBUILD, found.built)
+    missing = [name for name in OPERATORS if not hasattr(torch.ops.copgen, name)]
+    if missing:
+        return _without(f"they were built from older sources, without {', '.join(missing)}", REBUILD, found.built)
+    return found
+
+
+def _library() -> Path | None:
+    return next(folder().glob("_ops*.so"), None)
 
 
 def folder() -> Path:
@@ -77,10 +101,5 @@ def folder() -> Path:
     return Path(copgen.__file__).parent
 
 
-def _without(reason: str, command: str, built: dict[str, Any] | None = None) -> Native:
-    warnings.warn(
-        f"Navigators and latents run on the PyTorch reference: {reason}. To build: {command}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return Native(False, f"{reason}; to build: {command}", built or {})
+def _without(reason: str, command: str, built: dict[str, str] | None = None) -> Native:
+    return Native(False, f"{reason}; to build: {command}", built or {}, command)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
 from copgen.runtime.files import write_bytes
-
-FORMAT = 1
+from copgen.runtime.tensor_header import ENTRY, FORMAT, read_header, reading
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
@@ -33,7 +32,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header
     """
     entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata={"copgen": entry}))
+    write_bytes(path, save(plain, metadata={ENTRY: entry}))
 
 
 def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -42,31 +41,9 @@ def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
     Raises:
         DataError: missing, truncated, foreign, of another kind, or of a newer format.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing: no {kind} to load.")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            entry = (file.metadata() or {}).get("copgen")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path} is not a whole safetensors file: {error}.",
-            fix="It is truncated or of another format; make it again.",
-        ) from None
-    if entry is None:
-        raise DataError(f"{path} is a safetensors file, but copgen did not write it (no 'copgen' entry in its header).")
-    try:
-        header = json.loads(entry)
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}: the 'copgen' header entry is not JSON.") from None
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise DataError(f"{path}: the 'copgen' header entry is not an object with a format number.")
-    if header["format"] > FORMAT:
-        raise DataError(
-            f"{path} has format {header['format']}; this copgen reads up to {FORMAT}.", fix="Update copgen."
-        )
-    if header.get("kind") != kind:
-        raise DataError(f"{path} holds a {header.get('kind')}, not a {kind}.")
+    header = read_header(path, kind=kind)
+    with reading(path), safe_open(path, framework="pt", device="cpu") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return tensors, header
 
 

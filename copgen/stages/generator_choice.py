@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from copgen import generators
-from copgen.generators.conditions import Conditions
 from copgen.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 class GeneratorChoice(Settings):
@@ -43,8 +44,15 @@ class GeneratorChoice(Settings):
         default=None, min_length=1, description="the classes or instances to draw from; unset takes all"
     )
 
+    def chosen_loading(self) -> dict[str, object]:
+        """What was chosen of how it is loaded, beside its name: nothing for a generator as it is."""
+        fields = {name: field for name, field in GeneratorChoice.model_fields.items() if name != "generator"}
+        return {name: getattr(self, name) for name, field in fields.items() if getattr(self, name) != field.default}
+
     def load_generator(self, device: torch.device) -> generators.Generator:
         """The generator, frozen, on the device; errors as `generators.load`."""
+        from copgen.generators.conditions import Conditions  # settings are read without torch
+
         return generators.load(
             self.generator,
             weights=self.weights,

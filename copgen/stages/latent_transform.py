@@ -6,55 +6,23 @@ from it and the latest snapshots of its run that differ from it, newest first. O
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from pydantic import Field
 
 from copgen import generators
-from copgen.latents.navigator import Navigator, load_navigator_with_header, navigator_file
+from copgen.latents.files import navigator_file
+from copgen.latents.genrep import GENREP_THRESHOLD
+from copgen.latents.navigator import Navigator, load_navigator_with_header
 from copgen.latents.steering import Steering
-from copgen.latents.transforms import (
-    GENREP_THRESHOLD,
-    Gaussian,
-    Identity,
-    LatentTransform,
-    Optimal,
-    Random,
-)
-from copgen.latents.walks import GENREP_GAIN, load_walk, walk_file
+from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
+from copgen.latents.walks import load_walk
 from copgen.pairs import TransformSource
 from copgen.runtime.errors import UsageError
-from copgen.runtime.files import sha256_of
-from copgen.stages.generator_choice import GeneratorChoice
+from copgen.stages.transform_choice import TransformChoice, check_belongs, source_of
 
 SNAPSHOTS = "snapshots"
-Name = Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"]
-
-
-class TransformChoice(GeneratorChoice):
-    """A latent transform of a generator."""
-
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    transform: Name = Field(
-        default="optimal",
-        description="how z' comes from z: not at all, by a normal step or one truncated at 2 std, anew from the prior, "
-        "by a steering walk, or by a navigator",
-    )
-    std: float = Field(
-        default=0.2,
-        gt=0,
-        description="standard deviation of the gaussian step, before truncation (GenRep, BigBiGAN: 0.2, truncated)",
-    )
-    navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
-    walk: Path = Field(default=Path("runs/steering"), description="run folder or file, for transform = steering")
-    rotation_gain: float = Field(
-        default=GENREP_GAIN, ge=0, description="factor on the 3-D rotation of transform = steering (GenRep: 5)"
-    )
-    positives: int = Field(default=1, ge=1, le=99, description="positives per anchor (GenRep tried 1, 5 and 20)")
 
 
 @dataclass(frozen=True)
@@ -73,52 +41,34 @@ def build_transform(settings: TransformChoice, G: generators.Generator, device: 
             are different ones.
         DataError: a file that fails verification.
     """
-    count, seed = settings.positives, settings.seed
+    seed = settings.seed
     if settings.transform == "none":
-        refuse_several(count, "none")
-        return Positives((Identity(),), TransformSource(name="none"))
+        return Positives((Identity(),), source_of(settings, G.description))
     if settings.transform == "optimal":
         return navigators(settings, G, device)
     first: Gaussian | Random | Steering
     if settings.transform == "random":
-        first, source = Random(G.prior, seed), TransformSource(name="random")
+        first = Random(G.prior, seed)
     elif settings.transform == "steering":
-        walk, header = load_walk(settings.walk)
-        check_belongs(header, walk.latent_dim, G, f"walk {settings.walk}", train="copgen navigate --objective steering")
-        if walk.form == "edits" and walk.channels != G.channels:
-            raise UsageError(f"The walk {settings.walk} is for images of {walk.channels} channels, not {G.channels}.")
-        gain = {"rotation_gain": settings.rotation_gain} if walk.form == "edits" else {}
-        sha256 = sha256_of(walk_file(settings.walk))
-        first = Steering(walk.to(device), seed, gain=settings.rotation_gain)
-        source = TransformSource(name="steering", settings={"form": walk.form, **gain}, sha256=sha256)
+        first = Steering(load_walk(settings.walk)[0].to(device), seed, gain=settings.rotation_gain)
     else:
         truncated = settings.transform == "gaussian-truncated"
         first = Gaussian(settings.std, seed, threshold=GENREP_THRESHOLD if truncated else None)
-        bound = {"threshold": GENREP_THRESHOLD, "effective_std": first.effective_std} if truncated else {}
-        source = TransformSource(name=settings.transform, settings={"std": settings.std, **bound})
-    return Positives(tuple(replace(first, which=which) for which in range(count)), source)
-
-
-def refuse_several(count: int, what: str) -> None:
-    """Refuse several positives of a transform that gives one."""
-    if count > 1:
-        raise UsageError(
-            f"{count} positives were asked for, but the transform '{what}' draws nothing: they would all be alike.",
-            fix="Leave out --positives, or choose gaussian, gaussian-truncated, random or steering.",
-        )
+    transforms = tuple(replace(first, which=which) for which in range(settings.positives))
+    return Positives(transforms, source_of(settings, G.description))
 
 
 def navigators(settings: TransformChoice, G: generators.Generator, device: torch.device) -> Positives:
     """The navigator, and as many of its run's snapshots as there are further positives."""
-    file = navigator_file(settings.navigator)
     navigator, header = load_navigator_with_header(settings.navigator)
-    check_belongs(header, navigator.latent_dim, G, f"navigator {settings.navigator}", train="copgen navigate")
+    check_belongs(header, G.description, f"navigator {settings.navigator}")
     ring: list[tuple[Path, Navigator]] = []
-    for path in sorted((file.parent / SNAPSHOTS).glob("*.safetensors"), reverse=True):
+    beside = navigator_file(settings.navigator).parent / SNAPSHOTS
+    for path in sorted(beside.glob("*.safetensors"), reverse=True):
         if len(ring) + 1 == settings.positives:
             break
         snapshot, made = load_navigator_with_header(path)
-        check_belongs(made, snapshot.latent_dim, G, f"snapshot {path}", train="copgen navigate")
+        check_belongs(made, G.description, f"snapshot {path}")
         if not alike(snapshot, ring[-1][1] if ring else navigator):
             ring.append((path, snapshot))
     if len(ring) + 1 < settings.positives:
@@ -128,33 +78,11 @@ def navigators(settings: TransformChoice, G: generators.Generator, device: torch
             f"{found}.",
             fix=f"Ask for at most {len(ring) + 1}, or train with a smaller snapshot_every (in --config).",
         )
-    hashes = {f"snapshot_{which}": sha256_of(path) for which, (path, _) in enumerate(ring, start=1)}
     transforms = (Optimal(navigator.to(device)), *(Optimal(snapshot.to(device)) for _, snapshot in ring))
-    return Positives(transforms, TransformSource(name="optimal", settings=dict(hashes), sha256=sha256_of(file)))
+    return Positives(transforms, source_of(settings, G.description, [path for path, _ in ring]))
 
 
 def alike(one: Navigator, other: Navigator) -> bool:
     """Whether two navigators have the same weights."""
     here, there = one.state_dict(), other.state_dict()
     return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
-
-
-def check_belongs(
-    header: Mapping[str, Any], latent_dim: int, G: generators.Generator, what: str, *, train: str
-) -> None:
-    """Refuse a navigator or walk that was made for another generator, by the hash of its weights or by its name.
-
-    Raises:
-        UsageError: with the generator it was made for.
-    """
-    made_by = header.get("made_by")
-    made_for: Mapping[str, Any] = made_by if isinstance(made_by, Mapping) else {}
-    # An imported one names its generator alone, one that was trained here the very weights.
-    sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
-    foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
-    if latent_dim != G.latent_dim or foreign:
-        raise UsageError(
-            f"The {what} was trained on generator '{made_for.get('generator', 'unknown')}' "
-            f"({latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
-            fix=f"Name the generator and weights it was trained on, or train one: {train}.",
-        )

@@ -8,7 +8,8 @@ from typing import Any
 
 from copgen.latents import navigator as navigators
 from copgen.latents import walks
-from copgen.latents.navigator import Navigator, load_navigator_with_header, navigator_file
+from copgen.latents.files import navigator_file
+from copgen.latents.navigator import Navigator, load_navigator_with_header
 from copgen.latents.steering import Steering
 from copgen.latents.transforms import LatentTransform, Optimal
 from copgen.latents.walks import Walk, load_walk

@@ -12,7 +12,7 @@ from copgen.pairs import Plan, read_plan
 from copgen.pairs.store import Store
 from copgen.runtime.errors import UsageError
 from copgen.stages.sample_choices import require_plan
-from copgen.stages.sample_source import SampleSettings
+from copgen.stages.sample_settings import SampleSettings
 
 # Where a plan says it -> the setting that decides it.
 _OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions")

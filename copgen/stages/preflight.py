@@ -5,6 +5,7 @@ A few pairs of the run are made and encoded in memory, nothing is written. Nothi
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,15 +15,18 @@ from pathlib import Path
 import torch
 
 from copgen.pairs import EncodedPair, Plan, encode_pair
-from copgen.pairs.pipeline import AHEAD, encoder_threads
+from copgen.pairs.pipeline import AHEAD
 from copgen.pairs.record import load_record
+from copgen.pairs.shard import add_pair
 from copgen.pairs.sizing import expected_bytes, most_bytes
+from copgen.pairs.tar import TarWriter
 from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.machine import cpu_threads
 from copgen.stages.drawing import Source, make_pairs
 from copgen.stages.rehearsal import peak_memory
 
 FEW = 16  # pairs in the first part of a rehearsal; each further part is four times as large
-ENOUGH_S = 0.1  # seconds after which no further part is begun
+ENOUGH_S = 0.5  # seconds after which no further part is begun; small parts take longer for a pair
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Rehearsal:
     Attributes:
         pairs: encoded; their sizes are those of the run's.
         making_s: seconds in which G made one of the largest part.
-        encoding_s: seconds in which one thread encoded one of them.
+        encoding_s: seconds in which one thread encoded one of them and put it into a tar.
         memory_bytes: the process's peak, the largest part's share in it extended to a whole batch.
     """
 
@@ -49,10 +53,13 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     for part in _parts(min(plan.pairs, plan.batch)):
         before = _peak(source)
         start = time.perf_counter()
-        with torch.no_grad():
+        with torch.no_grad(), cpu_threads(plan.threads):
             pairs = make_pairs(source, plan, range(part))
         made = time.perf_counter()
         encoded = [encode_pair(plan, pair) for pair in pairs]
+        tar = TarWriter(io.BytesIO())
+        for pair in encoded:
+            add_pair(tar, plan, pair)
         done = time.perf_counter()
         if done - began > ENOUGH_S:
             break
@@ -61,20 +68,6 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     waiting = (AHEAD + 1) * plan.batch * pixels
     memory = after + (after - before) * (plan.batch - part) // part + waiting
     return Rehearsal(encoded, (made - start) / part, (done - made) / part, memory)
-
-
-def estimate_of(source: Source, plan: Plan, *, encoders: int | None) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run."""
-    found = rehearse(source, plan)
-    threads = encoder_threads(plan, encoders)
-    # With threads, making and encoding go on at the same time, and the slower one decides.
-    overlapping = max(found.making_s, found.encoding_s / max(threads, 1))
-    each = overlapping if threads else found.making_s + found.encoding_s
-    return {
-        "seconds": each * plan.pairs,
-        "memory_bytes": found.memory_bytes,
-        "disk_bytes": expected_bytes(plan, found.pairs),
-    }
 
 
 def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:

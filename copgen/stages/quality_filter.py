@@ -86,5 +86,5 @@ def give_up(rules: FilterRules, *, rule: str, rows: Tensor, rejected: Tensor, va
     raise UsageError(
         f"Pair {int(rows[at])} was drawn {int(rejected[at])} times, and no draw keeps the rule {said}; "
         f"the last has {rule} {measured}.",
-        fix=f"Loosen {flags}, or raise --attempts.",
+        fix=f"Loosen {flags}, or raise --attempts, and start anew with --overwrite.",
     )

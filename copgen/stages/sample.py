@@ -22,11 +22,14 @@ from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.signals import StopRequest
 from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.drawing import Source, make_batches
-from copgen.stages.preflight import estimate_of, refuse_small_disk
+from copgen.stages.preflight import refuse_small_disk
 from copgen.stages.rehearsal import folder_bytes
 from copgen.stages.sample_choices import check_only, refuse_choices, tell_terms
+from copgen.stages.sample_estimate import estimate
+from copgen.stages.sample_plan import with_threads
+from copgen.stages.sample_settings import SampleSettings
 from copgen.stages.sample_shards import Note, Tally, make_shards
-from copgen.stages.sample_source import SampleSettings, open_source, with_threads
+from copgen.stages.sample_source import open_source
 from copgen.stages.sample_workers import run_workers
 
 __all__ = ["SampleSettings", "estimate", "open_source", "sample", "work"]
@@ -189,9 +192,3 @@ def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[
             return
         yield batch
     raise stop.stopped("between two batches; finished shards stay")
-
-
-def estimate(settings: SampleSettings) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run, from a few pairs of it; nothing is written."""
-    source, plan = open_source(settings)
-    return estimate_of(source, plan, encoders=settings.encoders)

@@ -11,7 +11,7 @@ from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.slices import ShardSlice
 from copgen.stages.generator_choice import terms
-from copgen.stages.latent_transform import TransformChoice
+from copgen.stages.transform_choice import TransformChoice
 
 
 def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice, only: Sequence[int]) -> None:

@@ -18,7 +18,8 @@ from copgen.runtime.errors import CopgenError
 from copgen.runtime.events import Silent
 from copgen.runtime.signals import StopRequest
 from copgen.runtime.slices import ShardSlice
-from copgen.stages.sample import SampleSettings, work
+from copgen.stages.sample import work
+from copgen.stages.sample_settings import SampleSettings
 
 
 class Speaker(Silent):

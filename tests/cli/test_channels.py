@@ -89,7 +89,9 @@ def test_a_slow_task_speaks_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -
     assert len(stream.getvalue().splitlines()) == 10
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (788_500, "9 d 3 h")]
+)
 def test_durations_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

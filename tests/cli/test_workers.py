@@ -53,7 +53,7 @@ def test_one_shard_alone_needs_no_flag_but_the_folder_and_the_weights(here: Path
     tar.write_bytes(before[:-1])
     outcome = run("sample", "--only", 1, "--weights", weights)
     assert outcome.code == 0, outcome.err
-    assert outcome.err.startswith("Shards 1 of 40 pairs of digits")
+    assert outcome.err.startswith("Shard 1 anew, of 40 pairs of digits")
     assert "Next: copgen pretrain --pairs pairs/" in outcome.err
     assert tar.read_bytes() == before
     assert pairs.verify(here / "pairs", "full") == []

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copgen.runtime.errors import EnvironmentFault, UsageError
-from copgen.runtime.machine import describe, resolve_device, threads_of_each, versions
+from copgen.runtime.machine import describe, resolve_device, threads_of_each
+from copgen.runtime.software import versions
 
 
 @pytest.mark.parametrize(("count", "device"), [(0, "cpu"), (2, "cuda")])

@@ -15,11 +15,12 @@ from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, read_recipe, recipe_names, resolve
-from copgen.stages.latent_transform import Name, TransformChoice, build_transform
+from copgen.stages.latent_transform import build_transform
 from copgen.stages.navigate import NavigateSettings, navigate
 from copgen.stages.navigate_steering import SteeringSettings
 from copgen.stages.pretrain import PretrainSettings
 from copgen.stages.sample import SampleSettings, sample
+from copgen.stages.transform_choice import Name, TransformChoice
 from tests.generators import narrow
 from tests.stages.small import Recorder
 

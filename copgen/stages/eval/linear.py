@@ -20,7 +20,8 @@ from copgen.encoders.encoder import encoder_file
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.files import sha256_of, write_json
-from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.machine import resolve_device
+from copgen.runtime.software import versions
 from copgen.stages.eval.features import extract
 from copgen.stages.eval.logistic import Labelled, one_thread
 from copgen.stages.eval.probes import few_label_probe, linear_probe, nearest_neighbour

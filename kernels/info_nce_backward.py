@@ -102,11 +102,10 @@ def _pull_over(
         columns = tile * BLOCK_C + tl.arange(0, BLOCK_C)
         z_CD = load_rows(columns_matrix, columns, count, 0, D, BLOCK_D, True)
         s2 = exponents(tl.dot(z_RD, tl.trans(z_CD), input_precision=INPUT_PRECISION), scale, RUNNING)
-        # Before the exponential: a row's product with itself may exceed its log-sum-exp by more than float32 holds.
-        s2 = tl.where(keeps(columns, count, diagonal, HAS_DIAGONAL, BLOCK_R), s2, float("-inf"))
         weights = _weights(
             s2, lse_i, g_i, lse_all, weight_all, columns, base, count, weight_scale, CONTRASTED, RUNNING, ROW_WEIGHTS
         )
+        weights = tl.where(keeps(columns, count, diagonal, HAS_DIAGONAL, BLOCK_R), weights, 0.0)
         dz = tl.dot(weights.to(z_CD.dtype), z_CD, dz, input_precision=INPUT_PRECISION)
     return dz
 
@@ -321,12 +320,12 @@ def write_weights(
         lse_i = tl.full((BLOCK_R,), float("inf"), tl.float32)
         g_i = tl.zeros((BLOCK_R,), tl.float32)
     weight_scale = _weight_scale(weight_all, lost_all, strongest, 0, False, ROW_WEIGHTS, 1024)
-    s2 = exponents(s, exponent_scale(temperature, LEARNT), RUNNING)
-    s2 = tl.where(keeps(columns, column_count, diagonal + first, HAS_DIAGONAL, BLOCK_R), s2, float("-inf"))
     weights = _weights(
-        s2, lse_i, g_i, lse_all, weight_all, columns, column_base, column_count, weight_scale, COLUMNS, RUNNING,
-        ROW_WEIGHTS,
+        exponents(s, exponent_scale(temperature, LEARNT), RUNNING), lse_i, g_i, lse_all, weight_all, columns,
+        column_base, column_count, weight_scale, COLUMNS, RUNNING, ROW_WEIGHTS,
     )  # fmt: skip
+    keep = keeps(columns, column_count, diagonal + first, HAS_DIAGONAL, BLOCK_R)
+    weights = tl.where(keep, weights, 0.0)
     local = (first + tl.arange(0, BLOCK_R)).to(tl.int64)
     inside = row_inside[:, None] & (columns < column_count)[None, :]
     tl.store(

@@ -22,6 +22,7 @@ REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editab
 INSTALL = "pip install --no-build-isolation ."
 OPERATORS = (
     "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
+    "anderson_step",
 )  # fmt: skip
 
 

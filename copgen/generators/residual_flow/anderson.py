@@ -1,7 +1,7 @@
 """Fixed points x = T(x) of contractions, item by item, by Anderson acceleration with a guard.
 
-With t_k = T(x_k) and the residual f_k = t_k - x_k, plain iteration takes x_{k+1} = t_k. Anderson's (1965; as "type II" in
-Walker and Ni 2011) remembers how the last few changes of t went with those of f, and takes the point at which f would be
+With t_k = T(x_k) and the residual f_k = t_k - x_k, plain iteration takes x_{k+1} = t_k. Anderson's (1965; "type II" in
+Walker and Ni 2011) remembers how t changed with f in the last few steps, and takes the point at which f would be
 smallest if that went on linearly:
 
     x_{k+1} = t_k - sum_i gamma_i s_i,    gamma minimises ||f_k - sum_i gamma_i q_i||,
@@ -9,18 +9,19 @@ smallest if that went on linearly:
 where (q_i, s_i) is the change of (f, t) in a step. The q are kept orthogonal to each other (Gram-Schmidt), so that
 gamma_i = <q_i, f_k> / <q_i, q_i>.
 
-The guard: an extrapolation has to lower ||f||; otherwise its point is dropped, and the plain step is taken from the one
-before. So every second evaluation lowers ||f|| by DECREASE or by the Lipschitz constant, whatever T is like, and T(x) is
-at most L / (1 - L) ||f|| away from the fixed point. A plain step that raises ||f|| shows that T is no contraction: the
-item ends as NaN.
+The guard: an extrapolation has to lower ||f||; otherwise its point is dropped, and the plain step is taken from the
+point before. So any two evaluations lower ||f|| by DECREASE or by the Lipschitz constant L, whatever T is like, and
+what comes out is no further than L / (1 - L) ||f|| from the fixed point. A plain step that raises ||f|| shows that T is
+no contraction: the item ends as NaN.
 
-Legend: N items, n of them still iterated (`rows`), D coordinates, m directions, the `window`.
+Legend: N items, n of them still iterated (`rows`), D coordinates, m directions (`window`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -31,23 +32,41 @@ DECREASE = 0.99
 LOST = 64.0  # rounding errors: a q that orthogonalisation leaves less of points anywhere
 
 Map = Callable[[Tensor, Tensor], Tensor]
-Step = tuple[Tensor, Tensor]
 
 
-def fixed_point(T: Map, start: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
+class Memory(Protocol):
+    """What the iteration knows of its items; made from x (N, D), the bound (N,) and m."""
+
+    @property
+    def result(self) -> Tensor:
+        """T(x) of the items that have ended, (N, D)."""
+
+    def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The next x, and the rows of the items that go on, from x and T(x) (n, D)."""
+
+
+def fixed_point(
+    T: Map,
+    start: Tensor,
+    bound: Tensor,
+    *,
+    window: int,
+    max_rounds: int,
+    remember: Callable[[Tensor, Tensor, int], Memory] | None = None,
+) -> Tensor | None:
     """The fixed points of T, (N, ...); None if some are not reached.
 
     Args:
-        T: maps x (n, ...) of the items `rows` (n,), a part of them in their order, to T(x).
+        T: maps x (n, ...) of the items `rows` (n,), a part of all in their order, to T(x).
         start: (N, ...).
         bound: (N,). An item ends with T(x) once max |T(x) - x| is at most that, or is NaN.
         window: directions that are remembered; 0: plain iteration.
         max_rounds: evaluations.
+        remember: the implementation; by default the native one where it is.
     """
     x = start.flatten(1)
     rows = torch.arange(len(x), device=x.device)
-    fast = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and native().usable
-    memory = NativeMemory(x, bound, window) if fast else PlainMemory(x, bound, window)
+    memory = (remember or memory_of(x))(x, bound, window)
     for _ in range(max_rounds):
         if len(rows) == 0:
             break
@@ -56,34 +75,20 @@ def fixed_point(T: Map, start: Tensor, bound: Tensor, *, window: int, max_rounds
     return memory.result.reshape(start.shape) if len(rows) == 0 else None
 
 
-class NativeMemory:
-    """What all items remember, for the native operator.
+def memory_of(x: Tensor) -> Callable[[Tensor, Tensor, int], Memory]:
+    """The implementation for x."""
+    if x.dtype not in (torch.float32, torch.float64) or why_plain(x.device) is not None:
+        return PlainMemory
+    from copgen.generators.residual_flow.native_memory import NativeMemory  # only where the library is
 
-    vectors (N, 2 + 2 m, D): the base, which is the t of the last point that was accepted, and in the end the result; its f;
-    q and s of each direction. scalars (N, 1 + m): ||f|| of the base, infinite before there is one; 1 / <q, q> of each
-    direction, or 0 where there is none.
-    """
+    return NativeMemory
 
-    def __init__(self, start: Tensor, bound: Tensor, window: int) -> None:
-        items, dim = start.shape
-        self._bound, self._turn, self._window = bound, 0, window
-        self._vectors = start.new_empty(items, 2 + 2 * window, dim)
-        self._scalars = start.new_zeros(items, 1 + window)
-        self._scalars[:, 0] = math.inf
 
-    @property
-    def result(self) -> Tensor:
-        """(N, D), of the items that have ended."""
-        return self._vectors[:, 0]
-
-    def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> Step:
-        """The next x, and the rows of the items that go on, from x and T(x) (n, D)."""
-        slot = self._turn % max(1, self._window)
-        self._turn += 1
-        step: Step = torch.ops.copgen.anderson_step.default(
-            x, proposal, rows, self._bound, self._vectors, self._scalars, slot
-        )
-        return step
+def why_plain(device: torch.device) -> str | None:
+    """Why fixed points on a device are found in plain PyTorch; None where the native operator helps."""
+    if device.type != "cpu":
+        return "the native operator for fixed points is for the CPU"
+    return None if native().usable else native().reason
 
 
 class PlainMemory:
@@ -95,8 +100,8 @@ class PlainMemory:
         self._base: list[Tensor] = []  # t, f (n, D), ||f|| (n,)
         self._directions: list[list[Tensor]] = []  # of each: q, s (n, D), 1 / <q, q> or 0 (n,)
 
-    def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> Step:
-        """As `NativeMemory.advance`."""
+    def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `Memory`."""
         f = proposal - x
         point = [proposal, f, torch.linalg.vector_norm(f, dim=1)]
         moves = f.abs().amax(1) > self._bound  # false for a NaN

@@ -1,6 +1,6 @@
 """g of a residual block whose parameters are fixed, with as few passes over memory as possible.
 
-LipSwish(x) = x sigmoid(b x) / 1.1 = silu(b x) / (1.1 b) with b = softplus(beta), so the factors go into the layers before
+LipSwish(x) = x sigmoid(b x) / 1.1 = silu(b x) / (1.1 b) with b = softplus(beta): the factors go into the layers before
 and behind, and what is left between two layers is one silu. The numbers are those of the block's own layers but for
 rounding.
 """

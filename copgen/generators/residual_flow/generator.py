@@ -108,9 +108,8 @@ def build_flow(
     exact = options.precision == "float64"
     tight = FixedPoint(tolerance=1e-12, max_rounds=2000) if exact else FixedPoint()
     rule = ReferenceRule(backward=tight) if options.inverse == "reference" else tight
-    with torch.device("meta"):  # without first values, which take longer to make than the file to read
-        flow = ResidualFlow(config, rule=rule)
-    load_into(flow.to_empty(device="cpu"), tensors, path=path)
+    flow = ResidualFlow(config, rule=rule)
+    load_into(flow, tensors, path=path)
     if exact:
         flow = flow.double()
     if options.memory_format == "channels_last":

@@ -92,16 +92,19 @@ inline void check_anderson(
     const at::Tensor& x, const at::Tensor& proposal, const at::Tensor& rows, const at::Tensor& bound,
     const at::Tensor& vectors, const at::Tensor& scalars, int64_t slot) {
   const auto type = x.scalar_type();
-  TORCH_CHECK_VALUE(x.dim() == 2 && (type == at::kFloat || type == at::kDouble), "x is a matrix of float32 or float64.");
+  const bool real = type == at::kFloat || type == at::kDouble;
+  TORCH_CHECK_VALUE(x.dim() == 2 && real, "x is a matrix of float32 or float64.");
   TORCH_CHECK_VALUE(proposal.sizes() == x.sizes(), "proposal has another shape than x.");
-  TORCH_CHECK_VALUE(
-      rows.dim() == 1 && rows.scalar_type() == at::kLong && rows.size(0) == x.size(0), "rows are the numbers of x's rows.");
-  TORCH_CHECK_VALUE(scalars.dim() == 2 && scalars.size(1) > 0 && bound.dim() == 1, "scalars is a matrix, bound a list.");
+  const bool numbers = rows.dim() == 1 && rows.scalar_type() == at::kLong;
+  TORCH_CHECK_VALUE(numbers && rows.size(0) == x.size(0), "rows are the numbers of x's rows.");
+  TORCH_CHECK_VALUE(bound.dim() == 1, "bound is a list.");
+  TORCH_CHECK_VALUE(scalars.dim() == 2 && scalars.size(1) > 0, "scalars is a matrix.");
   const int64_t items = bound.size(0), window = scalars.size(1) - 1;
   TORCH_CHECK_VALUE(scalars.size(0) == items, "scalars and bound have another number of items.");
-  TORCH_CHECK_VALUE(
-      vectors.sizes() == at::IntArrayRef({items, 2 + 2 * window, x.size(1)}), "vectors has shape ", vectors.sizes(), ".");
-  TORCH_CHECK_VALUE(slot >= 0 && slot < std::max<int64_t>(1, window), "slot is ", slot, "; the window is ", window, ".");
+  const bool fits = vectors.sizes() == at::IntArrayRef({items, 2 + 2 * window, x.size(1)});
+  TORCH_CHECK_VALUE(fits, "vectors has shape ", vectors.sizes(), ".");
+  const bool there = slot >= 0 && slot < std::max<int64_t>(1, window);
+  TORCH_CHECK_VALUE(there, "slot is ", slot, "; the window is ", window, ".");
   for (const at::Tensor* other : {&proposal, &bound, &vectors, &scalars}) {
     TORCH_CHECK_VALUE(other->scalar_type() == type, "an argument is of another type than x.");
   }

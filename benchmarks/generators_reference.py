@@ -1,12 +1,12 @@
 """The same forward passes as the reference networks do them, for comparison: sigma anew at every call and layer,
 upsampling before the convolution, batch norm, gain and bias one after the other.
 
-Each takes the tensors of a published checkpoint, and gives what the generator in `copgen` gives for them.
+Each takes the tensors of a published checkpoint, or the flow itself, and gives what the generator in `copgen` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,10 @@ from torch import Tensor
 
 from copgen.generators.biggan import BigGANConfig
 from copgen.generators.biggan_deep import BigGANDeepConfig
+from copgen.generators.protocol import Generator
+from copgen.generators.residual_flow.inversion import FixedPoint
+from copgen.generators.residual_flow.lipschitz import SpectralBound
+from copgen.generators.residual_flow.model import ResidualBlock
 
 Tensors = Mapping[str, Tensor]
 
@@ -102,3 +106,20 @@ def biggan_deep(tensors: Tensors, config: BigGANDeepConfig, z: Tensor, classes: 
     last = [tensors[f"generator.bn.{key}"] for key in ("running_means", "running_vars", "weight", "bias")]
     x = F.relu(F.batch_norm(x, last[0][-1], last[1][-1], last[2], last[3], eps=config.eps))
     return torch.tanh(conv(x, "generator.conv_to_rgb")[:, :3])
+
+
+def flow(G: Generator) -> Callable[[Tensor], Tensor]:
+    """The images of a Residual Flow, which is changed: every layer computes sigma at every call, the fixed points are
+    iterated plainly, and as tightly as ours, so that the images are the same."""
+    for part in G.modules():
+        if isinstance(part, SpectralBound):
+            part.folded = None
+        elif isinstance(part, ResidualBlock):
+            part.folded = None
+            part.rule = FixedPoint(window=0)
+
+    def images(z: Tensor) -> Tensor:
+        found: Tensor = G(z)
+        return found
+
+    return images

@@ -27,15 +27,7 @@ Paint = Callable[[Tensor], Tensor]
 def painter(G: Generator, weights: Path | None) -> Paint:
     """z (N, dim) to images as the reference networks give them, sigma anew at every call."""
     if weights is None:
-        flow: Any = G
-
-        def unfolded(z: Tensor) -> Tensor:
-            for layer in flow.flow.lipschitz_layers():
-                layer.folded = None
-            images: Tensor = G(z)
-            return images
-
-        return unfolded
+        return reference.flow(G)
     convert = registry.entry("bigbigan").convert
     assert convert is not None
     content, config = bigbigan.FAMILY.open(Sources(weights), convert, name="bigbigan")

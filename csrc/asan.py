@@ -14,7 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 COPY = ROOT / ".build" / "asan"
 SOURCES = ("copgen", "copgen_cli", "kernels", "csrc", "tests", "setup.py", "pyproject.toml", "README.md")
-TESTS = ("tests/latents/operations", "tests/objectives/test_products.py")
+TESTS = (
+    "tests/latents/operations",
+    "tests/objectives/test_products.py",
+    "tests/generators/residual_flow/test_anderson.py",
+)
 LEFT_OUT = "compiles or opcheck or threads"
 
 

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -85,6 +86,29 @@ inline void check_mode(c10::string_view mode, std::optional<double> delta) {
 inline void check_draw(const at::Tensor& rows, int64_t dim) {
   TORCH_CHECK_VALUE(rows.dim() == 1 && rows.scalar_type() == at::kLong, "rows is a list of int64 numbers.");
   TORCH_CHECK_VALUE(dim >= 0 && dim < (int64_t{1} << 34), "dim is ", dim, "; it is between 0 and 2^34.");
+}
+
+inline void check_anderson(
+    const at::Tensor& x, const at::Tensor& proposal, const at::Tensor& rows, const at::Tensor& bound,
+    const at::Tensor& vectors, const at::Tensor& scalars, int64_t slot) {
+  const auto type = x.scalar_type();
+  const bool real = type == at::kFloat || type == at::kDouble;
+  TORCH_CHECK_VALUE(x.dim() == 2 && real, "x is a matrix of float32 or float64.");
+  TORCH_CHECK_VALUE(proposal.sizes() == x.sizes(), "proposal has another shape than x.");
+  const bool numbers = rows.dim() == 1 && rows.scalar_type() == at::kLong;
+  TORCH_CHECK_VALUE(numbers && rows.size(0) == x.size(0), "rows are the numbers of x's rows.");
+  TORCH_CHECK_VALUE(bound.dim() == 1, "bound is a list.");
+  TORCH_CHECK_VALUE(scalars.dim() == 2 && scalars.size(1) > 0, "scalars is a matrix.");
+  const int64_t items = bound.size(0), window = scalars.size(1) - 1;
+  TORCH_CHECK_VALUE(scalars.size(0) == items, "scalars and bound have another number of items.");
+  const bool fits = vectors.sizes() == at::IntArrayRef({items, 2 + 2 * window, x.size(1)});
+  TORCH_CHECK_VALUE(fits, "vectors has shape ", vectors.sizes(), ".");
+  const bool there = slot >= 0 && slot < std::max<int64_t>(1, window);
+  TORCH_CHECK_VALUE(there, "slot is ", slot, "; the window is ", window, ".");
+  for (const at::Tensor* other : {&proposal, &bound, &vectors, &scalars}) {
+    TORCH_CHECK_VALUE(other->scalar_type() == type, "an argument is of another type than x.");
+  }
+  TORCH_CHECK_VALUE(vectors.is_contiguous() && scalars.is_contiguous(), "vectors and scalars are contiguous.");
 }
 
 }  // namespace copgen

@@ -51,4 +51,12 @@ TORCH_LIBRARY(copgen, m) {
 
   // The random 32-bit words of the rows' counters. -> (K, columns) int64
   m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
+
+  // One step of Anderson acceleration for n of N items of D coordinates; see
+  // copgen/generators/residual_flow/anderson.py. x, proposal (n, D), rows (n), bound (N), vectors (N, 2 + 2 window, D),
+  // scalars (N, 1 + window). -> the next x and the rows of the items that go on
+  m.def(
+      "anderson_step(Tensor x, Tensor proposal, Tensor rows, Tensor bound, Tensor(a!) vectors, Tensor(b!) scalars,"
+      " int slot) -> (Tensor, Tensor)",
+      {at::Tag::pt2_compliant_tag});
 }

@@ -20,7 +20,7 @@ REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editab
 INSTALL = "pip install --no-build-isolation ."
 OPERATORS = (
     "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
-    "add_product_", "exponentials_of_products_", "product_kernels",
+    "add_product_", "exponentials_of_products_", "product_kernels", "anderson_step",
 )  # fmt: skip
 
 

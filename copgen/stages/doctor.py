@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from copgen.generators.residual_flow import anderson
 from copgen.latents.operations import implementations as latents
 from copgen.objectives import implementations
 from copgen.runtime import philox
@@ -40,7 +41,9 @@ def examine(*, try_out: bool = True) -> dict[str, Any]:
     about.pop("device")
     devices = [{"device": "cpu", "name": processor_name()}, *map(_cuda, range(torch.cuda.device_count()))]
     places = [torch.device(device["device"]) for device in devices]
-    operations = [row for place in places for row in (*_contrastive(place), *_latents(place), _words(place))]
+    operations = [
+        row for place in places for row in (*_contrastive(place), *_latents(place), _words(place), _fixed_points(place))
+    ]
     tried = [
         {"operation": trial.operation, "device": str(place), **trial.carry_out(place)}
         for place in (places if try_out else ())
@@ -80,9 +83,16 @@ def _latents(device: torch.device) -> list[dict[str, Any]]:
 
 
 def _words(device: torch.device) -> dict[str, Any]:
-    why_plain = philox.why_plain(device)
+    return _native_or(philox.why_plain(device), "random words", device, ["int64"])
+
+
+def _fixed_points(device: torch.device) -> dict[str, Any]:
+    return _native_or(anderson.why_plain(device), "fixed points", device, ["float32", "float64"])
+
+
+def _native_or(why_plain: str | None, operation: str, device: torch.device, dtypes: list[str]) -> dict[str, Any]:
     runs, reason = ("reference", why_plain) if why_plain else ("native", native().reason)
-    return {"operation": "random words", "device": str(device), "dtypes": ["int64"], "runs": runs, "reason": reason}
+    return {"operation": operation, "device": str(device), "dtypes": dtypes, "runs": runs, "reason": reason}
 
 
 def _rows(

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.generators.residual_flow import anderson
 from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.operations import reference as latents
 from copgen.objectives import info_nce
@@ -25,6 +26,7 @@ from copgen.runtime import philox
 
 K, DIM = 256, 120
 DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
+TOLERANCE = 1e-5
 SECONDS = 0.1  # for the timing of one function
 Run = Callable[[], Sequence[Tensor]]
 
@@ -90,6 +92,14 @@ def trials(device: torch.device) -> Iterator[Trial]:
         lambda: [philox.plain_bits(rows, key, DIM)],
         0.0,
     )
+    yield Trial(
+        "fixed points",
+        lambda: [_fixed_points(narrow[0], narrow[1])],
+        lambda: [_fixed_points(narrow[0], narrow[1], anderson.PlainMemory)],
+        lambda: [_fixed_points(z, w1, tolerance=1e-12)],
+        # At most L / (1 - L) = 1 times the residual's norm.
+        math.sqrt(DIM) * TOLERANCE,
+    )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
     yield Trial(
@@ -113,6 +123,20 @@ def _navigator() -> list[Tensor]:
         normal("w2", DIM, 0.3 * step),
         normal("b2", 1, step)[0],
     ]
+
+
+def _fixed_points(
+    z: Tensor, w: Tensor, remember: type[anderson.PlainMemory] | None = None, *, tolerance: float = TOLERANCE
+) -> Tensor:
+    """x with x = z + sin(A x) / 2 for A = w / ||w||, row by row."""
+    contraction = w / torch.linalg.matrix_norm(w, 2)
+    bound = torch.full_like(z[:, 0], tolerance)
+
+    def T(x: Tensor, rows: Tensor) -> Tensor:
+        return z[rows] + 0.5 * torch.sin(x @ contraction.t())
+
+    found = anderson.fixed_point(T, z, bound, window=3, max_rounds=100, remember=remember)
+    return torch.full_like(z, math.nan) if found is None else found
 
 
 def _moved(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> list[Tensor]:

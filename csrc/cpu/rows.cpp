@@ -1,6 +1,8 @@
 #include "rows.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "../philox.h"
 
@@ -15,6 +17,8 @@ namespace copgen::cpu {
 namespace {
 
 constexpr int kLanes = 16;
+constexpr double kDecrease = 0.99;  // and kLost: as DECREASE and LOST in anderson.py
+constexpr double kLost = 64;
 constexpr int64_t kRun = 8;  // numbers that a lane adds up in T before they go into a double
 
 template <typename T>
@@ -105,6 +109,93 @@ COPGEN_INLINE void add_columns_of(T* __restrict sums, const T* __restrict x, int
   }
 }
 
+template <typename T>
+COPGEN_INLINE double dot(const T* a, const T* b, int64_t dim) {
+  T sum[kLanes] = {};
+  int64_t j = 0;
+  for (; j + kLanes <= dim; j += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      sum[lane] += a[j + lane] * b[j + lane];
+    }
+  }
+  for (int lane = 0; j < dim; ++j, ++lane) {
+    sum[lane] += a[j] * b[j];
+  }
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) {
+      sum[lane] += sum[lane + half];
+    }
+  }
+  return sum[0];
+}
+
+// a -= c b
+template <typename T>
+COPGEN_INLINE void take_off(T* __restrict a, const T* __restrict b, double factor, int64_t dim) {
+  const T c = static_cast<T>(factor);
+  for (int64_t j = 0; j < dim; ++j) {
+    a[j] -= c * b[j];
+  }
+}
+
+template <typename T>
+COPGEN_INLINE bool anderson_of(T* next, const T* x, const T* proposal, T bound, const Memory<T>& memory) {
+  const int64_t dim = memory.dim, window = memory.window;
+  T *base = memory.vectors, *residual = base + dim, *directions = residual + dim;
+  T *norm = memory.scalars, *weight = norm + 1;
+  for (int64_t j = 0; j < dim; ++j) {
+    next[j] = proposal[j] - x[j];
+  }
+  const bool moves = std::any_of(next, next + dim, [=](T step) { return std::abs(step) > bound; });
+  const double now = std::sqrt(dot(next, next, dim)), before = *norm;
+  if (!moves || std::isnan(now)) {
+    std::copy_n(proposal, dim, base);
+    return false;
+  }
+  const bool plain = std::all_of(weight, weight + window, [](T w) { return w == 0; });
+  if (plain && now > before + std::sqrt(static_cast<double>(dim)) * bound) {
+    std::fill_n(base, dim, std::numeric_limits<T>::quiet_NaN());
+    return false;
+  }
+  if (!plain && now > kDecrease * before) {
+    std::fill_n(weight, window, T{0});
+    std::copy_n(base, dim, next);
+    return true;
+  }
+  if (window > 0) {
+    T *q = directions + 2 * memory.slot * dim, *s = q + dim;
+    weight[memory.slot] = 0;
+    for (int64_t j = 0; j < dim; ++j) {
+      q[j] = next[j] - residual[j];
+      s[j] = proposal[j] - base[j];
+    }
+    const double whole = dot(q, q, dim);
+    for (int64_t k = 0; k < window; ++k) {
+      if (weight[k] != 0) {
+        const T* other = directions + 2 * k * dim;
+        const double c = weight[k] * dot(other, q, dim);
+        take_off(q, other, c, dim);
+        take_off(s, other + dim, c, dim);
+      }
+    }
+    const double left = dot(q, q, dim), lost = kLost * std::numeric_limits<T>::epsilon();
+    if (std::isfinite(before) && left > lost * lost * whole + std::numeric_limits<T>::min()) {
+      weight[memory.slot] = static_cast<T>(1 / left);
+    }
+  }
+  std::copy_n(proposal, dim, base);
+  std::copy_n(next, dim, residual);
+  *norm = static_cast<T>(now);
+  std::copy_n(proposal, dim, next);
+  for (int64_t k = 0; k < window; ++k) {
+    if (weight[k] != 0) {
+      const T* q = directions + 2 * k * dim;
+      take_off(next, q + dim, weight[k] * dot(q, residual, dim), dim);
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 COPGEN_CLONES void add_columns(float* sums, const float* x, int64_t row, int64_t rows, int64_t columns) {
@@ -193,6 +284,16 @@ COPGEN_CLONES void box_muller(
     const double value = radius[j / 2] * (j % 2 == 0 ? cosine[j / 2] : sine[j / 2]);
     out[j] = static_cast<float>(value * scale);
   }
+}
+
+COPGEN_CLONES bool anderson(
+    float* next, const float* x, const float* proposal, float bound, const Memory<float>& memory) {
+  return anderson_of(next, x, proposal, bound, memory);
+}
+
+COPGEN_CLONES bool anderson(
+    double* next, const double* x, const double* proposal, double bound, const Memory<double>& memory) {
+  return anderson_of(next, x, proposal, bound, memory);
 }
 
 }  // namespace copgen::cpu

@@ -54,4 +54,20 @@ void clamp_row(float* out, const double* value, double threshold, double scale, 
 // out = radius * cos and radius * sin in turn, times the scale; `count` numbers.
 void box_muller(float* out, const double* radius, const double* cosine, const double* sine, double scale, int64_t count);
 
+// What one item of a fixed-point iteration keeps: base t and f, then q and s of each direction (vectors); the norm of
+// the base's f, then the weight of each direction (scalars).
+template <typename T>
+struct Memory {
+  T* vectors;
+  T* scalars;
+  int64_t dim;
+  int64_t window;
+  int64_t slot;
+};
+
+// One step of Anderson acceleration for one item, as copgen/generators/residual_flow/anderson.py says it. Whether it
+// goes on, at `next`; otherwise its result is the base.
+bool anderson(float* next, const float* x, const float* proposal, float bound, const Memory<float>& memory);
+bool anderson(double* next, const double* x, const double* proposal, double bound, const Memory<double>& memory);
+
 }  // namespace copgen::cpu

@@ -65,6 +65,7 @@ def test_every_operation_is_tried_and_passes() -> None:
         "constrain",
         "draw_latents",
         "random words",
+        "fixed points",
         "contrastive loss",
     ]
     assert {row["operation"] for row in found["operations"]} == {one["operation"] for one in tried}
@@ -90,6 +91,7 @@ def test_an_operation_that_computes_something_else_fails_its_trial(
         "constrain": True,
         "draw_latents": False,
         "random words": True,
+        "fixed points": True,
         "contrastive loss": True,
     }
 

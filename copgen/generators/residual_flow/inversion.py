@@ -1,9 +1,10 @@
 """The inverse of a residual block y = x + g(x), by fixed-point iteration, differentiated implicitly.
 
-Forward: x <- y - g(x), from x = y. Every item of the batch stops at its own time and is then frozen, so what an item
-becomes does not depend on its neighbours. Backward: the gradient c with respect to x becomes w = (I + J_g^T)^-1 c with
-respect to y, by the same kind of iteration w <- c - J_g^T w; no iterate is stored, so memory does not grow with the
-number of iterations. Both converge because g is a contraction.
+Forward: the fixed point of x <- y - g(x), from x = y. Every item of the batch has an iteration of its own, and leaves
+the batch when it has converged; its neighbours matter only as far as the low bits of a matrix product depend on the
+number of rows. Backward: the gradient c with respect to x becomes w = (I + J_g^T)^-1 c with respect to y, the fixed
+point of w <- c - J_g^T w; no iterate is stored, so memory does not grow with the number of iterations. Both converge
+because g is a contraction, and both are accelerated (`anderson`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from copgen.generators.residual_flow.anderson import Map, fixed_point
 from copgen.runtime.errors import DataError
 
 Step = Callable[[Tensor], Tensor]
@@ -26,19 +28,51 @@ class FixedPoint:
     """When to stop, tightly: an item is done once max |step| <= tolerance * scale, at the latest after max_rounds.
 
     The scale is 1 + max |y| for the inverse, and max |c| for its gradient, which is linear in c: a loss that is a mean
-    over a batch has cotangents far below 1.
+    over a batch has cotangents far below 1. `window` is the number of directions that the acceleration remembers; 0 is
+    plain iteration.
     """
 
     tolerance: float = 1e-6
     max_rounds: int = 500
+    window: int = 3
 
     def inverse(self, g: Step, y: Tensor) -> Tensor:
         """x with x + g(x) = y."""
-        return _iterate(lambda x: y - g(x), y, 1.0 + _largest(y), self)
+        scale = 1.0 + _largest(y)
+        x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
+        # What was not finite from the start is the caller's to see; what became so has run away.
+        if x is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(x))).any()):
+            raise self._failure()
+        return x
 
     def gradient(self, pull_back: Step, cotangent: Tensor) -> Tensor:
         """w with w + J_g^T w = cotangent."""
-        return _iterate(lambda w: cotangent - pull_back(w), cotangent, _largest(cotangent), self)
+        limits = torch.finfo(cotangent.dtype)
+        scale = _largest(cotangent).clamp_min(limits.tiny / limits.eps)
+        shape = (-1, *[1] * (cotangent.dim() - 1))
+        unit = cotangent / scale.view(shape)
+
+        def step(w: Tensor, rows: Tensor) -> Tensor:
+            # The graph is of all items, whatever few are left.
+            if len(rows) == len(unit):
+                return unit - pull_back(w)
+            whole = torch.zeros_like(unit).index_copy_(0, rows, w)
+            return (unit - pull_back(whole)).index_select(0, rows)
+
+        w = self._solve(step, unit, torch.ones_like(scale))
+        if w is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(w))).any()):
+            raise self._failure()
+        return w * scale.view(shape)
+
+    def _solve(self, step: Map, start: Tensor, scale: Tensor) -> Tensor | None:
+        bound = max(self.tolerance, 8 * torch.finfo(start.dtype).eps) * scale
+        return fixed_point(step, start, bound, window=self.window, max_rounds=self.max_rounds)
+
+    def _failure(self) -> DataError:
+        return DataError(
+            f"The inverse of a residual block did not converge in {self.max_rounds} rounds.",
+            fix="The checkpoint is damaged: its layers are not contractions.",
+        )
 
 
 @dataclass(frozen=True)
@@ -79,29 +113,6 @@ Rule = FixedPoint | ReferenceRule
 
 def _largest(value: Tensor) -> Tensor:
     return value.flatten(1).abs().amax(1)
-
-
-def _iterate(step: Step, start: Tensor, scale: Tensor, rule: FixedPoint) -> Tensor:
-    """The fixed point of `step`, item by item; start (N, ...), scale (N,)."""
-    limits = torch.finfo(start.dtype)
-    bound = max(rule.tolerance, 8 * limits.eps) * scale.clamp_min(limits.tiny / limits.eps)
-    value, active = start, torch.ones_like(bound, dtype=torch.bool)
-    for _ in range(rule.max_rounds):
-        proposal = step(value)
-        moved = _largest(proposal - value)
-        value = torch.where(active.view(-1, *[1] * (value.dim() - 1)), proposal, value)
-        # NaN compares false, so an item that is not finite stops too.
-        active = active & (moved > bound)
-        if not bool(active.any()):
-            break
-    # What was not finite from the start is the caller's to see; what became so has run away.
-    failed = active | (torch.isfinite(scale) & ~torch.isfinite(_largest(value)))
-    if bool(failed.any()):
-        raise DataError(
-            f"The inverse of a residual block did not converge in {rule.max_rounds} rounds.",
-            fix="The checkpoint is damaged: its layers are not contractions.",
-        )
-    return value
 
 
 class _Invert(torch.autograd.Function):

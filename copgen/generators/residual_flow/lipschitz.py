@@ -7,11 +7,15 @@ iteration in training and read as they are in evaluation, so a checkpoint gives 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+LIPSWISH_SLOPE = 1.1  # what the steepest slope of x sigmoid(b x) is below, for every b
 
 
 def _unit(vector: Tensor) -> Tensor:
@@ -33,6 +37,15 @@ class SpectralBound(nn.Module):
         self.coeff = coeff
         # A buffer, so that it moves with the module to another device or type; not part of the state.
         self.register_buffer("folded", None, persistent=False)
+
+    @property
+    def operator(self) -> Callable[..., Tensor]:
+        """(x, weight, bias) -> what the layer gives with them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.operator(x, self.bounded_weight(), self.bias)
+        return result
 
     def apply_weight(self, weight: Tensor, v: Tensor) -> Tensor:
         """W v, flat."""
@@ -100,8 +113,9 @@ class LipschitzLinear(SpectralBound):
     def apply_transposed(self, weight: Tensor, u: Tensor) -> Tensor:
         return weight.t() @ u
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.bounded_weight(), self.bias)
+    @property
+    def operator(self) -> Callable[..., Tensor]:
+        return F.linear
 
 
 class LipschitzConv2d(SpectralBound):
@@ -131,8 +145,9 @@ class LipschitzConv2d(SpectralBound):
         image = u.view(1, -1, self.vector_size, self.vector_size)
         return F.conv_transpose2d(image, weight, padding=self.padding).reshape(-1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.bounded_weight(), self.bias, padding=self.padding)
+    @property
+    def operator(self) -> Callable[..., Tensor]:
+        return partial(F.conv2d, padding=self.padding)
 
 
 class LipSwish(nn.Module):
@@ -143,4 +158,4 @@ class LipSwish(nn.Module):
         self.beta = nn.Parameter(torch.tensor([0.5]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(x * F.softplus(self.beta)) / 1.1
+        return x * torch.sigmoid(x * F.softplus(self.beta)) / LIPSWISH_SLOPE

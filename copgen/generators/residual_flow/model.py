@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, Rule, invert_block
 from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
 from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
@@ -45,10 +47,13 @@ class FlowConfig(BaseModel):
 class ResidualBlock(nn.Module):
     """y = x + g(x), with g = `nnet` three Lipschitz layers between LipSwish activations."""
 
+    folded: FoldedNet | None
+
     def __init__(self, nnet: nn.Sequential, rule: Rule) -> None:
         super().__init__()
         self.nnet = nnet
         self.rule = rule
+        self.folded = None
 
     def forward(
         self, x: Tensor, probe: Tensor | None = None, length: SeriesLength | None = None
@@ -61,7 +66,21 @@ class ResidualBlock(nn.Module):
         return x + g, log_det
 
     def inverse(self, y: Tensor) -> Tensor:
-        return invert_block(self.nnet, y, self.rule)
+        return invert_block(self.folded or self.nnet, y, self.rule)
+
+    def fold(self) -> None:
+        """Fix g for the inverse, once its layers are folded; the reference's rule takes the layers as they are."""
+        self.folded = FoldedNet(self.nnet) if isinstance(self.rule, FixedPoint) else None
+
+    def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
+        self.folded = None
+        super()._load_from_state_dict(*args, **keywords)
+
+    def train(self, mode: bool = True) -> ResidualBlock:
+        if mode:
+            self.folded = None
+        super().train(mode)
+        return self
 
 
 def _conv_net(config: FlowConfig, channels: int, size: int, *, leading_activation: bool) -> nn.Sequential:
@@ -203,6 +222,9 @@ class ResidualFlow(nn.Module):
         self.eval().requires_grad_(False)
         for layer in self.lipschitz_layers():
             layer.fold(rounded=rounded)
+        for step in self.steps():
+            if isinstance(step, ResidualBlock):
+                step.fold()
         return self
 
 

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
+from copgen.generators import Generator, load
+from copgen.generators.load_options import Precision
 from copgen.generators.residual_flow import FlowConfig
+from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.generator import FlowGenerator, load_flow, save_flow
+from copgen.generators.residual_flow.inversion import FixedPoint
+from copgen.generators.residual_flow.model import ResidualBlock
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
 from copgen.runtime.files import sha256_of
@@ -128,3 +134,43 @@ def test_weights_that_are_no_contraction_are_found_when_sampling(tmp_path: Path)
     G = load_flow(path, name="toy")
     with pytest.raises(DataError, match="did not converge"):
         G(G.sample_prior(range(8), seed=0))
+
+
+def digits(precision: Precision, *, window: int | None = None) -> Generator:
+    """The embedded generator; with another window of the acceleration where one is given."""
+    G = load("digits", precision=precision)
+    for part in G.modules():
+        if isinstance(part, ResidualBlock) and window is not None:
+            part.rule = FixedPoint(window=window)
+    return G
+
+
+def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations() -> None:
+    exact, fast, plain = digits("float64"), digits("float32"), digits("float32", window=0)
+    z = exact.sample_prior(range(256), seed=0)
+    evaluated = {fast: 0, plain: 0}
+
+    def count(G: Generator, x: Tensor) -> None:
+        evaluated[G] += len(x)
+
+    with torch.no_grad():
+        images = exact(z.double())
+        errors = {}
+        for G in (fast, plain):
+            for part in G.modules():
+                if isinstance(part, FoldedNet):
+                    part.register_forward_hook(lambda part, inputs, output, G=G: count(G, inputs[0]))
+            errors[G] = (G(z).double() - images).abs().flatten(1).amax(1)
+    assert float(errors[fast].max()) < 1e-4
+    assert float(errors[fast].mean()) < float(errors[plain].mean())
+    assert evaluated[fast] < 0.8 * evaluated[plain]
+
+
+def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone() -> None:
+    G = digits("float32")
+    z = G.sample_prior(range(64), seed=0)
+    with torch.no_grad():
+        images = G(z)
+        assert torch.equal(G(z), images)
+        torch.testing.assert_close(G(z[:5]), images[:5], rtol=0.0, atol=1e-4)
+        torch.testing.assert_close(G(z.flip(0)).flip(0), images, rtol=0.0, atol=1e-4)

@@ -70,15 +70,15 @@ def test_float32_reaches_the_default_rule() -> None:
 def test_an_item_does_not_depend_on_its_neighbours(conv: bool) -> None:
     g = contraction(0.95, conv=conv)
     y = points(8, conv=conv)
-    # The neighbours differ, and take more rounds or fewer; the shapes are the same, and so is the arithmetic.
+    # The neighbours differ, and take more rounds or fewer. A product with another number of rows may sum in another
+    # order, and nothing else of it depends on them.
     near, far = y.clone(), y.clone()
     near[1:], far[1:] = 1e-3 * y[1:], 1e3 * y[1:]
     rule = FixedPoint(tolerance=1e-5)
     alone = invert_block(g, y, rule)[0]
-    assert torch.equal(invert_block(g, near, rule)[0], alone)
-    assert torch.equal(invert_block(g, far, rule)[0], alone)
-    # In a batch of its own the order of summation may differ.
-    torch.testing.assert_close(invert_block(g, y[:1], rule)[0], alone, rtol=1e-9, atol=1e-9)
+    for others in (near, far, y[:1]):
+        torch.testing.assert_close(invert_block(g, others, rule)[0], alone, rtol=1e-11, atol=1e-11)
+    assert torch.equal(invert_block(g, y, rule)[0], alone)
 
 
 def gradient_of(g: nn.Module, y: Tensor, cotangent: Tensor, rule: FixedPoint = FINE) -> Tensor:
@@ -178,7 +178,6 @@ def test_second_derivatives_are_refused_rather_than_wrong() -> None:
     [
         pytest.param(lambda x: 3.0 * x, id="runs away"),
         pytest.param(lambda x: -1.5 * x, id="runs away in one direction"),
-        pytest.param(lambda x: x, id="oscillates"),
         pytest.param(lambda x: 100.0 * x**3, id="runs away fast"),
         pytest.param(lambda x: 3.0 * torch.sin(5.0 * x), id="wanders"),
         pytest.param(lambda x: torch.full_like(x, math.nan), id="not a number"),
@@ -189,6 +188,13 @@ def test_what_is_no_contraction_is_a_data_error(g: Callable[[Tensor], Tensor], d
     with pytest.raises(DataError, match="did not converge") as caught:
         invert_block(g, y, FixedPoint())
     assert caught.value.code is ExitCode.DATA
+
+
+def test_where_plain_iteration_never_ends_and_the_accelerated_does_the_inverse_is_right() -> None:
+    y = points(3)
+    torch.testing.assert_close(invert_block(lambda x: x, y, FINE), y / 2, rtol=1e-12, atol=1e-12)
+    with pytest.raises(DataError, match="did not converge"):
+        invert_block(lambda x: x, y, FixedPoint(window=0))
 
 
 def test_one_item_that_runs_away_is_enough() -> None:
@@ -212,7 +218,7 @@ def test_what_is_not_finite_does_not_hold_up_the_others(value: float) -> None:
     found = invert_block(counting, y, FINE)
     assert calls < 500
     assert not bool(torch.isfinite(found[2]).all())
-    assert torch.equal(found[[0, 1, 3]], expected[[0, 1, 3]])
+    torch.testing.assert_close(found[[0, 1, 3]], expected[[0, 1, 3]], rtol=1e-12, atol=1e-12)
 
 
 def test_an_empty_batch_stays_empty() -> None:

@@ -1,0 +1,50 @@
+"""g of a residual block whose parameters are fixed, with as few passes over memory as possible.
+
+LipSwish(x) = x sigmoid(b x) / 1.1 = silu(b x) / (1.1 b) with b = softplus(beta): the factors go into the layers before
+and behind, and what is left between two layers is one silu. The numbers are those of the block's own layers but for
+rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from copgen.generators.residual_flow.lipschitz import LIPSWISH_SLOPE, LipSwish, SpectralBound
+
+
+class FoldedNet(nn.Module):
+    """x (N, ...) -> g(x), for layers and LipSwish in turn; it begins with either, and ends with a layer."""
+
+    entry: Tensor | None
+
+    @torch.no_grad()
+    def __init__(self, steps: Iterable[nn.Module]) -> None:
+        super().__init__()
+        modules = list(steps)
+        factors = [F.softplus(step.beta) for step in modules if isinstance(step, LipSwish)]
+        layers = [step for step in modules if isinstance(step, SpectralBound)]
+        leads = len(factors) == len(layers)
+        self.register_buffer("entry", factors[0] if leads else None, persistent=False)
+        self._operators: list[Callable[..., Tensor]] = [layer.operator for layer in layers]
+        before = factors if leads else [None, *factors]
+        for k, (layer, factor, following) in enumerate(zip(layers, before, [*before[1:], None], strict=True)):
+            weight, bias = layer.bounded_weight(), layer.bias
+            weight = weight if factor is None else weight / (LIPSWISH_SLOPE * factor)
+            if following is not None:
+                weight, bias = weight * following, None if bias is None else bias * following
+            self.register_buffer(f"weight{k}", weight, persistent=False)
+            self.register_buffer(f"bias{k}", bias, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        overwrite = not torch.is_grad_enabled()
+        if self.entry is not None:
+            x = F.silu(x * self.entry, inplace=overwrite)
+        for k, operator in enumerate(self._operators):
+            if k:
+                x = F.silu(x, inplace=overwrite)
+            x = operator(x, getattr(self, f"weight{k}"), getattr(self, f"bias{k}"))
+        return x

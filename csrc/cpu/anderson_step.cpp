@@ -1,0 +1,74 @@
+// One step of Anderson acceleration for the items of a batch that have not converged, which it also finds; an item does
+// not look at the others.
+
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <tuple>
+
+#include "../checks.h"
+#include "../dispatch.h"
+#include "rows.h"
+
+namespace copgen::cpu {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kGrain = 8192;  // coordinates that are worth a thread
+
+std::tuple<Tensor, Tensor> anderson_step(
+    const Tensor& x, const Tensor& proposal, const Tensor& rows, const Tensor& bound, Tensor& vectors,
+    Tensor& scalars, int64_t slot) {
+  const PlainNumbers plain;
+  check_anderson(x, proposal, rows, bound, vectors, scalars, slot);
+  const int64_t count = x.size(0), dim = x.size(1), items = bound.size(0), window = scalars.size(1) - 1;
+  const Tensor from = x.contiguous(), to = proposal.contiguous();
+  const Tensor numbers = rows.contiguous(), limit = bound.contiguous();
+  Tensor next = at::empty_like(from), left = at::empty_like(numbers);
+  int64_t* left_over = left.mutable_data_ptr<int64_t>();
+  const int64_t* number = numbers.const_data_ptr<int64_t>();
+  const bool known = std::all_of(number, number + count, [=](int64_t row) { return row >= 0 && row < items; });
+  const bool apart = std::adjacent_find(number, number + count, std::greater_equal<int64_t>()) == number + count;
+  TORCH_CHECK_VALUE(known && apart, "rows are the numbers of items in their order.");
+  const auto goes_on = std::make_unique<bool[]>(count);
+  int64_t kept = 0;
+  AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "anderson_step", [&] {
+    scalar_t* out = next.mutable_data_ptr<scalar_t>();
+    const scalar_t *a = from.const_data_ptr<scalar_t>(), *b = to.const_data_ptr<scalar_t>();
+    const scalar_t* bounds = limit.const_data_ptr<scalar_t>();
+    scalar_t *vector = vectors.mutable_data_ptr<scalar_t>(), *scalar = scalars.mutable_data_ptr<scalar_t>();
+    const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, dim));
+    at::parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
+      for (int64_t k = first; k < last; ++k) {
+        const int64_t row = number[k];
+        const Memory<scalar_t> memory{
+            vector + row * (2 + 2 * window) * dim, scalar + row * (1 + window), dim, window, slot};
+        goes_on[k] = anderson(out + k * dim, a + k * dim, b + k * dim, bounds[row], memory);
+      }
+    });
+    for (int64_t k = 0; k < count; ++k) {
+      if (!goes_on[k]) {
+        continue;
+      }
+      if (k != kept) {
+        std::copy_n(out + k * dim, dim, out + kept * dim);
+      }
+      left_over[kept++] = number[k];
+    }
+  });
+  return {next.narrow(0, 0, kept), left.narrow(0, 0, kept)};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("anderson_step", &anderson_step); }
+
+}  // namespace copgen::cpu

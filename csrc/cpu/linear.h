@@ -19,14 +19,15 @@ at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
   return at::from_blob(const_cast<T*>(data), {rows, columns}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
 }
 
-// y = x W^T, or x W where `plain`, for W without gaps.
+// y = x W^T, or x W where `plain`, for W without gaps and batches of `rows`. A large weight is packed for many rows alone:
+// for few it would take as long as a tenth of the product.
 template <typename T>
 class Linear {
  public:
-  explicit Linear(const at::Tensor& weight, bool plain = false)
+  Linear(int64_t rows, const at::Tensor& weight, bool plain = false)
       : weight_(plain ? weight : weight.t()), inner_(weight_.size(0)), columns_(weight_.size(1)) {
     if constexpr (std::is_same_v<T, float>) {
-      if (kernels()) {
+      if (kernels() && (rows >= kManyRows || weight.numel() <= kSmallWeight)) {
         const float* data = weight.const_data_ptr<float>();
         packed_.emplace(*kernels(), inner_, columns_, Strided{data, weight_.stride(0), weight_.stride(1)});
       }
@@ -50,6 +51,8 @@ class Linear {
   }
 
  private:
+  static constexpr int64_t kManyRows = 128, kSmallWeight = 1 << 17;
+
   at::Tensor weight_;
   int64_t inner_, columns_;
   std::optional<Packed> packed_;

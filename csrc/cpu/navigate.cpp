@@ -25,8 +25,8 @@ struct Navigator {
   Tensor b1, b2;
   Linear<work_t> first, second;
 
-  Navigator(const Tensor& w1, const Tensor& b1_, const Tensor& w2, const Tensor& b2_)
-      : b1(numbers(b1_)), b2(numbers(b2_)), first(numbers(w1)), second(numbers(w2)) {}
+  Navigator(int64_t rows, const Tensor& w1, const Tensor& b1_, const Tensor& w2, const Tensor& b2_)
+      : b1(numbers(b1_)), b2(numbers(b2_)), first(rows, numbers(w1)), second(rows, numbers(w2)) {}
 
  private:
   static Tensor numbers(const Tensor& x) { return x.to(c10::CppTypeToScalarType<work_t>::value).contiguous(); }
@@ -107,8 +107,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> navigate(
     using work_t = typename decltype(navigator)::type;
     return over_blocks(blocks, [&] { return Worker<work_t>(z, navigator, blocks, delta, z_pos, d, hidden); });
   };
-  const Sums sums = accumulator(z) == at::kDouble ? run(Navigator<double>(w1, b1, w2, b2))
-                                                  : run(Navigator<float>(w1, b1, w2, b2));
+  const Sums sums = accumulator(z) == at::kDouble ? run(Navigator<double>(z.size(0), w1, b1, w2, b2))
+                                                  : run(Navigator<float>(z.size(0), w1, b1, w2, b2));
   sums.write(stats.mutable_data_ptr<double>(), z.size(0), z.size(1));
   return {z_pos, d, stats, hidden};
 }

@@ -32,7 +32,7 @@ class Gradients {
             const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
             bool for_weights)
       : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers(w1)), b1_(numbers(b1)), w2_(numbers(w2)),
-        b2_(numbers(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(w2_, true) {
+        b2_(numbers(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
     const auto zeros = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
     const auto panel = [&](int64_t columns) { return at::empty({std::min(kPanel, z.size(0)), columns}, w1_.options()); };
     dz = for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
@@ -40,17 +40,17 @@ class Gradients {
     dh_ = panel(width_);
     if (hidden.size(0) < z.size(0)) {
       h_ = panel(width_);
-      to_h_.emplace(w1_);
+      to_h_.emplace(z.size(0), w1_);
     }
     if (!g || g_d) {
       u_ = panel(dim_);
     }
     if (g_d) {
       g_d_ = numbers(*g_d);
-      to_move_.emplace(w2_);
+      to_move_.emplace(z.size(0), w2_);
     }
     if (for_z) {
-      to_z_.emplace(w1_, true);
+      to_z_.emplace(z.size(0), w1_, true);
     }
   }
 

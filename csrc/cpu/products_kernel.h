@@ -171,8 +171,9 @@ void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
   }
   const bool turned = b.row == 1;
   if (turned) {
-    for (int64_t j = 0; j < whole_columns; j += 8) {
-      for (int64_t k = 0; k < whole_inner; k += 8) {
+    // The panel is written line by line; what is read of a column's line stays in the cache until the next.
+    for (int64_t k = 0; k < whole_inner; k += 8) {
+      for (int64_t j = 0; j < whole_columns; j += 8) {
         transpose_8(b.data + j * b.column + k, b.column, panel + k * stride + j, stride);
       }
     }

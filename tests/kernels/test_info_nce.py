@@ -26,8 +26,8 @@ SHAPES = [
 ]
 
 
-# A row's product with itself may exceed its log-sum-exp by more than float32 holds; what comes of it is masked, here as on
-# a GPU, but NumPy tells.
+# A row's product with itself may exceed its log-sum-exp by more than float32 holds. What comes of it is masked, as on a
+# GPU, but NumPy tells.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
 FAR, NEAR = 3.0, 0.7  # how far off the positives are: still to be told from the negatives, or told from them

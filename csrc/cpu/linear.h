@@ -58,18 +58,23 @@ class Linear {
   std::optional<Packed> packed_;
 };
 
-// dw (rows, columns) += left^T right, for `count` rows of left, `left_row` apart, and of right without gaps.
+// dw (rows, columns) = left^T right, or += it, for `count` rows of left, `left_row` apart, and of right without gaps.
 template <typename T>
-void add_outer(int64_t count, int64_t rows, int64_t columns, const T* left, int64_t left_row, const T* right, T* dw) {
+void outer(int64_t count, int64_t rows, int64_t columns, const T* left, int64_t left_row, const T* right, T* dw, bool add) {
   if constexpr (std::is_same_v<T, float>) {
     if (kernels()) {
-      multiply(*kernels(), rows, count, columns, {left, 1, left_row}, {right, columns, 1}, dw, columns, true);
+      multiply(*kernels(), rows, count, columns, {left, 1, left_row}, {right, columns, 1}, dw, columns, add);
       return;
     }
   }
   const at::Tensor turned = at::from_blob(
       const_cast<T*>(left), {rows, count}, {1, left_row}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
-  matrix_at(dw, rows, columns).addmm_(turned, matrix_at(right, count, columns));
+  at::Tensor out = matrix_at(dw, rows, columns);
+  if (add) {
+    out.addmm_(turned, matrix_at(right, count, columns));
+  } else {
+    at::mm_out(out, turned, matrix_at(right, count, columns));
+  }
 }
 
 }  // namespace copgen::cpu

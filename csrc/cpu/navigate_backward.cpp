@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
@@ -36,7 +37,9 @@ class Gradients {
     const auto zeros = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
     const auto panel = [&](int64_t columns) { return at::empty({std::min(kPanel, z.size(0)), columns}, w1_.options()); };
     dz = for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
-    dw1 = zeros(w1_), db1 = zeros(b1_), dw2 = zeros(w2_), db2 = zeros(b2_);
+    // The first panel overwrites the weights' gradients, if there is one.
+    const auto weights = [&](const Tensor& like) { return z.size(0) > 0 && for_weights ? at::empty_like(like) : zeros(like); };
+    dw1 = weights(w1_), db1 = zeros(b1_), dw2 = weights(w2_), db2 = zeros(b2_);
     dh_ = panel(width_);
     if (hidden.size(0) < z.size(0)) {
       h_ = panel(width_);
@@ -70,7 +73,7 @@ class Gradients {
       }
     });
     if (for_weights_) {
-      add_products(rows, panel.dh, panel.z, panel.u ? panel.u : panel.g, panel.h);
+      add_products(begin > 0, rows, panel.dh, panel.z, panel.u ? panel.u : panel.g, panel.h);
     }
   }
 
@@ -133,16 +136,16 @@ class Gradients {
   }
 
   // dW1 += dh^T z, dW2 += u^T h, and the biases' sums, on all threads: half of them for each product.
-  void add_products(int64_t rows, const work_t* dh, const work_t* z, const work_t* u, const work_t* h) {
+  void add_products(bool add, int64_t rows, const work_t* dh, const work_t* z, const work_t* u, const work_t* h) {
     const int64_t parts = (at::get_num_threads() + 1) / 2;
     at::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
       const PlainNumbers plain;
       for (int64_t task = first; task < last; ++task) {
         const int64_t part = task % parts;
         if (task < parts) {
-          add_product(rows, dh, z, dw1, db1, part, parts);
+          add_product(add, rows, dh, z, dw1, db1, part, parts);
         } else {
-          add_product(rows, u, h, dw2, db2, part, parts);
+          add_product(add, rows, u, h, dw2, db2, part, parts);
         }
       }
     });
@@ -150,10 +153,11 @@ class Gradients {
 
   // One part of the rows of dw += left^T right, and of db += the sums of left's columns.
   static void add_product(
-      int64_t count, const work_t* left, const work_t* right, const Tensor& dw, const Tensor& db, int64_t part, int64_t parts) {
+      bool add, int64_t count, const work_t* left, const work_t* right, const Tensor& dw, const Tensor& db, int64_t part,
+      int64_t parts) {
     const int64_t outputs = dw.size(0), inputs = dw.size(1);
     const int64_t begin = outputs * part / parts, rows = outputs * (part + 1) / parts - begin;
-    add_outer(count, rows, inputs, left + begin, outputs, right, dw.mutable_data_ptr<work_t>() + begin * inputs);
+    outer(count, rows, inputs, left + begin, outputs, right, dw.mutable_data_ptr<work_t>() + begin * inputs, add);
     add_columns(db.mutable_data_ptr<work_t>() + begin, left + begin, outputs, count, rows);
   }
 

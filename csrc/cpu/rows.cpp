@@ -31,6 +31,21 @@ COPGEN_INLINE void bias_relu_of(T* __restrict h, const T* __restrict bias, int64
   }
 }
 
+// The lanes' sum, by halves.
+template <typename T>
+COPGEN_INLINE double total(const T* lanes) {
+  double sum[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    sum[lane] = lanes[lane];
+  }
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) {
+      sum[lane] += sum[lane + half];
+    }
+  }
+  return sum[0];
+}
+
 // Sums of f(j) and f(j)^2, in double but for runs of a few numbers; f may write the row.
 template <typename T, typename F>
 COPGEN_INLINE Row sums_over(int64_t dim, F f) {
@@ -51,10 +66,8 @@ COPGEN_INLINE Row sums_over(int64_t dim, F f) {
       move[lane] += m;
       squared[lane] += m * m;
     }
-    for (int lane = 0; lane < kLanes; ++lane) {
-      row.move += move[lane];
-      row.move_squared += squared[lane];
-    }
+    row.move += total(move);
+    row.move_squared += total(squared);
   }
   return row;
 }

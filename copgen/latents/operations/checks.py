@@ -30,7 +30,7 @@ def check_delta(delta: float | None) -> None:
 
 def check_weight(name: str, w: Tensor, shape: tuple[int, ...], z: Tensor) -> None:
     """A weight of this shape, on z's device, in z's dtype or in bfloat16 with float32 latents."""
-    if tuple(w.shape) != shape:
+    if w.shape != shape:
         raise UsageError(f"{name} has shape {tuple(w.shape)}.", fix=f"Shape {shape} fits the other arguments.")
     if w.dtype != z.dtype and not (w.dtype == torch.bfloat16 and z.dtype == torch.float32):
         raise UsageError(f"z is {z.dtype} and {name} {w.dtype}.", fix="Give both the same dtype.")

@@ -27,7 +27,11 @@ def test_the_reference_gives_the_same_images(name: str, tmp_path: Path) -> None:
 def test_a_report_says_what_was_measured_and_what_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "report.md"
     command = ["generators", "--generator", "residual-flow-mnist", "--toy", "--batch", "1", "--batch", "2"]
-    monkeypatch.setattr(sys, "argv", [*command, "--seconds", "0", "--reference-batch", "1", "--out", str(out)])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [*command, "--seconds", "0", "--reference-batch", "1", "--interleaved-batch", "1", "--out", str(out)],
+    )
     benchmark.main()
     lines = out.read_text().splitlines()
     rows = [line for line in lines if line.startswith(("| 1 |", "| 2 |"))]

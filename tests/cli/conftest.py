@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def walk(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Outcome]]]:
+def walk(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
     """The four commands in order, each finding what the one before wrote: (the folder, how each ended)."""
     folder = tmp_path_factory.mktemp("walk")
     (folder / "probes.toml").write_text(QUICK_PROBES)
@@ -55,4 +54,4 @@ def walk(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         sampled = copgen("sample", "--out", "pairs/", "--n", "0.2k")
         pretrained = copgen("pretrain", "--pairs", "pairs/", "--updates", 3, "--batch", 64)
         probed = copgen("eval", "linear", "--ckpt", "runs/pretrain", "--config", "probes.toml", "--json")
-        yield folder, {"navigate": navigated, "sample": sampled, "pretrain": pretrained, "eval linear": probed}
+    return folder, {"navigate": navigated, "sample": sampled, "pretrain": pretrained, "eval linear": probed}

@@ -41,7 +41,7 @@ def bound(dtype: torch.dtype, temperature: float, near: float = FAR) -> float:
     """
     if dtype == torch.float16:
         return 1e-3
-    won = 4 * torch.finfo(torch.float32).eps / temperature if near < FAR else 0.0
+    won = 3 * torch.finfo(torch.float32).eps / temperature if near < FAR else 0.0
     return max(1e-5 if temperature <= 0.01 else 5e-6, won)
 
 

@@ -14,6 +14,12 @@
 
 namespace copgen::cpu {
 
+// In the dtype that is computed with, without gaps; the very tensor where it is so already.
+template <typename T>
+at::Tensor numbers(const at::Tensor& x) {
+  return x.to(c10::CppTypeToScalarType<T>::value).contiguous();
+}
+
 template <typename T>
 at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
   return at::from_blob(const_cast<T*>(data), {rows, columns}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));

@@ -26,10 +26,8 @@ struct Navigator {
   Linear<work_t> first, second;
 
   Navigator(int64_t rows, const Tensor& w1, const Tensor& b1_, const Tensor& w2, const Tensor& b2_)
-      : b1(numbers(b1_)), b2(numbers(b2_)), first(rows, numbers(w1)), second(rows, numbers(w2)) {}
-
- private:
-  static Tensor numbers(const Tensor& x) { return x.to(c10::CppTypeToScalarType<work_t>::value).contiguous(); }
+      : b1(numbers<work_t>(b1_)), b2(numbers<work_t>(b2_)), first(rows, numbers<work_t>(w1)),
+        second(rows, numbers<work_t>(w2)) {}
 };
 
 // What one thread works with: a block of h, and of z and z' where those are 16-bit outside.

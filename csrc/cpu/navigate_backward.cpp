@@ -32,8 +32,8 @@ class Gradients {
   Gradients(const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
             const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
             bool for_weights)
-      : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers(w1)), b1_(numbers(b1)), w2_(numbers(w2)),
-        b2_(numbers(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
+      : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
+        b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
     const auto zeros = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
     const auto panel = [&](int64_t columns) { return at::empty({std::min(kPanel, z.size(0)), columns}, w1_.options()); };
     dz = for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
@@ -49,7 +49,7 @@ class Gradients {
       u_ = panel(dim_);
     }
     if (g_d) {
-      g_d_ = numbers(*g_d);
+      g_d_ = numbers<work_t>(*g_d);
       to_move_.emplace(z.size(0), w2_);
     }
     if (for_z) {
@@ -161,9 +161,7 @@ class Gradients {
     add_columns(db.mutable_data_ptr<work_t>() + begin, left + begin, outputs, count, rows);
   }
 
-  static Tensor numbers(const Tensor& x) { return x.to(c10::CppTypeToScalarType<work_t>::value).contiguous(); }
-
-  static Tensor part(const Tensor& x, int64_t begin, int64_t rows) { return numbers(x.narrow(0, begin, rows)); }
+  static Tensor part(const Tensor& x, int64_t begin, int64_t rows) { return numbers<work_t>(x.narrow(0, begin, rows)); }
 
   std::optional<Tensor> g_;
   Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, dh_, h_, u_;

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,14 +33,10 @@ def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
         CopgenError: the first rank could not say what happened: the fault that another left, that one was killed, or
             that a signal ended them before they had saved.
     """
-    import torch.distributed
-
     from copgen.runtime.rank import ending
     from copgen.runtime.ranks import last_words
 
-    distributed: Any = torch.distributed  # exports it untyped
-    # The agent and the ranks use this store too; it is bound to a port that was free before anybody hears of it.
-    store = distributed.TCPStore(HERE, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    store = shared_store()  # the agent and the ranks use it too
     with tempfile.TemporaryDirectory(prefix="copgen-ranks-") as folder:
         fault = _run(["-m", "copgen.runtime.rank", folder, module, *arguments], ranks, port=store.port)
         said = ending(Path(folder), rank=0)
@@ -47,6 +44,28 @@ def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
         assert fault is not None
         raise last_words(store) or fault
     return said
+
+
+def shared_store() -> Any:
+    """A store that this process serves, on a port that was free and is taken before anybody hears of it.
+
+    Who opens the same port in this process gets the same store. For that torch remembers its stores by their port, and
+    does not forget one that has gone: with port 0, a port that an earlier store had once leaves the new one unknown
+    (torch 2.14). Asked for by number it is remembered afresh.
+    """
+    import torch.distributed
+
+    distributed: Any = torch.distributed  # exports it untyped
+    listener = socket.create_server((HERE, 0))
+    port = listener.getsockname()[1]
+    return distributed.TCPStore(
+        HERE,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        multi_tenant=True,
+        master_listen_fd=listener.detach(),
+    )
 
 
 def _run(words: Sequence[str], ranks: int, *, port: int) -> CopgenError | None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch.distributed
 
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
-from copgen.runtime.launch import launch
+from copgen.runtime.launch import HERE, launch, shared_store
 from tests.runtime import in_ranks
 
 RANK = in_ranks.__name__
@@ -25,6 +29,20 @@ def test_the_first_rank_has_the_word_though_another_failed_before(
     assert launch(RANK, ["argue", str(tmp_path / "${local_rank}")], 2) == ExitCode.ENVIRONMENT
     assert capfd.readouterr() == ("rank 0 of 2: argue\n", "")
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_port_that_an_earlier_launch_had_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed: Any = torch.distributed  # exports TCPStore untyped
+    earlier = shared_store()
+    port = earlier.port
+    del earlier
+    listen = socket.create_server
+    monkeypatch.setattr(socket, "create_server", lambda address: listen((address[0], port)))
+    store = shared_store()
+    open_here = partial(distributed.TCPStore, HERE, store.port, is_master=True, multi_tenant=True)
+    open_here(wait_for_workers=False).set("said", "by another")
+    assert store.port == port
+    assert store.get("said") == b"by another"
 
 
 def test_a_rank_that_is_gone_before_the_others_have_met_it_is_named(tmp_path: Path) -> None:

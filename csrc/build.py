@@ -91,7 +91,7 @@ def extension() -> dict[str, Any]:
 
 def sources(*, cuda: bool) -> list[Path]:
     """The operators' sources; `build.cpp` is the loader's."""
-    found = [FOLDER / "operators.cpp", *FOLDER.glob("cpu/*.cpp")]
+    found = [FOLDER / "operators.cpp", FOLDER / "autograd.cpp", *FOLDER.glob("cpu/*.cpp")]
     return [*found, *FOLDER.glob("cuda/*.cpp"), *FOLDER.glob("cuda/*.cu")] if cuda else found
 
 

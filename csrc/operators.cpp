@@ -1,5 +1,5 @@
 // The schema of every operator, once. One implementation per device registers itself in cpu/ and in cuda/; shapes
-// without data and gradients are registered in copgen/latents/operations/operators.py.
+// without data are registered in copgen/latents/operations/operators.py, gradients in autograd.cpp.
 //
 // Legend: K rows; d coordinates; H hidden units; z, z' latents (K, d); m = z' - z; d_k = ||m_k|| / sqrt(d).
 

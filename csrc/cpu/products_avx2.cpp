@@ -13,6 +13,8 @@ namespace {
 
 struct Avx2 {
   using type = __m256;
+  using Half = Avx2;
+  static constexpr bool kHalves = false;  // half a vector would take as long as a whole one
   static constexpr int kLanes = 8, kRows = 6, kVectors = 2;  // 12 sums, 2 columns and a number of A: 15 of 16 registers
 
   static type zero() { return _mm256_setzero_ps(); }

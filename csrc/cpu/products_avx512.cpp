@@ -12,8 +12,24 @@
 namespace copgen::cpu {
 namespace {
 
+// 8 columns, for processors that do 16 in two steps.
+struct Avx512Half {
+  using type = __m256;
+
+  static type zero() { return _mm256_setzero_ps(); }
+  static type all(float x) { return _mm256_set1_ps(x); }
+  static type add(type x, type y) { return _mm256_add_ps(x, y); }
+  static type multiply_add(type x, type y, type z) { return _mm256_fmadd_ps(x, y, z); }
+  static __mmask8 mask(int64_t left) { return left >= 8 ? 0xff : static_cast<__mmask8>((1u << left) - 1); }
+  static type load(const float* from) { return _mm256_loadu_ps(from); }
+  static type load_first(const float* from, int64_t left) { return _mm256_maskz_loadu_ps(mask(left), from); }
+  static void store_first(float* to, int64_t left, type x) { _mm256_mask_storeu_ps(to, mask(left), x); }
+};
+
 struct Avx512 {
   using type = __m512;
+  using Half = Avx512Half;
+  static constexpr bool kHalves = true;
   static constexpr int kLanes = 16, kRows = 6, kVectors = 4;  // 24 sums, 4 columns and a number of A: 29 of 32 registers
 
   static type zero() { return _mm512_setzero_ps(); }

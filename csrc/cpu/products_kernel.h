@@ -27,26 +27,40 @@ COPGEN_INLINE typename V::type power_of_2(typename V::type x, float scale) {
   return V::multiply(p, V::exponent(rounded));
 }
 
-template <typename V, int kRows, int kVectors>
+// to = x, or += x, for the first `left` numbers.
+template <typename V>
+COPGEN_INLINE void add_first(float* to, int64_t left, typename V::type x, bool add) {
+  V::store_first(to, left, add ? V::add(x, V::load_first(to, left)) : x);
+}
+
+// A block of sums in registers; with `kHalf`, the last of its vectors is half of one.
+template <typename V, int kRows, int kVectors, bool kHalf>
 struct Block {
   using type = typename V::type;
+  using Half = typename V::Half;
+  static constexpr int kWhole = kVectors - kHalf;
   type sum[kRows][kVectors];
+  typename Half::type half[kRows];
 
   COPGEN_INLINE void multiply(int64_t inner, Strided a, const float* b) {
     for (int i = 0; i < kRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) {
+      for (int v = 0; v < kWhole; ++v) {
         sum[i][v] = V::zero();
       }
+      half[i] = Half::zero();
     }
     for (int64_t k = 0; k < inner; ++k, b += kVectors * V::kLanes) {
       type column[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
+      for (int v = 0; v < kWhole; ++v) {
         column[v] = V::load(b + v * V::kLanes);
       }
       for (int i = 0; i < kRows; ++i) {
-        const type x = V::all(a.data[i * a.row + k * a.column]);
-        for (int v = 0; v < kVectors; ++v) {
-          sum[i][v] = V::multiply_add(x, column[v], sum[i][v]);
+        const float x = a.data[i * a.row + k * a.column];
+        for (int v = 0; v < kWhole; ++v) {
+          sum[i][v] = V::multiply_add(V::all(x), column[v], sum[i][v]);
+        }
+        if constexpr (kHalf) {
+          half[i] = Half::multiply_add(Half::all(x), Half::load(b + kWhole * V::kLanes), half[i]);
         }
       }
     }
@@ -54,11 +68,11 @@ struct Block {
 
   COPGEN_INLINE void store(float* c, int64_t c_row, int64_t columns, bool add) const {
     for (int i = 0; i < kRows; ++i, c += c_row) {
-      for (int v = 0; v < kVectors; ++v) {
-        const int64_t left = columns - v * V::kLanes;
-        float* to = c + v * V::kLanes;
-        const type before = add ? V::load_first(to, left) : V::zero();
-        V::store_first(to, left, add ? V::add(sum[i][v], before) : sum[i][v]);
+      for (int v = 0; v < kWhole; ++v) {
+        add_first<V>(c + v * V::kLanes, columns - v * V::kLanes, sum[i][v], add);
+      }
+      if constexpr (kHalf) {
+        add_first<Half>(c + kWhole * V::kLanes, columns - kWhole * V::kLanes, half[i], add);
       }
     }
   }
@@ -108,25 +122,36 @@ struct Block {
   }
 };
 
-// Calls visit(a block's type, its first row) for all rows, V::kRows at a time, and then for those that are left.
-template <typename V, int kVectors, int kRows, typename Visit>
+// Calls visit(a block, its first row) for all rows, V::kRows at a time, and then for those that are left.
+template <typename V, int kVectors, bool kHalf, int kRows, typename Visit>
 COPGEN_INLINE void rest_of_rows(int64_t first, int64_t left, const Visit& visit) {
   if constexpr (kRows > 0) {
     if (left == kRows) {
-      visit(Block<V, kRows, kVectors>(), first);
+      Block<V, kRows, kVectors, kHalf> block;
+      visit(block, first);
     } else {
-      rest_of_rows<V, kVectors, kRows - 1>(first, left, visit);
+      rest_of_rows<V, kVectors, kHalf, kRows - 1>(first, left, visit);
     }
   }
 }
 
-template <typename V, int kVectors, typename Visit>
+template <typename V, int kVectors, bool kHalf, typename Visit>
 COPGEN_INLINE void over_rows(int64_t rows, const Visit& visit) {
   int64_t row = 0;
   for (; row + V::kRows <= rows; row += V::kRows) {
-    visit(Block<V, V::kRows, kVectors>(), row);
+    Block<V, V::kRows, kVectors, kHalf> block;
+    visit(block, row);
   }
-  rest_of_rows<V, kVectors, V::kRows - 1>(row, rows - row, visit);
+  rest_of_rows<V, kVectors, kHalf, V::kRows - 1>(row, rows - row, visit);
+}
+
+template <typename V, int kVectors, bool kHalf>
+void multiply_blocks(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, float* c, int64_t c_row,
+                     bool add) {
+  over_rows<V, kVectors, kHalf>(rows, [&](auto& block, int64_t row) __attribute__((always_inline)) {
+    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
+    block.store(c + row * c_row, c_row, columns, add);
+  });
 }
 
 template <typename V, int kVectors>
@@ -137,10 +162,12 @@ void multiply_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, con
       return multiply_panel<V, kVectors - 1>(rows, inner, columns, a, panel, c, c_row, add);
     }
   }
-  over_rows<V, kVectors>(rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
-    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
-    block.store(c + row * c_row, c_row, columns, add);
-  });
+  if constexpr (V::kHalves) {
+    if (columns <= (kVectors - 1) * V::kLanes + V::kLanes / 2) {
+      return multiply_blocks<V, kVectors, true>(rows, inner, columns, a, panel, c, c_row, add);
+    }
+  }
+  multiply_blocks<V, kVectors, false>(rows, inner, columns, a, panel, c, c_row, add);
 }
 
 template <typename V, int kVectors>
@@ -151,7 +178,7 @@ void exponentials_panel(int64_t rows, int64_t inner, int64_t columns, Strided a,
       return exponentials_panel<V, kVectors - 1>(rows, inner, columns, a, panel, as);
     }
   }
-  over_rows<V, kVectors>(rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
+  over_rows<V, kVectors, false>(rows, [&](auto& block, int64_t row) __attribute__((always_inline)) {
     block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
     block.finish(as, row, columns);
   });

@@ -1,7 +1,6 @@
-"""The native operators as torch sees them: shapes without data, gradients; imported once the library is loaded.
+"""The native operators as torch sees them: shapes without data; imported once the library is loaded.
 
-Ordinary tensors take a way past the dispatcher's Python layers, which would take longer than a small batch; tracers see
-the operators themselves.
+Gradients are recorded in csrc/autograd.cpp; they have none of their own, which is registered here.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from copgen.runtime.errors import UsageError
 
 _LIBRARY: Any = torch.library.Library("copgen", "FRAGMENT")  # type: ignore[no-untyped-call]
 _OPS: Any = torch.ops.copgen
-_PLAIN = (Tensor, torch.nn.Parameter)
 _STATISTICS = 6
 _MOST_KEPT = 120 << 20  # bytes of hidden units: at 65,536 rows of width 784 three fifths of what autograd would keep
 
@@ -30,12 +28,7 @@ def navigate(
     inputs = (z, w1, b1, w2, b2)
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     kept = rows_to_keep(z.shape[0], w1.shape[0], z.dtype, needed=needed)
-    if not _is_eager(inputs):
-        z_pos, d, stats, _ = _OPS.navigate.default(*inputs, delta, kept)
-    elif needed:
-        z_pos, d, stats = _Navigate.apply(*inputs, delta, kept)
-    else:
-        z_pos, d, stats, _ = _past_autograd(_OPS.navigate.default, *inputs, delta, kept)
+    z_pos, d, stats, _ = _OPS.navigate.default(*inputs, delta, kept)
     return z_pos, d, stats
 
 
@@ -48,12 +41,7 @@ def rows_to_keep(rows: int, width: int, dtype: torch.dtype, *, needed: bool) -> 
 
 def constrain(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple[Tensor, ...]:
     """z' within delta or nothing, d, violates, order or nothing, stats, of checked arguments."""
-    needed = torch.is_grad_enabled() and (z.requires_grad or z_pos.requires_grad)
-    outputs: tuple[Tensor, ...]
-    if needed or not _is_eager((z, z_pos)):
-        outputs = _OPS.constrain.default(z, z_pos, delta, mode)
-    else:
-        outputs = _past_autograd(_OPS.constrain.default, z, z_pos, delta, mode)
+    outputs: tuple[Tensor, ...] = _OPS.constrain.default(z, z_pos, delta, mode)
     return outputs
 
 
@@ -64,68 +52,11 @@ def draw_latents(rows: Tensor, key: int, dim: int, scale: float, threshold: floa
     return drawn
 
 
-def _is_eager(tensors: tuple[Tensor, ...]) -> bool:
-    return not torch.compiler.is_compiling() and all(type(x) in _PLAIN for x in tensors)
-
-
-def _past_autograd(operator: Any, *arguments: Any) -> Any:
-    with torch._C._AutoDispatchBelowAutograd():
-        return operator(*arguments)
-
-
 def _no_second_derivative() -> UsageError:
     return UsageError(
         "The native navigator and constraint have no second derivative.",
         fix="Take it through copgen.latents.operations.reference, or set COPGEN_NATIVE=0.",
     )
-
-
-class _Navigate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Any:
-        outputs = _past_autograd(_OPS.navigate.default, *inputs)
-        _save_navigate(ctx, inputs, outputs)
-        ctx.mark_non_differentiable(outputs[2])
-        return outputs[:3]
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        if torch.is_grad_enabled():
-            raise _no_second_derivative()
-        with torch._C._AutoDispatchBelowAutograd():
-            return _navigate_gradient(ctx, *gradients)
-
-
-def _save_navigate(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, _, _ = inputs
-    _, d, _, hidden = output
-    ctx.save_for_backward(*tensors, d, hidden)
-    ctx.set_materialize_grads(False)
-
-
-def _navigate_gradient(ctx: Any, g: Tensor | None, g_d: Tensor | None, *unused: Any) -> tuple[Tensor | None, ...]:
-    if g is None and g_d is None:
-        return (None,) * 7
-    wanted = ctx.needs_input_grad
-    saved = ctx.saved_tensors
-    gradients = _OPS.navigate_backward.default(g, g_d, *saved, wanted[0], any(wanted[1:5]))
-    return (*(x if want else None for x, want in zip(gradients, wanted[:5], strict=True)), None, None)
-
-
-def _save_constrain(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    z, z_pos, delta, mode = inputs
-    ctx.save_for_backward(z, z_pos, output[1])
-    ctx.delta = delta if mode == "project" else None
-    ctx.set_materialize_grads(False)
-
-
-def _constrain_gradient(ctx: Any, g: Tensor | None, g_d: Tensor | None, *unused: Any) -> tuple[Tensor | None, ...]:
-    # An output that its mode leaves empty has no gradient, whatever the tracer hands in for it.
-    g = None if g is None or ctx.delta is None else g
-    if g is None and g_d is None:
-        return (None,) * 4
-    dz, dz_pos = _OPS.constrain_backward.default(g, g_d, *ctx.saved_tensors, ctx.delta)
-    return dz, dz_pos, None, None
 
 
 def _navigate_shapes(
@@ -190,15 +121,15 @@ def _refuse(ctx: Any, *gradients: Any) -> NoReturn:
     raise _no_second_derivative()
 
 
-def _register(name: str, shapes: Any, save: Any = None, gradient: Any = None) -> None:
+def _register(name: str, shapes: Any, *, refuses_gradients: bool = False) -> None:
     torch.library.register_fake(f"copgen::{name}", shapes, lib=_LIBRARY)
-    if gradient is not None:
-        torch.library.register_autograd(f"copgen::{name}", gradient, setup_context=save, lib=_LIBRARY)
+    if refuses_gradients:
+        torch.library.register_autograd(f"copgen::{name}", _refuse, setup_context=_keep_nothing, lib=_LIBRARY)
 
 
-_register("navigate", _navigate_shapes, _save_navigate, _navigate_gradient)
-_register("navigate_backward", _navigate_backward_shapes, _keep_nothing, _refuse)
-_register("constrain", _constrain_shapes, _save_constrain, _constrain_gradient)
-_register("constrain_backward", _constrain_backward_shapes, _keep_nothing, _refuse)
+_register("navigate", _navigate_shapes)
+_register("navigate_backward", _navigate_backward_shapes, refuses_gradients=True)
+_register("constrain", _constrain_shapes)
+_register("constrain_backward", _constrain_backward_shapes, refuses_gradients=True)
 _register("draw_latents", _draw_shapes)
 _register("philox_bits", _bits_shapes)

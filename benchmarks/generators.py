@@ -178,7 +178,9 @@ def main() -> None:
         f"Measured on: {timing.machine(torch.device(args.device))}.",
         "",
         "Random weights at the published widths. Extra peak memory: above the network's own, of one call. The flow has "
-        "random weights too, with which its fixed points take fewer rounds than trained ones are expected to."
+        "random weights too, with which its fixed points take fewer rounds than trained ones are expected to; it runs "
+        "in float32 alone, as bfloat16 is too coarse for fixed points, and uncompiled, as its items decide how long it "
+        "iterates."
         + args.note,
         "",
     ]

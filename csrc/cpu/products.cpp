@@ -10,7 +10,7 @@
 namespace copgen::cpu {
 namespace {
 
-constexpr int64_t kWorthAThread = 1 << 16;  // numbers to pack
+constexpr int64_t kNumbersPerThread = 1 << 16;  // to pack
 constexpr int64_t kInner = 256;  // rows of B in a panel: 64 KiB beside a block's rows of A in the second-level cache
 
 // Memory of a thread's own that is kept from call to call.
@@ -80,7 +80,7 @@ Packed::Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b)
   if (!data_) {
     throw std::bad_alloc();
   }
-  const int64_t grain = std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, with.width * inner));
+  const int64_t grain = std::max<int64_t>(1, kNumbersPerThread / std::max<int64_t>(1, with.width * inner));
   at::parallel_for(0, panels(), grain, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
       with.pack(b.from(0, begin(p)), inner, this->columns(p), data_ + begin(p) * inner);

@@ -180,8 +180,7 @@ def main() -> None:
         "Random weights at the published widths. Extra peak memory: above the network's own, of one call. The flow has "
         "random weights too, with which its fixed points take fewer rounds than trained ones are expected to; it runs "
         "in float32 alone, as bfloat16 is too coarse for fixed points, and uncompiled, as its items decide how long it "
-        "iterates."
-        + args.note,
+        "iterates." + args.note,
         "",
     ]
     if args.out is None:

@@ -18,6 +18,7 @@ TESTS = (
     "tests/latents/operations",
     "tests/objectives/test_products.py",
     "tests/generators/residual_flow/test_anderson.py",
+    "tests/generators/residual_flow/test_silu_layers.py",
 )
 LEFT_OUT = "compiles or opcheck or threads"
 

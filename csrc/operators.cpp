@@ -46,7 +46,11 @@ TORCH_LIBRARY(copgen, m) {
       "exponentials_of_products_(Tensor a, Tensor b, float scale, int? diagonal, Tensor? a_weights, Tensor? b_weights,"
       " Tensor(a!)? out, Tensor(b!)? a_sums, Tensor(c!)? b_sums) -> ()");
 
-  // Which instructions the two above have on this processor; empty: none, and they raise.
+  // Linear layers y = x W^T + b with silu between them, for float32; of silu(entry x) where entry (1) is given. A row of
+  // the result has the same bits in any batch. x (K, d), weights (outputs, inputs) -> (K, outputs of the last)
+  m.def("silu_layers(Tensor x, Tensor? entry, Tensor[] weights, Tensor[] biases) -> Tensor", {at::Tag::pt2_compliant_tag});
+
+  // Which instructions the three above have on this processor; empty: none, and they raise.
   m.def("product_kernels() -> str");
 
   // The random 32-bit words of the rows' counters. -> (K, columns) int64

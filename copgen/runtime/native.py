@@ -20,7 +20,7 @@ REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editab
 INSTALL = "pip install --no-build-isolation ."
 OPERATORS = (
     "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
-    "add_product_", "exponentials_of_products_", "product_kernels", "anderson_step",
+    "add_product_", "exponentials_of_products_", "silu_layers", "product_kernels", "anderson_step",
 )  # fmt: skip
 
 
@@ -63,6 +63,17 @@ def installed() -> Native:
     return Native(
         True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
     )
+
+
+@functools.cache
+def product_instructions() -> str:
+    """The instruction set of the native products in float32, such as "AVX2"; empty if there are none."""
+    if not native().usable:
+        return ""
+    import torch  # not before there is something to ask: plans are made without it
+
+    found: str = torch.ops.copgen.product_kernels()
+    return found
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from copgen.generators.residual_flow import anderson
+from copgen.generators.residual_flow import anderson, silu_layers
 from copgen.latents.operations import implementations as latents
 from copgen.objectives import implementations
 from copgen.runtime import philox
@@ -42,7 +42,9 @@ def examine(*, try_out: bool = True) -> dict[str, Any]:
     devices = [{"device": "cpu", "name": processor_name()}, *map(_cuda, range(torch.cuda.device_count()))]
     places = [torch.device(device["device"]) for device in devices]
     operations = [
-        row for place in places for row in (*_contrastive(place), *_latents(place), _words(place), _fixed_points(place))
+        row
+        for place in places
+        for row in (*_contrastive(place), *_latents(place), _words(place), _fixed_points(place), *_flow_layers(place))
     ]
     tried = [
         {"operation": trial.operation, "device": str(place), **trial.carry_out(place)}
@@ -88,6 +90,13 @@ def _words(device: torch.device) -> dict[str, Any]:
 
 def _fixed_points(device: torch.device) -> dict[str, Any]:
     return _native_or(anderson.why_plain(device), "fixed points", device, ["float32", "float64"])
+
+
+def _flow_layers(device: torch.device) -> list[dict[str, Any]]:
+    return [
+        _native_or(silu_layers.why_plain(device, dtype), "flow layers", device, [str(dtype).removeprefix("torch.")])
+        for dtype in (torch.float32, torch.float64)
+    ]
 
 
 def _native_or(why_plain: str | None, operation: str, device: torch.device, dtypes: list[str]) -> dict[str, Any]:

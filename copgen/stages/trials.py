@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.generators.residual_flow import anderson
+from copgen.generators.residual_flow import anderson, silu_layers
 from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.operations import reference as latents
 from copgen.objectives import info_nce
@@ -100,6 +100,13 @@ def trials(device: torch.device) -> Iterator[Trial]:
         # At most L / (1 - L) = 1 times the residual's norm.
         math.sqrt(DIM) * TOLERANCE,
     )
+    yield Trial(
+        "flow layers",
+        lambda: [_flow_layers(silu_layers.linear, *narrow)],
+        lambda: [_flow_layers(_plain_layers, *narrow)],
+        lambda: [_flow_layers(_plain_layers, z, w1, b1, w2, b2)],
+        bound,
+    )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
     yield Trial(
@@ -137,6 +144,15 @@ def _fixed_points(
 
     found = anderson.fixed_point(T, z, bound, window=3, max_rounds=100, remember=remember)
     return torch.full_like(z, math.nan) if found is None else found
+
+
+@torch.no_grad()
+def _flow_layers(run: Callable[..., Tensor], z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    return run(z, torch.ones_like(b1[:1]), [w1, w2], [b1, b2])
+
+
+def _plain_layers(x: Tensor, entry: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
+    return silu_layers.plain(x, entry, weights, biases, [F.linear] * len(weights))
 
 
 def _moved(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> list[Tensor]:

@@ -110,4 +110,11 @@ void Packed::exponentials(int64_t rows, Strided a, const Exponentials& finish) c
   }
 }
 
+void Packed::layer(int64_t rows, Strided a, const Layer& finish) const {
+  for (int64_t p = 0; p < panels(); ++p) {
+    const Layer part{finish.bias + begin(p), finish.silu, finish.out + begin(p), finish.out_row};
+    with_->layer(rows, inner_, columns(p), a, data(p), part);
+  }
+}
+
 }  // namespace copgen::cpu

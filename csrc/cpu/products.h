@@ -34,6 +34,14 @@ struct Exponentials {
   int64_t out_row = 0;
 };
 
+// What becomes of the products in a layer: element (i, j) is y = <a_i, b_j> + bias[j], or silu(y) = y / (1 + e^-y).
+struct Layer {
+  const float* bias;
+  bool silu;
+  float* out;  // rows without gaps of `out_row`
+  int64_t out_row;
+};
+
 // One instruction set's kernels. B comes in panels of up to `width` columns, packed: inner x width numbers, the columns
 // that are missing filled up with zeros to a whole vector.
 struct Kernels {
@@ -45,6 +53,9 @@ struct Kernels {
                    bool add);
   void (*exponentials)(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel,
                        const Exponentials& finish);
+  void (*layer)(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, const Layer& finish);
+  // out = silu(factor x)
+  void (*silu)(int64_t count, const float* x, float factor, float* out);
 };
 
 const Kernels* avx512_kernels();  // nullptr where the compiler cannot make them
@@ -69,6 +80,8 @@ class Packed {
   void multiply(int64_t rows, Strided a, float* c, int64_t c_row, bool add = false) const;
 
   void exponentials(int64_t rows, Strided a, const Exponentials& finish) const;
+
+  void layer(int64_t rows, Strided a, const Layer& finish) const;
 
  private:
   int64_t panels() const { return (columns_ + with_->width - 1) / with_->width; }

@@ -24,6 +24,7 @@ struct Avx2 {
   static type multiply(type x, type y) { return _mm256_mul_ps(x, y); }
   static type multiply_add(type x, type y, type z) { return _mm256_fmadd_ps(x, y, z); }
   static type multiply_subtract(type x, type y, type z) { return _mm256_fmsub_ps(x, y, z); }
+  static type divide(type x, type y) { return _mm256_div_ps(x, y); }
   static type max(type bound, type x) { return _mm256_max_ps(bound, x); }  // x where it is a NaN
   // 2^n, for a number whose lowest bits are n.
   static type exponent(type x) {

@@ -39,6 +39,7 @@ struct Avx512 {
   static type multiply(type x, type y) { return _mm512_mul_ps(x, y); }
   static type multiply_add(type x, type y, type z) { return _mm512_fmadd_ps(x, y, z); }
   static type multiply_subtract(type x, type y, type z) { return _mm512_fmsub_ps(x, y, z); }
+  static type divide(type x, type y) { return _mm512_div_ps(x, y); }
   static type max(type bound, type x) { return _mm512_max_ps(bound, x); }  // x where it is a NaN
   // 2^n, for a number whose lowest bits are n.
   static type exponent(type x) {

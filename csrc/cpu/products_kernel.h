@@ -6,6 +6,8 @@ namespace {
 
 #define COPGEN_INLINE inline __attribute__((always_inline))
 
+constexpr float kLog2E = 1.44269504089f;
+
 // 2^(scale x) to float32's rounding. Where the exponent is under -126 it is taken for -126, as denormal numbers are slow; it
 // is under 127. A NaN stays one, and an infinite number becomes one.
 //
@@ -25,6 +27,14 @@ COPGEN_INLINE typename V::type power_of_2(typename V::type x, float scale) {
     p = V::multiply_add(p, rest, V::all(c[k]));
   }
   return V::multiply(p, V::exponent(rounded));
+}
+
+// x / (1 + e^-x). Where x is under -87 it is taken for -87, and the result is -1e-36. A NaN stays one.
+template <typename V>
+COPGEN_INLINE typename V::type silu(typename V::type x) {
+  x = V::max(V::all(-87.0f), x);
+  const typename V::type power = power_of_2<V>(V::subtract(V::zero(), x), kLog2E);
+  return V::divide(x, V::add(V::all(1.0f), power));
 }
 
 // to = x, or += x, for the first `left` numbers.
@@ -73,6 +83,17 @@ struct Block {
       }
       if constexpr (kHalf) {
         add_first<Half>(c + kWhole * V::kLanes, columns - kWhole * V::kLanes, half[i], add);
+      }
+    }
+  }
+
+  COPGEN_INLINE void finish(const Layer& as, int64_t first, int64_t columns) const {
+    float* to = as.out + first * as.out_row;
+    for (int i = 0; i < kRows; ++i, to += as.out_row) {
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t left = columns - v * V::kLanes;
+        const type y = V::add(sum[i][v], V::load_first(as.bias + v * V::kLanes, left));
+        V::store_first(to + v * V::kLanes, left, as.silu ? silu<V>(y) : y);
       }
     }
   }
@@ -170,18 +191,25 @@ void multiply_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, con
   multiply_blocks<V, kVectors, false>(rows, inner, columns, a, panel, c, c_row, add);
 }
 
-template <typename V, int kVectors>
-void exponentials_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel,
-                        const Exponentials& as) {
+template <typename V, int kVectors, typename Finish>
+void finished_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, const Finish& as) {
   if (columns <= (kVectors - 1) * V::kLanes) {
     if constexpr (kVectors > 1) {
-      return exponentials_panel<V, kVectors - 1>(rows, inner, columns, a, panel, as);
+      return finished_panel<V, kVectors - 1>(rows, inner, columns, a, panel, as);
     }
   }
   over_rows<V, kVectors, false>(rows, [&](auto& block, int64_t row) __attribute__((always_inline)) {
     block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
     block.finish(as, row, columns);
   });
+}
+
+template <typename V>
+void silu_of(int64_t count, const float* x, float factor, float* out) {
+  for (int64_t k = 0; k < count; k += V::kLanes) {
+    const typename V::type scaled = V::multiply(V::all(factor), V::load_first(x + k, count - k));
+    V::store_first(out + k, count - k, silu<V>(scaled));
+  }
 }
 
 template <typename V>
@@ -216,7 +244,7 @@ void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
 template <typename V>
 constexpr Kernels kernels_of(const char* name) {
   return {name, V::kRows, V::kVectors * V::kLanes, &pack<V>, &multiply_panel<V, V::kVectors>,
-          &exponentials_panel<V, V::kVectors>};
+          &finished_panel<V, V::kVectors, Exponentials>, &finished_panel<V, V::kVectors, Layer>, &silu_of<V>};
 }
 
 #undef COPGEN_INLINE

@@ -166,6 +166,7 @@ def test_what_does_not_fit_is_refused(a: Tensor, b: Tensor, said: str) -> None:
 
 SAME = """
 import sys, torch
+from copgen.generators.residual_flow.silu_layers import linear
 from copgen.latents.operations import navigate
 from copgen.objectives import info_nce
 from copgen.objectives.blocked import products
@@ -174,6 +175,9 @@ draw = torch.Generator().manual_seed(0)
 shapes = [(70, 33), (45, 33), (45,), (33, 45), (33,), (700, 40), (700, 40)]
 z, w1, b1, w2, b2, h, h_pos = (torch.randn(shape, generator=draw) for shape in shapes)
 print(navigate(z, w1, b1, w2, b2).z_pos.view(torch.int32).sum().item() if sys.argv[1] else 0)
+with torch.no_grad():
+    y = linear(z, b1[:1], [w1, w2], [b1, b2])
+print(y.view(torch.int32).sum().item() if sys.argv[1] else 0)
 h.requires_grad_()
 loss = info_nce(h, h_pos, temperature=0.1)
 loss.backward()
@@ -183,7 +187,7 @@ print(f"{loss.item():.9f} {h.grad.double().norm().item():.12f}")
 
 @needs_native
 def test_all_instruction_sets_agree_and_torch_s_variable_chooses() -> None:
-    """A navigator's products have the same bits in all of them."""
+    """A navigator's products and a flow's layers have the same bits in all of them."""
     told = {"AVX-512": "avx512", "AVX2": "avx2", "": "default"}
     if products.instructions() == "AVX2":
         del told["AVX-512"]
@@ -193,8 +197,8 @@ def test_all_instruction_sets_agree_and_torch_s_variable_chooses() -> None:
         command = [sys.executable, "-c", SAME, name]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         printed[name] = done.stdout.split()
-    bits = {words[0] for name, words in printed.items() if name}
-    assert len(bits) == 1
-    for number in (1, 2):
+    for number in (0, 1):
+        assert len({words[number] for name, words in printed.items() if name}) == 1
+    for number in (2, 3):
         values = [float(words[number]) for words in printed.values()]
         assert max(values) - min(values) < 1e-6 * max(values)

@@ -7,13 +7,14 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from copgen.generators.residual_flow.lipschitz import LIPSWISH_SLOPE, LipSwish, SpectralBound
+from copgen.generators.residual_flow import silu_layers
+from copgen.generators.residual_flow.lipschitz import LIPSWISH_SLOPE, LipschitzLinear, LipSwish, SpectralBound
 
 
 class FoldedNet(nn.Module):
@@ -29,7 +30,8 @@ class FoldedNet(nn.Module):
         layers = [step for step in modules if isinstance(step, SpectralBound)]
         leads = len(factors) == len(layers)
         self.register_buffer("entry", factors[0] if leads else None, persistent=False)
-        self._operators: list[Callable[..., Tensor]] = [layer.operator for layer in layers]
+        self._operators: list[silu_layers.Operator] = [layer.operator for layer in layers]
+        self._is_linear = all(isinstance(layer, LipschitzLinear) for layer in layers)
         before = factors if leads else [None, *factors]
         for k, (layer, factor, following) in enumerate(zip(layers, before, [*before[1:], None], strict=True)):
             weight, bias = layer.bounded_weight(), layer.bias
@@ -40,11 +42,8 @@ class FoldedNet(nn.Module):
             self.register_buffer(f"bias{k}", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        overwrite = not torch.is_grad_enabled()
-        if self.entry is not None:
-            x = F.silu(x * self.entry, inplace=overwrite)
-        for k, operator in enumerate(self._operators):
-            if k:
-                x = F.silu(x, inplace=overwrite)
-            x = operator(x, getattr(self, f"weight{k}"), getattr(self, f"bias{k}"))
-        return x
+        places = range(len(self._operators))
+        weights, biases = ([getattr(self, f"{kind}{k}") for k in places] for kind in ("weight", "bias"))
+        if self._is_linear:
+            return silu_layers.linear(x, self.entry, weights, biases)
+        return silu_layers.plain(x, self.entry, weights, biases, self._operators)

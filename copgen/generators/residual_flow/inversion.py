@@ -1,10 +1,10 @@
 """The inverse of a residual block y = x + g(x), by fixed-point iteration, differentiated implicitly.
 
 Forward: the fixed point of x <- y - g(x), from x = y. Every item of the batch has an iteration of its own, and leaves
-the batch when it has converged; its neighbours matter only as far as the low bits of a matrix product depend on the
-number of rows. Backward: the gradient c with respect to x becomes w = (I + J_g^T)^-1 c with respect to y, the fixed
-point of w <- c - J_g^T w; no iterate is stored, so memory does not grow with the number of iterations. Both converge
-because g is a contraction, and both are accelerated (`anderson`).
+the batch when it has converged; its neighbours matter only as far as the low bits of g depend on the number of rows,
+which those of native layers do not (`silu_layers`). Backward: the gradient c with respect to x becomes
+w = (I + J_g^T)^-1 c with respect to y, the fixed point of w <- c - J_g^T w; no iterate is stored, so memory does not
+grow with the number of iterations. Both converge because g is a contraction, and both are accelerated (`anderson`).
 """
 
 from __future__ import annotations

@@ -8,14 +8,13 @@ Legend: rows (R, D) and columns (C, D) of unit length; e_ij = e^{<row i, column 
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from copgen.runtime.native import native
+from copgen.runtime.native import product_instructions
 
 LOG2_E = 1.0 / math.log(2.0)
 _OPS: Any = torch.ops.copgen
@@ -26,10 +25,9 @@ def is_native(x: Tensor) -> bool:
     return x.dtype == torch.float32 and x.device.type == "cpu" and bool(instructions())
 
 
-@functools.cache
 def instructions() -> str:
     """The instruction set that the native kernels use here, such as "AVX2"; empty if there are none."""
-    return _OPS.product_kernels() if native().usable else ""
+    return product_instructions()
 
 
 def add_product(out: Tensor, a: Tensor, b: Tensor) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, ReferenceRule
 from copgen.generators.residual_flow.model import ResidualBlock, ResidualFlow
+from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.runtime import philox
 from tests.generators.residual_flow.flows import CONFIGS, small_flow
 
@@ -53,8 +56,38 @@ def test_in_float32_it_is_as_near_to_float64_as_the_layers_are() -> None:
     flow = small_flow(CONFIGS["linear blocks only"]).float()
     for block, value in taps(flow.requires_grad_(False)):
         exact = copy.deepcopy(block.nnet).double()(value.double())
-        scale = float(exact.abs().max())
-        assert float((FoldedNet(block.nnet)(value) - exact).abs().max()) < 16 * torch.finfo(torch.float32).eps * scale
+        bound = 16 * torch.finfo(torch.float32).eps * float(exact.abs().max())
+        for differentiable in (False, True):
+            with torch.set_grad_enabled(differentiable):
+                assert float((FoldedNet(block.nnet)(value) - exact).abs().max()) < bound
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_native_layers_run_for_linear_layers_in_float32_without_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
+        pytest.skip(reason)
+    from copgen.generators.residual_flow import native_layers
+
+    called: list[torch.dtype] = []
+    real = native_layers.silu_layers
+
+    def counting(x: Tensor, *rest: Any) -> Tensor:
+        called.append(x.dtype)
+        return real(x, *rest)
+
+    monkeypatch.setattr(native_layers, "silu_layers", counting)
+    for block, value in taps(small_flow(CONFIGS[name]).float().requires_grad_(False)):
+        linear = value.dim() == 2
+        for dtype in (torch.float32, torch.float64):
+            folded = FoldedNet(copy.deepcopy(block.nnet).to(dtype))
+            for differentiable in (False, True):
+                called.clear()
+                with torch.set_grad_enabled(differentiable):
+                    folded(value.to(dtype))
+                native = linear and dtype == torch.float32 and not differentiable
+                assert called == ([torch.float32] if native else [])
 
 
 def test_it_is_made_when_a_flow_is_folded_and_dropped_when_its_weights_may_change() -> None:

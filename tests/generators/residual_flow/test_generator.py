@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from copgen.generators import Generator, load
+from copgen.generators import load
 from copgen.generators.load_options import Precision
 from copgen.generators.residual_flow import FlowConfig
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.generator import FlowGenerator, load_flow, save_flow
 from copgen.generators.residual_flow.inversion import FixedPoint
 from copgen.generators.residual_flow.model import ResidualBlock
+from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
 from copgen.runtime.files import sha256_of
@@ -136,9 +137,10 @@ def test_weights_that_are_no_contraction_are_found_when_sampling(tmp_path: Path)
         G(G.sample_prior(range(8), seed=0))
 
 
-def digits(precision: Precision, *, window: int | None = None) -> Generator:
+def digits(precision: Precision, *, window: int | None = None) -> FlowGenerator:
     """The embedded generator; with another window of the acceleration where one is given."""
     G = load("digits", precision=precision)
+    assert isinstance(G, FlowGenerator)
     for part in G.modules():
         if isinstance(part, ResidualBlock) and window is not None:
             part.rule = FixedPoint(window=window)
@@ -150,7 +152,7 @@ def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations() -> None:
     z = exact.sample_prior(range(256), seed=0)
     evaluated = {fast: 0, plain: 0}
 
-    def count(G: Generator, x: Tensor) -> None:
+    def count(G: FlowGenerator, x: Tensor) -> None:
         evaluated[G] += len(x)
 
     with torch.no_grad():
@@ -166,11 +168,38 @@ def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations() -> None:
     assert evaluated[fast] < 0.8 * evaluated[plain]
 
 
-def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone() -> None:
-    G = digits("float32")
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone_and_not_at_all_with_native_layers(
+    precision: Precision,
+) -> None:
+    G = digits(precision)
     z = G.sample_prior(range(64), seed=0)
+    exactly = why_plain(torch.device("cpu"), G.flow.dtype) is None
+    atol = 0.0 if exactly else {torch.float32: 1e-4, torch.float64: 1e-11}[G.flow.dtype]
     with torch.no_grad():
         images = G(z)
         assert torch.equal(G(z), images)
-        torch.testing.assert_close(G(z[:5]), images[:5], rtol=0.0, atol=1e-4)
-        torch.testing.assert_close(G(z.flip(0)).flip(0), images, rtol=0.0, atol=1e-4)
+        for count in (1, 2, 3, 5, 33):
+            torch.testing.assert_close(G(z[:count]), images[:count], rtol=0.0, atol=atol)
+        torch.testing.assert_close(G(z.flip(0)).flip(0), images, rtol=0.0, atol=atol)
+    # A loss is differentiated at the same images.
+    assert torch.equal(G(z.requires_grad_()).detach(), images)
+
+
+@pytest.mark.parametrize("pixels", [8, 3])
+def test_the_number_of_threads_and_the_size_of_an_image_do_not_change_a_bit_with_native_layers(pixels: int) -> None:
+    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
+        pytest.skip(reason)
+    config = FlowConfig(image_size=pixels, blocks=(0,), linear_blocks=2, linear_width=6, coeff=0.9)
+    G = FlowGenerator(small_flow(config, rule=FixedPoint()).float(), name="toy", prior=PRIOR)
+    z = G.sample_prior(range(2501 if pixels == 8 else 64), seed=0)
+    threads = torch.get_num_threads()
+    with torch.no_grad():
+        images = G(z)
+        assert torch.equal(torch.cat((G(z[:11]), G(z[11:]))), images)
+        try:
+            for count in (1, 2, 3, 4):
+                torch.set_num_threads(count)
+                assert torch.equal(G(z), images)
+        finally:
+            torch.set_num_threads(threads)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, invert_block
 from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
+from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError, ExitCode
 
@@ -70,8 +72,8 @@ def test_float32_reaches_the_default_rule() -> None:
 def test_an_item_does_not_depend_on_its_neighbours(conv: bool) -> None:
     g = contraction(0.95, conv=conv)
     y = points(8, conv=conv)
-    # The neighbours differ, and take more rounds or fewer. A product with another number of rows may sum in another
-    # order, and nothing else of it depends on them.
+    # The neighbours differ, and take more rounds or fewer. A product in PyTorch with another number of rows may sum in
+    # another order, and nothing else of it depends on them.
     near, far = y.clone(), y.clone()
     near[1:], far[1:] = 1e-3 * y[1:], 1e3 * y[1:]
     rule = FixedPoint(tolerance=1e-5)
@@ -79,6 +81,17 @@ def test_an_item_does_not_depend_on_its_neighbours(conv: bool) -> None:
     for others in (near, far, y[:1]):
         torch.testing.assert_close(invert_block(g, others, rule)[0], alone, rtol=1e-11, atol=1e-11)
     assert torch.equal(invert_block(g, y, rule)[0], alone)
+
+
+def test_an_item_of_linear_layers_in_float32_has_the_same_bits_beside_any_neighbours() -> None:
+    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
+        pytest.skip(reason)
+    g, y = FoldedNet(contraction(0.95)).float(), points(70).float()
+    alone = invert_block(g, y[:1], FixedPoint())[0]
+    for others in (y, 1e-3 * y, 1e3 * y):
+        for count in (2, 3, 4, 7, 70):
+            batch = torch.cat((y[:1], others[1:count]))
+            assert torch.equal(invert_block(g, batch, FixedPoint())[0], alone)
 
 
 def gradient_of(g: nn.Module, y: Tensor, cotangent: Tensor, rule: FixedPoint = FINE) -> Tensor:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from copgen.generators.residual_flow.folding import Folding
 
 LIPSWISH_SLOPE = 1.1  # what the steepest slope of x sigmoid(b x) is below, for every b
 
@@ -23,7 +24,7 @@ def _unit(vector: Tensor) -> Tensor:
     return unit
 
 
-class SpectralBound(nn.Module):
+class SpectralBound(Folding):
     """A linear operator W with stored estimates of its leading singular vectors u (output side) and v (input side)."""
 
     weight: Tensor
@@ -84,16 +85,6 @@ class SpectralBound(nn.Module):
         factor = torch.clamp_min(self.sigma() / self.coeff, 1.0)
         factor = factor.float().to(factor.dtype) if rounded else factor
         self.folded = (self.weight / factor).detach()
-
-    def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
-        self.folded = None  # it belongs to the weight that is replaced
-        super()._load_from_state_dict(*args, **keywords)
-
-    def train(self, mode: bool = True) -> SpectralBound:
-        if mode:
-            self.folded = None
-        super().train(mode)
-        return self
 
 
 class LipschitzLinear(SpectralBound):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from copgen.generators.residual_flow.folded import FoldedNet
+from copgen.generators.residual_flow.folding import Folding
 from copgen.generators.residual_flow.inversion import FixedPoint, Rule, invert_block
 from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
 from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
@@ -44,7 +44,7 @@ class FlowConfig(BaseModel):
         return self.channels * self.image_size**2
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Folding):
     """y = x + g(x), with g = `nnet` three Lipschitz layers between LipSwish activations."""
 
     folded: FoldedNet | None
@@ -71,16 +71,6 @@ class ResidualBlock(nn.Module):
     def fold(self) -> None:
         """Fix g for the inverse, once its layers are folded; the reference's rule takes the layers as they are."""
         self.folded = FoldedNet(self.nnet) if isinstance(self.rule, FixedPoint) else None
-
-    def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
-        self.folded = None
-        super()._load_from_state_dict(*args, **keywords)
-
-    def train(self, mode: bool = True) -> ResidualBlock:
-        if mode:
-            self.folded = None
-        super().train(mode)
-        return self
 
 
 def _conv_net(config: FlowConfig, channels: int, size: int, *, leading_activation: bool) -> nn.Sequential:

@@ -40,7 +40,7 @@ def plan(format: ImageFormat, count: int, per_shard: int) -> pairs.Plan:
             "quality": DEFAULT_QUALITY[format],
             "image_shape": (3, SIDE, SIDE),
             "device": "cpu",
-            "versions": pairs.encoder_versions(format),
+            "versions": pairs.encoder_versions(format, (3, SIDE, SIDE)),
         }
     )
 

@@ -14,73 +14,19 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import get_args
 
-import numpy as np
 import torch
-from PIL import Image
 
-from benchmarks import sampling_authors, sampling_parts, sampling_writer, timing
-from copgen import pairs
+from benchmarks import sampling_parts, sampling_speed, sampling_writer, timing
 from copgen.pairs.codecs import ImageFormat
-from copgen.stages import sample as stage
 
 PARTS = ("bigbigan", "digits", "writer", "memory", "plan", "disk", "cuda")
 Row = tuple[str, str, float | None]
-
-
-def against_the_authors(
-    settings: stage.SampleSettings, folder: Path, *, batch: int, rounds: int
-) -> dict[str, list[float]]:
-    """Pairs a second of the authors' procedure in batches of `batch`, and of `sample`, in every round.
-
-    What a round wrote stays until the end: ext4 passes over inodes that were freed in the last minutes, one by one, by
-    which a new file took up to fourteen times as long. The authors write a file for each image.
-    """
-    G = settings.load_generator(torch.device("cpu"))
-    source, _ = stage.open_source(settings)
-    transform = source.positives.transforms[0]
-    paint = sampling_authors.painter(G, settings.weights)
-
-    def authors(out: Path) -> None:
-        sampling_authors.write(out, G, paint, transform, pairs=settings.n, batch=batch, seed=settings.seed)
-
-    def copgen(out: Path) -> None:
-        stage.sample(settings, out=out)
-
-    found: dict[str, list[float]] = {"authors": [], "copgen": []}
-    for index in range(rounds + 1):
-        place = folder / f"{settings.generator}-{index}"
-        place.mkdir()
-        for name, call in list({"authors": authors, "copgen": copgen}.items())[:: -1 if index % 2 else 1]:
-            begin = time.perf_counter()
-            call(place / name)
-            seconds = time.perf_counter() - begin
-            if index or rounds == 1:
-                found[name].append(settings.n / seconds)
-            _progress(f"{settings.generator}: {name} {settings.n / seconds:,.2f} pairs/s")
-        if index == 0:
-            refuse_other_images(place / "authors", place / "copgen", settings.seed)
-        if rounds == 1:
-            break
-    return found
-
-
-def refuse_other_images(theirs: Path, ours: Path, seed: int) -> None:
-    """Stop where the two did not write the same images; the networks' low bits may move a value over a border."""
-    for pair in pairs.read(ours):
-        for kind, image in (("anchor", pair.anchor), ("neighbor", pair.positive)):
-            with Image.open(theirs / f"seed{seed:04d}_sample{pair.index:05d}_{kind}.png") as opened:
-                written = np.asarray(opened).astype(int)
-            mine = image.permute(1, 2, 0).numpy().squeeze(-1) if len(image) == 1 else image.permute(1, 2, 0).numpy()
-            apart = int(np.abs(written - mine).max())
-            if apart > 1:
-                raise RuntimeError(f"pair {pair.index}: the {kind}s are {apart} grey levels apart")
 
 
 def report(args: argparse.Namespace) -> str:
@@ -96,14 +42,19 @@ def report(args: argparse.Namespace) -> str:
             ("bigbigan", 2 if toy else args.pairs, 2 if toy else 8, "at least 1.2, aim 1.5"),
             ("digits", 30 if toy else 10_000, 500, "at least 5"),
         ):
-            ratio = None
+            several = len(os.sched_getaffinity(0)) > 1
+            many = sampling_speed.MANY if generator == "digits" and several and not toy else None
+            ratio = by_workers = None
             if generator in parts:
                 settings = sampling_parts.settings_of(generator, folder, narrow=narrow, n=count, batch=batch)
                 theirs = batch if generator == "bigbigan" else 256
-                found = against_the_authors(settings, folder, batch=theirs, rounds=rounds)
+                found = sampling_speed.against_the_authors(settings, folder, batch=theirs, rounds=rounds, many=many)
                 ratio = median(found["copgen"]) / median(found["authors"])
-                lines += _speed_table(generator, count, batch, theirs, found)
+                by_workers = median(found[sampling_speed.WORKERS]) / median(found["authors"]) if many else None
+                lines += sampling_speed.table(generator, count, batch, theirs, found)
             targets.append((f"{generator}: pairs a second, of the authors'", asked, ratio))
+            if generator == "digits":
+                targets.append(("digits: the same by two workers", asked, by_workers))
         counts = {"png": 300, "jpg": 2500, "webp": 300}  # a second of a core or so
         lines += _writer(parts, dict.fromkeys(counts, 20) if toy else counts, rounds, targets)
         lines += _memory(parts, toy, targets)
@@ -138,24 +89,6 @@ def report(args: argparse.Namespace) -> str:
 def _how() -> str:
     cores = len(os.sched_getaffinity(0))
     return f"{cores} cores, torch with {torch.get_num_threads()} threads, wall clock"
-
-
-def _speed_table(generator: str, count: int, batch: int, theirs: int, found: dict[str, list[float]]) -> list[str]:
-    note = "random weights" if generator == "bigbigan" else "its own weights"
-    lines = [
-        f"## {generator}",
-        "",
-        f"{count:,} pairs, {note}, float32, a navigator; batch {batch}, the authors' {theirs}. One process each.",
-        "Counted, in a process that has started: for the authors from a loaded generator, for copgen from settings, until",
-        f"all files are written. Medians of {len(found['authors'])}.",
-        "",
-        "| procedure | pairs/s (lowest to highest) | times as fast |",
-        "|---|---|---|",
-    ]
-    for name, rates in found.items():
-        spread = f"{median(rates):,.2f} ({min(rates):,.2f} to {max(rates):,.2f})"
-        lines.append(f"| {name} | {spread} | {median(rates) / median(found['authors']):.2f} |")
-    return [*lines, ""]
 
 
 def _writer(parts: Sequence[str], counts: dict[str, int], rounds: int, targets: list[Row]) -> list[str]:

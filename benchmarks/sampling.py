@@ -48,7 +48,7 @@ def report(args: argparse.Namespace) -> str:
             if generator in parts:
                 settings = sampling_parts.settings_of(generator, folder, narrow=narrow, n=count, batch=batch)
                 theirs = batch if generator == "bigbigan" else 256
-                found = sampling_speed.against_the_authors(settings, folder, batch=theirs, rounds=rounds, many=many)
+                found = sampling_speed.against_the_authors(settings, batch=theirs, rounds=rounds, many=many)
                 ratio = median(found["copgen"]) / median(found["authors"])
                 by_workers = median(found[sampling_speed.WORKERS]) / median(found["authors"]) if many else None
                 lines += sampling_speed.table(generator, count, batch, theirs, found)

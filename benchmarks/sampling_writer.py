@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from copgen import pairs
 from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat, encode
-from copgen.pairs.pipeline import overlapped
+from copgen.pairs.pipeline import encoder_threads, overlapped
 
 SIDE, BATCH, POOL = 128, 50, 100
 
@@ -40,7 +40,7 @@ def plan(format: ImageFormat, count: int, per_shard: int) -> pairs.Plan:
             "quality": DEFAULT_QUALITY[format],
             "image_shape": (3, SIDE, SIDE),
             "device": "cpu",
-            "versions": pairs.encoder_versions(format),
+            "versions": pairs.encoder_versions(format, (3, SIDE, SIDE)),
         }
     )
 
@@ -80,6 +80,12 @@ def bare_loop(format: ImageFormat, count: int, pool: torch.Tensor) -> None:
         encode(arrays[k % POOL], format, DEFAULT_QUALITY[format])
 
 
+def two_cores(format: ImageFormat) -> str:
+    """The way of two cores in one process, by its name: the threads that a wish for two of them gets."""
+    threads = encoder_threads(plan(format, 2, 1), 2)
+    return f"writer, {threads} thread{'s' if threads > 1 else ''}, 2 cores"
+
+
 def rates(format: ImageFormat, count: int, rounds: int) -> dict[str, list[float]]:
     """Images a second of each way, in every round; the ways take turns."""
     pool = images()
@@ -93,7 +99,7 @@ def rates(format: ImageFormat, count: int, rounds: int) -> dict[str, list[float]
             "writer, 1 thread, 1 core": (one, lambda: write(out, made, [0, 1], pool, encoders=1)),
         }
         if len(two) == 2:
-            ways["writer, 2 threads, 2 cores"] = (two, lambda: write(out, made, [0, 1], pool, encoders=2))
+            ways[two_cores(format)] = (two, lambda: write(out, made, [0, 1], pool, encoders=2))
         found: dict[str, list[float]] = {name: [] for name in ways}
         for index in range(rounds):
             for name in list(ways)[:: -1 if index % 2 else 1]:

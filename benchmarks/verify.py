@@ -48,7 +48,7 @@ def plan(count: int, per_shard: int, side: int) -> pairs.Plan:
             "transform": {"name": "none"},
             "image_shape": (3, side, side),
             "device": "cpu",
-            "versions": pairs.encoder_versions(),
+            "versions": pairs.encoder_versions("png", (3, side, side)),
         }
     )
 

@@ -4,7 +4,8 @@ png    lossless; what copgen writes unless told otherwise
 jpg    lossy with a quality from 1 to 100; baseline, 4:4:4
 webp   lossy with a quality from 1 to 100
 
-All three are Pillow's. Decoding trusts no header: the size is compared with the plan's before a pixel is decoded.
+All three are Pillow's, but for PNG files of tiny images (`tiny_png`). Decoding trusts no header: the size is compared
+with the plan's before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from copgen.pairs import jpg, png, webp
+from copgen.pairs import jpg, png, tiny_png, webp
 from copgen.pairs.pillow import library_versions
 
 ImageFormat = Literal["png", "jpg", "webp"]
@@ -53,6 +54,8 @@ def decode(data: bytes, format: ImageFormat, shape: tuple[int, int, int]) -> NDA
     return _DECODERS[format](data, shape)
 
 
-def encoder_versions(format: ImageFormat = "png") -> dict[str, str]:
-    """Versions of all that determines the bytes of an image in that format."""
+def encoder_versions(format: ImageFormat, shape: tuple[int, int, int]) -> dict[str, str]:
+    """Versions of all that determines the bytes of an image (C, H, W) in that format."""
+    if format == "png" and tiny_png.is_tiny(shape):
+        return {"png": tiny_png.VERSION}
     return {"pillow": PIL.__version__, **library_versions(*_LIBRARIES[format])}

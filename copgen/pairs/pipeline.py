@@ -4,10 +4,11 @@
     several threads    encode them, in slices of a batch
     the caller         takes encoded pairs in their order, and writes them
 
-Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG, where one thread is as fast as
-several. Images of a few thousand bytes are compressed in less time than what surrounds it in Python takes, and threads
-would only take the interpreter from each other: there the caller does everything, one batch after the other. Memory is
-bounded by AHEAD + 2 batches of pixels, whatever the number of pairs.
+Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG: a second thread would only make
+the first one wait, so there is one, whatever is wanted; other processes (`--workers`) use other cores. Images of a few
+thousand bytes are compressed in less time than what surrounds it in Python takes, and threads would only take the
+interpreter from each other: there the caller does everything, one batch after the other. Memory is bounded by AHEAD + 2
+batches of pixels, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
 
 
 def encoder_threads(plan: Plan, wanted: int | None = None) -> int:
-    """How many threads encode images: those wanted, else as many as help; 0: the caller does it between batches."""
-    if wanted is not None:
-        return wanted
-    channels, height, width = plan.image_shape
-    if channels * height * width <= SMALL:
-        return 0
-    return 1 if plan.image_format == "jpg" else len(os.sched_getaffinity(0))
+    """How many threads encode images: those wanted, else as many as help; one at most for JPEG, as more would harm.
+
+    0: the caller does it between batches.
+    """
+    if wanted is None:
+        channels, height, width = plan.image_shape
+        wanted = 0 if channels * height * width <= SMALL else len(os.sched_getaffinity(0))
+    return min(wanted, 1) if plan.image_format == "jpg" else wanted
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def overlapped(
         plan: what the folder holds.
         numbers: of the shards to make; taken one by one in another thread, when the one before is made.
         make: the batches of pairs of a shard, in order; runs in that thread too.
-        encoders: threads that encode; None for as many as help, 0 for none but the caller's.
+        encoders: threads that encode, as `encoder_threads` takes them.
 
     The pairs of a shard have to be taken before the next shard is. What `numbers`, `make` or an encoder raises comes
     out at the pair that it happened at. When the block ends, what is being made is finished and thrown away.

@@ -1,6 +1,7 @@
 """One image to PNG and back, with the size checked before a byte is decoded.
 
-The bytes depend on Pillow and on its zlib, so both belong into the plan.
+The bytes depend on Pillow and on its zlib, so both belong into the plan; but for tiny images, which need neither
+(`tiny_png`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from copgen.pairs import tiny_png
 from copgen.pairs.pillow import from_pillow, to_pillow
+from copgen.pairs.tiny_png import END, SIGNATURE, is_tiny
 
 COMPRESS_LEVEL = 6
 _HEADER = struct.Struct(">8sI4sIIBB")
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_END = b"\0\0\0\0IEND\xaeB`\x82"
 _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 def encode(image: NDArray[np.uint8]) -> bytes:
     """PNG bytes of a (C, H, W) uint8 image; C = 1 gives mode L, C = 3 gives RGB."""
+    if is_tiny(image.shape):
+        return tiny_png.encode(image)
     stream = io.BytesIO()
     to_pillow(image).save(stream, "PNG", compress_level=COMPRESS_LEVEL)
     return stream.getvalue()
@@ -41,13 +44,13 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     if len(data) < _HEADER.size:
         raise ValueError("is not a PNG image")
     signature, _, kind, found_width, found_height, depth, colour = _HEADER.unpack_from(data)
-    if signature != _SIGNATURE or kind != b"IHDR":
+    if signature != SIGNATURE or kind != b"IHDR":
         raise ValueError("is not a PNG image")
     if (found_height, found_width) != (height, width):
         raise ValueError(f"is {found_height} x {found_width} pixels; the plan says {height} x {width}")
     if (depth, colour) != (8, 0 if channels == 1 else 2):
         found = _COLOURS.get(colour, f"of colour type {colour}")
         raise ValueError(f"is {depth}-bit {found}; the plan says 8-bit {'grey' if channels == 1 else 'RGB'}")
-    if not data.endswith(_END):
+    if not data.endswith(END):
         raise ValueError("is cut: it lacks the end of a PNG image")
     return from_pillow(data, "PNG", shape)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 MAX_MEMBER_BYTES = 64 * 2**20
+SPAN = 2**20  # bytes that are hashed and written at once
 _MODE_UID_GID = b"0000644\0" + b"0000000\0" * 2
 _MTIME = b"00000000000\0"
 _AFTER_CHECKSUM = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
@@ -41,38 +42,49 @@ def total_bytes(end_of_members: int) -> int:
 
 
 class TarWriter:
-    """Writes members one after the other to a stream, and hashes what it writes.
+    """Writes members one after the other to a stream, and hashes what it writes; in spans, not member by member.
+
+    Hashing and writing let other threads run, and each time the interpreter has to be won back from one that encodes,
+    which may take longer than both.
 
     Attributes:
-        bytes: written so far.
-        sha256: the running hash of them.
+        bytes: of the members so far, and after `close` of the whole file.
+        sha256: of what is written; after `close`, of the whole file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._parts: list[bytes] = []
+        self._held = 0
         self.bytes = 0
         self.sha256 = hashlib.sha256()
 
-    def _write(self, data: bytes) -> None:
-        self._stream.write(data)
-        self.sha256.update(data)
-        self.bytes += len(data)
-
     def add(self, *members: tuple[str, bytes]) -> list[int]:
-        """Write members, (name, data) each, all at once; the offsets of their data."""
-        parts: list[bytes] = []
+        """Add members, (name, data) each; the offsets of their data."""
         offsets: list[int] = []
-        end = self.bytes
         for name, data in members:
             size = len(data)
             if size > MAX_MEMBER_BYTES:
                 raise ValueError(f"member {name} has {size} bytes, more than {MAX_MEMBER_BYTES}")
-            offsets.append(end + BLOCK)
-            parts += header(name, size), data, _PADDING[: -size % BLOCK]
-            end += BLOCK + padded(size)
-        self._write(b"".join(parts))
+            offsets.append(self.bytes + BLOCK)
+            self._hold(header(name, size), data, _PADDING[: -size % BLOCK])
+        if self._held >= SPAN:
+            self._write()
         return offsets
 
     def close(self) -> None:
-        """Write the end of the archive."""
-        self._write(bytes(total_bytes(self.bytes) - self.bytes))
+        """Write the end of the archive, and all before it."""
+        self._hold(bytes(total_bytes(self.bytes) - self.bytes))
+        self._write()
+
+    def _hold(self, *parts: bytes) -> None:
+        self._parts += parts
+        length = sum(map(len, parts))
+        self._held += length
+        self.bytes += length
+
+    def _write(self) -> None:
+        span = b"".join(self._parts)
+        self._parts, self._held = [], 0
+        self.sha256.update(span)
+        self._stream.write(span)

@@ -112,7 +112,7 @@ def make_plan(folder: Path, tree: Tree, pairs_per_shard: int) -> ImportedPlan:
             "pairs_per_shard": pairs_per_shard,
             "positives": len(tree.roles) - 1,
             "image_shape": tree.shape,
-            "versions": {"copgen": versions()["copgen"], **encoder_versions()},
+            "versions": {"copgen": versions()["copgen"], **encoder_versions("png", tree.shape)},
             "imported": source,
         }
     )

@@ -60,6 +60,7 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
         tar = TarWriter(io.BytesIO())
         for pair in encoded:
             add_pair(tar, plan, pair)
+        tar.close()
         done = time.perf_counter()
         if done - began > ENOUGH_S:
             break

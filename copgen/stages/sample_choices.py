@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from copgen import generators
 from copgen.pairs import Plan, layout
+from copgen.pairs.pipeline import encoder_threads
 from copgen.pairs.store import Store
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events
@@ -70,3 +71,9 @@ def tell_terms(settings: TransformChoice, G: generators.Generator, events: Event
         events.say(note)
     if settings.transform == "random" and G.condition_kind is None:
         events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
+
+
+def tell_encoders(plan: Plan, wanted: int | None, events: Events) -> None:
+    """What the user should know of the threads that encode."""
+    if wanted is not None and wanted > encoder_threads(plan, wanted):
+        events.say(f"One thread encodes, not {wanted}: JPEGs keep the interpreter. --workers encode on several cores.")

@@ -100,6 +100,7 @@ def encode_portrait(portrait: Portrait, plan: Plan) -> tuple[list[EncodedPair], 
             members = encode_members(plan, chosen, {"index": index, "d": 0.123456, **several})
             encoded.append(EncodedPair(index, members))
             add_pair(tar, plan, encoded[-1])
+    tar.close()
     return encoded, (time.process_time() - begin) / len(encoded)
 
 

@@ -42,6 +42,7 @@ def make_plan(
         latents: the implementation of operations on latents there; native and plain ones round differently.
         rules: the quality filter.
     """
+    shape = (G.channels, G.image_size, G.image_size)
     return Plan(
         seed=settings.seed,
         pairs=settings.n,
@@ -55,8 +56,8 @@ def make_plan(
         image_format=settings.image_format,
         quality=settings.quality if settings.quality else DEFAULT_QUALITY[settings.image_format],
         rounding=settings.rounding,
-        image_shape=(G.channels, G.image_size, G.image_size),
-        versions={**versions(), **encoder_versions(settings.image_format), "latents": latents},
+        image_shape=shape,
+        versions={**versions(), **encoder_versions(settings.image_format, shape), "latents": latents},
         device=device,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import sampling as benchmark
-from benchmarks import sampling_parts, sampling_writer, timing
+from benchmarks import sampling_parts, sampling_speed, sampling_writer, timing
 from copgen.stages.sample import sample
 
 
@@ -33,7 +33,7 @@ def test_runs_with_other_images_are_not_compared(tmp_path: Path, monkeypatch: py
     other = settings.model_copy(update={"seed": 1})
     monkeypatch.setattr("copgen.stages.sample.sample", lambda settings, **more: sample(other, **more))
     with pytest.raises(RuntimeError, match=r"pair 0: the anchors are [0-9]+ grey levels apart"):
-        benchmark.against_the_authors(settings, tmp_path, batch=4, rounds=1)
+        sampling_speed.against_the_authors(settings, batch=4, rounds=1)
 
 
 def test_memory_of_a_run_is_measured() -> None:

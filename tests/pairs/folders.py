@@ -30,7 +30,7 @@ def plan(**changes: Any) -> pairs.Plan:
         "transform": {"name": "optimal", "settings": {"delta": 0.23}, "sha256": "b" * 64},
         "image_shape": (1, 6, 5),
         "device": "cpu",
-        "versions": {"copgen": "0.1.0", **pairs.encoder_versions()},
+        "versions": {"copgen": "0.1.0", **pairs.encoder_versions("png", (1, 6, 5))},
     }
     return pairs.Plan.model_validate(values | changes)
 
@@ -41,7 +41,7 @@ def imported_plan(**changes: Any) -> pairs.ImportedPlan:
         "pairs": 7,
         "pairs_per_shard": 3,
         "image_shape": (1, 6, 5),
-        "versions": {"copgen": "0.1.0", **pairs.encoder_versions()},
+        "versions": {"copgen": "0.1.0", **pairs.encoder_versions("png", (1, 6, 5))},
         "imported": {"layout": "genrep", "name": "tree", "files": 14, "sha256": "c" * 64},
     }
     return pairs.ImportedPlan.model_validate(values | changes)

@@ -125,4 +125,9 @@ def test_a_decompression_bomb_is_refused_by_its_header_alone(
 
 @pytest.mark.parametrize(("format", "library"), [("png", "zlib"), ("jpg", "jpg"), ("webp", "webp")])
 def test_the_versions_name_pillow_and_its_library(format: ImageFormat, library: str) -> None:
-    assert {"pillow", library} <= codecs.encoder_versions(format).keys()
+    assert {"pillow", library} <= codecs.encoder_versions(format, (3, 32, 32)).keys()
+
+
+def test_no_library_decides_the_bytes_of_a_tiny_png() -> None:
+    assert codecs.encoder_versions("png", (1, 8, 8)) == {"png": "stored, 1"}
+    assert "pillow" in codecs.encoder_versions("jpg", (1, 8, 8))

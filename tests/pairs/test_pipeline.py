@@ -130,4 +130,5 @@ def test_threads_are_as_many_as_help(
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)))
     plan = folders.plan(image_format=format, image_shape=shape, quality=None if format == "png" else 90)
     assert encoder_threads(plan) == threads
-    assert encoder_threads(plan, 3) == 3
+    assert encoder_threads(plan, 3) == (1 if format == "jpg" else 3)
+    assert encoder_threads(plan, 0) == 0

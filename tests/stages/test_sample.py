@@ -215,6 +215,17 @@ def test_a_changed_plan_is_refused_with_the_field(
     assert files(tmp_path) == before
 
 
+def test_a_folder_of_another_encoder_is_refused(tmp_path: Path, settings: Callable[..., SampleSettings]) -> None:
+    """As one that was begun when tiny images were Pillow's too."""
+    made = settings(n=5)
+    sample(made, out=tmp_path)
+    plan = pairs.Plan.load(tmp_path)
+    versions = {name: version for name, version in plan.versions.items() if name != "png"}
+    (tmp_path / "plan.json").write_text(plan.model_copy(update={"versions": versions}).text())
+    with pytest.raises(UsageError, match=r"versions\.png is None, not 'stored, 1'\."):
+        sample(made, out=tmp_path)
+
+
 def test_another_navigator_under_the_same_path_is_another_plan(
     flow: Path, navigator: Path, tmp_path: Path, settings: Callable[..., SampleSettings]
 ) -> None:
@@ -317,7 +328,9 @@ def test_other_image_formats_are_written_and_read(
     tmp_path: Path, settings: Callable[..., SampleSettings], format: str, quality: int | None, members: str
 ) -> None:
     sample(settings(n=40), out=tmp_path / "png")
-    sample(settings(n=40, image_format=format, quality=quality, encoders=2), out=tmp_path / format)
+    events = Recorder()
+    sample(settings(n=40, image_format=format, quality=quality, encoders=2), out=tmp_path / format, events=events)
+    assert any("One thread encodes, not 2" in text for text in events.sentences) == (format == "jpg")
     assert pairs.verify(tmp_path / format, "full") == []
     plan = pairs.Plan.load(tmp_path / format)
     assert plan.quality == (quality or {"jpg": 95, "webp": 90}[format])

@@ -1,0 +1,102 @@
+"""Pairs a second of the authors' procedure and of `copgen sample`, which write the same images."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks import sampling_authors
+from copgen import pairs
+from copgen.stages import sample as stage
+
+MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
+MANY = 100_000  # pairs for two workers; their start takes as long as some 15,000
+WORKERS = f"copgen --workers 2, {MANY:,} pairs"
+
+
+def against_the_authors(
+    settings: stage.SampleSettings, *, batch: int, rounds: int, many: int | None = None
+) -> dict[str, list[float]]:
+    """Pairs a second of the authors' procedure in batches of `batch`, and of `sample`, in every round.
+
+    Where `many` pairs are named, `sample` also makes so many by two workers of one thread, whose processes it starts.
+
+    All write into memory. On a disk the numbers follow from what was deleted there before: ext4 passes over inodes that
+    were freed in the last minutes, one by one, by which a new file took up to fourteen times as long. The authors write
+    a file for each image.
+    """
+    G = settings.load_generator(torch.device("cpu"))
+    source, _ = stage.open_source(settings)
+    transform = source.positives.transforms[0]
+    paint = sampling_authors.painter(G, settings.weights)
+
+    def authors(out: Path) -> None:
+        sampling_authors.write(out, G, paint, transform, pairs=settings.n, batch=batch, seed=settings.seed)
+
+    def copgen(out: Path) -> None:
+        stage.sample(settings, out=out)
+
+    def workers(out: Path) -> None:
+        stage.sample(settings.model_copy(update={"n": many, "threads": 1}), out=out, workers=2)
+
+    ways: dict[str, tuple[int, Callable[[Path], None]]] = {
+        "authors": (settings.n, authors),
+        "copgen": (settings.n, copgen),
+        **({WORKERS: (many, workers)} if many else {}),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for index in range(rounds + 1):
+        with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
+            for name in list(ways)[:: -1 if index % 2 else 1]:
+                count, call = ways[name]
+                begin = time.perf_counter()
+                call(Path(folder) / name)
+                seconds = time.perf_counter() - begin
+                if index or rounds == 1:
+                    found[name].append(count / seconds)
+                print(f"{settings.generator}: {name} {count / seconds:,.2f} pairs/s", file=sys.stderr, flush=True)
+            if index == 0:
+                refuse_other_images(Path(folder) / "authors", Path(folder) / "copgen", settings.seed)
+        if rounds == 1:
+            break
+    return found
+
+
+def refuse_other_images(theirs: Path, ours: Path, seed: int) -> None:
+    """Stop where the two did not write the same images; the networks' low bits may move a value over a border."""
+    for pair in pairs.read(ours):
+        for kind, image in (("anchor", pair.anchor), ("neighbor", pair.positive)):
+            with Image.open(theirs / f"seed{seed:04d}_sample{pair.index:05d}_{kind}.png") as opened:
+                written = np.asarray(opened).astype(int)
+            mine = image.permute(1, 2, 0).numpy().squeeze(-1) if len(image) == 1 else image.permute(1, 2, 0).numpy()
+            apart = int(np.abs(written - mine).max())
+            if apart > 1:
+                raise RuntimeError(f"pair {pair.index}: the {kind}s are {apart} grey levels apart")
+
+
+def table(generator: str, count: int, batch: int, theirs: int, found: dict[str, list[float]]) -> list[str]:
+    """Markdown of these rates."""
+    note = "random weights" if generator == "bigbigan" else "its own weights"
+    lines = [
+        f"## {generator}",
+        "",
+        f"{count:,} pairs, {note}, float32, a navigator; batch {batch}, the authors' {theirs}. One process each.",
+        "Counted, in a process that has started: for the authors from a loaded generator, for copgen from settings;",
+        "until all files are written, to a file system in memory.",
+        *(["The two workers have a thread each; the start of their processes counts."] if WORKERS in found else []),
+        "",
+        "| procedure | pairs/s (lowest to highest) | times as fast |",
+        "|---|---|---|",
+    ]
+    for name, rates in found.items():
+        spread = f"{median(rates):,.2f} ({min(rates):,.2f} to {max(rates):,.2f})"
+        lines.append(f"| {name} | {spread} | {median(rates) / median(found['authors']):.2f} |")
+    return [*lines, ""]

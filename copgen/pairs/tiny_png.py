@@ -1,0 +1,65 @@
+"""PNG files of images so small that no compression shortens their shard: a tar has room for whole blocks alone.
+
+Such a file is written here, in a fifth of the time that Pillow takes around its compressor: the pixels as they are,
+each row unfiltered, in one stored block of the deflate format (PNG, ISO/IEC 15948; RFC 1950 and 1951). So its bytes
+follow from the pixels, whatever library is there.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copgen.pairs.tar import BLOCK
+
+VERSION = "stored, 1"  # goes into plans in the place of a library's version
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\0\0\0\0IEND\xaeB`\x82"
+_HEADER = struct.Struct(">4sIIBBBBB")
+# The zlib header of a window of 32 KiB; the last block, stored: its length, and that inverted.
+_DATA_START = struct.Struct("<4s2sBHH")
+_AROUND = len(SIGNATURE) + 8 + _HEADER.size + 8 + _DATA_START.size + 4 + len(END)  # bytes that are not of rows
+
+
+def is_tiny(shape: tuple[int, int, int]) -> bool:
+    """Whether images (C, H, W) are written here: those whose file fits into one block of a tar."""
+    return _AROUND + _row_bytes(shape) <= BLOCK
+
+
+def encode(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of a tiny (C, H, W) uint8 image; C = 1 gives 8-bit grey, C = 3 gives 8-bit RGB."""
+    height = image.shape[1]
+    rows = np.zeros((height, 1 + image.size // height), np.uint8)  # 0 before a row: unfiltered
+    rows[:, 1:] = image.transpose(1, 2, 0).reshape(height, -1)
+    pixels = rows.tobytes()
+    before, crc = _before(image.shape)
+    pixels += zlib.adler32(pixels).to_bytes(4, "big")
+    return b"".join((before, pixels, zlib.crc32(pixels, crc).to_bytes(4, "big"), END))
+
+
+def _row_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes of all rows, with that of each one's filter."""
+    channels, height, width = shape
+    return height * (1 + channels * width)
+
+
+@functools.cache
+def _before(shape: tuple[int, ...]) -> tuple[bytes, int]:
+    """What comes before the pixels, and the checksum of that part of it that belongs to their chunk."""
+    channels, height, width = shape
+    count = _row_bytes(shape)
+    header = _HEADER.pack(b"IHDR", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    start = _DATA_START.pack(b"IDAT", b"\x78\x01", 1, count, count ^ 0xFFFF)
+    parts = (
+        SIGNATURE,
+        (len(header) - 4).to_bytes(4, "big"),
+        header,
+        zlib.crc32(header).to_bytes(4, "big"),
+        (len(start) - 4 + count + 4).to_bytes(4, "big"),
+        start,
+    )
+    return b"".join(parts), zlib.crc32(start)

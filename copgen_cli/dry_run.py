@@ -11,6 +11,7 @@ from copgen_cli.console import answer, answers
 from copgen_cli.wording import duration, size
 
 if TYPE_CHECKING:
+    from copgen.pairs.store import Store
     from copgen.runtime.settings import Settings
     from copgen.stages.sample_settings import SampleSettings
 
@@ -46,14 +47,17 @@ def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool,
     channel.tell(settings.to_toml().rstrip())
 
 
-def show_sampling(settings: SampleSettings, *, only: int, workers: int, as_json: bool) -> None:
-    """What `copgen sample --dry-run` answers: for all shards, or for as many as `only` says."""
+def show_sampling(
+    settings: SampleSettings, *, store: Store | None, only: Sequence[int], workers: int, as_json: bool
+) -> None:
+    """What `copgen sample --dry-run` answers: of all shards that are not in the store, or of those of `only`."""
     from copgen.stages.sample_estimate import estimate
 
-    pairs = min(settings.n, only * settings.pairs_per_shard) if only else settings.n
-    found = estimate(settings.model_copy(update={"n": pairs}), workers=workers)
+    found = estimate(settings, workers=workers, store=store, only=only)
     notes = [f"estimated from {found.rests_on}"]
     if workers > 1:
         fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
         notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
+    if store is not None and not only and found.pairs < settings.n:
+        notes.insert(0, f"{settings.n - found.pairs:,} of {settings.n:,} pairs are in {store.where()} already")
     show_plan(settings, asdict(found), as_json=as_json, notes=notes)

@@ -275,7 +275,8 @@ def sample(
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
         story.explain(settings.to_toml())
         if dry_run:
-            show_sampling(settings, only=len(shards), workers=workers or 1, as_json=as_json)
+            there = None if overwrite else store
+            show_sampling(settings, store=there, only=shards, workers=workers or 1, as_json=as_json)
             return
         from copgen.stages import sample as stage  # imports torch, which a plan can do without
 

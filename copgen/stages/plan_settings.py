@@ -11,7 +11,7 @@ from typing import Any
 from copgen.pairs import Plan, read_plan
 from copgen.pairs.store import Store
 from copgen.runtime.errors import UsageError
-from copgen.stages.sample_choices import require_plan
+from copgen.stages.sample_left import require_plan
 from copgen.stages.sample_settings import SampleSettings
 
 # Where a plan says it -> the setting that decides it.

@@ -24,8 +24,9 @@ from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.drawing import Source, make_batches
 from copgen.stages.preflight import refuse_small_disk
 from copgen.stages.rehearsal import folder_bytes
-from copgen.stages.sample_choices import check_only, refuse_choices, tell_encoders, tell_terms
+from copgen.stages.sample_choices import refuse_choices, tell_encoders, tell_terms
 from copgen.stages.sample_estimate import estimate
+from copgen.stages.sample_left import check_only
 from copgen.stages.sample_plan import with_threads
 from copgen.stages.sample_settings import SampleSettings
 from copgen.stages.sample_shards import Note, Tally, make_shards

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from copgen import generators
-from copgen.pairs import Plan, layout
+from copgen.pairs import Plan
 from copgen.pairs.pipeline import encoder_threads
-from copgen.pairs.store import Store
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.slices import ShardSlice
 from copgen.stages.generator_choice import terms
@@ -34,35 +33,6 @@ def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice,
         )
     if workers > 1 and out.startswith("memory://"):
         raise UsageError(f"{out} is in the memory of one process.", fix="Leave out --workers.")
-
-
-def check_only(store: Store, plan: Plan, only: Sequence[int]) -> None:
-    """Refuse shards that the folder does not have, and settings that are not those it was made with.
-
-    Raises:
-        UsageError: such a number, or the differences of the plans.
-        DataError: no pairs folder.
-    """
-    require_plan(store)
-    plan.check_same(
-        store, fix="Give the command that made it, with --only: --weights, --navigator or --walk name other files."
-    )
-    for number in only:
-        if number >= plan.shards:
-            raise UsageError(f"There is no shard {number} in {store.where()}; it has 0 to {plan.shards - 1}.")
-
-
-def require_plan(store: Store) -> None:
-    """Refuse a place without a plan.
-
-    Raises:
-        DataError: there is none.
-    """
-    if store.size(layout.PLAN) is None:
-        raise DataError(
-            f"{store.where(layout.PLAN)} is missing, and --only makes shards of the plan that is there.",
-            fix="Name a pairs folder with --out, or leave out --only.",
-        )
 
 
 def tell_terms(settings: TransformChoice, G: generators.Generator, events: Events) -> None:

@@ -1,6 +1,7 @@
 """What `copgen sample` will take: time, memory and disk, from a few pairs, for as many workers as one asks for.
 
-The pairs are made and encoded in memory, and nothing is written. Where the generator has a portrait and the plan can be
+The pairs are made and encoded in memory, and nothing is written; of a folder that holds some already, only what is left
+counts. Where the generator has a portrait and the plan can be
 foreseen, they are made of the portrait's images instead, and neither torch nor the generator is loaded.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from copgen.generators.portrait import Portrait
@@ -16,8 +18,10 @@ from copgen.pairs import EncodedPair, Plan
 from copgen.pairs.pipeline import encoder_threads
 from copgen.pairs.shard import add_pair, encode_members
 from copgen.pairs.sizing import expected_bytes
+from copgen.pairs.store import Store
 from copgen.pairs.tar import TarWriter
-from copgen.stages.sample_plan import foresee
+from copgen.stages.sample_left import pairs_left
+from copgen.stages.sample_plan import foresee, with_threads
 from copgen.stages.sample_settings import SampleSettings
 
 ENOUGH_S = 0.1  # seconds of encoding after which its speed is known
@@ -28,13 +32,15 @@ class Estimate:
     """What a run takes.
 
     Attributes:
-        seconds: until all pairs are written.
+        pairs: that are left to make.
+        seconds: until they are written.
         memory_bytes: of each worker.
-        disk_bytes: of the whole folder.
+        disk_bytes: that they take, with all that is written beside them.
         workers: that work at the same time; further ones share cores or GPUs with them.
         rests_on: what was looked at, in a few words.
     """
 
+    pairs: int
     seconds: float
     memory_bytes: int
     disk_bytes: int
@@ -55,31 +61,46 @@ class Costs:
     encoding_s: float
 
 
-def estimate(settings: SampleSettings, *, workers: int = 1) -> Estimate:
-    """Time, memory and disk of the whole run.
+def estimate(
+    settings: SampleSettings, *, workers: int = 1, store: Store | None = None, only: Sequence[int] = ()
+) -> Estimate:
+    """Time, memory and disk of a run.
+
+    Args:
+        settings: what the folder is to hold.
+        workers: that share the work.
+        store: the folder, whose shards need not be made again; None for one that is empty.
+        only: make these shards of it anew, and no others.
 
     Raises:
-        UsageError, DataError: a generator, navigator, walk or encoder that does not exist, fit or verify.
+        UsageError, DataError: as the run would: a generator, navigator, walk or encoder that does not exist, fit or
+            verify, or a folder with another plan.
     """
     portrait = Portrait.load(settings.generator)
     # Other batches and threads take another time for an image.
     if portrait is not None and (settings.batch, settings.threads or 1) == (portrait.batch, 1):
         plan = foresee(settings, portrait)
         if plan is not None:
-            return from_portrait(settings, portrait, plan, workers)
-    return from_rehearsal(settings, workers)
+            return from_portrait(settings, portrait, plan, left_of(settings, plan, store, only), workers)
+    return from_rehearsal(settings, store, only, workers)
 
 
-def from_portrait(settings: SampleSettings, portrait: Portrait, plan: Plan, workers: int) -> Estimate:
+def left_of(settings: SampleSettings, plan: Plan, store: Store | None, only: Sequence[int]) -> int:
+    """How many pairs the run makes."""
+    return plan.pairs if store is None else pairs_left(store, with_threads(plan, store, settings.threads), only)
+
+
+def from_portrait(settings: SampleSettings, portrait: Portrait, plan: Plan, left: int, workers: int) -> Estimate:
     """From the images in a portrait, encoded here, and the time they took to make there."""
     encoded, encoding_s = encode_portrait(portrait, plan)
     images = 1 if settings.transform == "none" else 1 + plan.positives
     costs = Costs(images * portrait.seconds, encoding_s)
     at_once = min(workers, cores())
     return Estimate(
-        seconds=plan.pairs * seconds_each(plan, costs, encoders=settings.encoders, workers=at_once),
+        pairs=left,
+        seconds=left * seconds_each(plan, costs, encoders=settings.encoders, workers=at_once),
         memory_bytes=portrait.memory_bytes,
-        disk_bytes=expected_bytes(plan, encoded),
+        disk_bytes=round(expected_bytes(plan, encoded) * left / plan.pairs),
         workers=at_once,
         rests_on=f"images that come with copgen, encoded here; one took {1000 * portrait.seconds:.2g} ms to make, "
         f"on one core ({portrait.machine})",
@@ -104,7 +125,7 @@ def encode_portrait(portrait: Portrait, plan: Plan) -> tuple[list[EncodedPair], 
     return encoded, (time.process_time() - begin) / len(encoded)
 
 
-def from_rehearsal(settings: SampleSettings, workers: int) -> Estimate:
+def from_rehearsal(settings: SampleSettings, store: Store | None, only: Sequence[int], workers: int) -> Estimate:
     """From a few pairs of the run itself, made and encoded here."""
     import torch
 
@@ -112,6 +133,7 @@ def from_rehearsal(settings: SampleSettings, workers: int) -> Estimate:
     from copgen.stages.sample_source import open_source
 
     source, plan = open_source(settings)
+    left = left_of(settings, plan, store, only)
     on_cpu = plan.device == "cpu"
     if on_cpu:
         plan = plan.model_copy(update={"threads": settings.threads or 1})
@@ -121,9 +143,10 @@ def from_rehearsal(settings: SampleSettings, workers: int) -> Estimate:
     at_once = min(workers, max(1, places))
     costs = Costs(found.making_s, found.encoding_s)
     return Estimate(
-        seconds=plan.pairs * seconds_each(plan, costs, encoders=settings.encoders, workers=at_once),
+        pairs=left,
+        seconds=left * seconds_each(plan, costs, encoders=settings.encoders, workers=at_once),
         memory_bytes=found.memory_bytes,
-        disk_bytes=expected_bytes(plan, found.pairs),
+        disk_bytes=round(expected_bytes(plan, found.pairs) * left / plan.pairs),
         workers=at_once,
         rests_on=f"{len(found.pairs):,} pairs of the run, made and encoded here",
     )

@@ -1,6 +1,6 @@
 """Pairs a second beside the authors' procedure, the writer alone, memory over time, planning, and the disk's estimate.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.sampling --out benchmarks/results/sampling-cpu.md    # 6 minutes on two cores
+    OMP_NUM_THREADS=2 python -m benchmarks.sampling --out benchmarks/results/sampling-cpu.md    # 9 minutes on two cores
     python -m benchmarks.sampling --parts writer memory
     python -m benchmarks.sampling --toy                     # seconds; shows that the benchmark works
 

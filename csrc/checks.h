@@ -111,4 +111,26 @@ inline void check_anderson(
   TORCH_CHECK_VALUE(vectors.is_contiguous() && scalars.is_contiguous(), "vectors and scalars are contiguous.");
 }
 
+inline void check_layers(
+    const at::Tensor& y, const std::optional<at::Tensor>& entry, at::TensorList weights, at::TensorList biases) {
+  const auto is_float = [](const at::Tensor& one) { return one.scalar_type() == at::kFloat; };
+  TORCH_CHECK_VALUE(y.dim() == 2 && y.size(1) > 0 && is_float(y), "y is no float32 matrix.");
+  TORCH_CHECK_VALUE(!entry || (entry->numel() == 1 && is_float(*entry)), "entry is no float32 number.");
+  TORCH_CHECK_VALUE(
+      !weights.empty() && weights.size() == biases.size(), "There are ", weights.size(), " weights and ", biases.size(),
+      " biases.");
+  int64_t inputs = y.size(1);
+  for (size_t k = 0; k < weights.size(); ++k) {
+    const at::Tensor &weight = weights[k], &bias = biases[k];
+    TORCH_CHECK_VALUE(weight.dim() == 2 && is_float(weight), "weight ", k, " is no float32 matrix.");
+    TORCH_CHECK_VALUE(
+        weight.size(1) == inputs, "weight ", k, " is for ", weight.size(1), " numbers, and there are ", inputs, ".");
+    inputs = weight.size(0);
+    TORCH_CHECK_VALUE(
+        bias.dim() == 1 && bias.size(0) == inputs && is_float(bias), "bias ", k, " is no float32 vector of ", inputs,
+        " numbers.");
+  }
+  TORCH_CHECK_VALUE(inputs == y.size(1), "The layers give ", inputs, " numbers of ", y.size(1), ".");
+}
+
 }  // namespace copgen

@@ -46,9 +46,14 @@ TORCH_LIBRARY(copgen, m) {
       "exponentials_of_products_(Tensor a, Tensor b, float scale, int? diagonal, Tensor? a_weights, Tensor? b_weights,"
       " Tensor(a!)? out, Tensor(b!)? a_sums, Tensor(c!)? b_sums) -> ()");
 
-  // Linear layers y = x W^T + b with silu between them, for float32; of silu(entry x) where entry (1) is given. A row of
-  // the result has the same bits in any batch. x (K, d), weights (outputs, inputs) -> (K, outputs of the last)
-  m.def("silu_layers(Tensor x, Tensor? entry, Tensor[] weights, Tensor[] biases) -> Tensor", {at::Tag::pt2_compliant_tag});
+  // x with x + g(x) = y, each row on its own and NaN where it is not reached; float32. g is linear layers x W^T + b with
+  // silu between them, and before them, of entry x, where entry (1) is given: a contraction. A row has the same bits in
+  // any batch. y (N, D), weights (outputs, inputs), bound (N); bound, window, max_rounds: fixed_point in
+  // copgen/generators/residual_flow/anderson.py. -> (N, D)
+  m.def(
+      "invert_silu_layers(Tensor y, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound, int window,"
+      " int max_rounds) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
 
   // Which instructions the three above have on this processor; empty: none, and they raise.
   m.def("product_kernels() -> str");

@@ -44,7 +44,7 @@ def examine(*, try_out: bool = True) -> dict[str, Any]:
     operations = [
         row
         for place in places
-        for row in (*_contrastive(place), *_latents(place), _words(place), _fixed_points(place), *_flow_layers(place))
+        for row in (*_contrastive(place), *_latents(place), _words(place), _fixed_points(place), *_flow_inverse(place))
     ]
     tried = [
         {"operation": trial.operation, "device": str(place), **trial.carry_out(place)}
@@ -92,9 +92,9 @@ def _fixed_points(device: torch.device) -> dict[str, Any]:
     return _native_or(anderson.why_plain(device), "fixed points", device, ["float32", "float64"])
 
 
-def _flow_layers(device: torch.device) -> list[dict[str, Any]]:
+def _flow_inverse(device: torch.device) -> list[dict[str, Any]]:
     return [
-        _native_or(silu_layers.why_plain(device, dtype), "flow layers", device, [str(dtype).removeprefix("torch.")])
+        _native_or(silu_layers.why_plain(device, dtype), "flow inverse", device, [str(dtype).removeprefix("torch.")])
         for dtype in (torch.float32, torch.float64)
     ]
 

@@ -6,6 +6,7 @@ as long as these; a kernel that is wrong misses it by orders of magnitude.
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import time
@@ -17,7 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.generators.residual_flow import anderson, silu_layers
+from copgen.generators.residual_flow import anderson
+from copgen.generators.residual_flow.folded import FoldedNet
+from copgen.generators.residual_flow.inversion import FixedPoint
+from copgen.generators.residual_flow.lipschitz import LipschitzLinear, LipSwish
 from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.operations import reference as latents
 from copgen.objectives import info_nce
@@ -100,12 +104,15 @@ def trials(device: torch.device) -> Iterator[Trial]:
         # At most L / (1 - L) = 1 times the residual's norm.
         math.sqrt(DIM) * TOLERANCE,
     )
+    block = _block(narrow[1:])
+    exact_block = copy.deepcopy(block).double()
+    scale = 1.0 + float(narrow[0].abs().max())
     yield Trial(
-        "flow layers",
-        lambda: [_flow_layers(silu_layers.linear, *narrow)],
-        lambda: [_flow_layers(_plain_layers, *narrow)],
-        lambda: [_flow_layers(_plain_layers, z, w1, b1, w2, b2)],
-        bound,
+        "flow inverse",
+        lambda: [FixedPoint(TOLERANCE).inverse(block, narrow[0])],
+        lambda: [_plain_inverse(block, narrow[0], TOLERANCE)],
+        lambda: [_plain_inverse(exact_block, z, 1e-12)],
+        scale * math.sqrt(DIM) * TOLERANCE,  # as above
     )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
@@ -147,12 +154,23 @@ def _fixed_points(
 
 
 @torch.no_grad()
-def _flow_layers(run: Callable[..., Tensor], z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    return run(z, torch.ones_like(b1[:1]), [w1, w2], [b1, b2])
+def _block(parameters: Sequence[Tensor]) -> FoldedNet:
+    """g of a residual block with these two layers, whose spectral norms become 1/2 and less."""
+    with torch.random.fork_rng(devices=[]):  # what they draw at first is replaced
+        layers = [LipschitzLinear(DIM, DIM, coeff=0.5).requires_grad_(False) for _ in range(2)]
+    for layer, weight, bias in zip(layers, parameters[::2], parameters[1::2], strict=True):
+        layer.to(weight)
+        layer.load_state_dict({**layer.state_dict(), "weight": weight, "bias": bias})
+        layer.power_iterate(20)
+    return FoldedNet([LipSwish().to(parameters[0]), layers[0], LipSwish().to(parameters[0]), layers[1]])
 
 
-def _plain_layers(x: Tensor, entry: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
-    return silu_layers.plain(x, entry, weights, biases, [F.linear] * len(weights))
+@torch.no_grad()
+def _plain_inverse(g: FoldedNet, y: Tensor, tolerance: float) -> Tensor:
+    bound = tolerance * (1.0 + y.abs().amax(1))
+    remember = anderson.PlainMemory
+    x = anderson.fixed_point(lambda x, rows: y[rows] - g(x), y, bound, window=3, max_rounds=100, remember=remember)
+    return torch.full_like(y, math.nan) if x is None else x
 
 
 def _moved(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> list[Tensor]:

@@ -66,7 +66,7 @@ def test_every_operation_is_tried_and_passes() -> None:
         "draw_latents",
         "random words",
         "fixed points",
-        "flow layers",
+        "flow inverse",
         "contrastive loss",
     ]
     assert {row["operation"] for row in found["operations"]} == {one["operation"] for one in tried}
@@ -93,7 +93,7 @@ def test_an_operation_that_computes_something_else_fails_its_trial(
         "draw_latents": False,
         "random words": True,
         "fixed points": True,
-        "flow layers": True,
+        "flow inverse": True,
         "contrastive loss": True,
     }
 

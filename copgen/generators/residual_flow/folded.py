@@ -42,8 +42,18 @@ class FoldedNet(nn.Module):
             self.register_buffer(f"bias{k}", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        places = range(len(self._operators))
-        weights, biases = ([getattr(self, f"{kind}{k}") for k in places] for kind in ("weight", "bias"))
-        if self._is_linear:
-            return silu_layers.linear(x, self.entry, weights, biases)
-        return silu_layers.plain(x, self.entry, weights, biases, self._operators)
+        return silu_layers.apply(x, self.entry, *self._parameters_of_layers(), self._operators)
+
+    def invert(self, y: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
+        """x with x + g(x) = y by the native operator, as `silu_layers.invert`; None where it does not apply."""
+        if not self._is_linear or silu_layers.why_plain(y.device, y.dtype) is not None:
+            return None
+        return silu_layers.invert(
+            y, self.entry, *self._parameters_of_layers(), bound, window=window, max_rounds=max_rounds
+        )
+
+    def _parameters_of_layers(self) -> tuple[list[Tensor], list[Tensor]]:
+        weights, biases = (
+            [getattr(self, f"{kind}{k}") for k in range(len(self._operators))] for kind in ("weight", "bias")
+        )
+        return weights, biases

@@ -2,9 +2,10 @@
 
 Forward: the fixed point of x <- y - g(x), from x = y. Every item of the batch has an iteration of its own, and leaves
 the batch when it has converged; its neighbours matter only as far as the low bits of g depend on the number of rows,
-which those of native layers do not (`silu_layers`). Backward: the gradient c with respect to x becomes
-w = (I + J_g^T)^-1 c with respect to y, the fixed point of w <- c - J_g^T w; no iterate is stored, so memory does not
-grow with the number of iterations. Both converge because g is a contraction, and both are accelerated (`anderson`).
+which they do not where linear layers are inverted natively (`silu_layers`). Backward: the gradient c with respect to
+x becomes w = (I + J_g^T)^-1 c with respect to y, the fixed point of w <- c - J_g^T w; no iterate is stored, so memory
+does not grow with the number of iterations. Both converge because g is a contraction, and both are accelerated
+(`anderson`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from copgen.generators.residual_flow.anderson import Map, fixed_point
+from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.runtime.errors import DataError
 
 Step = Callable[[Tensor], Tensor]
@@ -39,7 +41,9 @@ class FixedPoint:
     def inverse(self, g: Step, y: Tensor) -> Tensor:
         """x with x + g(x) = y."""
         scale = 1.0 + _largest(y)
-        x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
+        x = self._invert_natively(g, y, scale)
+        if x is None:
+            x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
         # What was not finite from the start is the caller's to see; what became so has run away.
         if x is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(x))).any()):
             raise self._failure()
@@ -64,9 +68,17 @@ class FixedPoint:
             raise self._failure()
         return w * scale.view(shape)
 
+    def _invert_natively(self, g: Step, y: Tensor, scale: Tensor) -> Tensor | None:
+        """The inverse where there is an operator for it; NaN where that did not converge."""
+        if not isinstance(g, FoldedNet):
+            return None
+        return g.invert(y, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
+
     def _solve(self, step: Map, start: Tensor, scale: Tensor) -> Tensor | None:
-        bound = max(self.tolerance, 8 * torch.finfo(start.dtype).eps) * scale
-        return fixed_point(step, start, bound, window=self.window, max_rounds=self.max_rounds)
+        return fixed_point(step, start, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
+
+    def _bound(self, scale: Tensor) -> Tensor:
+        return max(self.tolerance, 8 * torch.finfo(scale.dtype).eps) * scale
 
     def _failure(self) -> DataError:
         return DataError(

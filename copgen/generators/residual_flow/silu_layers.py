@@ -1,10 +1,13 @@
-"""Layers with silu between them: y = A_n(silu(... A_1(silu(entry x)))), or A_1 of x itself where there is no entry.
+"""Layers with silu between them: g(x) = A_n(silu(... A_1(silu(entry x)))), or A_1 of x itself where there is no entry.
 
-native  csrc/cpu/silu_layers.cpp, for linear layers in float32 on an x86 CPU with AVX2, where no gradient is asked for:
-        a row has the same bits in any batch and on any number of threads
-torch   anything else: a product may sum a row in another order where there are more rows or fewer; a convolution too
+Their inverse, x with x + g(x) = y:
 
-Legend: N items; each layer is operator(x, weight, bias).
+native  csrc/cpu/invert_silu_layers.cpp, for linear layers in float32 on an x86 CPU with AVX2: a row has the same bits
+        in any batch and on any number of threads
+torch   anything else, by `anderson.fixed_point`: a product may sum a row in another order where there are more rows or
+        fewer; a convolution too
+
+Legend: N items of D numbers; each layer is operator(x, weight, bias).
 """
 
 from __future__ import annotations
@@ -20,30 +23,14 @@ from copgen.runtime.native import native, product_instructions
 Operator = Callable[..., Tensor]
 
 
-def linear(x: Tensor, entry: Tensor | None, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """The result (N, outputs) of linear layers, as it is chosen here.
-
-    Args:
-        x: (N, inputs).
-        entry: (1,), or None.
-        weights: (outputs, inputs) of each layer.
-        biases: (outputs,) of each layer.
-    """
-    if not torch.is_grad_enabled() and why_plain(x.device, x.dtype) is None:
-        from copgen.generators.residual_flow.native_layers import silu_layers  # only where the library is
-
-        return silu_layers(x, entry, weights, biases)
-    return plain(x, entry, weights, biases, [F.linear] * len(weights))
-
-
-def plain(
+def apply(
     x: Tensor,
     entry: Tensor | None,
     weights: Sequence[Tensor],
     biases: Sequence[Tensor | None],
     operators: Sequence[Operator],
 ) -> Tensor:
-    """The result of any layers, in PyTorch: the reference."""
+    """g(x), of layers of any kind."""
     overwrite = not torch.is_grad_enabled()
     if entry is not None:
         x = F.silu(x * entry, inplace=overwrite)
@@ -54,12 +41,37 @@ def plain(
     return x
 
 
+def invert(
+    y: Tensor,
+    entry: Tensor | None,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    bound: Tensor,
+    *,
+    window: int,
+    max_rounds: int,
+) -> Tensor:
+    """The x (N, D) of y (N, D) for linear layers, NaN where it is not reached; where `why_plain` has no objection.
+
+    Args:
+        y: (N, D), float32. No gradient is recorded.
+        entry: (1,), or None.
+        weights: (outputs, inputs) of each layer.
+        biases: (outputs,) of each layer.
+        bound: (N,); and
+        window, max_rounds: as `anderson.fixed_point` takes them.
+    """
+    from copgen.generators.residual_flow import native_inverse  # only where the library is
+
+    return native_inverse.invert(y, entry, weights, biases, bound, window=window, max_rounds=max_rounds)
+
+
 def why_plain(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why linear layers are PyTorch's where no gradient is asked for; None where they are the native operator's."""
+    """Why a block of linear layers is inverted in PyTorch; None where the native operator does it."""
     if device.type != "cpu":
-        return "the native operator for a flow's layers is for the CPU"
+        return "the native inverse of a flow's linear layers is for the CPU"
     if dtype != torch.float32:
-        return "the native operator for a flow's layers is for float32"
+        return "the native inverse of a flow's linear layers is for float32"
     if not native().usable:
         return native().reason
     return None if product_instructions() else "native products are not built for this processor"

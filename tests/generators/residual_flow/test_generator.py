@@ -13,7 +13,7 @@ from torch import Tensor
 
 from copgen.generators import load
 from copgen.generators.load_options import Precision
-from copgen.generators.residual_flow import FlowConfig
+from copgen.generators.residual_flow import FlowConfig, silu_layers
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.generator import FlowGenerator, load_flow, save_flow
 from copgen.generators.residual_flow.inversion import FixedPoint
@@ -147,7 +147,7 @@ def digits(precision: Precision, *, window: int | None = None) -> FlowGenerator:
     return G
 
 
-def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations() -> None:
+def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     exact, fast, plain = digits("float64"), digits("float32"), digits("float32", window=0)
     z = exact.sample_prior(range(256), seed=0)
     evaluated = {fast: 0, plain: 0}
@@ -157,19 +157,21 @@ def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations() -> None:
 
     with torch.no_grad():
         images = exact(z.double())
-        errors = {}
+        errors = {G: (G(z).double() - images).abs().flatten(1).amax(1) for G in (fast, plain)}
+        # Evaluations inside of an operator are not seen.
+        monkeypatch.setattr(silu_layers, "why_plain", lambda device, dtype: "counting")
         for G in (fast, plain):
             for part in G.modules():
                 if isinstance(part, FoldedNet):
                     part.register_forward_hook(lambda part, inputs, output, G=G: count(G, inputs[0]))
-            errors[G] = (G(z).double() - images).abs().flatten(1).amax(1)
+            torch.testing.assert_close(G(z).double(), images, rtol=0.0, atol=1e-4)
     assert float(errors[fast].max()) < 1e-4
     assert float(errors[fast].mean()) < float(errors[plain].mean())
-    assert evaluated[fast] < 0.8 * evaluated[plain]
+    assert 0 < evaluated[fast] < 0.8 * evaluated[plain]
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone_and_not_at_all_with_native_layers(
+def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone_and_not_at_all_where_inverted_natively(
     precision: Precision,
 ) -> None:
     G = digits(precision)

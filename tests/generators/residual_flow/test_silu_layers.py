@@ -1,4 +1,4 @@
-"""Layers with silu between them: the native ones are as near to float64, and a row has the same bits in any batch."""
+"""The inverse of layers with silu between them: the native one is as near to float64, the same bits in any batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.generators.residual_flow import silu_layers
+from copgen.generators.residual_flow import anderson, silu_layers
 from copgen.runtime import philox
 
 CPU = torch.device("cpu")
@@ -18,24 +18,27 @@ WHY_PLAIN = silu_layers.why_plain(CPU, torch.float32)
 needs_native = pytest.mark.skipif(WHY_PLAIN is not None, reason=str(WHY_PLAIN))
 
 N = 130
-WIDTHS = [(64, 128, 128, 64), (9, 6, 6, 9), (33, 17, 70, 1), (5, 3), (300, 257, 300)]
+WIDTHS = [(64, 128, 128, 64), (9, 6, 6, 9), (33, 17, 70, 33), (5, 5), (300, 257, 300)]
 Layers = tuple[Tensor | None, list[Tensor], list[Tensor]]
 
 
 def case(widths: tuple[int, ...]) -> tuple[Tensor, Layers]:
-    """x, entry, weights and biases; what goes through the layers stays of the order of 1."""
+    """y, of very different sizes, so that items take different numbers of rounds; entry, weights, biases."""
 
     def normal(rows: int, columns: int, name: str) -> Tensor:
-        return philox.normal(0, range(rows), columns, stream=name).float()
+        return philox.normal(0, range(rows), columns, stream=name)
 
     steps = list(enumerate(itertools.pairwise(widths)))
-    weights = [2.0 * b**-0.5 * normal(b, a, f"w{k}") for k, (a, b) in steps]
-    biases = [normal(1, b, f"b{k}")[0] for k, (_, b) in steps]
-    return 2.0 * normal(N, widths[0], "x"), (torch.tensor([0.7]), weights, biases)
+    weights = [normal(b, a, f"w{k}") for k, (a, b) in steps]
+    # Below 1: silu rises by 1.1 at most.
+    weights = [0.85 * w / torch.linalg.matrix_norm(w, 2) for w in weights]
+    biases = [normal(1, b, f"b{k}")[0].float() for k, (_, b) in steps]
+    sizes = 10.0 ** philox.uniform(0, range(N), 1, stream="sizes").mul(3.0).sub(1.5)
+    return (sizes * normal(N, widths[0], "y")).float(), (torch.tensor([0.9]), [w.float() for w in weights], biases)
 
 
-def plain(x: Tensor, layers: Layers) -> Tensor:
-    return silu_layers.plain(x, *layers, [F.linear] * len(layers[1]))
+def g(x: Tensor, layers: Layers) -> Tensor:
+    return silu_layers.apply(x, *layers, [F.linear] * len(layers[1]))
 
 
 def doubled(layers: Layers) -> Layers:
@@ -44,45 +47,81 @@ def doubled(layers: Layers) -> Layers:
     return None if entry is None else entry.double(), twice[0], twice[1]
 
 
-def native(x: Tensor, layers: Layers) -> Tensor:
+def bound_of(y: Tensor, tolerance: float = 1e-6) -> Tensor:
+    return tolerance * (1.0 + y.abs().amax(1))
+
+
+def native(y: Tensor, layers: Layers, *, window: int = 3, max_rounds: int = 500) -> Tensor:
     assert WHY_PLAIN is None
-    with torch.no_grad():
-        return silu_layers.linear(x, *layers)
+    return silu_layers.invert(y, *layers, bound_of(y), window=window, max_rounds=max_rounds)
+
+
+def once(y: Tensor, layers: Layers) -> Tensor:
+    """y - g(y): with no bound, the first step is the last."""
+    return silu_layers.invert(y, *layers, torch.full_like(y[:, 0], torch.inf), window=0, max_rounds=1)
+
+
+@torch.no_grad()
+def plain(y: Tensor, layers: Layers, tolerance: float = 1e-6, *, window: int = 3) -> Tensor:
+    remember = anderson.PlainMemory
+    x = anderson.fixed_point(
+        lambda x, rows: y[rows] - g(x, layers),
+        y,
+        bound_of(y, tolerance),
+        window=window,
+        max_rounds=5000,
+        remember=remember,
+    )
+    assert x is not None
+    return x
 
 
 @needs_native
 @pytest.mark.parametrize("enters", [False, True])
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
-def test_they_are_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], enters: bool) -> None:
-    x, (entry, weights, biases) = case(widths)
+def test_one_step_is_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], enters: bool) -> None:
+    y, (entry, weights, biases) = case(widths)
     layers: Layers = (entry if enters else None, weights, biases)
-    exact = plain(x.double(), doubled(layers))
-    found, reference = native(x, layers), plain(x, layers)
+    exact = y.double() - g(y.double(), doubled(layers))
+    found, reference = once(y, layers), y - g(y, layers)
     errors = [float((one - exact).norm() / exact.norm()) for one in (found, reference)]
     assert errors[0] < 2 * errors[1] + 1e-7
     turned = [weight.t().contiguous().t() for weight in weights]
-    assert torch.equal(native(x.t().contiguous().t(), (layers[0], turned, biases)), found)
+    assert torch.equal(once(y.t().contiguous().t(), (layers[0], turned, biases)), found)
+
+
+@needs_native
+@pytest.mark.parametrize("window", [0, 1, 3])
+@pytest.mark.parametrize("widths", WIDTHS, ids=str)
+def test_it_is_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], window: int) -> None:
+    y, layers = case(widths)
+    exact = plain(y.double(), doubled(layers), 1e-13)
+    errors = [
+        float(((one - exact).abs().amax(1) / bound_of(y)).max())
+        for one in (native(y, layers, window=window), plain(y, layers, window=window))
+    ]
+    assert errors[0] < 2 * errors[1] + 1.0
 
 
 @needs_native
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
 def test_a_row_has_the_same_bits_in_any_batch(widths: tuple[int, ...]) -> None:
-    x, layers = case(widths)
-    whole = native(x, layers)
+    y, layers = case(widths)
+    whole = native(y, layers)
     for begin, end in [(0, 1), (0, 7), (0, 48), (17, 100), (65, 130), (129, 130), (4, 4)]:
-        assert torch.equal(native(x[begin:end], layers), whole[begin:end])
-    assert torch.equal(native(x.flip(0), layers).flip(0), whole)
+        assert torch.equal(native(y[begin:end], layers), whole[begin:end])
+    assert torch.equal(native(y.flip(0), layers).flip(0), whole)
 
 
 @needs_native
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
-    x, layers = case((64, 128, 128, 64))
-    threads, x = torch.get_num_threads(), x.repeat(4, 1)
+    y, layers = case((64, 128, 128, 64))
+    threads, y = torch.get_num_threads(), y.repeat(4, 1)
     found = []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(native(x, layers))
+            found.append(native(y, layers))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(found[0], found[1])
@@ -90,61 +129,78 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
 
 
 @needs_native
-def test_silu_is_right_from_end_to_end_and_a_row_that_is_not_finite_is_alone() -> None:
+def test_silu_is_right_from_end_to_end() -> None:
     values = torch.tensor([0.0, 1e-30, 1.0, 20.0, 87.0, 90.0, 1e4, 1e30])
-    x = torch.cat((values, -values))[:, None]
+    y = torch.cat((values, -values))[:, None]
+    # 0 - g(x) in two steps: silu of x, and a layer that gives it alone.
     identity: Layers = (torch.ones(1), [torch.ones(1, 1)], [torch.zeros(1)])
-    torch.testing.assert_close(native(x, identity), F.silu(x.double()).float(), rtol=5e-7, atol=1e-30)
-    x, layers = case((5, 3))
-    x = x[:5]
-    whole = native(x, layers)
+    off = (once(y, identity).double() - (y.double() - F.silu(y.double()))).abs()
+    assert bool((off <= 2 * torch.finfo(torch.float32).eps * y.double().abs()).all())
+
+
+@needs_native
+def test_a_row_that_is_not_finite_or_does_not_converge_is_alone() -> None:
+    y, layers = case((5, 5))
+    y = y[:60]
+    whole, others = native(y, layers), [k for k in range(60) if k != 2]
     for value in (float("nan"), float("inf")):
-        x[2, 1] = value
-        found = native(x, layers)
-        assert not bool(torch.isfinite(found[2]).any())
-        assert torch.equal(found[[0, 1, 3, 4]], whole[[0, 1, 3, 4]])
+        y[2, 1] = value
+        found = native(y, layers)
+        assert not bool(torch.isfinite(found[2]).all())
+        assert torch.equal(found[others], whole[others])
+    expands: Layers = (torch.tensor([1.0]), [torch.full((1, 1), 3.0)], [torch.zeros(1)])
+    found = native(torch.tensor([[0.0], [5.0]]), expands, window=0)
+    assert found[0] == 0.0
+    assert bool(found[1].isnan())
+    few = native(y[:2], layers, max_rounds=2)
+    assert bool(few.isnan().all())
 
 
 @needs_native
 def test_autocast_has_no_say() -> None:
-    x, layers = case((33, 17, 70, 1))
+    y, layers = case((33, 17, 70, 33))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = native(x, layers)
-    assert torch.equal(inside, native(x, layers))
+        inside = native(y, layers)
+    assert torch.equal(inside, native(y, layers))
 
 
 @needs_native
 def test_the_operator_is_registered_as_it_should_be() -> None:
-    x, layers = case((5, 3))
-    native(x, layers)
-    torch.library.opcheck(torch.ops.copgen.silu_layers.default, (x, *layers))
+    y, layers = case((5, 5))
+    native(y, layers)
+    torch.library.opcheck(torch.ops.copgen.invert_silu_layers.default, (y, *layers, bound_of(y), 3, 100))
 
 
 @needs_native
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({0: torch.zeros(4)}, "x is no float32 matrix"),
-        ({0: torch.zeros(4, 9, dtype=torch.float64)}, "x is no float32 matrix"),
+        ({0: torch.zeros(9)}, "y is no float32 matrix"),
+        ({0: torch.zeros(4, 9, dtype=torch.float64)}, "y is no float32 matrix"),
         ({0: torch.zeros(4, 8)}, "weight 0 is for 9 numbers, and there are 8"),
         ({1: torch.ones(2)}, "entry is no float32 number"),
         ({2: []}, "0 weights and 2 biases"),
-        ({2: [torch.zeros(6, 9), torch.zeros(2)]}, "weight 1 is no float32 matrix"),
-        ({2: [torch.zeros(6, 9), torch.zeros(2, 5)]}, "weight 1 is for 5 numbers, and there are 6"),
+        ({2: [torch.zeros(6, 9), torch.zeros(9)]}, "weight 1 is no float32 matrix"),
+        ({2: [torch.zeros(6, 9), torch.zeros(9, 5)]}, "weight 1 is for 5 numbers, and there are 6"),
+        ({2: [torch.zeros(6, 9), torch.zeros(2, 6)], 3: [torch.zeros(6), torch.zeros(2)]}, "give 2 numbers of 9"),
         ({3: [torch.zeros(6)]}, "2 weights and 1 biases"),
-        ({3: [torch.zeros(6), torch.zeros(3)]}, "bias 1 is no float32 vector of 2"),
+        ({3: [torch.zeros(6), torch.zeros(3)]}, "bias 1 is no float32 vector of 9"),
+        ({4: torch.zeros(3)}, "bound is no float32 number for each row"),
+        ({4: torch.zeros(N, dtype=torch.float64)}, "bound is no float32 number for each row"),
+        ({5: -1}, "window is -1"),
+        ({6: 0}, "max_rounds 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[int, Any], message: str) -> None:
-    x, layers = case((9, 6, 2))
-    arguments: list[Any] = [x, *layers]
+    y, layers = case((9, 6, 9))
+    arguments: list[Any] = [y, *layers, bound_of(y), 3, 100]
     for place, value in changes.items():
         arguments[place] = value
     with pytest.raises(ValueError, match=message):
-        torch.ops.copgen.silu_layers.default(*arguments)
+        torch.ops.copgen.invert_silu_layers.default(*arguments)
 
 
-def test_it_says_why_the_layers_are_pytorch_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_why_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "for float32" in str(silu_layers.why_plain(CPU, torch.float64))
     assert "for the CPU" in str(silu_layers.why_plain(torch.device("cuda"), torch.float32))
     monkeypatch.setattr(silu_layers, "product_instructions", lambda: "")

@@ -166,7 +166,6 @@ def test_what_does_not_fit_is_refused(a: Tensor, b: Tensor, said: str) -> None:
 
 SAME = """
 import sys, torch
-from copgen.generators.residual_flow.silu_layers import invert
 from copgen.latents.operations import navigate
 from copgen.objectives import info_nce
 from copgen.objectives.blocked import products
@@ -176,6 +175,7 @@ shapes = [(70, 33), (45, 33), (45,), (33, 45), (33,), (700, 40), (700, 40)]
 z, w1, b1, w2, b2, h, h_pos = (torch.randn(shape, generator=draw) for shape in shapes)
 print(navigate(z, w1, b1, w2, b2).z_pos.view(torch.int32).sum().item() if sys.argv[1] else 0)
 if sys.argv[1]:
+    from copgen.generators.residual_flow.native_inverse import invert
     small = [0.05 * w for w in (w1, w2)]
     x = invert(z, torch.ones(1), small, [b1, b2], 1e-6 * z.abs().amax(1), window=3, max_rounds=50)
     assert torch.isfinite(x).all()

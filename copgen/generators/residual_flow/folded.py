@@ -45,12 +45,19 @@ class FoldedNet(nn.Module):
         return silu_layers.apply(x, self.entry, *self._parameters_of_layers(), self._operators)
 
     def invert(self, y: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
-        """x with x + g(x) = y by the native operator, as `silu_layers.invert`; None where it does not apply."""
+        """x with x + g(x) = y by the native operator, NaN where that fails; None where the operator is not for it.
+
+        Args:
+            y: (N, ...).
+            bound: (N,); and
+            window, max_rounds: as `anderson.fixed_point` takes them.
+        """
         if not self._is_linear or silu_layers.why_plain(y.device, y.dtype) is not None:
             return None
-        return silu_layers.invert(
-            y, self.entry, *self._parameters_of_layers(), bound, window=window, max_rounds=max_rounds
-        )
+        from copgen.generators.residual_flow import native_inverse  # only where the library is
+
+        layers = self._parameters_of_layers()
+        return native_inverse.invert(y, self.entry, *layers, bound, window=window, max_rounds=max_rounds)
 
     def _parameters_of_layers(self) -> tuple[list[Tensor], list[Tensor]]:
         weights, biases = (

@@ -1,4 +1,4 @@
-"""The native inverse of a block of linear layers; imported where the operators are."""
+"""The native inverse of a block of linear layers (csrc/cpu/invert_silu_layers.cpp); imported where it is built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ def invert(
     window: int,
     max_rounds: int,
 ) -> Tensor:
-    """As `silu_layers.invert`."""
+    """The x (N, D) with x + g(x) = y for g as in `silu_layers`, NaN where it is not reached; not differentiable.
+
+    Args:
+        y: (N, D), float32.
+        entry: (1,), or None.
+        weights: (outputs, inputs) of each layer.
+        biases: (outputs,) of each layer.
+        bound: (N,); and
+        window, max_rounds: as `anderson.fixed_point` takes them.
+    """
     x: Tensor = torch.ops.copgen.invert_silu_layers.default(y, entry, weights, biases, bound, window, max_rounds)
     return x
 

@@ -2,7 +2,7 @@
 
 Their inverse, x with x + g(x) = y:
 
-native  csrc/cpu/invert_silu_layers.cpp, for linear layers in float32 on an x86 CPU with AVX2: a row has the same bits
+native  `native_inverse`, for linear layers in float32 on an x86 CPU with AVX2: a row has the same bits
         in any batch and on any number of threads
 torch   anything else, by `anderson.fixed_point`: a product may sum a row in another order where there are more rows or
         fewer; a convolution too
@@ -39,31 +39,6 @@ def apply(
             x = F.silu(x, inplace=overwrite)
         x = operator(x, weight, bias)
     return x
-
-
-def invert(
-    y: Tensor,
-    entry: Tensor | None,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    bound: Tensor,
-    *,
-    window: int,
-    max_rounds: int,
-) -> Tensor:
-    """The x (N, D) of y (N, D) for linear layers, NaN where it is not reached; where `why_plain` has no objection.
-
-    Args:
-        y: (N, D), float32. No gradient is recorded.
-        entry: (1,), or None.
-        weights: (outputs, inputs) of each layer.
-        biases: (outputs,) of each layer.
-        bound: (N,); and
-        window, max_rounds: as `anderson.fixed_point` takes them.
-    """
-    from copgen.generators.residual_flow import native_inverse  # only where the library is
-
-    return native_inverse.invert(y, entry, weights, biases, bound, window=window, max_rounds=max_rounds)
 
 
 def why_plain(device: torch.device, dtype: torch.dtype) -> str | None:

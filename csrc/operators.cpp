@@ -55,6 +55,12 @@ TORCH_LIBRARY(copgen, m) {
       " int max_rounds) -> Tensor",
       {at::Tag::pt2_compliant_tag});
 
+  // The gradient of y from that of x, c (N, D): the w with w + J^T w = c for the Jacobian J of g at x, likewise.
+  m.def(
+      "invert_silu_layers_backward(Tensor c, Tensor x, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound,"
+      " int window, int max_rounds) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+
   // Which instructions the three above have on this processor; empty: none, and they raise.
   m.def("product_kernels() -> str");
 

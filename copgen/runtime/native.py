@@ -20,7 +20,8 @@ REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editab
 INSTALL = "pip install --no-build-isolation ."
 OPERATORS = (
     "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
-    "add_product_", "exponentials_of_products_", "invert_silu_layers", "product_kernels", "anderson_step",
+    "add_product_", "exponentials_of_products_", "invert_silu_layers", "invert_silu_layers_backward", "product_kernels",
+    "anderson_step",
 )  # fmt: skip
 
 

@@ -1,174 +1,204 @@
-// The inverse of y = x + g(x), where g is linear layers with silu between them: the fixed point of x <- y - g(x), of each
-// item on its own, by Anderson acceleration (anderson.py in copgen/generators/residual_flow/). A thread iterates a few
-// items side by side, which pass through the layers together; where one has ended the next begins. So what they need
-// stays in a core's cache, and products never become small before the last items.
+// The inverse of y = x + g(x), where g is linear layers with silu between them, and its gradient: fixed points whose items
+// pass through the layers together, and back through them.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <deque>
-#include <limits>
-#include <utility>
-#include <vector>
 
 #include "../checks.h"
 #include "../dispatch.h"
 #include "products.h"
-#include "rows.h"
+#include "side_by_side.h"
 
 namespace copgen::cpu {
 namespace {
 
 using at::Tensor;
 
-constexpr int64_t kSideBySide = 48;
+constexpr int64_t kChunk = 8 * kSideBySide;  // items whose slopes a thread has at one time
+
+struct Layer {
+  Layer(const Kernels& with, const Tensor& weight, const Tensor& bias_)
+      : inputs(weight.size(1)), outputs(weight.size(0)), bias(bias_.contiguous()),
+        forth(with, inputs, outputs, Strided{weight.const_data_ptr<float>(), weight.stride(1), weight.stride(0)}) {}
+
+  int64_t inputs, outputs;
+  Tensor bias;
+  Packed forth;
+};
 
 class Layers {
  public:
   Layers(const Kernels& with, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases)
-      : with_(with), enters_(entry.has_value()), entry_(entry ? entry->item<float>() : 0) {
+      : with(with), entry(entry ? std::optional<float>(entry->item<float>()) : std::nullopt) {
     for (size_t k = 0; k < weights.size(); ++k) {
-      layers_.emplace_back(with, weights[k], biases[k]);
-      widest_ = std::max({widest_, weights[k].size(0), weights[k].size(1)});
+      each.emplace_back(with, weights[k], biases[k]);
+      widest = std::max({widest, each.back().inputs, each.back().outputs});
     }
   }
-
-  int64_t widest() const { return widest_; }
 
   // out = g(x), both (rows, dim) without gaps, with two memories of rows x widest.
   void operator()(int64_t rows, int64_t dim, const float* x, float* out, float* here, float* there) const {
     Strided now{x, dim, 1};
-    if (enters_) {
-      with_.silu(rows * dim, x, entry_, here);
+    if (entry) {
+      with.silu(rows * dim, x, *entry, here);
       now.data = here;
     }
-    for (const Layer& layer : layers_) {
-      const bool ends = &layer == &layers_.back();
+    for (const Layer& layer : each) {
+      const bool ends = &layer == &each.back();
       float* to = ends ? out : there;
-      layer.packed.layer(rows, now, {layer.bias.const_data_ptr<float>(), !ends, to, layer.outputs});
+      layer.forth.layer(rows, now, {layer.bias.const_data_ptr<float>(), !ends, to, layer.outputs});
       now = {to, layer.outputs, 1};
       std::swap(here, there);
     }
   }
 
- private:
-  struct Layer {
-    Layer(const Kernels& with, const Tensor& weight, const Tensor& bias_)
-        : outputs(weight.size(0)),
-          packed(with, weight.size(1), outputs,
-                 Strided{weight.const_data_ptr<float>(), weight.stride(1), weight.stride(0)}),
-          bias(bias_.contiguous()) {}
-
-    int64_t outputs;
-    Packed packed;
-    Tensor bias;
-  };
-
-  const Kernels& with_;
-  bool enters_;
-  float entry_;
-  std::deque<Layer> layers_;
-  int64_t widest_ = 1;
+  const Kernels& with;
+  const std::optional<float> entry;
+  std::deque<Layer> each;
+  int64_t widest = 1;
 };
 
-// What all threads share.
-struct Task {
-  const Layers& g;
-  int64_t dim, window, max_rounds;
-  const float *y, *bound;
-  float* x;  // the results
-};
-
-class SideBySide {
+// The transposed Jacobian of g at the points of a chunk: J^T w = s_0 W_1^T (s_1 W_2^T (... W_n^T w)), where s_k is the
+// slope of silu at what comes into it after layer k.
+class Slopes {
  public:
-  explicit SideBySide(const Task& task)
-      : task_(task), vectors_(kSideBySide * (2 + 2 * task.window) * task.dim), scalars_(kSideBySide * (1 + task.window)),
-        x_(kSideBySide * task.dim), proposal_(x_.size()), here_(kSideBySide * task.g.widest()), there_(here_.size()) {
-    for (int64_t k = 0; k < kSideBySide; ++k) {
-      items_[k].memory = k;
+  Slopes(const Layers& g, at::TensorList weights) : g_(g), here_(kSideBySide * g.widest), there_(here_.size()) {
+    for (size_t k = 0; k < weights.size(); ++k) {
+      const Tensor& w = weights[k];
+      back_.emplace_back(g.with, w.size(0), w.size(1), Strided{w.const_data_ptr<float>(), w.stride(0), w.stride(1)});
+      slopes_.emplace_back(k == 0 && !g.entry ? 0 : kChunk * w.size(1));
     }
   }
 
-  void run(int64_t begin, int64_t end) {
-    for (int64_t count = 0, next = begin; count > 0 || next < end;) {
-      for (; count < kSideBySide && next < end; ++count, ++next) {
-        start(count, next);
+  // x (rows, dim), rows at most kChunk; `first` is the number of the first of them.
+  void at(int64_t first, int64_t rows, const float* x) {
+    first_ = first;
+    const int64_t dim = g_.each.front().inputs;
+    for (int64_t begin = 0; begin < rows; begin += kSideBySide) {
+      const int64_t count = std::min(kSideBySide, rows - begin);
+      const float* now = x + begin * dim;
+      float *from = here_.data(), *to = there_.data();
+      if (g_.entry) {
+        for (int64_t j = 0; j < count * dim; ++j) {
+          from[j] = *g_.entry * now[j];
+        }
+        bend(0, begin, count * dim, *g_.entry, from);
+        now = from;
       }
-      task_.g(count, task_.dim, x_.data(), proposal_.data(), here_.data(), there_.data());
-      int64_t kept = 0;
-      for (int64_t k = 0; k < count; ++k) {
-        if (step(k, kept)) {
-          std::swap(items_[kept++], items_[k]);
+      for (size_t k = 0; k + 1 < g_.each.size(); ++k) {
+        const Layer& layer = g_.each[k];
+        layer.forth.layer(count, {now, layer.inputs, 1}, {layer.bias.const_data_ptr<float>(), false, to, layer.outputs});
+        bend(k + 1, begin, count * layer.outputs, 1.0f, to);
+        now = to;
+        std::swap(from, to);
+      }
+    }
+  }
+
+  void pull_back(int64_t count, const int64_t* rows, const float* w, float* out) {
+    Strided now{w, g_.each.back().outputs, 1};
+    float *here = here_.data(), *there = there_.data();
+    for (size_t k = back_.size(); k-- > 0;) {
+      const int64_t inputs = g_.each[k].inputs;
+      float* to = k == 0 ? out : here;
+      back_[k].multiply(count, now, to, inputs);
+      if (!slopes_[k].empty()) {
+        for (int64_t i = 0; i < count; ++i) {
+          const float* slope = slopes_[k].data() + (rows[i] - first_) * inputs;
+          for (int64_t j = 0; j < inputs; ++j) {
+            to[i * inputs + j] *= slope[j];
+          }
         }
       }
-      count = kept;
+      now = {to, inputs, 1};
+      std::swap(here, there);
     }
   }
 
  private:
-  struct Item {
-    int64_t row, rounds, memory;
-  };
-
-  void start(int64_t k, int64_t row) {
-    items_[k].row = row, items_[k].rounds = 0;
-    float* scalars = scalars_.data() + items_[k].memory * (1 + task_.window);
-    std::fill_n(scalars, 1 + task_.window, 0.0f);
-    *scalars = std::numeric_limits<float>::infinity();
-    std::copy_n(task_.y + row * task_.dim, task_.dim, x_.data() + k * task_.dim);
+  // x becomes silu(x), and its slope times the factor is kept for layer k: sigma + silu (1 - sigma).
+  void bend(size_t k, int64_t begin, int64_t count, float factor, float* x) {
+    float* slope = slopes_[k].data() + begin * g_.each[k].inputs;
+    std::copy_n(x, count, slope);
+    g_.with.silu(count, x, 1.0f, x);
+    for (int64_t j = 0; j < count; ++j) {
+      const float sigma = slope[j] == 0 ? 0.5f : x[j] / slope[j];
+      slope[j] = factor * (sigma + x[j] * (1 - sigma));
+    }
   }
 
-  // Whether the item goes on; its x is then at `to`, which is no later than k.
-  bool step(int64_t k, int64_t to) {
-    const int64_t dim = task_.dim, window = task_.window;
-    Item& item = items_[k];
-    const float* y = task_.y + item.row * dim;
-    float *proposal = proposal_.data() + k * dim, *vectors = vectors_.data() + item.memory * (2 + 2 * window) * dim;
-    for (int64_t j = 0; j < dim; ++j) {
-      proposal[j] = y[j] - proposal[j];
-    }
-    const Memory<float> memory{
-        vectors, scalars_.data() + item.memory * (1 + window), dim, window, item.rounds++ % std::max<int64_t>(1, window)};
-    const bool goes_on = anderson(x_.data() + to * dim, x_.data() + k * dim, proposal, task_.bound[item.row], memory);
-    if (!goes_on) {
-      std::copy_n(vectors, dim, task_.x + item.row * dim);  // the base
-    } else if (item.rounds >= task_.max_rounds) {
-      std::fill_n(task_.x + item.row * dim, dim, std::numeric_limits<float>::quiet_NaN());
-      return false;
-    }
-    return goes_on;
-  }
-
-  const Task& task_;
-  Item items_[kSideBySide];
-  std::vector<float> vectors_, scalars_, x_, proposal_, here_, there_;
+  const Layers& g_;
+  int64_t first_ = 0;
+  std::deque<Packed> back_;
+  std::vector<std::vector<float>> slopes_;
+  std::vector<float> here_, there_;
 };
 
-Tensor invert_silu_layers(
+const Kernels& checked(
     const Tensor& y, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
     const Tensor& bound, int64_t window, int64_t max_rounds) {
-  const PlainNumbers plain;
   check_layers(y, entry, weights, biases);
   TORCH_CHECK_VALUE(
       bound.dim() == 1 && bound.size(0) == y.size(0) && bound.scalar_type() == at::kFloat,
       "bound is no float32 number for each row of y.");
   TORCH_CHECK_VALUE(window >= 0 && max_rounds >= 1, "window is ", window, " and max_rounds ", max_rounds, ".");
-  const Kernels* with = kernels();
-  TORCH_CHECK(with, "This processor has neither AVX-512 nor AVX2.");
-  const Layers g(*with, entry, weights, biases);
+  TORCH_CHECK(kernels(), "This processor has neither AVX-512 nor AVX2.");
+  return *kernels();
+}
+
+Tensor invert_silu_layers(
+    const Tensor& y, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
+    const Tensor& bound, int64_t window, int64_t max_rounds) {
+  const PlainNumbers plain;
+  const Layers g(checked(y, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
   const Tensor from = y.contiguous(), limit = bound.contiguous();
   Tensor x = at::empty_like(from);
-  const Task task{g, y.size(1), window, max_rounds, from.const_data_ptr<float>(), limit.const_data_ptr<float>(),
-                  x.mutable_data_ptr<float>()};
-  at::parallel_for(0, y.size(0), kSideBySide, [&](int64_t first, int64_t last) { SideBySide(task).run(first, last); });
+  const int64_t dim = y.size(1);
+  const FixedPoints task{dim, window, max_rounds, from.const_data_ptr<float>(), limit.const_data_ptr<float>(),
+                         x.mutable_data_ptr<float>()};
+  at::parallel_for(0, y.size(0), kSideBySide, [&](int64_t first, int64_t last) {
+    std::vector<float> here(kSideBySide * g.widest), there(here.size());
+    SideBySide(task).run(first, last, [&](int64_t count, const int64_t*, const float* x, float* out) {
+      g(count, dim, x, out, here.data(), there.data());
+    });
+  });
   return x;
+}
+
+Tensor invert_silu_layers_backward(
+    const Tensor& c, const Tensor& x, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
+    const Tensor& bound, int64_t window, int64_t max_rounds) {
+  const PlainNumbers plain;
+  const Layers g(checked(x, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
+  TORCH_CHECK_VALUE(c.sizes() == x.sizes() && c.scalar_type() == at::kFloat, "c is no float32 matrix like x.");
+  const Tensor from = c.contiguous(), points = x.contiguous(), limit = bound.contiguous();
+  Tensor w = at::empty_like(from);
+  const int64_t dim = x.size(1);
+  const FixedPoints task{dim, window, max_rounds, from.const_data_ptr<float>(), limit.const_data_ptr<float>(),
+                         w.mutable_data_ptr<float>()};
+  at::parallel_for(0, x.size(0), kSideBySide, [&](int64_t first, int64_t last) {
+    Slopes slopes(g, weights);
+    SideBySide together(task);
+    for (int64_t begin = first; begin < last; begin += kChunk) {
+      const int64_t end = std::min(last, begin + kChunk);
+      slopes.at(begin, end - begin, points.const_data_ptr<float>() + begin * dim);
+      together.run(begin, end, [&](int64_t count, const int64_t* rows, const float* w, float* out) {
+        slopes.pull_back(count, rows, w, out);
+      });
+    }
+  });
+  return w;
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("invert_silu_layers", &invert_silu_layers); }
+TORCH_LIBRARY_IMPL(copgen, CPU, m) {
+  m.impl("invert_silu_layers", &invert_silu_layers);
+  m.impl("invert_silu_layers_backward", &invert_silu_layers_backward);
+}
 
 }  // namespace copgen::cpu

@@ -52,12 +52,24 @@ class FoldedNet(nn.Module):
             bound: (N,); and
             window, max_rounds: as `anderson.fixed_point` takes them.
         """
-        if not self._is_linear or silu_layers.why_plain(y.device, y.dtype) is not None:
+        if not self._is_native_for(y):
             return None
         from copgen.generators.residual_flow import native_inverse  # only where the library is
 
         layers = self._parameters_of_layers()
         return native_inverse.invert(y, self.entry, *layers, bound, window=window, max_rounds=max_rounds)
+
+    def pull_back(self, x: Tensor, cotangent: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
+        """The w with w + J^T w = cotangent for g's Jacobian at x (N, ...); as `invert` otherwise."""
+        if not self._is_native_for(x):
+            return None
+        from copgen.generators.residual_flow import native_inverse
+
+        layers = self._parameters_of_layers()
+        return native_inverse.gradient(cotangent, x, self.entry, *layers, bound, window=window, max_rounds=max_rounds)
+
+    def _is_native_for(self, x: Tensor) -> bool:
+        return self._is_linear and silu_layers.why_plain(x.device, x.dtype) is None
 
     def _parameters_of_layers(self) -> tuple[list[Tensor], list[Tensor]]:
         weights, biases = (

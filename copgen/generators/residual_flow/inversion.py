@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.runtime.errors import DataError
 
 Step = Callable[[Tensor], Tensor]
+Native = Callable[..., Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class FixedPoint:
     def inverse(self, g: Step, y: Tensor) -> Tensor:
         """x with x + g(x) = y."""
         scale = 1.0 + _largest(y)
-        x = self._invert_natively(g, y, scale)
+        x = self._natively(g, lambda net: net.invert, y, scale)
         if x is None:
             x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
         # What was not finite from the start is the caller's to see; what became so has run away.
@@ -49,30 +51,24 @@ class FixedPoint:
             raise self._failure()
         return x
 
-    def gradient(self, pull_back: Step, cotangent: Tensor) -> Tensor:
-        """w with w + J_g^T w = cotangent."""
+    def gradient(self, g: Step, x: Tensor, cotangent: Tensor) -> Tensor:
+        """w with w + J_g^T w = cotangent, for the Jacobian at x."""
         limits = torch.finfo(cotangent.dtype)
         scale = _largest(cotangent).clamp_min(limits.tiny / limits.eps)
         shape = (-1, *[1] * (cotangent.dim() - 1))
         unit = cotangent / scale.view(shape)
-
-        def step(w: Tensor, rows: Tensor) -> Tensor:
-            # The graph is of all items, whatever few are left.
-            if len(rows) == len(unit):
-                return unit - pull_back(w)
-            whole = torch.zeros_like(unit).index_copy_(0, rows, w)
-            return (unit - pull_back(whole)).index_select(0, rows)
-
-        w = self._solve(step, unit, torch.ones_like(scale))
+        w = self._natively(g, lambda net: partial(net.pull_back, x), unit, torch.ones_like(scale))
+        if w is None:
+            w = self._solve(_transposed(g, x, unit), unit, torch.ones_like(scale))
         if w is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(w))).any()):
             raise self._failure()
         return w * scale.view(shape)
 
-    def _invert_natively(self, g: Step, y: Tensor, scale: Tensor) -> Tensor | None:
-        """The inverse where there is an operator for it; NaN where that did not converge."""
+    def _natively(self, g: Step, method: Callable[[FoldedNet], Native], start: Tensor, scale: Tensor) -> Tensor | None:
+        """The fixed point where there is an operator for it, NaN where that did not converge; else None."""
         if not isinstance(g, FoldedNet):
             return None
-        return g.invert(y, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
+        return method(g)(start, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
 
     def _solve(self, step: Map, start: Tensor, scale: Tensor) -> Tensor | None:
         return fixed_point(step, start, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
@@ -115,9 +111,9 @@ class ReferenceRule:
             )
         return x
 
-    def gradient(self, pull_back: Step, cotangent: Tensor) -> Tensor:
-        """w with w + J_g^T w = cotangent."""
-        return self.backward.gradient(pull_back, cotangent)
+    def gradient(self, g: Step, x: Tensor, cotangent: Tensor) -> Tensor:
+        """w with w + J_g^T w = cotangent, for the Jacobian at x."""
+        return self.backward.gradient(g, x, cotangent)
 
 
 Rule = FixedPoint | ReferenceRule
@@ -125,6 +121,22 @@ Rule = FixedPoint | ReferenceRule
 
 def _largest(value: Tensor) -> Tensor:
     return value.flatten(1).abs().amax(1)
+
+
+def _transposed(g: Step, x: Tensor, cotangent: Tensor) -> Map:
+    """w -> cotangent - J_g^T w, by autograd at x."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = g(x)
+
+    def step(w: Tensor, rows: Tensor) -> Tensor:
+        # The graph is of all items, whatever few are left.
+        everything = len(rows) == len(cotangent)
+        whole = w if everything else torch.zeros_like(cotangent).index_copy_(0, rows, w)
+        found: Tensor = cotangent - torch.autograd.grad(y, x, whole, retain_graph=True)[0]
+        return found if everything else found.index_select(0, rows)
+
+    return step
 
 
 class _Invert(torch.autograd.Function):
@@ -141,15 +153,7 @@ class _Invert(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (cotangent,) = grads
         (x,) = ctx.saved_tensors
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            y = ctx.g(x)
-
-        def pull_back(w: Tensor) -> Tensor:
-            back: Tensor = torch.autograd.grad(y, x, w, retain_graph=True)[0]
-            return back
-
-        return ctx.rule.gradient(pull_back, cotangent), None, None
+        return ctx.rule.gradient(ctx.g, x, cotangent), None, None
 
 
 def invert_block(g: Step, y: Tensor, rule: Rule) -> Tensor:

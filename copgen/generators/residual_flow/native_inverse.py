@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,16 +33,31 @@ def invert(
     return x
 
 
-def _shape(
-    y: Tensor,
+def gradient(
+    cotangent: Tensor,
+    x: Tensor,
     entry: Tensor | None,
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
     bound: Tensor,
+    *,
     window: int,
     max_rounds: int,
 ) -> Tensor:
+    """The w (N, D) with w + J^T w = cotangent (N, D) for the Jacobian J of g at x (N, D); the rest as for `invert`."""
+    w: Tensor = torch.ops.copgen.invert_silu_layers_backward.default(
+        cotangent, x, entry, weights, biases, bound, window, max_rounds
+    )
+    return w
+
+
+def _shape(y: Tensor, *others: Any) -> Tensor:
     return y.new_empty(y.shape)
 
 
+def _gradient_shape(cotangent: Tensor, x: Tensor, *others: Any) -> Tensor:
+    return x.new_empty(x.shape)
+
+
 torch.library.register_fake("copgen::invert_silu_layers", _shape)
+torch.library.register_fake("copgen::invert_silu_layers_backward", _gradient_shape)

@@ -1,6 +1,6 @@
 """Layers with silu between them: g(x) = A_n(silu(... A_1(silu(entry x)))), or A_1 of x itself where there is no entry.
 
-Their inverse, x with x + g(x) = y:
+Their inverse, x with x + g(x) = y, and its gradient:
 
 native  `native_inverse`, for linear layers in float32 on an x86 CPU with AVX2: a row has the same bits
         in any batch and on any number of threads

@@ -69,6 +69,8 @@ def test_linear_layers_in_float32_have_a_native_inverse(name: str) -> None:
             folded, y = FoldedNet(copy.deepcopy(block.nnet).to(dtype)), value.to(dtype)
             x = folded.invert(y, torch.full_like(y.flatten(1)[:, 0], 1e-6), window=3, max_rounds=500)
             assert (x is not None) is (value.dim() == 2 and dtype == torch.float32)
+            w = folded.pull_back(y, y, torch.full_like(y.flatten(1)[:, 0], 1e-6), window=3, max_rounds=500)
+            assert (w is None) is (x is None)
             if x is not None:
                 torch.testing.assert_close(x + folded(x), y, rtol=0.0, atol=2e-6)
 

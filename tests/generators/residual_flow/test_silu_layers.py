@@ -1,4 +1,5 @@
-"""The inverse of layers with silu between them: the native one is as near to float64, the same bits in any batch."""
+"""The inverse of layers with silu between them, and its gradient: native ones are as near to float64, and a row has the
+same bits in any batch."""
 
 from __future__ import annotations
 
@@ -58,6 +59,16 @@ def native(y: Tensor, layers: Layers, bound: Tensor | None = None, *, window: in
     return invert(y, *layers, bound_of(y) if bound is None else bound, window=window, max_rounds=max_rounds)
 
 
+def gradient(
+    c: Tensor, x: Tensor, layers: Layers, *, window: int = 3, max_rounds: int = 500, tolerance: float = 1e-6
+) -> Tensor:
+    assert WHY_PLAIN is None
+    from copgen.generators.residual_flow.native_inverse import gradient
+
+    bound = tolerance * c.abs().amax(1)
+    return gradient(c, x, *layers, bound, window=window, max_rounds=max_rounds)
+
+
 def once(y: Tensor, layers: Layers) -> Tensor:
     """y - g(y): with no bound, the first step is the last."""
     return native(y, layers, torch.full_like(y[:, 0], torch.inf), window=0, max_rounds=1)
@@ -106,13 +117,43 @@ def test_it_is_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], window: 
 
 
 @needs_native
+@pytest.mark.parametrize("enters", [False, True])
+@pytest.mark.parametrize("widths", WIDTHS, ids=str)
+def test_the_gradient_is_that_of_the_jacobian(widths: tuple[int, ...], enters: bool) -> None:
+    x, (entry, weights, biases) = case(widths)
+    layers: Layers = (entry if enters else None, weights, biases)
+    c = x.flip(0)
+
+    differentiate: Any = torch.autograd.functional.jacobian  # untyped in torch
+
+    def jacobian(row: Tensor) -> Tensor:
+        found: Tensor = differentiate(lambda at: g(at[None], doubled(layers))[0], row)
+        return found
+
+    exact = torch.stack(
+        [
+            torch.linalg.solve(torch.eye(len(row), dtype=row.dtype) + jacobian(row).T, cotangent)
+            for row, cotangent in zip(x[:60].double(), c[:60].double(), strict=True)
+        ]
+    )
+    for window in (0, 3):
+        found = gradient(c[:60], x[:60], layers, window=window)
+        assert float(((found - exact).abs().amax(1) / c[:60].abs().amax(1)).max()) < 1e-5
+    loose = gradient(c[:60], x[:60], layers, tolerance=1e-2)
+    assert float(((loose - exact).abs().amax(1) / c[:60].abs().amax(1)).max()) > 1e-5
+
+
+@needs_native
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
 def test_a_row_has_the_same_bits_in_any_batch(widths: tuple[int, ...]) -> None:
     y, layers = case(widths)
-    whole = native(y, layers)
-    for begin, end in [(0, 1), (0, 7), (0, 48), (17, 100), (65, 130), (129, 130), (4, 4)]:
+    y = y.repeat(4, 1) * torch.linspace(0.5, 1.0, 4 * N)[:, None]  # more than a thread has slopes for at a time
+    whole, slopes = native(y, layers), gradient(y.flip(1), y, layers)
+    for begin, end in [(0, 1), (0, 7), (0, 48), (17, 400), (65, 130), (519, 520), (4, 4)]:
         assert torch.equal(native(y[begin:end], layers), whole[begin:end])
+        assert torch.equal(gradient(y[begin:end].flip(1), y[begin:end], layers), slopes[begin:end])
     assert torch.equal(native(y.flip(0), layers).flip(0), whole)
+    assert torch.equal(gradient(y.flip(0).flip(1), y.flip(0), layers).flip(0), slopes)
 
 
 @needs_native
@@ -123,7 +164,7 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(native(y, layers))
+            found.append(torch.cat((native(y, layers), gradient(y, y, layers))))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(found[0], found[1])
@@ -153,8 +194,11 @@ def test_a_row_that_is_not_finite_or_does_not_converge_is_alone() -> None:
     found = native(torch.tensor([[0.0], [5.0]]), expands, window=0)
     assert found[0] == 0.0
     assert bool(found[1].isnan())
-    few = native(y[:2], layers, max_rounds=2)
-    assert bool(few.isnan().all())
+    assert bool(native(y[:2], layers, max_rounds=2).isnan().all())
+    c = torch.ones(60, 5)
+    assert bool(gradient(c[:2], whole[:2], layers, max_rounds=2).isnan().all())
+    assert not bool(torch.isfinite(gradient(c, y, layers)[2]).all())
+    assert bool(torch.isfinite(gradient(c, y, layers)[others]).all())
 
 
 @needs_native
@@ -170,6 +214,8 @@ def test_the_operator_is_registered_as_it_should_be() -> None:
     y, layers = case((5, 5))
     native(y, layers)
     torch.library.opcheck(torch.ops.copgen.invert_silu_layers.default, (y, *layers, bound_of(y), 3, 100))
+    backward = torch.ops.copgen.invert_silu_layers_backward.default
+    torch.library.opcheck(backward, (y, y, *layers, bound_of(y), 3, 100))
 
 
 @needs_native
@@ -199,6 +245,10 @@ def test_what_does_not_fit_is_refused(changes: dict[int, Any], message: str) -> 
         arguments[place] = value
     with pytest.raises(ValueError, match=message):
         torch.ops.copgen.invert_silu_layers.default(*arguments)
+    with pytest.raises(ValueError, match=message):
+        torch.ops.copgen.invert_silu_layers_backward.default(arguments[0], *arguments)
+    with pytest.raises(ValueError, match="c is no float32 matrix like x"):
+        torch.ops.copgen.invert_silu_layers_backward.default(y.double(), y, *layers, bound_of(y), 3, 100)
 
 
 def test_it_says_why_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,13 +27,14 @@ class StopRequest:
         self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
+        self.received = self.received or signal.Signals(number)
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._previous.items():
+        # Setting a handler lets a signal that waits act first, which comes back here.
+        previous, self._previous = self._previous, {}
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        self._previous.clear()
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():

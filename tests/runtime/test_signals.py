@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -39,7 +39,7 @@ def _handlers() -> Iterator[None]:
 def test_the_first_is_remembered(number: signal.Signals, code: ExitCode) -> None:
     with StopRequest() as stop:
         assert not stop.received
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.received == number
         error = stop.stopped("after update 3")
     assert error.code is code
@@ -50,10 +50,28 @@ def test_the_first_is_remembered(number: signal.Signals, code: ExitCode) -> None
 @pytest.mark.parametrize(("second", "_other"), SIGNALS)
 def test_the_second_acts_at_once(first: signal.Signals, second: signal.Signals, _code: int, _other: int) -> None:
     with StopRequest() as stop:
-        os.kill(os.getpid(), first)
+        signal.raise_signal(first)
         with pytest.raises(Acted, match=second.name):
-            os.kill(os.getpid(), second)
+            signal.raise_signal(second)
         assert stop.received is first
+
+
+def test_a_signal_that_comes_while_handlers_are_set_back_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_back, coming = signal.signal, [signal.SIGTERM]
+
+    def interrupted(number: signal.Signals, handler: Any) -> Any:
+        if coming:
+            signal.raise_signal(coming.pop())
+        return set_back(number, handler)
+
+    before = {number: signal.getsignal(number) for number, _ in SIGNALS}
+    with StopRequest() as stop:
+        monkeypatch.setattr(signal, "signal", interrupted)
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.undo()
+        assert not coming
+        assert stop.received is signal.SIGINT
+    assert {number: signal.getsignal(number) for number, _ in SIGNALS} == before
 
 
 @pytest.mark.parametrize(("number", "_code"), SIGNALS)

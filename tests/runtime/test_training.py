@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,7 +95,7 @@ def at(update: int, act: Callable[[], object]) -> Inside:
 
 
 def send(number: signal.Signals) -> None:
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)  # to this thread: by way of another it may come late, and two of them be one
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:

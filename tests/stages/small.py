@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -89,8 +88,8 @@ class At(Silent):
 
 
 def send(number: signal.Signals) -> None:
-    """Send this process a signal."""
-    os.kill(os.getpid(), number)
+    """Send this thread a signal, which has come when this returns."""
+    signal.raise_signal(number)
 
 
 def interrupted(stage: Stage, out: Path, at: Sequence[int], number: signal.Signals = signal.SIGTERM) -> dict[str, Any]:

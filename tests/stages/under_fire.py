@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from copgen.runtime.errors import CopgenError
+from copgen.runtime.errors import CopgenError, ExitCode
 from copgen.runtime.slices import ShardSlice
 from copgen.stages.sample import SampleSettings, sample
 
@@ -30,6 +30,8 @@ def fork(settings: SampleSettings, out: Path, part: ShardSlice, before: Callable
     if process := os.fork():
         return process
     code = 1
+    # A worker that is stopped before it has begun, or when it has ended, has nothing to save.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.STOPPED))
     try:
         before()
         sample(settings, out=out, part=part)

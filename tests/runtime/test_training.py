@@ -95,7 +95,7 @@ def at(update: int, act: Callable[[], object]) -> Inside:
 
 
 def send(number: signal.Signals) -> None:
-    signal.raise_signal(number)  # to this thread: by way of another it may come late, and two of them be one
+    signal.raise_signal(number)
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:
@@ -186,8 +186,13 @@ def test_the_second_signal_acts(tmp_path: Path) -> None:
         send(signal.SIGINT)
         send(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, at(4, twice))
+    # A shell starts what it runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, at(4, twice))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert newest(tmp_path) == 3
 
 

@@ -61,7 +61,7 @@ TORCH_LIBRARY(copgen, m) {
       " int window, int max_rounds) -> Tensor",
       {at::Tag::pt2_compliant_tag});
 
-  // Which instructions the three above have on this processor; empty: none, and they raise.
+  // Which instructions the float32 products above have on this processor; empty: none, and they raise.
   m.def("product_kernels() -> str");
 
   // The random 32-bit words of the rows' counters. -> (K, columns) int64

@@ -177,7 +177,7 @@ print(navigate(z, w1, b1, w2, b2).z_pos.view(torch.int32).sum().item() if sys.ar
 if sys.argv[1]:
     from copgen.generators.residual_flow.native_inverse import invert
     small = [0.05 * w for w in (w1, w2)]
-    x = invert(z, torch.ones(1), small, [b1, b2], 1e-6 * z.abs().amax(1), window=3, max_rounds=50)
+    x = invert(z, (torch.ones(1), small, [b1, b2]), 1e-6 * z.abs().amax(1), window=3, max_rounds=50)
     assert torch.isfinite(x).all()
 print(x.view(torch.int32).sum().item() if sys.argv[1] else 0)
 h.requires_grad_()

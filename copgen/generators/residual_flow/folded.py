@@ -42,7 +42,7 @@ class FoldedNet(nn.Module):
             self.register_buffer(f"bias{k}", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return silu_layers.apply(x, self.entry, *self._parameters_of_layers(), self._operators)
+        return silu_layers.apply(x, *self._layers(), self._operators)
 
     def invert(self, y: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
         """x with x + g(x) = y by the native operator, NaN where that fails; None where the operator is not for it.
@@ -56,23 +56,20 @@ class FoldedNet(nn.Module):
             return None
         from copgen.generators.residual_flow import native_inverse  # only where the library is
 
-        layers = self._parameters_of_layers()
-        return native_inverse.invert(y, self.entry, *layers, bound, window=window, max_rounds=max_rounds)
+        return native_inverse.invert(y, self._layers(), bound, window=window, max_rounds=max_rounds)
 
-    def pull_back(self, x: Tensor, cotangent: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
-        """The w with w + J^T w = cotangent for g's Jacobian at x (N, ...); as `invert` otherwise."""
+    def pull_back(self, x: Tensor, c: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
+        """The w with w + J^T w = c for g's Jacobian at x, all (N, ...); as `invert` otherwise."""
         if not self._is_native_for(x):
             return None
         from copgen.generators.residual_flow import native_inverse
 
-        layers = self._parameters_of_layers()
-        return native_inverse.gradient(cotangent, x, self.entry, *layers, bound, window=window, max_rounds=max_rounds)
+        return native_inverse.gradient(c, x, self._layers(), bound, window=window, max_rounds=max_rounds)
 
     def _is_native_for(self, x: Tensor) -> bool:
         return self._is_linear and silu_layers.why_plain(x.device, x.dtype) is None
 
-    def _parameters_of_layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        weights, biases = (
-            [getattr(self, f"{kind}{k}") for k in range(len(self._operators))] for kind in ("weight", "bias")
-        )
-        return weights, biases
+    def _layers(self) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+        places = range(len(self._operators))
+        weights, biases = ([getattr(self, f"{kind}{k}") for k in places] for kind in ("weight", "bias"))
+        return self.entry, weights, biases

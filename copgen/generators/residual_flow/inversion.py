@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +23,6 @@ from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.runtime.errors import DataError
 
 Step = Callable[[Tensor], Tensor]
-Native = Callable[..., Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,9 @@ class FixedPoint:
     def inverse(self, g: Step, y: Tensor) -> Tensor:
         """x with x + g(x) = y."""
         scale = 1.0 + _largest(y)
-        x = self._natively(g, lambda net: net.invert, y, scale)
+        x = None
+        if isinstance(g, FoldedNet):
+            x = g.invert(y, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
         if x is None:
             x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
         # What was not finite from the start is the caller's to see; what became so has run away.
@@ -57,18 +57,14 @@ class FixedPoint:
         scale = _largest(cotangent).clamp_min(limits.tiny / limits.eps)
         shape = (-1, *[1] * (cotangent.dim() - 1))
         unit = cotangent / scale.view(shape)
-        w = self._natively(g, lambda net: partial(net.pull_back, x), unit, torch.ones_like(scale))
+        one, w = torch.ones_like(scale), None
+        if isinstance(g, FoldedNet):
+            w = g.pull_back(x, unit, self._bound(one), window=self.window, max_rounds=self.max_rounds)
         if w is None:
-            w = self._solve(_transposed(g, x, unit), unit, torch.ones_like(scale))
+            w = self._solve(_transposed(g, x, unit), unit, one)
         if w is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(w))).any()):
             raise self._failure()
         return w * scale.view(shape)
-
-    def _natively(self, g: Step, method: Callable[[FoldedNet], Native], start: Tensor, scale: Tensor) -> Tensor | None:
-        """The fixed point where there is an operator for it, NaN where that did not converge; else None."""
-        if not isinstance(g, FoldedNet):
-            return None
-        return method(g)(start, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
 
     def _solve(self, step: Map, start: Tensor, scale: Tensor) -> Tensor | None:
         return fixed_point(step, start, self._bound(scale), window=self.window, max_rounds=self.max_rounds)

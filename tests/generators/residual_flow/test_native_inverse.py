@@ -56,7 +56,7 @@ def native(y: Tensor, layers: Layers, bound: Tensor | None = None, *, window: in
     assert WHY_PLAIN is None
     from copgen.generators.residual_flow.native_inverse import invert
 
-    return invert(y, *layers, bound_of(y) if bound is None else bound, window=window, max_rounds=max_rounds)
+    return invert(y, layers, bound_of(y) if bound is None else bound, window=window, max_rounds=max_rounds)
 
 
 def gradient(
@@ -66,7 +66,7 @@ def gradient(
     from copgen.generators.residual_flow.native_inverse import gradient
 
     bound = tolerance * c.abs().amax(1)
-    return gradient(c, x, *layers, bound, window=window, max_rounds=max_rounds)
+    return gradient(c, x, layers, bound, window=window, max_rounds=max_rounds)
 
 
 def once(y: Tensor, layers: Layers) -> Tensor:

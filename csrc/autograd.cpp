@@ -53,19 +53,20 @@ Four plain_navigate(In z, In w1, In b1, In w2, In b2, std::optional<double> delt
 }
 
 struct Navigate : torch::autograd::Function<Navigate> {
+  // Autograd gets to see what has a gradient; `all` is the operator's answer, the rest of which is taken from there.
   static variable_list forward(
-      AutogradContext* context, In z, In w1, In b1, In w2, In b2, std::optional<double> delta, c10::SymInt kept) {
-    auto [z_pos, d, stats, hidden] = plain_navigate(z, w1, b1, w2, b2, delta, std::move(kept));
+      AutogradContext* context, In z, In w1, In b1, In w2, In b2, std::optional<double> delta, c10::SymInt kept, Four* all) {
+    *all = plain_navigate(z, w1, b1, w2, b2, delta, std::move(kept));
+    const auto& [z_pos, d, stats, hidden] = *all;
     context->save_for_backward({z, w1, b1, w2, b2, d, hidden});
-    context->mark_non_differentiable({stats, hidden});
     context->set_materialize_grads(false);
-    return {z_pos, d, stats, hidden};
+    return {z_pos, d};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     static const auto op = operator_named<Five(MaybeIn, MaybeIn, In, In, In, In, In, In, In, bool, bool)>(
         "copgen::navigate_backward");
-    variable_list gradients(7);
+    variable_list gradients(8);
     if (!upstream[0].defined() && !upstream[1].defined()) {
       return gradients;
     }
@@ -88,8 +89,9 @@ Four navigate(In z, In w1, In b1, In w2, In b2, std::optional<double> delta, c10
   if (!records({&z, &w1, &b1, &w2, &b2})) {
     return plain_navigate(z, w1, b1, w2, b2, delta, std::move(kept));
   }
-  const variable_list outputs = Navigate::apply(z, w1, b1, w2, b2, delta, std::move(kept));
-  return {outputs[0], outputs[1], outputs[2], outputs[3]};
+  Four all;
+  const variable_list outputs = Navigate::apply(z, w1, b1, w2, b2, delta, std::move(kept), &all);
+  return {outputs[0], outputs[1], std::get<2>(all), std::get<3>(all)};
 }
 
 Five plain_constrain(In z, In z_pos, std::optional<double> delta, c10::string_view mode) {

@@ -27,19 +27,31 @@ struct Blocks {
   int64_t length(int64_t block) const { return std::min(size, rows - begin(block)); }
 };
 
-// Calls work(block, its sums) for all blocks, and returns all sums added up in the blocks' order. Each thread takes the
-// next block that is left: a small batch is half done before the last thread has woken up.
+// Calls make_work()(block) for all blocks, with a work for each thread. A thread takes the next block that is left: a
+// small batch is half done before the last one has woken up, and what lies in another's cache takes longer.
 template <typename MakeWork>
-Sums over_blocks(const Blocks& blocks, const MakeWork& make_work) {
+void over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   const int64_t count = blocks.count();
-  std::vector<Sums> sums(count);
   std::atomic<int64_t> next{0};
   at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
     const PlainNumbers plain;
     auto work = make_work();
     for (int64_t block = next++; block < count; block = next++) {
-      work(block, sums[block]);
+      work(block);
     }
+  });
+}
+
+// Calls make_work()(block, its sums) likewise, and returns all sums added up in the blocks' order.
+template <typename MakeWork>
+Sums sums_over_blocks(const Blocks& blocks, const MakeWork& make_work) {
+  std::vector<Sums> sums(blocks.count());
+  over_blocks(blocks, [&] {
+    return [&, work = make_work()](int64_t block) mutable {
+      Sums own;  // not where it will lie: beside another thread's in one cache line
+      work(block, own);
+      sums[block] = own;
+    };
   });
   Sums total;
   for (const Sums& part : sums) {

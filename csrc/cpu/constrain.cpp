@@ -39,7 +39,7 @@ Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, 
   const work_t bound = static_cast<work_t>(delta.value_or(INFINITY));
   work_t* distance = d.mutable_data_ptr<work_t>();
   bool* beyond = violates.mutable_data_ptr<bool>();
-  return over_blocks(blocks, [&] {
+  return sums_over_blocks(blocks, [&] {
     return [&](int64_t block, Sums& sums) {
       const int64_t begin = blocks.begin(block), rows = blocks.length(block);
       const Tensor own = block_of(z, dtype, begin, rows), other = block_of(z_pos, dtype, begin, rows);

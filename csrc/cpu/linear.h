@@ -2,6 +2,7 @@
 // where the processor has some, and by BLAS otherwise.
 #pragma once
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/from_blob.h>
@@ -14,10 +15,15 @@
 
 namespace copgen::cpu {
 
+// A tensor that is about to be filled. `at::empty` takes three times as long, to ask whether it is on the CPU.
+inline at::Tensor unfilled(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
+
 // In the dtype that is computed with, without gaps; the very tensor where it is so already.
 template <typename T>
 at::Tensor numbers(const at::Tensor& x) {
-  return x.to(c10::CppTypeToScalarType<T>::value).contiguous();
+  constexpr auto type = c10::CppTypeToScalarType<T>::value;
+  // Asked here, as even operators that do nothing take a third of a microsecond each.
+  return x.scalar_type() == type && x.is_contiguous() ? x : x.to(type).contiguous();
 }
 
 template <typename T>
@@ -25,17 +31,19 @@ at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
   return at::from_blob(const_cast<T*>(data), {rows, columns}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
 }
 
-// y = x W^T, or x W where `plain`, for W without gaps and batches of `rows`. A large weight is packed for many rows alone:
-// for few it would take as long as a tenth of the product.
+// y = x W^T, or x W where `plain`, for W without gaps and batches of `rows`. W is packed for all of them, unless it can be
+// read where it lies; a large one for many rows alone, as for few it would take as long as a tenth of the product.
 template <typename T>
 class Linear {
  public:
   Linear(int64_t rows, const at::Tensor& weight, bool plain = false)
-      : weight_(plain ? weight : weight.t()), inner_(weight_.size(0)), columns_(weight_.size(1)) {
+      : weight_(weight), plain_(plain), inner_(weight.size(plain ? 0 : 1)), columns_(weight.size(plain ? 1 : 0)) {
     if constexpr (std::is_same_v<T, float>) {
-      if (kernels() && (rows >= kManyRows || weight.numel() <= kSmallWeight)) {
-        const float* data = weight.const_data_ptr<float>();
-        packed_.emplace(*kernels(), inner_, columns_, Strided{data, weight_.stride(0), weight_.stride(1)});
+      strided_ = {weight.const_data_ptr<float>(), weight.size(1), 1};
+      strided_ = plain ? strided_ : strided_.t();
+      in_place_ = kernels() && read_in_place(inner_, columns_, strided_);
+      if (!in_place_ && kernels() && (rows >= kManyRows || weight.numel() <= kSmallWeight)) {
+        packed_.emplace(*kernels(), inner_, columns_, strided_);
       }
     }
   }
@@ -47,12 +55,17 @@ class Linear {
         packed_->multiply(rows, {x, inner_, 1}, y, columns_, add);
         return;
       }
+      if (in_place_) {
+        multiply(*kernels(), rows, inner_, columns_, {x, inner_, 1}, strided_, y, columns_, add);
+        return;
+      }
     }
     at::Tensor out = matrix_at(y, rows, columns_);
+    const at::Tensor b = plain_ ? weight_ : weight_.t();
     if (add) {
-      out.addmm_(matrix_at(x, rows, inner_), weight_);
+      out.addmm_(matrix_at(x, rows, inner_), b);
     } else {
-      at::mm_out(out, matrix_at(x, rows, inner_), weight_);
+      at::mm_out(out, matrix_at(x, rows, inner_), b);
     }
   }
 
@@ -60,7 +73,10 @@ class Linear {
   static constexpr int64_t kManyRows = 128, kSmallWeight = 1 << 17;
 
   at::Tensor weight_;
+  bool plain_;
   int64_t inner_, columns_;
+  Strided strided_{};
+  bool in_place_ = false;
   std::optional<Packed> packed_;
 };
 

@@ -1,10 +1,10 @@
 // z' = z + W2 relu(W1 z + b1) + b2 in blocks of rows: two products with one pass over the block after each.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <cmath>
+#include <optional>
 #include <tuple>
 
 #include "../checks.h"
@@ -17,17 +17,33 @@ namespace {
 
 using at::Tensor;
 
+// The products with both weights, as they are prepared for `rows` rows.
+template <typename work_t>
+struct Layers {
+  Linear<work_t> first, second;
+
+  Layers(int64_t rows, const Tensor& w1, const Tensor& w2) : first(rows, w1), second(rows, w2) {}
+};
+
 // The weights in the dtype that is computed with, without gaps.
 template <typename work_t>
 struct Navigator {
   using type = work_t;
 
-  Tensor b1, b2;
-  Linear<work_t> first, second;
+  // Numbers of a weight up to which every thread prepares it for itself: half as long as it takes to fetch what another
+  // thread has just written.
+  static constexpr int64_t kOwn = 1 << 15;
 
-  Navigator(int64_t rows, const Tensor& w1, const Tensor& b1_, const Tensor& w2, const Tensor& b2_)
-      : b1(numbers<work_t>(b1_)), b2(numbers<work_t>(b2_)), first(rows, numbers<work_t>(w1)),
-        second(rows, numbers<work_t>(w2)) {}
+  Tensor w1, b1, w2, b2;
+  int64_t rows;
+  std::optional<Layers<work_t>> shared;
+
+  Navigator(int64_t rows_, const Tensor& w1_, const Tensor& b1_, const Tensor& w2_, const Tensor& b2_)
+      : w1(numbers<work_t>(w1_)), b1(numbers<work_t>(b1_)), w2(numbers<work_t>(w2_)), b2(numbers<work_t>(b2_)), rows(rows_) {
+    if (w1.numel() > kOwn) {
+      shared.emplace(rows, w1, w2);
+    }
+  }
 };
 
 // What one thread works with: a block of h, and of z and z' where those are 16-bit outside.
@@ -39,13 +55,15 @@ class Worker {
       : z_(z), navigator_(navigator), blocks_(blocks), z_pos_(z_pos), hidden_(hidden), d_(d.mutable_data_ptr<work_t>()),
         delta_(static_cast<work_t>(delta.value_or(INFINITY))), width_(navigator.b1.size(0)), dim_(z_pos.size(1)),
         direct_(z.is_contiguous() && z.scalar_type() == d.scalar_type()) {
-    const auto options = navigator.b1.options();
+    if (!navigator.shared) {
+      own_layers_.emplace(navigator.rows, navigator.w1, navigator.w2);
+    }
     if (hidden.size(0) < z.size(0)) {
-      own_ = at::empty({blocks.size, width_}, options);
+      own_ = unfilled({blocks.size, width_}, hidden.scalar_type());
     }
     if (!direct_) {
-      wide_z_ = at::empty({blocks.size, dim_}, options);
-      wide_z_pos_ = at::empty({blocks.size, dim_}, options);
+      wide_z_ = unfilled({blocks.size, dim_}, hidden.scalar_type());
+      wide_z_pos_ = unfilled({blocks.size, dim_}, hidden.scalar_type());
     }
   }
 
@@ -68,9 +86,10 @@ class Worker {
  private:
   void run(int64_t begin, int64_t rows, const work_t* z, work_t* h, work_t* z_pos, Sums& sums) const {
     const work_t* b2 = navigator_.b2.template const_data_ptr<work_t>();
-    navigator_.first(rows, z, h);
+    const Layers<work_t>& layers = own_layers_ ? *own_layers_ : *navigator_.shared;
+    layers.first(rows, z, h);
     bias_relu(h, navigator_.b1.template const_data_ptr<work_t>(), rows, width_);
-    navigator_.second(rows, h, z_pos);
+    layers.second(rows, h, z_pos);
     for (int64_t row = begin; row < begin + rows; ++row, z += dim_, z_pos += dim_) {
       const Row moved = residual(z_pos, z, z_pos, b2, dim_);
       d_[row] = static_cast<work_t>(std::sqrt(moved.move_squared / static_cast<double>(dim_)));
@@ -81,6 +100,7 @@ class Worker {
   const Tensor& z_;
   const Navigator<work_t>& navigator_;
   const Blocks& blocks_;
+  std::optional<Layers<work_t>> own_layers_;
   Tensor &z_pos_, &hidden_;
   Tensor own_, wide_z_, wide_z_pos_;
   work_t *d_, delta_;
@@ -95,15 +115,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> navigate(
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
   TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, " for ", z.size(0), " rows.");
-  const auto options = z.options().dtype(accumulator(z));
-  Tensor z_pos = at::empty(z.sizes(), z.options());
-  Tensor d = at::empty({z.size(0)}, options);
-  Tensor hidden = at::empty({kept, w1.size(0)}, options);
-  Tensor stats = at::empty({kStatistics}, options.dtype(at::kDouble));
+  Tensor z_pos = unfilled(z.sizes(), z.scalar_type());
+  Tensor d = unfilled({z.size(0)}, accumulator(z));
+  Tensor hidden = unfilled({kept, w1.size(0)}, accumulator(z));
+  Tensor stats = unfilled({kStatistics}, at::kDouble);
   const Blocks blocks(z.size(0));
   const auto run = [&](auto navigator) {
     using work_t = typename decltype(navigator)::type;
-    return over_blocks(blocks, [&] { return Worker<work_t>(z, navigator, blocks, delta, z_pos, d, hidden); });
+    return sums_over_blocks(blocks, [&] { return Worker<work_t>(z, navigator, blocks, delta, z_pos, d, hidden); });
   };
   const Sums sums = accumulator(z) == at::kDouble ? run(Navigator<double>(z.size(0), w1, b1, w2, b2))
                                                   : run(Navigator<float>(z.size(0), w1, b1, w2, b2));

@@ -6,13 +6,12 @@
 // rows, side by side, each thread with its own part of the outputs. Nothing is as large as the batch but what is returned.
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zero.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "../checks.h"
 #include "blocks.h"
@@ -34,12 +33,17 @@ class Gradients {
             bool for_weights)
       : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
         b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
-    const auto zeros = [&](const Tensor& like) { return for_weights ? at::zeros_like(like) : at::empty({0}, like.options()); };
-    const auto panel = [&](int64_t columns) { return at::empty({std::min(kPanel, z.size(0)), columns}, w1_.options()); };
-    dz = for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
-    // The first panel overwrites the weights' gradients, if there is one.
-    const auto weights = [&](const Tensor& like) { return z.size(0) > 0 && for_weights ? at::empty_like(like) : zeros(like); };
-    dw1 = weights(w1_), db1 = zeros(b1_), dw2 = weights(w2_), db2 = zeros(b2_);
+    const auto made = [](bool wanted, const Tensor& like) {
+      return unfilled(wanted ? like.sizes() : at::IntArrayRef{0}, like.scalar_type());
+    };
+    const auto panel = [&](int64_t columns) { return unfilled({std::min(kPanel, z.size(0)), columns}, w1_.scalar_type()); };
+    dz = made(for_z, z);
+    for (auto [gradient, like] : {std::pair{&dw1, &w1_}, {&db1, &b1_}, {&dw2, &w2_}, {&db2, &b2_}}) {
+      *gradient = made(for_weights, *like);
+      if (z.size(0) == 0) {
+        gradient->zero_();  // otherwise the first panel overwrites it
+      }
+    }
     dh_ = panel(width_);
     if (hidden.size(0) < z.size(0)) {
       h_ = panel(width_);
@@ -66,11 +70,8 @@ class Gradients {
     panel.h = kept ? hidden_.const_data_ptr<work_t>() + begin * width_ : h_.const_data_ptr<work_t>();
     panel.own_h = kept ? nullptr : h_.mutable_data_ptr<work_t>();
     const Blocks blocks(rows);
-    at::parallel_for(0, blocks.count(), 1, [&](int64_t first, int64_t last) {
-      const PlainNumbers plain;
-      for (int64_t block = first; block < last; ++block) {
-        add_block(panel, blocks.begin(block), blocks.length(block));
-      }
+    over_blocks(blocks, [&] {
+      return [&](int64_t block) { add_block(panel, blocks.begin(block), blocks.length(block)); };
     });
     if (for_weights_) {
       add_products(begin > 0, rows, panel.dh, panel.z, panel.u ? panel.u : panel.g, panel.h);
@@ -124,7 +125,7 @@ class Gradients {
   // dz = g + dh W1
   void add_to_z(int64_t begin, int64_t rows, const work_t* g, const work_t* dh) const {
     const Tensor out = dz.narrow(0, begin, rows);
-    const Tensor wide = out.scalar_type() == w1_.scalar_type() ? out : at::empty(out.sizes(), w1_.options());
+    const Tensor wide = out.scalar_type() == w1_.scalar_type() ? out : unfilled(out.sizes(), w1_.scalar_type());
     work_t* to = wide.mutable_data_ptr<work_t>();
     if (g) {
       std::copy(g, g + rows * dim_, to);
@@ -157,11 +158,17 @@ class Gradients {
       int64_t parts) {
     const int64_t outputs = dw.size(0), inputs = dw.size(1);
     const int64_t begin = outputs * part / parts, rows = outputs * (part + 1) / parts - begin;
+    work_t* sums = db.mutable_data_ptr<work_t>() + begin;
     outer(count, rows, inputs, left + begin, outputs, right, dw.mutable_data_ptr<work_t>() + begin * inputs, add);
-    add_columns(db.mutable_data_ptr<work_t>() + begin, left + begin, outputs, count, rows);
+    if (!add) {
+      std::fill_n(sums, rows, work_t{0});
+    }
+    add_columns(sums, left + begin, outputs, count, rows);
   }
 
-  static Tensor part(const Tensor& x, int64_t begin, int64_t rows) { return numbers<work_t>(x.narrow(0, begin, rows)); }
+  static Tensor part(const Tensor& x, int64_t begin, int64_t rows) {
+    return numbers<work_t>(rows == x.size(0) ? x : x.narrow(0, begin, rows));
+  }
 
   std::optional<Tensor> g_;
   Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, dh_, h_, u_;
@@ -183,7 +190,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
     for (int64_t begin = 0; begin < z.size(0); begin += kPanel) {
       gradients.add_panel(begin, std::min(kPanel, z.size(0) - begin));
     }
-    const auto as = [](const Tensor& x, const Tensor& like) { return x.to(like.scalar_type()); };
+    const auto as = [](const Tensor& x, const Tensor& like) {
+      return x.scalar_type() == like.scalar_type() ? x : x.to(like.scalar_type());
+    };
     return std::make_tuple(
         gradients.dz, as(gradients.dw1, w1), as(gradients.db1, b1), as(gradients.dw2, w2), as(gradients.db2, b2));
   };

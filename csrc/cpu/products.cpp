@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
 #include <string_view>
 
 namespace copgen::cpu {
@@ -12,35 +11,7 @@ namespace {
 
 constexpr int64_t kNumbersPerThread = 1 << 16;  // to pack
 constexpr int64_t kInner = 256;  // rows of B in a panel: 64 KiB beside a block's rows of A in the second-level cache
-
-// Memory of a thread's own that is kept from call to call.
-class Buffer {
- public:
-  ~Buffer() { std::free(data_); }
-
-  float* of(int64_t count) {
-    if (count > count_) {
-      std::free(data_);
-      count_ = 0;
-      data_ = static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>((count * 4 + 63) / 64 * 64)));
-      if (!data_) {
-        throw std::bad_alloc();
-      }
-      count_ = count;
-    }
-    return data_;
-  }
-
- private:
-  float* data_ = nullptr;
-  int64_t count_ = 0;
-};
-
-thread_local Buffer panel_buffer;
-
-}  // namespace
-
-namespace {
+constexpr int64_t kInPlace = 1 << 15;  // numbers, from the first of `kInner` rows to the last: as few pages as panels have
 
 const Kernels* best() {
   // As for PyTorch's own kernels.
@@ -60,60 +31,63 @@ const Kernels* kernels() {
   return found;
 }
 
+bool read_in_place(int64_t inner, int64_t columns, Strided b) {
+  return b.column == 1 && columns % 8 == 0 && std::min(inner, kInner) * b.row <= kInPlace;
+}
+
 void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns, Strided a, Strided b, float* c,
               int64_t c_row, bool add) {
-  float* panel = panel_buffer.of(std::min(inner, kInner) * with.width);
+  const bool in_place = read_in_place(inner, columns, b);
+  const Scratch scratch(in_place ? 0 : std::min(inner, kInner) * with.width);
+  float* const panel = scratch.data();
   for (int64_t k = 0; k < inner || k == 0; k += kInner) {
     const int64_t depth = std::min(kInner, inner - k);
     for (int64_t j = 0; j < columns; j += with.width) {
       const int64_t width = std::min(with.width, columns - j);
-      with.pack(b.from(k, j), depth, width, panel);
-      with.multiply(rows, depth, width, a.from(0, k), panel, c + j, c_row, add || k > 0);
+      const Strided part = b.from(k, j);
+      if (!in_place) {
+        with.pack(part, depth, width, panel);
+      }
+      const Panel taken = in_place ? Panel{part.data, b.row} : Panel{panel, packed_row(width, with.lanes)};
+      with.multiply(rows, depth, width, a.from(0, k), taken, c + j, c_row, add || k > 0);
     }
   }
 }
 
 Packed::Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b)
-    : with_(&with), inner_(inner), columns_(columns) {
-  const int64_t bytes = panels() * with.width * inner * 4;
-  data_ = static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(64, (bytes + 63) / 64 * 64))));
-  if (!data_) {
-    throw std::bad_alloc();
-  }
+    : with_(&with), inner_(inner), columns_(columns), scratch_(panels() * with.width * inner) {
   const int64_t grain = std::max<int64_t>(1, kNumbersPerThread / std::max<int64_t>(1, with.width * inner));
   at::parallel_for(0, panels(), grain, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
-      with.pack(b.from(0, begin(p)), inner, this->columns(p), data_ + begin(p) * inner);
+      with.pack(b.from(0, begin(p)), inner, this->columns(p), scratch_.data() + begin(p) * inner);
     }
   });
 }
-
-Packed::~Packed() { std::free(data_); }
 
 int64_t Packed::columns(int64_t panel) const { return std::min(with_->width, columns_ - begin(panel)); }
 
 void Packed::multiply(int64_t rows, Strided a, float* c, int64_t c_row, bool add) const {
   for (int64_t p = 0; p < panels(); ++p) {
-    with_->multiply(rows, inner_, columns(p), a, data(p), c + begin(p), c_row, add);
+    with_->multiply(rows, inner_, columns(p), a, at(p), c + begin(p), c_row, add);
   }
 }
 
 void Packed::exponentials(int64_t rows, Strided a, const Exponentials& finish) const {
-  const auto at = [](auto* x, int64_t offset) { return x ? x + offset : nullptr; };
+  const auto from = [](auto* x, int64_t offset) { return x ? x + offset : nullptr; };
   for (int64_t p = 0; p < panels(); ++p) {
     Exponentials part = finish;
     part.diagonal -= begin(p);
-    part.column_weights = at(finish.column_weights, begin(p));
-    part.column_sums = at(finish.column_sums, begin(p));
-    part.out = at(finish.out, begin(p));
-    with_->exponentials(rows, inner_, columns(p), a, data(p), part);
+    part.column_weights = from(finish.column_weights, begin(p));
+    part.column_sums = from(finish.column_sums, begin(p));
+    part.out = from(finish.out, begin(p));
+    with_->exponentials(rows, inner_, columns(p), a, at(p), part);
   }
 }
 
 void Packed::layer(int64_t rows, Strided a, const Layer& finish) const {
   for (int64_t p = 0; p < panels(); ++p) {
     const Layer part{finish.bias + begin(p), finish.silu, finish.out + begin(p), finish.out_row};
-    with_->layer(rows, inner_, columns(p), a, data(p), part);
+    with_->layer(rows, inner_, columns(p), a, at(p), part);
   }
 }
 

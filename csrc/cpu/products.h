@@ -7,62 +7,16 @@
 
 #include <cstdint>
 
+#include "kernels.h"
+#include "scratch.h"
+
 namespace copgen::cpu {
-
-// Element (i, j) at data[i * row + j * column].
-struct Strided {
-  const float* data;
-  int64_t row;
-  int64_t column;
-
-  Strided t() const { return {data, column, row}; }
-  Strided from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
-};
-
-// What becomes of the products: element (i, j) is 2^(scale <a_i, b_j>), times row_weights[i] + column_weights[j] where
-// either is given, and 0 where j = i + diagonal. Sums are added to.
-struct Exponentials {
-  static constexpr int64_t kNoDiagonal = INT64_MAX / 2;
-
-  float scale;
-  int64_t diagonal = kNoDiagonal;
-  const float* row_weights = nullptr;
-  const float* column_weights = nullptr;
-  float* row_sums = nullptr;
-  float* column_sums = nullptr;
-  float* out = nullptr;  // where the elements go, rows without gaps of `out_row`; nothing is kept without
-  int64_t out_row = 0;
-};
-
-// What becomes of the products in a layer: element (i, j) is y = <a_i, b_j> + bias[j], or silu(y) = y / (1 + e^-y).
-struct Layer {
-  const float* bias;
-  bool silu;
-  float* out;  // rows without gaps of `out_row`
-  int64_t out_row;
-};
-
-// One instruction set's kernels. B comes in panels of up to `width` columns, packed: inner x width numbers, the columns
-// that are missing filled up with zeros to a whole vector.
-struct Kernels {
-  const char* name;
-  int64_t height;  // rows of A that are worked on at one time
-  int64_t width;
-  void (*pack)(Strided b, int64_t inner, int64_t columns, float* panel);
-  void (*multiply)(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, float* c, int64_t c_row,
-                   bool add);
-  void (*exponentials)(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel,
-                       const Exponentials& finish);
-  void (*layer)(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, const Layer& finish);
-  // out = silu(factor x)
-  void (*silu)(int64_t count, const float* x, float factor, float* out);
-};
-
-const Kernels* avx512_kernels();  // nullptr where the compiler cannot make them
-const Kernels* avx2_kernels();
 
 // The best that this processor has; nullptr: none, and a library's products are to be taken.
 const Kernels* kernels();
+
+// Whether `multiply` takes B where it lies: small, and its rows of whole eights. Otherwise it is packed at each call.
+bool read_in_place(int64_t inner, int64_t columns, Strided b);
 
 // C (rows, columns), its rows c_row apart, = A B, or += A B; on the calling thread.
 void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns, Strided a, Strided b, float* c,
@@ -72,9 +26,6 @@ void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns,
 class Packed {
  public:
   Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b);
-  ~Packed();
-  Packed(const Packed&) = delete;
-  Packed& operator=(const Packed&) = delete;
 
   // C = A B, or += A B.
   void multiply(int64_t rows, Strided a, float* c, int64_t c_row, bool add = false) const;
@@ -87,11 +38,11 @@ class Packed {
   int64_t panels() const { return (columns_ + with_->width - 1) / with_->width; }
   int64_t begin(int64_t panel) const { return panel * with_->width; }
   int64_t columns(int64_t panel) const;
-  const float* data(int64_t panel) const { return data_ + begin(panel) * inner_; }
+  Panel at(int64_t panel) const { return {scratch_.data() + begin(panel) * inner_, packed_row(columns(panel), with_->lanes)}; }
 
-  const Kernels* with_ = nullptr;
-  int64_t inner_ = 0, columns_ = 0;
-  float* data_ = nullptr;
+  const Kernels* with_;
+  int64_t inner_, columns_;
+  Scratch scratch_;
 };
 
 }  // namespace copgen::cpu

@@ -1,5 +1,5 @@
 // The kernels for AVX-512.
-#include "products.h"
+#include "kernels.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC target("arch=x86-64-v4")

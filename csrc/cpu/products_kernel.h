@@ -1,4 +1,4 @@
-// The kernels of products.h for a Vector: a type with the instructions of one instruction set. Included by one source
+// The kernels of kernels.h for a Vector: a type with the instructions of one instruction set. Included by one source
 // for each of them, which is compiled for it; so nothing here may come from a header whose functions other sources share.
 
 namespace copgen::cpu {
@@ -52,17 +52,17 @@ struct Block {
   type sum[kRows][kVectors];
   typename Half::type half[kRows];
 
-  COPGEN_INLINE void multiply(int64_t inner, Strided a, const float* b) {
+  COPGEN_INLINE void multiply(int64_t inner, Strided a, Panel b) {
     for (int i = 0; i < kRows; ++i) {
       for (int v = 0; v < kWhole; ++v) {
         sum[i][v] = V::zero();
       }
       half[i] = Half::zero();
     }
-    for (int64_t k = 0; k < inner; ++k, b += kVectors * V::kLanes) {
+    for (int64_t k = 0; k < inner; ++k, b.data += b.row) {
       type column[kVectors];
       for (int v = 0; v < kWhole; ++v) {
-        column[v] = V::load(b + v * V::kLanes);
+        column[v] = V::load(b.data + v * V::kLanes);
       }
       for (int i = 0; i < kRows; ++i) {
         const float x = a.data[i * a.row + k * a.column];
@@ -70,7 +70,7 @@ struct Block {
           sum[i][v] = V::multiply_add(V::all(x), column[v], sum[i][v]);
         }
         if constexpr (kHalf) {
-          half[i] = Half::multiply_add(Half::all(x), Half::load(b + kWhole * V::kLanes), half[i]);
+          half[i] = Half::multiply_add(Half::all(x), Half::load(b.data + kWhole * V::kLanes), half[i]);
         }
       }
     }
@@ -167,39 +167,37 @@ COPGEN_INLINE void over_rows(int64_t rows, const Visit& visit) {
 }
 
 template <typename V, int kVectors, bool kHalf>
-void multiply_blocks(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, float* c, int64_t c_row,
-                     bool add) {
+void multiply_blocks(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, float* c, int64_t c_row, bool add) {
   over_rows<V, kVectors, kHalf>(rows, [&](auto& block, int64_t row) __attribute__((always_inline)) {
-    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
+    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, b);
     block.store(c + row * c_row, c_row, columns, add);
   });
 }
 
 template <typename V, int kVectors>
-void multiply_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, float* c, int64_t c_row,
-                    bool add) {
+void multiply_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, float* c, int64_t c_row, bool add) {
   if (columns <= (kVectors - 1) * V::kLanes) {
     if constexpr (kVectors > 1) {
-      return multiply_panel<V, kVectors - 1>(rows, inner, columns, a, panel, c, c_row, add);
+      return multiply_panel<V, kVectors - 1>(rows, inner, columns, a, b, c, c_row, add);
     }
   }
   if constexpr (V::kHalves) {
     if (columns <= (kVectors - 1) * V::kLanes + V::kLanes / 2) {
-      return multiply_blocks<V, kVectors, true>(rows, inner, columns, a, panel, c, c_row, add);
+      return multiply_blocks<V, kVectors, true>(rows, inner, columns, a, b, c, c_row, add);
     }
   }
-  multiply_blocks<V, kVectors, false>(rows, inner, columns, a, panel, c, c_row, add);
+  multiply_blocks<V, kVectors, false>(rows, inner, columns, a, b, c, c_row, add);
 }
 
 template <typename V, int kVectors, typename Finish>
-void finished_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, const float* panel, const Finish& as) {
+void finished_panel(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, const Finish& as) {
   if (columns <= (kVectors - 1) * V::kLanes) {
     if constexpr (kVectors > 1) {
-      return finished_panel<V, kVectors - 1>(rows, inner, columns, a, panel, as);
+      return finished_panel<V, kVectors - 1>(rows, inner, columns, a, b, as);
     }
   }
   over_rows<V, kVectors, false>(rows, [&](auto& block, int64_t row) __attribute__((always_inline)) {
-    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, panel);
+    block.multiply(inner, {a.data + row * a.row, a.row, a.column}, b);
     block.finish(as, row, columns);
   });
 }
@@ -214,7 +212,7 @@ void silu_of(int64_t count, const float* x, float factor, float* out) {
 
 template <typename V>
 void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
-  const int64_t stride = (columns + V::kLanes - 1) / V::kLanes * V::kLanes;
+  const int64_t stride = packed_row(columns, V::kLanes);
   const int64_t whole_columns = columns / 8 * 8, whole_inner = inner / 8 * 8;
   if (b.column == 1) {
     for (int64_t k = 0; k < inner; ++k) {
@@ -243,7 +241,7 @@ void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
 
 template <typename V>
 constexpr Kernels kernels_of(const char* name) {
-  return {name, V::kRows, V::kVectors * V::kLanes, &pack<V>, &multiply_panel<V, V::kVectors>,
+  return {name, V::kRows, V::kVectors * V::kLanes, V::kLanes, &pack<V>, &multiply_panel<V, V::kVectors>,
           &finished_panel<V, V::kVectors, Exponentials>, &finished_panel<V, V::kVectors, Layer>, &silu_of<V>};
 }
 

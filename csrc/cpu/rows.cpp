@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "../philox.h"
@@ -12,6 +13,8 @@
 #define COPGEN_CLONES
 #endif
 #define COPGEN_INLINE inline __attribute__((always_inline))
+
+#pragma GCC diagnostic ignored "-Wpsabi"  // of functions that are called; those here that take vectors are not
 
 namespace copgen::cpu {
 namespace {
@@ -31,59 +34,80 @@ COPGEN_INLINE void bias_relu_of(T* __restrict h, const T* __restrict bias, int64
   }
 }
 
-// The lanes' sum, by halves.
-template <typename T>
-COPGEN_INLINE double total(const T* lanes) {
-  double sum[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    sum[lane] = lanes[lane];
-  }
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int lane = 0; lane < half; ++lane) {
-      sum[lane] += sum[lane + half];
-    }
-  }
-  return sum[0];
+// A number of each lane. The compiler keeps one in registers, and works on it in as many steps as the processor needs;
+// of an array that is added to it writes and reads every step.
+template <typename T, int kCount = kLanes>
+using Lanes [[gnu::vector_size(kCount * sizeof(T))]] = T;
+
+// Numbers at any address, one or some side by side.
+template <typename V, typename T>
+COPGEN_INLINE V load(const T* from) {
+  V x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
 }
 
-// Sums of f(j) and f(j)^2, in double but for runs of a few numbers; f may write the row.
+template <typename V, typename T>
+COPGEN_INLINE void store(T* to, const V& x) {
+  std::memcpy(to, &x, sizeof x);
+}
+
+// The first half of the lanes plus the other.
+template <typename T, int kCount>
+COPGEN_INLINE auto fold(const T* lanes) {
+  return load<Lanes<double, kCount>>(lanes) + load<Lanes<double, kCount>>(lanes + kCount);
+}
+
+// The lanes' sum, by halves.
+template <typename T>
+COPGEN_INLINE double total(const Lanes<T>& lanes) {
+  const auto wide = __builtin_convertvector(lanes, Lanes<double>);
+  double sum[kLanes];
+  store(sum, wide);
+  store(sum, fold<double, 8>(sum));
+  store(sum, fold<double, 4>(sum));
+  store(sum, fold<double, 2>(sum));
+  return sum[0] + sum[1];
+}
+
+// Sums of f(j) and f(j)^2, in double but for runs of a few numbers. f takes one number or some, and may write the row.
 template <typename T, typename F>
 COPGEN_INLINE Row sums_over(int64_t dim, F f) {
   Row row{0, 0};
   for (int64_t begin = 0; begin < dim; begin += kLanes * kRun) {
-    T move[kLanes] = {}, squared[kLanes] = {};
+    Lanes<T> move{}, squared{};
     const int64_t end = begin + kLanes * kRun < dim ? begin + kLanes * kRun : dim;
     int64_t j = begin;
     for (; j + kLanes <= end; j += kLanes) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const T m = f(j + lane);
-        move[lane] += m;
-        squared[lane] += m * m;
-      }
+      const auto m = f.template operator()<Lanes<T>>(j);
+      move += m;
+      squared += m * m;
     }
+    T rest[kLanes] = {};
     for (int lane = 0; j < end; ++j, ++lane) {
-      const T m = f(j);
-      move[lane] += m;
-      squared[lane] += m * m;
+      rest[lane] = f.template operator()<T>(j);
     }
-    row.move += total(move);
-    row.move_squared += total(squared);
+    const auto m = load<Lanes<T>>(rest);
+    move += m;
+    squared += m * m;
+    row.move += total<T>(move);
+    row.move_squared += total<T>(squared);
   }
   return row;
 }
 
 template <typename T>
 COPGEN_INLINE Row residual_of(T* z_pos, const T* z, const T* y, const T* bias, int64_t dim) {
-  return sums_over<T>(dim, [=](int64_t j) {
-    const T m = y[j] + bias[j];
-    z_pos[j] = z[j] + m;
+  return sums_over<T>(dim, [=]<typename V>(int64_t j) {
+    const V m = load<V>(y + j) + load<V>(bias + j);
+    store(z_pos + j, V(load<V>(z + j) + m));
     return m;
   });
 }
 
 template <typename T>
 COPGEN_INLINE Row difference_of(const T* z, const T* z_pos, int64_t dim) {
-  return sums_over<T>(dim, [=](int64_t j) { return z_pos[j] - z[j]; });
+  return sums_over<T>(dim, [=]<typename V>(int64_t j) { return V(load<V>(z_pos + j) - load<V>(z + j)); });
 }
 
 template <typename T>

@@ -53,6 +53,16 @@ def test_products_are_added(
 
 
 @needs_native
+@pytest.mark.parametrize("columns", [8, 56, 64, 104, 119, 120, 127, 128])
+def test_a_matrix_read_where_it_lies_and_a_packed_one_give_the_same_bits(columns: int) -> None:
+    a, b = numbers(13, 300, seed=0), numbers(300, columns, seed=1)
+    by_rows, by_columns = torch.zeros(13, columns), torch.zeros(13, columns)
+    products.add_product(by_rows, a, b)
+    products.add_product(by_columns, a, turned(b))
+    assert torch.equal(by_rows, by_columns)
+
+
+@needs_native
 def test_products_are_added_to_a_part_and_nothing_beside_it_is_touched() -> None:
     whole, a, b = torch.full((9, 20), 7.0), numbers(4, 5, seed=0), numbers(5, 11, seed=1)
     products.add_product(whole[2:6, 3:14], a, b)

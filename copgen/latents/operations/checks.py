@@ -44,10 +44,11 @@ def check_navigator(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -
     if w1.dim() != 2 or w1.shape[0] == 0:
         raise UsageError(f"w1 has shape {tuple(w1.shape)}.", fix="It is (H, d): hidden units by coordinates, H > 0.")
     width, dim = w1.shape[0], z.shape[1]
-    check_weight("w1", w1, (width, dim), z)
-    check_weight("b1", b1, (width,), z)
-    check_weight("w2", w2, (dim, width), z)
-    check_weight("b2", b2, (dim,), z)
+    dtype, device = z.dtype, z.device
+    weights = (("w1", w1, (width, dim)), ("b1", b1, (width,)), ("w2", w2, (dim, width)), ("b2", b2, (dim,)))
+    for name, w, shape in weights:
+        if w.shape != shape or w.dtype != dtype or w.device != device:
+            check_weight(name, w, shape, z)
 
 
 def check_pair(z: Tensor, z_pos: Tensor) -> None:

@@ -28,25 +28,34 @@ class Choice:
 
 def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
     """The implementation for latents of this device and dtype."""
+    hindrance = _hindrance(operation, device, dtype)
+    if hindrance:
+        return Choice("reference", hindrance)
     library = native()
-    if not library.usable:
-        return Choice("reference", library.reason)
-    if device.type not in ("cpu", "cuda"):
-        return Choice("reference", f"there is no kernel for devices of type {device.type}")
-    if operation == "draw_latents" and dtype != torch.float32:
-        return Choice("reference", "native draws are float32, which latents are")
-    if dtype not in (torch.float32, torch.float64, torch.bfloat16):
-        return Choice("reference", f"there is no kernel for {str(dtype).removeprefix('torch.')}")
-    if device.type == "cpu":
-        return Choice("native", library.reason)
-    if not library.cuda:
-        return Choice("reference", "the native operators were built without CUDA")
-    return Choice("native", f"CUDA kernels for {library.built['architectures']}")
+    return Choice(
+        "native", library.reason if device.type == "cpu" else f"CUDA kernels for {library.built['architectures']}"
+    )
 
 
 def is_native(operation: Operation, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the native operator runs."""
-    return choose(operation, device, dtype).name == "native"
+    return not _hindrance(operation, device, dtype)
+
+
+def _hindrance(operation: Operation, device: torch.device, dtype: torch.dtype) -> str:
+    """Why the native operator cannot run; empty where it can."""
+    library, kind = native(), device.type
+    if not library.usable:
+        return library.reason
+    if kind not in ("cpu", "cuda"):
+        return f"there is no kernel for devices of type {kind}"
+    if operation == "draw_latents" and dtype != torch.float32:
+        return "native draws are float32, which latents are"
+    if dtype not in (torch.float32, torch.float64, torch.bfloat16):
+        return f"there is no kernel for {str(dtype).removeprefix('torch.')}"
+    if kind == "cuda" and not library.cuda:
+        return "the native operators were built without CUDA"
+    return ""
 
 
 # A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.

@@ -25,10 +25,10 @@ def navigate(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """z' (K, d), d (K,) and stats (6,) of checked arguments."""
-    inputs = (z, w1, b1, w2, b2)
-    needed = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+    learns = z.requires_grad or w1.requires_grad or b1.requires_grad or w2.requires_grad or b2.requires_grad
+    needed = learns and torch.is_grad_enabled()
     kept = rows_to_keep(z.shape[0], w1.shape[0], z.dtype, needed=needed)
-    z_pos, d, stats, _ = _OPS.navigate.default(*inputs, delta, kept)
+    z_pos, d, stats, _ = _OPS.navigate.default(z, w1, b1, w2, b2, delta, kept)
     return z_pos, d, stats
 
 

@@ -6,6 +6,7 @@ does not have. The images are smooth with a little noise: their PNG files are as
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -72,7 +73,9 @@ def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = 
 
 def given(made: pairs.Plan, numbers: Iterable[int], pool: torch.Tensor) -> Given:
     """The pairs of those shards, made before they are asked for."""
-    return {number: list(batches(made, number, pool)) for number in numbers}
+    made_before = {number: list(batches(made, number, pool)) for number in numbers}
+    gc.collect()  # now, and not while the writer's clock runs
+    return made_before
 
 
 def write(out: Path, made: pairs.Plan, shards: Given, *, encoders: int | None) -> None:

@@ -55,8 +55,9 @@ def report(args: argparse.Namespace) -> str:
             targets.append((f"{generator}: pairs a second, of the authors'", asked, ratio))
             if generator == "digits":
                 targets.append(("digits: the same by two workers", asked, by_workers))
-        counts = {"png": 300, "jpg": 2500, "webp": 300}  # a second of a core or so
-        lines += _writer(parts, dict.fromkeys(counts, 20) if toy else counts, rounds, targets)
+        # One to three seconds of a core; the batch of jpg is that of `copgen sample`.
+        sizes = {"png": (300, 50), "jpg": (10_000, 500), "webp": (300, 50)}
+        lines += _writer(parts, dict.fromkeys(sizes, (20, 5)) if toy else sizes, rounds, targets)
         lines += _memory(parts, toy, targets)
         lines += _planning(parts, targets)
         lines += _disk(parts, folder, 200 if toy else 10_000, targets)
@@ -91,7 +92,7 @@ def _how() -> str:
     return f"{cores} cores, torch with {torch.get_num_threads()} threads, wall clock"
 
 
-def _writer(parts: Sequence[str], counts: dict[str, int], rounds: int, targets: list[Row]) -> list[str]:
+def _writer(parts: Sequence[str], sizes: dict[str, tuple[int, int]], rounds: int, targets: list[Row]) -> list[str]:
     names = ("the writer, of the bare encoder loop", "a second encoder, times the first")
     if "writer" not in parts:
         targets += [(names[0], "at least 0.9", None), (names[1], "at least 1.8", None)]
@@ -99,23 +100,25 @@ def _writer(parts: Sequence[str], counts: dict[str, int], rounds: int, targets: 
     lines = [
         "## The writer alone",
         "",
-        "Pairs of 128 x 128 colour images, given; two tars with fsync. Images a second. For jpg, one thread encodes",
-        "where two are wanted too, as Pillow keeps the interpreter.",
+        "Pairs of 128 x 128 colour images, given; two tars with fsync. Images a second. A JPEG takes so little time to",
+        "encode that hashing and writing it, and the Python around each pair, are a good part of the whole.",
         "",
-        "| format, pairs | way | images/s (lowest to highest) | of the bare loop |",
+        "| format, pairs, batch | way | images/s (lowest to highest) | of the bare loop |",
         "|---|---|---|---|",
     ]
     for format in get_args(ImageFormat):
-        several = sampling_writer.two_cores(format)
         _progress(f"writer: {format}")
-        found = sampling_writer.rates(format, counts[format], rounds)
-        bare = median(found["bare loop, 1 core"])
+        count, batch = sizes[format]
+        found = sampling_writer.rates(format, count, batch, rounds)
+        bare = median(found[sampling_writer.BARE])
         for way, rates in found.items():
             spread = f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
-            lines.append(f"| {format}, {counts[format]:,} | {way} | {spread} | {median(rates) / bare:.2f} |")
-        one, two = (median(found[way]) if way in found else None for way in ("writer, 1 thread, 1 core", several))
-        processes = median(found["writer, 2 processes, 2 cores"]) if two else None
-        assert one is not None
+            lines.append(f"| {format}, {count:,}, {batch} | {way} | {spread} | {median(rates) / bare:.2f} |")
+        one = median(found[sampling_writer.ONE_THREAD])
+        two, processes = (
+            median(found[way]) if way in found else None
+            for way in (sampling_writer.TWO_THREADS, sampling_writer.TWO_PROCESSES)
+        )
         targets += [
             (f"{format}: {names[0]}", "at least 0.9", one / bare),
             (f"{format}: {names[1]}, as threads", "at least 1.8", two / one if two else None),

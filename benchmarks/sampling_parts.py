@@ -99,7 +99,9 @@ def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
         plan = sampling_writer.plan(format, 4 * sampling_writer.POOL // 2, 100)
         first = [pairs.encode_pair(plan, pair) for pair in next(sampling_writer.batches(plan, 0, pool))[:16]]
         plan.save(folder / "disk")
-        sampling_writer.write(folder / "disk", plan, range(plan.shards), pool, encoders=None)
+        sampling_writer.write(
+            folder / "disk", plan, sampling_writer.given(plan, range(plan.shards), pool), encoders=None
+        )
         pairs.finish(folder / "disk", plan)
         found[f"128 px, {format}, {plan.pairs} pairs"] = (expected_bytes(plan, first), folder_bytes(folder / "disk"))
         shutil.rmtree(folder / "disk")

@@ -6,12 +6,13 @@ does not have. The images are smooth with a little noise: their PNG files are as
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,23 @@ import torch.nn.functional as F
 
 from copgen import pairs
 from copgen.pairs.codecs import DEFAULT_QUALITY, ImageFormat, encode
-from copgen.pairs.pipeline import encoder_threads, overlapped
+from copgen.pairs.pipeline import overlapped
 
 SIDE, BATCH, POOL = 128, 50, 100
+BARE = "bare loop, 1 core"
+ONE_THREAD, ONE_THREAD_ON_TWO = "writer, 1 thread, 1 core", "writer, 1 thread, 2 cores"
+TWO_THREADS, TWO_PROCESSES = "writer, 2 threads, 2 cores", "writer, 2 processes, 2 cores"
+Given = dict[int, list[list[pairs.Pair]]]  # the batches of each shard
 
 
-def plan(format: ImageFormat, count: int, per_shard: int) -> pairs.Plan:
+def plan(format: ImageFormat, count: int, per_shard: int, batch: int = BATCH) -> pairs.Plan:
     """A plan of `count` pairs of 128 x 128 colour images."""
     return pairs.Plan.model_validate(
         {
             "seed": 0,
             "pairs": count,
             "pairs_per_shard": per_shard,
-            "batch": BATCH,
+            "batch": batch,
             "generator": {"name": "given", "sha256": "0" * 64},
             "prior": {"name": "normal"},
             "transform": {"name": "none"},
@@ -66,10 +71,17 @@ def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = 
         ]
 
 
-def write(out: Path, made: pairs.Plan, numbers: Sequence[int], pool: torch.Tensor, *, encoders: int | None) -> None:
+def given(made: pairs.Plan, numbers: Iterable[int], pool: torch.Tensor) -> Given:
+    """The pairs of those shards, made before they are asked for."""
+    made_before = {number: list(batches(made, number, pool)) for number in numbers}
+    gc.collect()  # now, and not while the writer's clock runs
+    return made_before
+
+
+def write(out: Path, made: pairs.Plan, shards: Given, *, encoders: int | None) -> None:
     """Write those shards."""
-    with overlapped(made, numbers, lambda number: batches(made, number, pool), encoders=encoders) as shards:
-        for number, encoded in shards:
+    with overlapped(made, shards, lambda number: iter(shards[number]), encoders=encoders) as encoded_shards:
+        for number, encoded in encoded_shards:
             pairs.write_shard(out, made, number, encoded)
 
 
@@ -80,26 +92,22 @@ def bare_loop(format: ImageFormat, count: int, pool: torch.Tensor) -> None:
         encode(arrays[k % POOL], format, DEFAULT_QUALITY[format])
 
 
-def two_cores(format: ImageFormat) -> str:
-    """The way of two cores in one process, by its name: the threads that a wish for two of them gets."""
-    threads = encoder_threads(plan(format, 2, 1), 2)
-    return f"writer, {threads} thread{'s' if threads > 1 else ''}, 2 cores"
-
-
-def rates(format: ImageFormat, count: int, rounds: int) -> dict[str, list[float]]:
+def rates(format: ImageFormat, count: int, batch: int, rounds: int) -> dict[str, list[float]]:
     """Images a second of each way, in every round; the ways take turns."""
     pool = images()
     cores = sorted(os.sched_getaffinity(0))
     one, two = set(cores[:1]), set(cores[:2])
-    made = plan(format, count, -(-count // 2))
+    made = plan(format, count, -(-count // 2), batch)
+    shards = given(made, range(2), pool)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "pairs"
         ways: dict[str, tuple[set[int], Callable[[], None]]] = {
-            "bare loop, 1 core": (one, lambda: bare_loop(format, count, pool)),
-            "writer, 1 thread, 1 core": (one, lambda: write(out, made, [0, 1], pool, encoders=1)),
+            BARE: (one, lambda: bare_loop(format, count, pool)),
+            ONE_THREAD: (one, lambda: write(out, made, shards, encoders=1)),
         }
         if len(two) == 2:
-            ways[two_cores(format)] = (two, lambda: write(out, made, [0, 1], pool, encoders=2))
+            ways[ONE_THREAD_ON_TWO] = (two, lambda: write(out, made, shards, encoders=1))
+            ways[TWO_THREADS] = (two, lambda: write(out, made, shards, encoders=2))
         found: dict[str, list[float]] = {name: [] for name in ways}
         for index in range(rounds):
             for name in list(ways)[:: -1 if index % 2 else 1]:
@@ -111,26 +119,26 @@ def rates(format: ImageFormat, count: int, rounds: int) -> dict[str, list[float]
                 shutil.rmtree(out, ignore_errors=True)
             os.sched_setaffinity(0, set(cores))
             if len(two) == 2:
-                found.setdefault("writer, 2 processes, 2 cores", []).append(_in_two_processes(format, count))
+                found.setdefault(TWO_PROCESSES, []).append(_in_two_processes(made))
     return found
 
 
-def _in_two_processes(format: ImageFormat, count: int) -> float:
+def _in_two_processes(made: pairs.Plan) -> float:
     """Images a second of two processes that write a shard each, from when both are ready until the slower is done."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, context.Manager() as manager:
         ready = manager.Barrier(2)
         with context.Pool(2) as pool:
-            arguments = [(Path(folder), format, count, number, ready) for number in range(2)]
+            arguments = [(Path(folder), made, number, ready) for number in range(2)]
             spans = pool.starmap(_worker, arguments, chunksize=1)
-    return 2 * count / (max(end for _, end in spans) - min(begin for begin, _ in spans))
+    return 2 * made.pairs / (max(end for _, end in spans) - min(begin for begin, _ in spans))
 
 
-def _worker(folder: Path, format: ImageFormat, count: int, number: int, ready: Any) -> tuple[float, float]:
+def _worker(folder: Path, made: pairs.Plan, number: int, ready: Any) -> tuple[float, float]:
     """Writes one shard of two; when it began and ended."""
     torch.set_num_threads(1)
-    made, pool = plan(format, count, -(-count // 2)), images()
+    shard = given(made, [number], images())
     ready.wait(timeout=120)
     begin = time.monotonic()
-    write(folder, made, [number], pool, encoders=1)
+    write(folder, made, shard, encoders=1)
     return begin, time.monotonic()

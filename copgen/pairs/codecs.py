@@ -10,7 +10,7 @@ with the plan's before a pixel is decoded.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import PIL
@@ -26,13 +26,16 @@ _DECODERS = {"png": png.decode, "jpg": jpg.decode, "webp": webp.decode}
 _LIBRARIES = {"png": ("zlib", "zlib_ng"), "jpg": ("jpg", "libjpeg_turbo"), "webp": ("webp",)}
 
 
-def encode(image: NDArray[np.uint8], format: ImageFormat, quality: int | None) -> bytes:
+def encode(
+    image: NDArray[np.uint8], format: ImageFormat, quality: int | None, scratch: BinaryIO | None = None
+) -> bytes:
     """The bytes of a (C, H, W) uint8 image, C = 1 (grey) or 3 (RGB); the same image gives the same bytes.
 
     Args:
         image: the pixels.
         format: how they are written.
         quality: 1 to 100 for jpg and webp; None for png.
+        scratch: as `jpg.encode` takes it; the others need none.
 
     Raises:
         ValueError: a quality for png, or none for another format.
@@ -41,7 +44,7 @@ def encode(image: NDArray[np.uint8], format: ImageFormat, quality: int | None) -
         raise ValueError(f"quality {quality} does not go with {format}")
     if quality is None:
         return png.encode(image)
-    return jpg.encode(image, quality) if format == "jpg" else webp.encode(image, quality)
+    return jpg.encode(image, quality, scratch) if format == "jpg" else webp.encode(image, quality)
 
 
 def decode(data: bytes, format: ImageFormat, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

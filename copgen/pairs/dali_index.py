@@ -17,7 +17,7 @@ def line(index: int, components: Sequence[str], offsets: Iterable[int], sizes: I
     """The line of pair `index`."""
     key = layout.key(index)
     parts = zip(components, offsets, sizes, strict=True)
-    return " ".join(f"{component} {offset} {size} {key}.{component}" for component, offset, size in parts)
+    return " ".join([f"{component} {offset} {size} {key}.{component}" for component, offset, size in parts])
 
 
 def text(lines: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,21 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FULL = 0x11  # sampling factors 1 x 1
 
 
-def encode(image: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG bytes of a (C, H, W) uint8 image; C = 1 gives grey, C = 3 gives YCbCr without subsampling."""
-    stream = io.BytesIO()
+def encode(image: NDArray[np.uint8], quality: int, scratch: BinaryIO | None = None) -> bytes:
+    """JPEG bytes of a (C, H, W) uint8 image; C = 1 gives grey, C = 3 gives YCbCr without subsampling.
+
+    Args:
+        image: the pixels.
+        quality: 1 to 100.
+        scratch: an unbuffered file of the caller's that they go through: other threads run while Pillow compresses into
+            one, but not while it does into a Python object.
+    """
+    stream = scratch or io.BytesIO()
+    stream.seek(0)
     to_pillow(image).save(stream, "JPEG", quality=quality, subsampling=0)
-    return stream.getvalue()
+    size = stream.tell()
+    stream.seek(0)
+    return stream.read(size)
 
 
 def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

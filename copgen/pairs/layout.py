@@ -10,6 +10,7 @@ claims/shard-000017.json   while a worker makes the shard; gone when the folder 
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 PLAN = "plan.json"
@@ -68,6 +69,7 @@ def key(index: int) -> str:
     return f"{index:09d}"
 
 
+@functools.cache  # asked for again for each pair
 def components(positives: int, image_format: str) -> tuple[str, ...]:
     """The components of one sample in the order of the tar: anchor, positive, positive-1, ..., metadata.
 

@@ -13,7 +13,9 @@ from PIL import Image, features
 
 def to_pillow(image: NDArray[np.uint8]) -> Image.Image:
     """A Pillow image of a (C, H, W) uint8 array: mode L for C = 1, RGB for C = 3."""
-    return Image.fromarray(np.ascontiguousarray(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)))
+    channels, height, width = image.shape
+    pixels = np.ascontiguousarray(image[0] if channels == 1 else image.transpose(1, 2, 0))
+    return Image.frombytes("L" if channels == 1 else "RGB", (width, height), pixels)
 
 
 def from_pillow(data: bytes, format: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -4,11 +4,9 @@
     several threads    encode them, in slices of a batch
     the caller         takes encoded pairs in their order, and writes them
 
-Pillow lets other threads run while it compresses PNG and WebP. It does not for JPEG: a second thread would only make
-the first one wait, so there is one, whatever is wanted; other processes (`--workers`) use other cores. Images of a few
-thousand bytes are compressed in less time than what surrounds it in Python takes, and threads would only take the
-interpreter from each other: there the caller does everything, one batch after the other. Memory is bounded by AHEAD + 2
-batches of pixels, whatever the number of pairs.
+Images of a few thousand bytes are compressed in less time than what surrounds it in Python takes, and threads would
+only take the interpreter from each other: there the caller does everything, one batch after the other. Memory is
+bounded by AHEAD + 2 batches of pixels, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -31,14 +29,11 @@ Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
 
 
 def encoder_threads(plan: Plan, wanted: int | None = None) -> int:
-    """How many threads encode images: those wanted, else as many as help; one at most for JPEG, as more would harm.
-
-    0: the caller does it between batches.
-    """
-    if wanted is None:
-        channels, height, width = plan.image_shape
-        wanted = 0 if channels * height * width <= SMALL else len(os.sched_getaffinity(0))
-    return min(wanted, 1) if plan.image_format == "jpg" else wanted
+    """How many threads encode images: those wanted, else as many as help. 0: the caller does it between batches."""
+    if wanted is not None:
+        return wanted
+    channels, height, width = plan.image_shape
+    return 0 if channels * height * width <= SMALL else len(os.sched_getaffinity(0))
 
 
 @contextmanager
@@ -79,7 +74,9 @@ def overlapped(
 
 
 def _encode(plan: Plan, pairs: list[Pair]) -> list[EncodedPair]:
-    return [encode_pair(plan, pair) for pair in pairs]
+    # Pillow lets other threads run while it compresses PNG and WebP, but JPEG only into a file that the system knows.
+    with os.fdopen(os.memfd_create("images"), "w+b", buffering=0) as scratch:
+        return [encode_pair(plan, pair, scratch) for pair in pairs]
 
 
 def _ahead(batches: Iterator[Encoding], thread: ThreadPoolExecutor) -> Iterator[Encoding]:

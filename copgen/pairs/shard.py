@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,8 @@ class EncodedPair:
     rejected: int = 0
 
 
-def encode_pair(plan: Contents, pair: Pair) -> EncodedPair:
-    """The members of a pair; equal pairs give equal bytes.
+def encode_pair(plan: Contents, pair: Pair, scratch: BinaryIO | None = None) -> EncodedPair:
+    """The members of a pair; equal pairs give equal bytes. `scratch` as `codecs.encode` takes it.
 
     Raises:
         ValueError: another number of positives than the plan's, an image that is not (C, H, W) uint8 of the plan's
@@ -81,14 +81,17 @@ def encode_pair(plan: Contents, pair: Pair) -> EncodedPair:
             raise ValueError(
                 f"pair {pair.index}: an image is {image.dtype} {image.shape}; the plan says uint8 {plan.image_shape}"
             )
-    return EncodedPair(pair.index, encode_members(plan, images, pair.metadata), pair.rejected)
+    return EncodedPair(pair.index, encode_members(plan, images, pair.metadata, scratch), pair.rejected)
 
 
 def encode_members(
-    plan: Contents, images: Sequence[NDArray[np.uint8]], metadata: Mapping[str, Any]
+    plan: Contents,
+    images: Sequence[NDArray[np.uint8]],
+    metadata: Mapping[str, Any],
+    scratch: BinaryIO | None = None,
 ) -> tuple[bytes, ...]:
     """The bytes of each of the plan's components, of images (C, H, W) and metadata as the plan wants them."""
-    encoded = [codecs.encode(image, plan.image_format, plan.quality) for image in images]
+    encoded = [codecs.encode(image, plan.image_format, plan.quality, scratch) for image in images]
     return *encoded, _JSON.encode(metadata).encode("ascii")
 
 

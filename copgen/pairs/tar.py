@@ -55,7 +55,7 @@ class TarWriter:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._parts: list[bytes] = []
-        self._held = 0
+        self._written = 0
         self.bytes = 0
         self.sha256 = hashlib.sha256()
 
@@ -67,24 +67,21 @@ class TarWriter:
             if size > MAX_MEMBER_BYTES:
                 raise ValueError(f"member {name} has {size} bytes, more than {MAX_MEMBER_BYTES}")
             offsets.append(self.bytes + BLOCK)
-            self._hold(header(name, size), data, _PADDING[: -size % BLOCK])
-        if self._held >= SPAN:
+            self._parts += header(name, size), data, _PADDING[: -size % BLOCK]
+            self.bytes += BLOCK + padded(size)
+        if self.bytes - self._written >= SPAN:
             self._write()
         return offsets
 
     def close(self) -> None:
         """Write the end of the archive, and all before it."""
-        self._hold(bytes(total_bytes(self.bytes) - self.bytes))
+        end = bytes(total_bytes(self.bytes) - self.bytes)
+        self._parts.append(end)
+        self.bytes += len(end)
         self._write()
-
-    def _hold(self, *parts: bytes) -> None:
-        self._parts += parts
-        length = sum(map(len, parts))
-        self._held += length
-        self.bytes += length
 
     def _write(self) -> None:
         span = b"".join(self._parts)
-        self._parts, self._held = [], 0
+        self._parts, self._written = [], self.bytes
         self.sha256.update(span)
         self._stream.write(span)

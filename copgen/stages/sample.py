@@ -24,7 +24,7 @@ from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.drawing import Source, make_batches
 from copgen.stages.preflight import refuse_small_disk
 from copgen.stages.rehearsal import folder_bytes
-from copgen.stages.sample_choices import refuse_choices, tell_encoders, tell_terms
+from copgen.stages.sample_choices import refuse_choices, tell_terms
 from copgen.stages.sample_estimate import estimate
 from copgen.stages.sample_left import check_only
 from copgen.stages.sample_plan import with_threads
@@ -74,7 +74,6 @@ def sample(
     device = own_device(settings.device, place.local)
     source, plan = open_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
     tell_terms(settings, source.G, events)
-    tell_encoders(plan, settings.encoders, events)
     if only:
         check_only(store, with_threads(plan, store, settings.threads), only)
     anew = overwrite or store.size(layout.PLAN) is None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from copgen import generators
-from copgen.pairs import Plan
-from copgen.pairs.pipeline import encoder_threads
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.slices import ShardSlice
@@ -41,9 +39,3 @@ def tell_terms(settings: TransformChoice, G: generators.Generator, events: Event
         events.say(note)
     if settings.transform == "random" and G.condition_kind is None:
         events.warn(f"'{G.name}' has no conditions: with 'random' an anchor and its positive have nothing in common.")
-
-
-def tell_encoders(plan: Plan, wanted: int | None, events: Events) -> None:
-    """What the user should know of the threads that encode."""
-    if wanted is not None and wanted > encoder_threads(plan, wanted):
-        events.say(f"One thread encodes, not {wanted}: JPEGs keep the interpreter. --workers encode on several cores.")

@@ -12,7 +12,7 @@ from copgen.stages.sample import sample
 
 
 def test_a_toy_run_reports_speed_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling_writer, "_in_two_processes", lambda format, count: 1.0)
+    monkeypatch.setattr(sampling_writer, "_in_two_processes", lambda made: 1.0)
     monkeypatch.setattr(sampling_writer, "POOL", 40)
     report = tmp_path / "report.md"
     benchmark.main(["--toy", "--parts", "bigbigan", "digits", "writer", "disk", "--out", str(report)])
@@ -21,7 +21,7 @@ def test_a_toy_run_reports_speed_and_disk(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("bigbigan", "digits"):
         assert f"## {name}" in text
     assert text.count("| authors | ") == text.count("| copgen | ") == 2
-    assert "| webp, 20 | writer, 1 thread, 1 core |" in text
+    assert "| webp, 20, 5 | writer, 1 thread, 1 core |" in text
     assert "| memory beside the model, GiB | at most 1.5 | not measured |" in text
     assert "| GPU, bf16: minutes for 1.3M pairs | aim 10, H200 | not measured |" in text
     worst = next(line for line in text.splitlines() if line.startswith("| estimate of the disk"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,14 @@ def test_a_higher_quality_is_nearer_and_longer(format: ImageFormat) -> None:
     far, near = (np.abs(codecs.decode(data, format, (1, 32, 32)).astype(int) - image).mean() for data in (coarse, fine))
     assert len(coarse) < len(fine)
     assert near < far
+
+
+def test_jpg_bytes_may_go_through_a_file(tmp_path: Path) -> None:
+    images = [smooth((3, side, side)) for side in (64, 16, 40)]  # a shorter one after a longer one
+    with open(tmp_path / "scratch", "w+b", buffering=0) as scratch:
+        assert [codecs.encode(image, "jpg", 95, scratch) for image in images] == [
+            jpg.encode(image, 95) for image in images
+        ]
 
 
 def test_jpg_keeps_colours_at_full_resolution() -> None:

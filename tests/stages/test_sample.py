@@ -328,9 +328,7 @@ def test_other_image_formats_are_written_and_read(
     tmp_path: Path, settings: Callable[..., SampleSettings], format: str, quality: int | None, members: str
 ) -> None:
     sample(settings(n=40), out=tmp_path / "png")
-    events = Recorder()
-    sample(settings(n=40, image_format=format, quality=quality, encoders=2), out=tmp_path / format, events=events)
-    assert any("One thread encodes, not 2" in text for text in events.sentences) == (format == "jpg")
+    sample(settings(n=40, image_format=format, quality=quality, encoders=2), out=tmp_path / format)
     assert pairs.verify(tmp_path / format, "full") == []
     plan = pairs.Plan.load(tmp_path / format)
     assert plan.quality == (quality or {"jpg": 95, "webp": 90}[format])

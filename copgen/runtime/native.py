@@ -25,7 +25,7 @@ OPERATORS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Native:
     """Whether the native operators can be called, one sentence on why, how they were built, and what would mend it."""
 

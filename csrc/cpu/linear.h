@@ -15,14 +15,14 @@
 
 namespace copgen::cpu {
 
-// A tensor that is about to be filled. `at::empty` takes three times as long, to ask whether it is on the CPU.
+// A tensor that is about to be filled, without `at::empty`'s way through the dispatcher.
 inline at::Tensor unfilled(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
 
 // In the dtype that is computed with, without gaps; the very tensor where it is so already.
 template <typename T>
 at::Tensor numbers(const at::Tensor& x) {
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
-  // Asked here, as even operators that do nothing take a third of a microsecond each.
+  // Asked here: an operator takes longer to find that there is nothing to do.
   return x.scalar_type() == type && x.is_contiguous() ? x : x.to(type).contiguous();
 }
 
@@ -39,8 +39,8 @@ class Linear {
   Linear(int64_t rows, const at::Tensor& weight, bool plain = false)
       : weight_(weight), plain_(plain), inner_(weight.size(plain ? 0 : 1)), columns_(weight.size(plain ? 1 : 0)) {
     if constexpr (std::is_same_v<T, float>) {
-      strided_ = {weight.const_data_ptr<float>(), weight.size(1), 1};
-      strided_ = plain ? strided_ : strided_.t();
+      const Strided rows_of_weight{weight.const_data_ptr<float>(), weight.size(1), 1};
+      strided_ = plain ? rows_of_weight : rows_of_weight.t();
       in_place_ = kernels() && read_in_place(inner_, columns_, strided_);
       if (!in_place_ && kernels() && (rows >= kManyRows || weight.numel() <= kSmallWeight)) {
         packed_.emplace(*kernels(), inner_, columns_, strided_);

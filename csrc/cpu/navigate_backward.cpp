@@ -34,7 +34,7 @@ class Gradients {
       : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
         b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
     const auto made = [](bool wanted, const Tensor& like) {
-      return unfilled(wanted ? like.sizes() : at::IntArrayRef{0}, like.scalar_type());
+      return wanted ? unfilled(like.sizes(), like.scalar_type()) : unfilled({0}, like.scalar_type());
     };
     const auto panel = [&](int64_t columns) { return unfilled({std::min(kPanel, z.size(0)), columns}, w1_.scalar_type()); };
     dz = made(for_z, z);

@@ -52,21 +52,21 @@ COPGEN_INLINE void store(T* to, const V& x) {
   std::memcpy(to, &x, sizeof x);
 }
 
-// The first half of the lanes plus the other.
-template <typename T, int kCount>
-COPGEN_INLINE auto fold(const T* lanes) {
-  return load<Lanes<double, kCount>>(lanes) + load<Lanes<double, kCount>>(lanes + kCount);
+// The first `kHalf` lanes plus the others.
+template <int kHalf>
+COPGEN_INLINE void fold(double* lanes) {
+  using Half = Lanes<double, kHalf>;
+  store(lanes, Half(load<Half>(lanes) + load<Half>(lanes + kHalf)));
 }
 
 // The lanes' sum, by halves.
 template <typename T>
 COPGEN_INLINE double total(const Lanes<T>& lanes) {
-  const auto wide = __builtin_convertvector(lanes, Lanes<double>);
   double sum[kLanes];
-  store(sum, wide);
-  store(sum, fold<double, 8>(sum));
-  store(sum, fold<double, 4>(sum));
-  store(sum, fold<double, 2>(sum));
+  store(sum, __builtin_convertvector(lanes, Lanes<double>));
+  fold<8>(sum);
+  fold<4>(sum);
+  fold<2>(sum);
   return sum[0] + sum[1];
 }
 

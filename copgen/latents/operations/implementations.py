@@ -6,12 +6,13 @@ reference  anything else: plain PyTorch
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from copgen.runtime.native import native
+from copgen.runtime.native import Native, native
 
 Operation = Literal["navigate", "constrain", "draw_latents"]
 Name = Literal["native", "reference"]
@@ -28,10 +29,10 @@ class Choice:
 
 def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
     """The implementation for latents of this device and dtype."""
-    hindrance = _hindrance(operation, device, dtype)
+    library = native()
+    hindrance = _hindrance(library, operation, device.type, dtype)
     if hindrance:
         return Choice("reference", hindrance)
-    library = native()
     return Choice(
         "native", library.reason if device.type == "cpu" else f"CUDA kernels for {library.built['architectures']}"
     )
@@ -39,12 +40,12 @@ def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Ch
 
 def is_native(operation: Operation, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the native operator runs."""
-    return not _hindrance(operation, device, dtype)
+    return not _hindrance(native(), operation, device.type, dtype)
 
 
-def _hindrance(operation: Operation, device: torch.device, dtype: torch.dtype) -> str:
-    """Why the native operator cannot run; empty where it can."""
-    library, kind = native(), device.type
+@functools.cache
+def _hindrance(library: Native, operation: Operation, kind: str, dtype: torch.dtype) -> str:
+    """Why the native operator cannot run on that type of device; empty where it can."""
     if not library.usable:
         return library.reason
     if kind not in ("cpu", "cuda"):

@@ -38,7 +38,6 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
     Raises:
         UsageError: shapes, dtypes or devices that do not fit, or a delta that cannot be.
     """
-    check_navigator(z, w1, b1, w2, b2)
     check_delta(delta)
     if is_native("navigate", z.device, z.dtype):
         # Only now, for without the library there is nothing to register.
@@ -46,5 +45,6 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
 
         z_pos, d, stats = operators.navigate(z, w1, b1, w2, b2, delta)
     else:
+        check_navigator(z, w1, b1, w2, b2)
         z_pos, d, stats = reference.navigate(z, w1, b1, w2, b2, delta)
     return Moved(d=d, stats=stats, z_pos=z_pos)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from copgen.latents.operations.checks import check_navigator
 from copgen.latents.operations.reference import accumulator
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
@@ -24,19 +25,26 @@ _MOST_KEPT = 120 << 20  # bytes of hidden units: at 65,536 rows of width 784 thr
 def navigate(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """z' (K, d), d (K,) and stats (6,) of checked arguments."""
-    learns = z.requires_grad or w1.requires_grad or b1.requires_grad or w2.requires_grad or b2.requires_grad
-    needed = learns and torch.is_grad_enabled()
-    kept = rows_to_keep(z.shape[0], w1.shape[0], z.dtype, needed=needed)
-    z_pos, d, stats, _ = _OPS.navigate.default(z, w1, b1, w2, b2, delta, kept)
+    """z' (K, d), d (K,) and stats (6,); delta has been checked.
+
+    The operator checks the other arguments itself, in less time than it takes in Python. Only what it refuses is looked
+    at here too, for a message with more words.
+    """
+    if torch.compiler.is_compiling():
+        check_navigator(z, w1, b1, w2, b2)
+    try:
+        learns = z.requires_grad or w1.requires_grad or b1.requires_grad or w2.requires_grad or b2.requires_grad
+        kept = rows_to_keep(z.shape[0], w1.shape[0], z.dtype) if learns and torch.is_grad_enabled() else 0
+        z_pos, d, stats, _ = _OPS.navigate.default(z, w1, b1, w2, b2, delta, kept)
+    except Exception:
+        check_navigator(z, w1, b1, w2, b2)
+        raise
     return z_pos, d, stats
 
 
-def rows_to_keep(rows: int, width: int, dtype: torch.dtype, *, needed: bool) -> int:
+def rows_to_keep(rows: int, width: int, dtype: torch.dtype) -> int:
     """How many rows of hidden units the forward pass keeps for the backward pass; the others are computed again."""
-    if not needed:
-        return 0
-    return min(rows, _MOST_KEPT // (width * accumulator(dtype).itemsize))
+    return min(rows, _MOST_KEPT // (width * (8 if dtype == torch.float64 else 4)))
 
 
 def constrain(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple[Tensor, ...]:
@@ -62,6 +70,7 @@ def _no_second_derivative() -> UsageError:
 def _navigate_shapes(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None, kept: int
 ) -> tuple[Tensor, ...]:
+    check_navigator(z, w1, b1, w2, b2)  # on behalf of the devices that have none of their own
     dtype = accumulator(z.dtype)
     return (
         z.new_empty(z.shape),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -242,8 +244,11 @@ def changed(**changes: Tensor) -> Case:
         (changed(b1=torch.zeros(3, device="meta")), "b1 on meta"),
     ],
 )
-def test_arguments_that_do_not_fit_are_named(implementation: str, arguments: Case, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_arguments_that_do_not_fit_are_named(
+    implementation: str, arguments: Case, message: str, mode: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with mode(), pytest.raises(UsageError, match=message):
         navigate(*arguments)
 
 

@@ -66,9 +66,8 @@ def test_a_draw_compiles_as_one_graph(device: torch.device) -> None:
 def test_no_more_is_kept_than_promised() -> None:
     from copgen.latents.operations.operators import rows_to_keep  # only where the library is
 
-    assert rows_to_keep(100, 7, torch.float32, needed=False) == 0
-    assert rows_to_keep(100, 7, torch.float32, needed=True) == 100
-    kept = rows_to_keep(65_536, 784, torch.float32, needed=True)
+    assert rows_to_keep(100, 7, torch.float32) == 100
+    kept = rows_to_keep(65_536, 784, torch.float32)
     assert 0 < 4 * 784 * kept <= 120 << 20 < 4 * 784 * (kept + 1)
 
 

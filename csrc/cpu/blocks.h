@@ -15,12 +15,14 @@
 namespace copgen::cpu {
 
 struct Blocks {
+  static constexpr int64_t kLargest = 128;
+
   int64_t rows;
   int64_t size;
 
   // A batch of 64 still makes two blocks and one of 256 four; products of fewer rows run at a lower rate, and beyond 128
   // they are no faster by the row.
-  explicit Blocks(int64_t rows_) : rows(rows_), size(std::clamp<int64_t>(rows_ / 4, 32, 128)) {}
+  explicit Blocks(int64_t rows_) : rows(rows_), size(std::clamp<int64_t>(rows_ / 4, 32, kLargest)) {}
 
   int64_t count() const { return (rows + size - 1) / size; }
   int64_t begin(int64_t block) const { return block * size; }

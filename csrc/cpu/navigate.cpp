@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
+#include <array>
 #include <cmath>
 #include <optional>
 #include <tuple>
@@ -90,10 +91,14 @@ class Worker {
     layers.first(rows, z, h);
     bias_relu(h, navigator_.b1.template const_data_ptr<work_t>(), rows, width_);
     layers.second(rows, h, z_pos);
-    for (int64_t row = begin; row < begin + rows; ++row, z += dim_, z_pos += dim_) {
-      const Row moved = residual(z_pos, z, z_pos, b2, dim_);
-      d_[row] = static_cast<work_t>(std::sqrt(moved.move_squared / static_cast<double>(dim_)));
-      sums.add_row(d_[row], d_[row] > delta_, moved.move, moved.move_squared);
+    std::array<Row, Blocks::kLargest> moved;
+    for (int64_t row = 0; row < rows; ++row) {
+      moved[row] = residual(z_pos + row * dim_, z + row * dim_, z_pos + row * dim_, b2, dim_);
+    }
+    work_t* d = d_ + begin;
+    distances(d, moved.data(), rows, dim_);
+    for (int64_t row = 0; row < rows; ++row) {
+      sums.add_row(d[row], d[row] > delta_, moved[row].move, moved[row].move_squared);
     }
   }
 

@@ -111,6 +111,13 @@ COPGEN_INLINE Row difference_of(const T* z, const T* z_pos, int64_t dim) {
 }
 
 template <typename T>
+COPGEN_INLINE void distances_of(T* __restrict d, const Row* __restrict rows, int64_t count, int64_t dim) {
+  for (int64_t k = 0; k < count; ++k) {
+    d[k] = static_cast<T>(std::sqrt(rows[k].move_squared / static_cast<double>(dim)));
+  }
+}
+
+template <typename T>
 COPGEN_INLINE void relu_gradient_of(T* __restrict dh, const T* __restrict h, int64_t count) {
   for (int64_t j = 0; j < count; ++j) {
     dh[j] = h[j] > 0 ? dh[j] : 0;
@@ -264,6 +271,10 @@ COPGEN_CLONES Row difference(const float* z, const float* z_pos, int64_t dim) { 
 COPGEN_CLONES Row difference(const double* z, const double* z_pos, int64_t dim) {
   return difference_of(z, z_pos, dim);
 }
+
+COPGEN_CLONES void distances(float* d, const Row* rows, int64_t count, int64_t dim) { distances_of(d, rows, count, dim); }
+
+COPGEN_CLONES void distances(double* d, const Row* rows, int64_t count, int64_t dim) { distances_of(d, rows, count, dim); }
 
 COPGEN_CLONES void relu_gradient(float* dh, const float* h, int64_t count) { relu_gradient_of(dh, h, count); }
 

@@ -25,6 +25,10 @@ Row residual(double* z_pos, const double* z, const double* y, const double* bias
 Row difference(const float* z, const float* z_pos, int64_t dim);
 Row difference(const double* z, const double* z_pos, int64_t dim);
 
+// d = sqrt(sum of m^2 / dim) of some rows.
+void distances(float* d, const Row* rows, int64_t count, int64_t dim);
+void distances(double* d, const Row* rows, int64_t count, int64_t dim);
+
 // dh = dh where h > 0, else 0.
 void relu_gradient(float* dh, const float* h, int64_t count);
 void relu_gradient(double* dh, const double* h, int64_t count);

@@ -17,6 +17,7 @@
 #include "blocks.h"
 #include "linear.h"
 #include "rows.h"
+#include "scratch.h"
 
 namespace copgen::cpu {
 namespace {
@@ -32,7 +33,8 @@ class Gradients {
             const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
             bool for_weights)
       : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
-        b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights), to_hidden_(z.size(0), w2_, true) {
+        b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights),
+        dh_(Scratch::of<work_t>(std::min(kPanel, z.size(0)) * width_)), to_hidden_(z.size(0), w2_, true) {
     const auto made = [](bool wanted, const Tensor& like) {
       return wanted ? unfilled(like.sizes(), like.scalar_type()) : unfilled({0}, like.scalar_type());
     };
@@ -44,7 +46,6 @@ class Gradients {
         gradient->zero_();  // otherwise the first panel overwrites it
       }
     }
-    dh_ = panel(width_);
     if (hidden.size(0) < z.size(0)) {
       h_ = panel(width_);
       to_h_.emplace(z.size(0), w1_);
@@ -65,7 +66,7 @@ class Gradients {
     const Tensor z = part(z_, begin, rows), g = g_ ? part(*g_, begin, rows) : Tensor();
     const bool kept = begin + rows <= hidden_.size(0);
     Panel panel{begin, z.const_data_ptr<work_t>(), g_ ? g.const_data_ptr<work_t>() : nullptr};
-    panel.dh = dh_.mutable_data_ptr<work_t>();
+    panel.dh = dh_.template as<work_t>();
     panel.u = u_.defined() ? u_.mutable_data_ptr<work_t>() : nullptr;
     panel.h = kept ? hidden_.const_data_ptr<work_t>() + begin * width_ : h_.const_data_ptr<work_t>();
     panel.own_h = kept ? nullptr : h_.mutable_data_ptr<work_t>();
@@ -171,9 +172,10 @@ class Gradients {
   }
 
   std::optional<Tensor> g_;
-  Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, dh_, h_, u_;
+  Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, h_, u_;
   int64_t dim_, width_;
   bool for_weights_;
+  Scratch dh_;
   Linear<work_t> to_hidden_;
   std::optional<Linear<work_t>> to_h_, to_move_, to_z_;
 };

@@ -38,8 +38,8 @@ bool read_in_place(int64_t inner, int64_t columns, Strided b) {
 void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns, Strided a, Strided b, float* c,
               int64_t c_row, bool add) {
   const bool in_place = read_in_place(inner, columns, b);
-  const Scratch scratch(in_place ? 0 : std::min(inner, kInner) * with.width);
-  float* const panel = scratch.data();
+  const Scratch scratch = Scratch::of<float>(in_place ? 0 : std::min(inner, kInner) * with.width);
+  float* const panel = scratch.as<float>();
   for (int64_t k = 0; k < inner || k == 0; k += kInner) {
     const int64_t depth = std::min(kInner, inner - k);
     for (int64_t j = 0; j < columns; j += with.width) {
@@ -55,11 +55,11 @@ void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns,
 }
 
 Packed::Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b)
-    : with_(&with), inner_(inner), columns_(columns), scratch_(panels() * with.width * inner) {
+    : with_(&with), inner_(inner), columns_(columns), scratch_(Scratch::of<float>(panels() * with.width * inner)) {
   const int64_t grain = std::max<int64_t>(1, kNumbersPerThread / std::max<int64_t>(1, with.width * inner));
   at::parallel_for(0, panels(), grain, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
-      with.pack(b.from(0, begin(p)), inner, this->columns(p), scratch_.data() + begin(p) * inner);
+      with.pack(b.from(0, begin(p)), inner, this->columns(p), scratch_.as<float>() + begin(p) * inner);
     }
   });
 }

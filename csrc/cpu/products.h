@@ -38,7 +38,7 @@ class Packed {
   int64_t panels() const { return (columns_ + with_->width - 1) / with_->width; }
   int64_t begin(int64_t panel) const { return panel * with_->width; }
   int64_t columns(int64_t panel) const;
-  Panel at(int64_t panel) const { return {scratch_.data() + begin(panel) * inner_, packed_row(columns(panel), with_->lanes)}; }
+  Panel at(int64_t panel) const { return {scratch_.as<float>() + begin(panel) * inner_, packed_row(columns(panel), with_->lanes)}; }
 
   const Kernels* with_;
   int64_t inner_, columns_;

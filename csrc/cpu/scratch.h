@@ -12,16 +12,19 @@
 
 namespace copgen::cpu {
 
-// `count` numbers, not filled, at the beginning of a cache line.
+// Memory for `count` numbers of a type, not filled, that begins with a cache line.
 class Scratch {
  public:
-  explicit Scratch(int64_t count) : piece_(taken(count)) {}
+  template <typename T>
+  static Scratch of(int64_t count) {
+    return Scratch(count * static_cast<int64_t>(sizeof(T)));
+  }
 
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
   ~Scratch() {
-    if (piece_.count > kLargestKept) {
+    if (piece_.bytes > kLargestKept) {
       return;
     }
     auto& pieces = kept();
@@ -31,20 +34,25 @@ class Scratch {
     }
   }
 
-  float* data() const { return piece_.data.get(); }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(piece_.data.get());
+  }
 
  private:
-  static constexpr int64_t kLargestKept = 1 << 18;
+  static constexpr int64_t kLargestKept = 1 << 20;
   static constexpr size_t kMostKept = 4;
 
   struct Free {
-    void operator()(float* data) const { std::free(data); }
+    void operator()(void* data) const { std::free(data); }
   };
 
   struct Piece {
-    int64_t count;
-    std::unique_ptr<float, Free> data;
+    int64_t bytes;
+    std::unique_ptr<void, Free> data;
   };
+
+  explicit Scratch(int64_t bytes) : piece_(taken(bytes)) {}
 
   static std::vector<Piece>& kept() {
     thread_local std::vector<Piece> pieces;
@@ -52,21 +60,20 @@ class Scratch {
   }
 
   // The newest that is large enough, or a new one.
-  static Piece taken(int64_t count) {
+  static Piece taken(int64_t bytes) {
     auto& pieces = kept();
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
-      if (piece->count >= count) {
+      if (piece->bytes >= bytes) {
         Piece found = std::move(*piece);
         pieces.erase(std::next(piece).base());
         return found;
       }
     }
-    const auto bytes = static_cast<size_t>(std::max<int64_t>(count, 1) * 4 + 63) / 64 * 64;
-    auto* data = static_cast<float*>(std::aligned_alloc(64, bytes));
+    void* data = std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(bytes, 1) + 63) / 64 * 64);
     if (!data) {
       throw std::bad_alloc();
     }
-    return {count, std::unique_ptr<float, Free>(data)};
+    return {bytes, std::unique_ptr<void, Free>(data)};
   }
 
   Piece piece_;

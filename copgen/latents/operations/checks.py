@@ -9,6 +9,7 @@ from torch import Tensor
 
 from copgen.runtime.errors import UsageError
 
+_NUMBERS = (int, float)
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -22,9 +23,8 @@ def check_latents(name: str, z: Tensor) -> None:
 
 def check_delta(delta: float | None) -> None:
     """None, or a finite number that is not negative."""
-    if delta is None:
-        return
-    if isinstance(delta, bool) or not isinstance(delta, int | float) or not (math.isfinite(delta) and delta >= 0):
+    number = isinstance(delta, _NUMBERS) and not isinstance(delta, bool)
+    if delta is not None and not (number and 0 <= delta < math.inf):
         raise UsageError(f"delta is {delta!r}.", fix="It is finite and not negative, or None for no bound.")
 
 

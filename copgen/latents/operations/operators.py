@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from copgen.latents.operations.checks import check_navigator
 from copgen.latents.operations.reference import accumulator
@@ -30,7 +31,7 @@ def navigate(
     The operator checks the other arguments itself, in less time than it takes in Python. Only what it refuses is looked
     at here too, for a message with more words.
     """
-    if torch.compiler.is_compiling():
+    if is_compiling():
         check_navigator(z, w1, b1, w2, b2)
     try:
         learns = z.requires_grad or w1.requires_grad or b1.requires_grad or w2.requires_grad or b2.requires_grad

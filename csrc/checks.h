@@ -1,5 +1,5 @@
-// What the operators refuse, naming the argument. The Python functions refuse the same before they come here, with more
-// words; this is for whoever calls an operator directly.
+// What the operators refuse, naming the argument. The Python functions refuse the same, with more words: before they come
+// here, or, for navigate, when it has been refused here.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -27,7 +27,10 @@ OPERATORS = (
 
 @dataclass(frozen=True, eq=False)
 class Native:
-    """Whether the native operators can be called, one sentence on why, how they were built, and what would mend it."""
+    """Whether the native operators can be called, one sentence on why, how they were built, and what would mend it.
+
+    Hashable, each being itself: what is chosen for it is remembered.
+    """
 
     usable: bool
     reason: str

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from copgen.runtime.errors import UsageError
 
-_NUMBERS = (int, float)
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -23,7 +22,7 @@ def check_latents(name: str, z: Tensor) -> None:
 
 def check_delta(delta: float | None) -> None:
     """None, or a finite number that is not negative."""
-    number = isinstance(delta, _NUMBERS) and not isinstance(delta, bool)
+    number = isinstance(delta, (int, float)) and not isinstance(delta, bool)
     if delta is not None and not (number and 0 <= delta < math.inf):
         raise UsageError(f"delta is {delta!r}.", fix="It is finite and not negative, or None for no bound.")
 
@@ -44,11 +43,10 @@ def check_navigator(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -
     if w1.dim() != 2 or w1.shape[0] == 0:
         raise UsageError(f"w1 has shape {tuple(w1.shape)}.", fix="It is (H, d): hidden units by coordinates, H > 0.")
     width, dim = w1.shape[0], z.shape[1]
-    dtype, device = z.dtype, z.device
-    weights = (("w1", w1, (width, dim)), ("b1", b1, (width,)), ("w2", w2, (dim, width)), ("b2", b2, (dim,)))
-    for name, w, shape in weights:
-        if w.shape != shape or w.dtype != dtype or w.device != device:
-            check_weight(name, w, shape, z)
+    check_weight("w1", w1, (width, dim), z)
+    check_weight("b1", b1, (width,), z)
+    check_weight("w2", w2, (dim, width), z)
+    check_weight("b2", b2, (dim,), z)
 
 
 def check_pair(z: Tensor, z_pos: Tensor) -> None:

@@ -45,7 +45,7 @@ def navigate(
 
 def rows_to_keep(rows: int, width: int, dtype: torch.dtype) -> int:
     """How many rows of hidden units the forward pass keeps for the backward pass; the others are computed again."""
-    return min(rows, _MOST_KEPT // (width * (8 if dtype == torch.float64 else 4)))
+    return min(rows, _MOST_KEPT // (width * accumulator(dtype).itemsize))
 
 
 def constrain(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple[Tensor, ...]:

@@ -23,8 +23,8 @@ WIDTHS = [(64, 128, 128, 64), (9, 6, 6, 9), (33, 17, 70, 33), (5, 5), (300, 257,
 Layers = tuple[Tensor | None, list[Tensor], list[Tensor]]
 
 
-def case(widths: tuple[int, ...]) -> tuple[Tensor, Layers]:
-    """y, of very different sizes, so that items take different numbers of rounds; entry, weights, biases."""
+def case(widths: tuple[int, ...], *, enters: bool = True) -> tuple[Tensor, Layers]:
+    """y, of very different sizes, so that items take different numbers of rounds; entry or None, weights, biases."""
 
     def normal(rows: int, columns: int, name: str) -> Tensor:
         return philox.normal(0, range(rows), columns, stream=name)
@@ -35,7 +35,8 @@ def case(widths: tuple[int, ...]) -> tuple[Tensor, Layers]:
     weights = [0.85 * w / torch.linalg.matrix_norm(w, 2) for w in weights]
     biases = [normal(1, b, f"b{k}")[0].float() for k, (_, b) in steps]
     sizes = 10.0 ** philox.uniform(0, range(N), 1, stream="sizes").mul(3.0).sub(1.5)
-    return (sizes * normal(N, widths[0], "y")).float(), (torch.tensor([0.9]), [w.float() for w in weights], biases)
+    entry = torch.tensor([0.9]) if enters else None
+    return (sizes * normal(N, widths[0], "y")).float(), (entry, [w.float() for w in weights], biases)
 
 
 def g(x: Tensor, layers: Layers) -> Tensor:
@@ -93,14 +94,14 @@ def plain(y: Tensor, layers: Layers, tolerance: float = 1e-6, *, window: int = 3
 @pytest.mark.parametrize("enters", [False, True])
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
 def test_one_step_is_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], enters: bool) -> None:
-    y, (entry, weights, biases) = case(widths)
-    layers: Layers = (entry if enters else None, weights, biases)
+    y, layers = case(widths, enters=enters)
     exact = y.double() - g(y.double(), doubled(layers))
     found, reference = once(y, layers), y - g(y, layers)
     errors = [float((one - exact).norm() / exact.norm()) for one in (found, reference)]
     assert errors[0] < 2 * errors[1] + 1e-7
+    entry, weights, biases = layers
     turned = [weight.t().contiguous().t() for weight in weights]
-    assert torch.equal(once(y.t().contiguous().t(), (layers[0], turned, biases)), found)
+    assert torch.equal(once(y.t().contiguous().t(), (entry, turned, biases)), found)
 
 
 @needs_native
@@ -120,8 +121,7 @@ def test_it_is_as_near_to_float64_as_pytorch_s(widths: tuple[int, ...], window: 
 @pytest.mark.parametrize("enters", [False, True])
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
 def test_the_gradient_is_that_of_the_jacobian(widths: tuple[int, ...], enters: bool) -> None:
-    x, (entry, weights, biases) = case(widths)
-    layers: Layers = (entry if enters else None, weights, biases)
+    x, layers = case(widths, enters=enters)
     c = x.flip(0)
 
     differentiate: Any = torch.autograd.functional.jacobian  # untyped in torch

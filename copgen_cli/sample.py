@@ -202,7 +202,7 @@ def sample(
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import read_recipe, resolve
     from copgen.runtime.slices import parse_slice
-    from copgen.stages.plan_settings import planned
+    from copgen.stages.plan_settings import placed, planned
     from copgen.stages.sample_settings import SampleSettings
 
     if generator is not None:
@@ -210,10 +210,12 @@ def sample(
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only) if only is not None else ()
     store = open_store(out)
-    # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused.
-    known = planned(store) if shards else {}
     given = config_table(config, "sample")
     named = read_recipe(recipe).get("sample", {}) if recipe else {}
+    # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused; of
+    # the files that it was made with another place may be given.
+    known, lay = (planned(store), placed(store)) if shards else ({}, {})
+    lay = {name: path for name, path in lay.items() if name not in given}
     given = {**given, **known}
     transform = tz or said(given, "transform") or said(named, "transform", "optimal")
     flagged = {
@@ -249,17 +251,23 @@ def sample(
         "threads": threads,
     }
     source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
+    for name in ("weights", "instances"):
+        source[name] = source[name] or lay.get(name)
     if transform == "optimal":
-        source = complete(source, Path(navigator or said(given, "navigator") or DEFAULT_NAVIGATOR))
+        place = navigator or said(given, "navigator") or lay.get("navigator") or DEFAULT_NAVIGATOR
+        source = complete(source, Path(place), again=bool(shards))
     elif transform == "steering":
-        source = complete(source, Path(walk or said(given, "walk") or DEFAULT_WALK), steering=True)
+        place = walk or said(given, "walk") or lay.get("walk") or DEFAULT_WALK
+        source = complete(source, Path(place), steering=True, again=bool(shards))
     flags: dict[str, Any] = {
         # What the file says is the file's to say: a wrong value there is refused with its name.
+        **lay,
         **{name: value for name, value in source.items() if name not in given},
         **known,
         **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
     }
-    recipe = recipe or recipe_of(str(source["generator"] or "digits"))
+    if not shards:
+        recipe = recipe or recipe_of(str(source["generator"] or "digits"))
     settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
 
     with Story(quiet=quiet, verbose=verbose) as story:

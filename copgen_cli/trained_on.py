@@ -11,8 +11,14 @@ from copgen.runtime.errors import DataError
 OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
 
 
-def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> dict[str, Any]:
+def complete(source: dict[str, Any], path: Path, *, steering: bool = False, again: bool = False) -> dict[str, Any]:
     """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
+
+    Args:
+        source: what was given.
+        path: of the navigator or walk.
+        steering: it is a walk.
+        again: the pairs were made before, and no other one than theirs will do.
 
     Raises:
         DataError: there is none, or its header is none of copgen's.
@@ -24,7 +30,8 @@ def complete(source: dict[str, Any], path: Path, *, steering: bool = False) -> d
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
-        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
+        one = "Name the one that made the pairs" if again else f"Train one with {how}, or name it"
+        raise DataError(f"There is no {kind} {file}.", fix=f"{one} with {flag}.")
     header = read_header(file, kind="walk" if steering else "navigator")
     made_by = header.get("made_by", {})
     generator = source["generator"] or made_by.get("generator")

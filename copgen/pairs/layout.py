@@ -5,6 +5,7 @@ shards/shard-000017.tar    the pairs; beside it shard-000017.idx, the index for 
 records/shard-000017.json  written last: a shard without its record does not exist
 manifest.json              all records: the folder is finished
 README.md                  the dataset card
+places.json                where the files lay that the plan knows by their hashes; decides nothing
 claims/shard-000017.json   while a worker makes the shard; gone when the folder is finished
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
 CARD = "README.md"
+PLACES = "places.json"
 SHARDS = "shards"
 RECORDS = "records"
 CLAIMS = "claims"  # of workers at work

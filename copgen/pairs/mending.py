@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from copgen.pairs.places import Places
 from copgen.pairs.plan import Contents, ImportedPlan
+from copgen.runtime.errors import CopgenError
 
 COPY = "Copy the file again from where it came."
 REMOVE = "Remove it."
@@ -19,10 +21,18 @@ def again(plan: Contents) -> str:
 def only(folder: Path, plan: Contents, number: int) -> tuple[str, ...]:
     """The command that makes shard `number` of the plan in the folder anew, as words.
 
-    The folder that pairs were imported from is not in the plan; FOLDER stands for it.
+    `sample --only` finds the files that the plan knows by their hashes (`copgen.pairs.places`). Of imported pairs the
+    command names the tree; FOLDER stands for one that nobody knows.
     """
-    verb = ("import", "FOLDER") if isinstance(plan, ImportedPlan) else ("sample",)
+    verb = ("import", _tree(folder)) if isinstance(plan, ImportedPlan) else ("sample",)
     return ("copgen", *verb, "--out", f"{folder}/", "--only", str(number))
+
+
+def _tree(folder: Path) -> str:
+    try:
+        return str(Places.load(folder).path("tree") or "FOLDER")
+    except CopgenError:
+        return "FOLDER"
 
 
 def shard_anew(folder: Path, plan: Contents, number: int) -> str:

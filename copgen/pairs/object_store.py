@@ -144,7 +144,7 @@ class ObjectStore:
             for folder in (layout.RECORDS, layout.SHARDS):
                 for name in self.sizes(folder):
                     self.remove(f"{folder}/{name}")
-            for name in (layout.MANIFEST, layout.CARD, layout.PLAN):
+            for name in (layout.MANIFEST, layout.CARD, layout.PLACES, layout.PLAN):
                 self.remove(name)
         yield
 

@@ -176,11 +176,11 @@ class LocalStore:
         for name in (layout.SHARDS, layout.RECORDS, layout.CLAIMS):
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)
-        for name in (layout.MANIFEST, layout.CARD, layout.PLAN):
+        for name in (layout.MANIFEST, layout.CARD, layout.PLACES, layout.PLAN):
             (self.folder / name).unlink(missing_ok=True)
 
     def _remove_strays(self) -> None:
-        for name in (layout.PLAN, layout.MANIFEST, layout.CARD):
+        for name in (layout.PLAN, layout.MANIFEST, layout.CARD, layout.PLACES):
             for stray in self.folder.glob(f"{name}.*{TEMPORARY_SUFFIX}"):
                 stray.unlink(missing_ok=True)
 

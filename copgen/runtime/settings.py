@@ -26,6 +26,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     free: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def outdated(cls, said: Mapping[str, Any]) -> frozenset[str]:
+        """The settings of recipe or file that mean nothing any more where a flag or file above them says this."""
+        return frozenset()
+
     def tree(self) -> Tree:
         """The settings as plain values; what is None is left out, as TOML has no null."""
         return self.model_dump(mode="json", exclude_none=True)
@@ -144,10 +149,15 @@ def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: P
         given = read_toml(config)
         given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
         given = {name: value for name, value in given.items() if name != "stage"}  # a run folder's own note
-        tree = merge(tree, given)
+        tree = _lay(model, tree, given)
     try:
-        return build(model, merge(tree, flags), origin=stage)
+        return build(model, _lay(model, tree, flags), origin=stage)
     except UsageError:
         if config is not None:
             build(model, tree, origin=str(config))  # names the file when the fault is its own
         raise
+
+
+def _lay(model: type[Settings], base: Tree, over: Tree) -> Tree:
+    outdated = model.outdated(over)
+    return merge({name: value for name, value in base.items() if name not in outdated}, over)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +44,14 @@ class GeneratorChoice(Settings):
     condition_list: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, min_length=1, description="the classes or instances to draw from; unset takes all"
     )
+
+    @classmethod
+    def outdated(cls, said: Mapping[str, Any]) -> frozenset[str]:
+        truncation = frozenset({"truncation_scale", "truncation_threshold"})
+        if said.get("prior") == "normal":
+            return truncation
+        truncates = any(said.get(name) is not None for name in truncation)
+        return frozenset({"prior"}) if truncates and said.get("prior") is None else frozenset()
 
     def chosen_loading(self) -> dict[str, object]:
         """What was chosen of how it is loaded, beside its name: nothing for a generator as it is."""

@@ -24,6 +24,7 @@ from copgen.pairs import (
     write_shard,
 )
 from copgen.pairs.genrep import Tree, image_bytes, read_tree
+from copgen.pairs.places import Places
 from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
@@ -75,6 +76,7 @@ def import_pairs(
         if overwrite:
             store.empty()
         plan.save(store)
+        Places.of({"tree": folder}).save(store)
         missing = [only] if only is not None else missing_shards(out, plan)
         done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
         events.begin("import", total=plan.pairs, unit="pairs", done=done)

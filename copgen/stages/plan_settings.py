@@ -1,26 +1,31 @@
-"""From a plan back to the settings it was made with, so that `sample --only 17` needs no other flag.
+"""From a pairs folder back to the settings it was made with, so that `sample --only 17` needs no other flag.
 
-A plan names files by their hashes and not by their paths: weights, navigators and walks are looked for where they are
-by default, and a plan made with others is refused with the difference.
+Most are in the plan. It knows files by their hashes; where they lay is noted beside it (`copgen.pairs.places`), and
+what lies there now is held against the hashes again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from copgen.generators.catalogue import KNOWN
 from copgen.pairs import Plan, read_plan
+from copgen.pairs.places import ROLES, Places, Role
 from copgen.pairs.store import Store
 from copgen.runtime.errors import UsageError
 from copgen.stages.sample_left import require_plan
 from copgen.stages.sample_settings import SampleSettings
 
-# Where a plan says it -> the setting that decides it.
+# Settings that a plan's generator, transform and filter repeat by their names, where they are not the default.
 _OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions")
 _OF_THE_TRANSFORM = ("std", "rotation_gain")
+_OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 
 
 def planned(store: Store) -> dict[str, Any]:
-    """The settings of `sample` that the plan in a folder was made with; values that a generator has itself are there.
+    """The settings of `sample` that the plan in a folder was made with, but for files; None is the generator's own.
 
     Raises:
         DataError: no plan there, or a broken one.
@@ -33,21 +38,55 @@ def planned(store: Store) -> dict[str, Any]:
             f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot make.",
             fix=f"{plan.command} has --only, too.",
         )
-    known = plan.generator.settings
-    settings: dict[str, Any] = {
+    generator, transform = plan.generator.settings, plan.transform.settings
+    rows = generator.get("condition_list")
+    rules = plan.filter.model_dump(exclude={"encoder_sha256"}) if plan.filter is not None else {}
+    return {
         **{name: getattr(plan, name) for name in Plan.model_fields if name in SampleSettings.model_fields},
         "n": plan.pairs,
         "generator": plan.generator.name,
-        "prior": plan.prior.name if plan.prior.name == "truncated_normal" else None,
+        **{name: generator.get(name, _default(name)) for name in _OF_THE_GENERATOR},
+        "condition_list": tuple(int(row) for row in rows.split()) if isinstance(rows, str) else None,
+        **_prior(plan),
         "transform": plan.transform.name,
-        **{name: known[name] for name in _OF_THE_GENERATOR if known.get(name) is not None},
-        **{name: plan.transform.settings[name] for name in _OF_THE_TRANSFORM if name in plan.transform.settings},
+        **{name: transform.get(name, _default(name)) for name in _OF_THE_TRANSFORM},
+        **{name: rules.get(name, _default(name)) for name in _OF_THE_FILTER},
     }
-    if isinstance(rows := known.get("condition_list"), str):
-        settings["condition_list"] = tuple(int(row) for row in rows.split())
-    if plan.prior.name == "truncated_normal":
-        settings["truncation_scale"] = plan.prior.settings["scale"]
-        settings["truncation_threshold"] = plan.prior.settings["threshold"]
-    if plan.filter is not None:
-        settings |= plan.filter.model_dump(exclude={"encoder_sha256"})
-    return settings
+
+
+def _default(name: str) -> Any:
+    return SampleSettings.model_fields[name].default
+
+
+def _prior(plan: Plan) -> dict[str, Any]:
+    """The prior, where it is one that can be chosen: flows and plug-ins have their own."""
+    chosen = plan.generator.name in KNOWN and "inverse" not in plan.generator.settings
+    truncated = chosen and plan.prior.name == "truncated_normal"
+    return {
+        "prior": plan.prior.name if chosen else None,
+        "truncation_scale": plan.prior.settings["scale"] if truncated else None,
+        "truncation_threshold": plan.prior.settings["threshold"] if truncated else None,
+    }
+
+
+def places_of(settings: SampleSettings) -> Places:
+    """Where the files lie that these settings name and their plan knows by hashes."""
+    named: Mapping[Role, Path | None] = {
+        "weights": settings.weights,
+        "instances": settings.instances,
+        "navigator": settings.navigator if settings.transform == "optimal" else None,
+        "walk": settings.walk if settings.transform == "steering" else None,
+        "filter_encoder": settings.filter_encoder,
+    }
+    return Places.of({role: path for role, path in named.items() if path is not None})
+
+
+def placed(store: Store) -> dict[str, Path]:
+    """The settings of `sample` that are files, where they lay when the pairs of a folder were made.
+
+    Raises:
+        DataError: they are written down, and broken.
+    """
+    places = Places.load(store)
+    found = {role: places.path(role) for role in ROLES if role in SampleSettings.model_fields}
+    return {role: path for role, path in found.items() if path is not None}

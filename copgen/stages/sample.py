@@ -22,6 +22,7 @@ from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.signals import StopRequest
 from copgen.runtime.slices import ShardSlice, slice_of
 from copgen.stages.drawing import Source, make_batches
+from copgen.stages.plan_settings import places_of
 from copgen.stages.preflight import refuse_small_disk
 from copgen.stages.rehearsal import folder_bytes
 from copgen.stages.sample_choices import refuse_choices, tell_terms
@@ -82,6 +83,7 @@ def sample(
     with store.writers(overwrite=overwrite), StopRequest() as stop:
         plan = with_threads(plan, store, settings.threads)
         plan.save(store)
+        places_of(settings).save(store)
         before = known_records(store, plan, only)
         there = written_shards(store, plan)
         left = list(only) or [number for number in part.order(plan.shards) if number not in there]

@@ -170,7 +170,7 @@ def test_import_makes_pairs_that_verify_show_and_pretrain_take(here: Path) -> No
     trained = copgen("pretrain", "--recipe", "digits", "--updates", 2, "--batch", 16)
     assert trained.code == 0, trained.err
     layout.tar_path(Path("pairs"), 1).unlink()
-    assert "copgen import FOLDER --out pairs/ --only 1" in copgen("verify", "--quick").out
+    assert "copgen import set --out pairs/ --only 1" in copgen("verify", "--quick").out
     assert copgen("import", "set", "--only", 1).code == 0
     assert copgen("verify").code == 0
 

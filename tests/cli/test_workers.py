@@ -45,29 +45,6 @@ def test_2_with_the_way_to_mend_it_from_every_worker(
     assert list(here.iterdir()) == []
 
 
-def test_one_shard_alone_needs_no_flag_but_the_folder_and_the_weights(here: Path, weights: Path) -> None:
-    words = ("--weights", weights, "--n", 40, "--pairs-per-shard", 15, "--batch", 7, "--std", 0.1, "--seed", 3)
-    assert run("sample", *SMALL, *words).code == 0
-    tar = here / "pairs/shards/shard-000001.tar"
-    before = tar.read_bytes()
-    tar.write_bytes(before[:-1])
-    outcome = run("sample", "--only", 1, "--weights", weights)
-    assert outcome.code == 0, outcome.err
-    assert outcome.err.startswith("Shard 1 anew, of 40 pairs of digits")
-    assert "Next: copgen pretrain --pairs pairs/" in outcome.err
-    assert tar.read_bytes() == before
-    assert pairs.verify(here / "pairs", "full") == []
-
-    other = run("sample", "--only", 1)
-    assert other.code == 2
-    assert "generator.sha256" in other.err
-    assert "--weights" in other.err
-    absent = run("sample", "--only", 3, "--weights", weights)
-    assert (absent.code, "it has 0 to 2" in absent.err) == (2, True)
-    nowhere = run("sample", "--only", 0, "--out", "nowhere")
-    assert (nowhere.code, "nowhere/plan.json is missing" in nowhere.err) == (3, True)
-
-
 def test_an_object_store_and_the_command_that_copies_it(here: Path, weights: Path) -> None:
     words = ("sample", "--out", "memory://cli/pairs", "--weights", weights, "--n", 8, *SMALL)
     outcome = run(*words, "--json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +13,8 @@ from copgen.generators import plugins
 from copgen.runtime.errors import ExitCode, UsageError
 from copgen.runtime.files import sha256_of
 from copgen.stages.navigate import NavigateSettings, navigate
+from tests.generators import own
 
-ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs" / "generators.md").read_text("utf-8")
 Install = Callable[[str, str, str], None]
 
 
@@ -26,23 +23,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Puts a module on the path with the entry point of an installed package."""
 
     def installed(module: str, source: str, entry_points: str) -> None:
-        site = tmp_path / "site"
-        (site / f"{module}-1.dist-info").mkdir(parents=True)
-        (site / f"{module}.py").write_text(source)
-        (site / f"{module}-1.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
-        (site / f"{module}-1.dist-info" / "entry_points.txt").write_text(f"[copgen.generators]\n{entry_points}\n")
-        monkeypatch.syspath_prepend(str(site))
-        monkeypatch.delitem(sys.modules, module, raising=False)
+        own.install(tmp_path / "site", monkeypatch, module, source, entry_points)
 
     return installed
 
 
 @pytest.fixture
-def blobs(install: Install) -> None:
+def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of the documentation, as it stands there."""
-    (code,) = re.findall(r"```python\n# my_generator\.py\n(.*?)```", DOCS, re.DOTALL)
-    (entry,) = re.findall(r'\[project\.entry-points\."copgen\.generators"\]\n(.*?)\n```', DOCS, re.DOTALL)
-    install("my_generator", code, entry.replace('"', ""))
+    own.install_example(tmp_path / "site", monkeypatch)
 
 
 @pytest.mark.usefixtures("blobs")

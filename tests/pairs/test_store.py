@@ -115,7 +115,8 @@ def test_another_plan_is_refused_with_the_difference(store: Store) -> None:
 
 def test_overwriting_empties_it(store: Store, place: str) -> None:
     plan = folders.plan()
-    for name in (layout.PLAN, layout.MANIFEST, "shards/shard-000000.tar", "records/shard-000000.json"):
+    documents = (layout.PLAN, layout.PLACES, layout.MANIFEST, layout.CARD)
+    for name in (*documents, "shards/shard-000000.tar", "records/shard-000000.json"):
         store.write(name, b"old")
     with store.writers(overwrite=True):
         assert store.size(layout.PLAN) is None

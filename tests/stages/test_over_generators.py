@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 
 from copgen import generators, pairs
@@ -134,3 +135,36 @@ def test_every_generator_has_a_recipe_that_resolves(generator: str) -> None:
     for stage, model in (("navigate", NavigateSettings), ("sample", SampleSettings)):
         settings: Any = resolve(model, stage, recipe=recipe, config=None, flags=flags)
         assert settings.generator == generator
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("bigbigan", {"prior": "normal"}, "normal"),
+        ("bigbigan", {"truncation_scale": 0.5}, "truncated_normal"),
+        ("icgan-128", {"truncation_scale": 0.5}, "truncated_normal"),
+        ("icgan-128", {"truncation_threshold": 1.5}, "truncated_normal"),
+        ("biggan-deep-128", {"prior": "normal"}, "normal"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("by", ["flags", "file"])
+def test_what_is_said_of_the_prior_beats_all_that_the_recipe_says_of_another(
+    name: str, said: dict[str, Any], kind: str, by: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(tomli_w.dumps(said if by == "file" else {}))
+    for stage, model in (("navigate", NavigateSettings), ("sample", SampleSettings)):
+        flags = {"weights": files[name], **(said if by == "flags" else {})}
+        settings: Any = resolve(model, stage, recipe=name, config=config, flags=flags)
+        prior = settings.load_generator(torch.device("cpu")).prior
+        assert prior.kind == kind
+        for field, value in said.items():
+            assert field == "prior" or getattr(prior, field.removeprefix("truncation_")) == value
+
+
+def test_a_truncation_and_a_normal_prior_that_are_both_said_are_refused(files: dict[str, Path]) -> None:
+    flags = {"weights": files["bigbigan"], "prior": "normal", "truncation_scale": 0.5}
+    settings: Any = resolve(SampleSettings, "sample", recipe="bigbigan", config=None, flags=flags)
+    with pytest.raises(UsageError, match="A normal prior of 'bigbigan' is not truncated"):
+        settings.load_generator(torch.device("cpu"))

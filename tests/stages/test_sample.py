@@ -164,6 +164,7 @@ def test_a_signal_keeps_finished_shards_and_nothing_else(
         sample(settings(), out=tmp_path, events=At(200, lambda: send(signal.SIGINT)))
     assert caught.value.code == ExitCode.INTERRUPTED
     assert sorted(files(tmp_path)) == [
+        "places.json",
         "plan.json",
         "records/shard-000000.json",
         "shards/shard-000000.idx",
@@ -301,7 +302,7 @@ def test_images_that_are_not_finite_never_become_pairs(
     monkeypatch.setattr(type(G), "forward", lambda self, z, condition=None: real(self, z) / 0.0)
     with pytest.raises(DataError, match="not finite"):
         sample(settings(), out=tmp_path / "pairs")
-    assert sorted(files(tmp_path / "pairs")) == ["plan.json"]
+    assert sorted(files(tmp_path / "pairs")) == ["places.json", "plan.json"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from copgen.generators import weights_directory
 from copgen.generators.catalogue import KNOWN
 from copgen.pairs import Plan, read_plan
 from copgen.pairs.places import ROLES, Places, Role
@@ -72,7 +73,7 @@ def _prior(plan: Plan) -> dict[str, Any]:
 def places_of(settings: SampleSettings) -> Places:
     """Where the files lie that these settings name and their plan knows by hashes."""
     named: Mapping[Role, Path | None] = {
-        "weights": settings.weights,
+        "weights": settings.weights or _found_weights(settings.generator),
         "instances": settings.instances,
         "navigator": settings.navigator if settings.transform == "optimal" else None,
         "walk": settings.walk if settings.transform == "steering" else None,
@@ -81,12 +82,20 @@ def places_of(settings: SampleSettings) -> Places:
     return Places.of({role: path for role, path in named.items() if path is not None})
 
 
+def _found_weights(name: str) -> Path | None:
+    """Weights that were not named, where they do not come with copgen: the environment decides where they are found."""
+    known = KNOWN.get(name)
+    return weights_directory.find(name, known.files) if known is not None and known.embedded is None else None
+
+
 def placed(store: Store) -> dict[str, Path]:
     """The settings of `sample` that are files, where they lay when the pairs of a folder were made.
+
+    Weights that lie there no more are looked for as usual.
 
     Raises:
         DataError: they are written down, and broken.
     """
     places = Places.load(store)
     found = {role: places.path(role) for role in ROLES if role in SampleSettings.model_fields}
-    return {role: path for role, path in found.items() if path is not None}
+    return {role: path for role, path in found.items() if path is not None and (role != "weights" or path.exists())}

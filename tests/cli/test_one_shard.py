@@ -170,6 +170,26 @@ def test_files_are_found_where_they_were_and_named_where_they_are_now(
     assert tar.read_bytes() == before
 
 
+def test_weights_that_the_environment_names_are_found_without_it(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = elsewhere / "own"
+    shutil.copytree(elsewhere / "files/bigbigan", own)
+    monkeypatch.setenv("COPGEN_WEIGHTS", str(own))
+    make({"generator": "bigbigan"})
+    monkeypatch.setenv("COPGEN_WEIGHTS", str(elsewhere / "none"))
+    tar = layout.tar_path(Path("pairs"), 1)
+    before = flip(tar)
+    assert run("sample", "--only", 1).code == 0
+    assert tar.read_bytes() == before
+
+    own.rename(elsewhere / "moved")
+    gone = run("sample", "--only", 1)
+    assert (gone.code, "There are no weights of 'bigbigan'" in gone.err) == (4, True)
+    monkeypatch.setenv("COPGEN_WEIGHTS", str(elsewhere / "moved"))
+    assert run("sample", "--only", 1).code == 0
+
+
 def test_files_are_found_of_pairs_in_an_object_store(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(DIGITS | NAVIGATED)
     make(DIGITS | NAVIGATED, "--out", "memory://one-shard/pairs")

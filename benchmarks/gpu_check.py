@@ -15,7 +15,12 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("tests/latents/operations", "tests/runtime/test_native.py", "tests/stages/test_doctor.py")
+TESTS = (
+    "tests/latents/operations",
+    "tests/runtime/test_native.py",
+    "tests/stages/test_doctor.py",
+    "tests/stages/test_sample_cuda.py",
+)
 NO_GPU = 4
 
 
@@ -38,6 +43,8 @@ def steps() -> list[tuple[str, list[str]]]:
     for name in ("contrastive", "navigator"):
         out = f"{results}/{name}-cuda.md"
         found.append((name, [python, "-m", f"benchmarks.{name}", "--device", "cuda", "--out", out]))
+    sampling = ["benchmarks.sampling", "--parts", "cuda", "--out", f"{results}/sampling-cuda.md"]
+    found.append(("sampling", [python, "-m", *sampling]))
     return found
 
 

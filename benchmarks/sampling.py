@@ -62,16 +62,7 @@ def report(args: argparse.Namespace) -> str:
         lines += _planning(parts, targets)
         lines += _disk(parts, folder, 200 if toy else 10_000, targets)
         lines += _time(parts, 200 if toy else 10_000, targets)
-        cuda = {}
-        if "cuda" in parts and torch.cuda.is_available():
-            fast = {"precision": "bfloat16", "memory_format": "channels_last", "device": "cuda", "batch": 500}
-            cuda = sampling_parts.against_the_bare_forward(
-                sampling_parts.settings_of("bigbigan", folder, narrow=1, n=20_000, **fast), folder / "gpu"
-            )
-        targets += [
-            ("GPU, bf16: images a second, of G's alone", "aim 0.9", cuda["sample"] / cuda["bare"] if cuda else None),
-            ("GPU, bf16: minutes for 1.3M pairs", "aim 10, H200", 2.6e6 / cuda["sample"] / 60 if cuda else None),
-        ]
+        _gpu(parts, folder, targets)
     head = [
         "# Sampling",
         "",
@@ -193,6 +184,20 @@ def _time(parts: Sequence[str], count: int, targets: list[Row]) -> list[str]:
     for way, (rests_on, estimated, taken) in zip(ways, found, strict=True):
         lines.append(f"| {way}, {count:,} pairs | {rests_on} | {estimated:.2f} | {taken:.2f} |")
     return [*lines, ""]
+
+
+def _gpu(parts: Sequence[str], folder: Path, targets: list[Row]) -> None:
+    for compile, how in (("off", "bf16"), ("default", "bf16, compiled")):
+        share = minutes = None
+        if "cuda" in parts and torch.cuda.is_available():
+            fast = {"precision": "bfloat16", "memory_format": "channels_last", "device": "cuda", "batch": 500}
+            settings = sampling_parts.settings_of("bigbigan", folder, narrow=1, n=20_000, compile=compile, **fast)
+            found = sampling_parts.against_the_bare_forward(settings, folder / f"gpu-{compile}")
+            share, minutes = found["sample"] / found["bare"], 2.6e6 / found["sample"] / 60
+        targets += [
+            (f"GPU, {how}: images a second, of G's alone", "aim 0.9", share),
+            (f"GPU, {how}: minutes for 1.3M pairs", "aim 10, H200", minutes),
+        ]
 
 
 def _progress(text: str) -> None:

@@ -114,6 +114,16 @@ Attempts = Annotated[
         parser=o.count, metavar="COUNT", help="Draws of a pair before giving up (100).", rich_help_panel=FILTER
     ),
 ]
+Compile = Annotated[
+    str | None,
+    typer.Option(
+        "--compile",
+        parser=o.one_of("mode of compilation", "off", "default"),
+        metavar="MODE",
+        help="torch.compile of G: off, default. For GPUs.",
+        rich_help_panel=o.SPEED,
+    ),
+]
 WORKERS = "Workers"
 Workers = Annotated[
     int | None,
@@ -175,6 +185,7 @@ def sample(
     max_similarity: MaxSimilarity = None,
     filter_encoder: FilterEncoder = None,
     attempts: Attempts = None,
+    compile: Compile = None,
     encoders: Encoders = None,
     workers: Workers = None,
     threads: Threads = None,
@@ -245,6 +256,7 @@ def sample(
         "max_similarity": max_similarity,
         "filter_encoder": filter_encoder,
         "attempts": attempts,
+        "compile": compile,
         "encoders": encoders,
         "seed": seed,
         "device": device,

@@ -26,6 +26,7 @@ from copgen.stages.quality_filter import give_up, refused, similarities
 
 if TYPE_CHECKING:
     from copgen.encoders import Encoder
+    from copgen.stages.compiled import CompiledGenerator
 
 ATTEMPT = 2**40  # rows from one attempt to the next: above the largest count that a run can have
 NO_RULES = FilterRules(attempts=1)
@@ -39,11 +40,18 @@ class Source:
         G: the generator.
         positives: a transform for each positive.
         encoder: f of the rules on similarity, where there is one.
+        compiled: G as it is run, where it was compiled.
     """
 
     G: generators.Generator
     positives: Positives
     encoder: Encoder | None = None
+    compiled: CompiledGenerator | None = None
+
+    def images(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        """G(z), for up to a batch of the plan's size."""
+        images: Tensor = (self.compiled or self.G)(z, condition)
+        return images
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,8 @@ def make_pairs(source: Source, plan: Plan, rows: range) -> list[Pair]:
     while len(pending):
         held = _of(condition, pending)
         draws = draw_latents(source, plan, rows.start + pending, held, rejected[pending])
-        x = G(draws.z, held)
-        x_pos = [x if z_pos is draws.z else G(z_pos, held) for z_pos in draws.z_pos]
+        x = source.images(draws.z, held)
+        x_pos = [x if z_pos is draws.z else source.images(z_pos, held) for z_pos in draws.z_pos]
         measured = {"d": draws.d}
         again = torch.zeros(len(pending), dtype=torch.bool)
         if source.encoder is not None:

@@ -20,7 +20,7 @@ from copgen.stages.sample_left import require_plan
 from copgen.stages.sample_settings import SampleSettings
 
 # Settings that a plan's generator, transform and filter repeat by their names, where they are not the default.
-_OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions")
+_OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions", "compile")
 _OF_THE_TRANSFORM = ("std", "rotation_gain")
 _OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 

@@ -47,10 +47,17 @@ class Rehearsal:
 
 
 def rehearse(source: Source, plan: Plan) -> Rehearsal:
-    """Make and encode 16 pairs, then 64, ..., up to a batch of the plan, as long as that is a matter of moments."""
+    """Make and encode 16 pairs, then 64, ..., up to a batch of the plan, as long as that is a matter of moments.
+
+    A compiled G makes whole batches only.
+    """
     encoded: list[EncodedPair] = []
+    most = min(plan.pairs, plan.batch)
+    if source.compiled is not None:
+        with torch.no_grad(), cpu_threads(plan.threads):
+            make_pairs(source, plan, range(1))  # now it is compiled
     began = time.perf_counter()
-    for part in _parts(min(plan.pairs, plan.batch)):
+    for part in _parts(most) if source.compiled is None else (most,):
         before = _peak(source)
         start = time.perf_counter()
         with torch.no_grad(), cpu_threads(plan.threads):

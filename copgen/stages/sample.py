@@ -96,6 +96,8 @@ def sample(
             events.say(f"{tally.pairs:,} of {total:,} pairs are there already; going on.")
         elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
             events.say(f"One process makes them; --workers {cores} would use all cores.")
+        if settings.compile != "off" and left:
+            events.say("G is compiled first, which may take minutes.")
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:

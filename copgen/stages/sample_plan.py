@@ -43,12 +43,13 @@ def make_plan(
         rules: the quality filter.
     """
     shape = (G.channels, G.image_size, G.image_size)
+    compiled = {"compile": settings.compile} if settings.compile != "off" else {}
     return Plan(
         seed=settings.seed,
         pairs=settings.n,
         pairs_per_shard=settings.pairs_per_shard,
         batch=settings.batch,
-        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings=G.settings),
+        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings={**G.settings, **compiled}),
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
         transform=transform,
         positives=settings.positives,
@@ -65,15 +66,15 @@ def make_plan(
 def foresee(settings: SampleSettings, portrait: Portrait) -> Plan | None:
     """The plan that the run will make of the generator in the portrait; None where only torch can tell.
 
-    That is where a GPU may be there, and where the generator is loaded in another way than the portrait's, its images
-    are filtered, or a navigator's snapshots have to be compared.
+    That is where a GPU may be there, and where the generator is loaded or run in another way than the portrait's, its
+    images are filtered, or a navigator's snapshots have to be compared.
 
     Raises:
         UsageError, DataError: as the run would, of a navigator or walk.
     """
     if settings.device not in ("auto", "cpu") or (settings.device == "auto" and may_have_gpu()):
         return None
-    if settings.chosen_loading() or settings.rules(None) is not None:
+    if settings.chosen_loading() or settings.compile != "off" or settings.rules(None) is not None:
         return None
     if settings.transform == "optimal" and settings.positives > 1:
         return None

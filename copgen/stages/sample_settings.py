@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,7 @@ class SampleSettings(TransformChoice):
     filter_encoder: Path | None = Field(default=None, description="run folder or file of the encoder for similarities")
     attempts: int = Field(default=100, ge=1, le=1_000_000, description="draws of one pair before the run gives up")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    compile: Literal["off", "default"] = Field(default="off", description="torch.compile of G; part of the plan")
     encoders: int | None = Field(default=None, ge=0, le=1024, description="threads that encode; unset: as many as help")
 
     threads: int | None = Field(

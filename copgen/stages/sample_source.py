@@ -7,6 +7,7 @@ import torch
 from copgen.latents.operations.implementations import choose
 from copgen.pairs import Plan
 from copgen.runtime.machine import resolve_device
+from copgen.stages.compiled import CompiledGenerator
 from copgen.stages.drawing import Source
 from copgen.stages.latent_transform import build_transform
 from copgen.stages.quality_filter import load_encoder
@@ -31,6 +32,7 @@ def open_source(
     G = settings.load_generator(device)
     positives = build_transform(settings, G, device)
     f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
+    compiled = CompiledGenerator(G, settings.batch) if settings.compile != "off" else None
     planned = planned or device
     plan = make_plan(
         settings,
@@ -40,4 +42,5 @@ def open_source(
         latents=choose("navigate", planned, torch.float32).name,
         rules=settings.rules(sha256),
     )
-    return Source(G, positives, f), plan
+    # On another device than the plan's nothing is made; a few pairs at most, to see how large they are.
+    return Source(G, positives, f, compiled if device.type == planned.type else None), plan

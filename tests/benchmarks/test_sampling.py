@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import sampling as benchmark
 from benchmarks import sampling_parts, sampling_speed, sampling_writer, timing
+from copgen import pairs
 from copgen.stages.sample import sample
 
 
@@ -23,7 +24,8 @@ def test_a_toy_run_reports_speed_and_disk(tmp_path: Path, monkeypatch: pytest.Mo
     assert text.count("| authors | ") == text.count("| copgen | ") == 2
     assert "| webp, 20, 5 | writer, 1 thread, 1 core |" in text
     assert "| memory beside the model, GiB | at most 1.5 | not measured |" in text
-    assert "| GPU, bf16: minutes for 1.3M pairs | aim 10, H200 | not measured |" in text
+    for how in ("bf16", "bf16, compiled"):
+        assert f"| GPU, {how}: minutes for 1.3M pairs | aim 10, H200 | not measured |" in text
     worst = next(line for line in text.splitlines() if line.startswith("| estimate of the disk"))
     assert float(worst.split("|")[3]) < 10
 
@@ -34,6 +36,13 @@ def test_runs_with_other_images_are_not_compared(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("copgen.stages.sample.sample", lambda settings, **more: sample(other, **more))
     with pytest.raises(RuntimeError, match=r"pair 0: the anchors are [0-9]+ grey levels apart"):
         sampling_speed.against_the_authors(settings, batch=4, rounds=1)
+
+
+def test_a_run_is_compared_with_the_bare_generator(tmp_path: Path) -> None:
+    settings = sampling_parts.settings_of("bigbigan", tmp_path, narrow=24, n=5, batch=2, precision="bfloat16")
+    found = sampling_parts.against_the_bare_forward(settings, tmp_path / "pairs")
+    assert min(found["sample"], found["bare"]) > 0
+    assert pairs.verify(tmp_path / "pairs", "full") == []
 
 
 def test_memory_of_a_run_is_measured() -> None:

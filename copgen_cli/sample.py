@@ -222,13 +222,13 @@ def sample(
     shards = parse_rows(only) if only is not None else ()
     store = open_store(out)
     given = config_table(config, "sample")
-    named = read_recipe(recipe).get("sample", {}) if recipe else {}
+    of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
     # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused; of
     # the files that it was made with another place may be given.
     known, lay = (planned(store), placed(store)) if shards else ({}, {})
     lay = {name: path for name, path in lay.items() if name not in given}
     given = {**given, **known}
-    transform = tz or said(given, "transform") or said(named, "transform", "optimal")
+    transform = tz or said(given, "transform") or said(of_recipe, "transform", "optimal")
     flagged = {
         "generator": generator,
         "weights": weights,
@@ -271,12 +271,14 @@ def sample(
     elif transform == "steering":
         place = walk or said(given, "walk") or lay.get("walk") or DEFAULT_WALK
         source = complete(source, Path(place), steering=True, again=bool(shards))
+    named = {name: value for name, value in {**flagged, **of_pairs}.items() if value is not None}
+    # What the file says is the file's to say: a wrong value there is refused with its name.
+    beaten = {*given, *SampleSettings.outdated({**given, **named})}
     flags: dict[str, Any] = {
-        # What the file says is the file's to say: a wrong value there is refused with its name.
         **lay,
-        **{name: value for name, value in source.items() if name not in given},
+        **{name: value for name, value in source.items() if name not in beaten},
         **known,
-        **{name: value for name, value in {**flagged, **of_pairs}.items() if value is not None},
+        **named,
     }
     if not shards:
         recipe = recipe or recipe_of(str(source["generator"] or "digits"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from copgen import generators
+from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.stages.navigate import NavigateSettings
 from copgen.stages.pretrain import PretrainSettings
 from copgen.stages.sample import SampleSettings
 from tests.cli.command import copgen
+from tests.generators import narrow
 
 
 def resolved(*words: object) -> dict[str, Any]:
@@ -76,6 +80,36 @@ def test_sample_takes_generator_and_weights_from_the_navigator(here: Path, weigh
     settings = resolved("sample", "--n", 10)
     assert (settings["generator"], settings["weights"]) == ("digits", str(weights))
     assert settings["transform"] == "optimal"
+
+
+@pytest.mark.parametrize(
+    ("trained", "said", "flags", "prior"),
+    [
+        ({"prior": "truncated_normal", "truncation_scale": 0.7, "truncation_threshold": 2.0}, "", (), (0.7, 2.0)),
+        ({"prior": "truncated_normal", "truncation_scale": 0.7}, 'prior = "normal"', (), None),
+        ({"prior": "normal"}, "truncation_scale = 0.5", (), (0.5, 2.0)),
+        ({"prior": "normal"}, "", ("--truncation", 0.4), (0.4, 2.0)),
+        ({"prior": "normal"}, "", (), None),
+    ],
+)
+def test_what_is_said_of_the_prior_beats_the_navigator_s_and_the_recipe_s(
+    here: Path, trained: dict[str, Any], said: str, flags: tuple[object, ...], prior: tuple[float, float] | None
+) -> None:
+    file = narrow.published("bigbigan", here)
+    G = generators.load("bigbigan", weights=file)
+    made_by = {
+        "generator": "bigbigan",
+        "weights_sha256": G.weights_sha256,
+        "settings": {"weights": str(file), **trained},
+    }
+    save_navigator(here / "T_z.safetensors", new_navigator(G.latent_dim, prior=G.prior, seed=0), made_by=made_by)
+    Path("mine.toml").write_text(said)
+    words = ("sample", "--navigator", "T_z.safetensors", "--config", "mine.toml", "--n", 2, "--device", "cpu", *flags)
+    outcome = copgen(*words)
+    assert outcome.code == 0, outcome.err
+    plan = json.loads(Path("pairs/plan.json").read_text())["prior"]
+    found = (plan["settings"]["scale"], plan["settings"]["threshold"]) if plan["name"] == "truncated_normal" else None
+    assert found == prior
 
 
 def test_sample_needs_no_navigator_without_one_in_use(here: Path, weights: Path) -> None:

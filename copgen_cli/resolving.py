@@ -24,7 +24,7 @@ def config_table(config: Path | None, stage: str) -> dict[str, Any]:
 def said(table: dict[str, Any], name: str, default: str | None = None) -> str | None:
     """A setting of `config_table` that is needed before the settings are resolved; one of a wrong type is not said."""
     value = table.get(name, default)
-    return value if isinstance(value, str) else default
+    return str(value) if isinstance(value, (str, Path)) else default
 
 
 def recipe_of(generator: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,10 +11,13 @@ from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_sampling
-from copgen_cli.resolving import config_table, recipe_of, said
+from copgen_cli.resolving import config_table, recipe_of, refuse_both, said
 from copgen_cli.story import Story
-from copgen_cli.trained_on import complete
+from copgen_cli.trained_on import trained_on
 from copgen_cli.wording import size
+
+if TYPE_CHECKING:
+    from copgen.pairs.store import Store
 
 DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
 FORMATS = ("png", "jpg", "webp")
@@ -211,25 +214,17 @@ def sample(
     """
     from copgen.pairs import layout
     from copgen.pairs.store import open_store
-    from copgen.runtime.settings import read_recipe, resolve
+    from copgen.runtime.settings import resolve
     from copgen.runtime.slices import parse_slice
-    from copgen.stages.plan_settings import placed, planned
     from copgen.stages.sample_settings import SampleSettings
 
+    refuse_both(only=only, recipe=recipe)
     if generator is not None:
         recipe_of(generator)  # a mistake in it is told before what it would lead to
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only) if only is not None else ()
     store = open_store(out)
-    given = config_table(config, "sample")
-    of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
-    # Shards that are made anew are those of the plan that is there, unless a flag says otherwise, which is refused; of
-    # the files that it was made with another place may be given.
-    known, lay = (planned(store), placed(store)) if shards else ({}, {})
-    lay = {name: path for name, path in lay.items() if name not in given}
-    given = {**given, **known}
-    transform = tz or said(given, "transform") or said(of_recipe, "transform", "optimal")
-    flagged = {
+    options = {
         "generator": generator,
         "weights": weights,
         "instances": instances,
@@ -238,8 +233,6 @@ def sample(
         "precision": precision,
         "conditions": conditions,
         "condition_list": parse_rows(condition_list) if condition_list is not None else None,
-    }
-    of_pairs = {
         "transform": tz,
         "navigator": navigator,
         "std": std,
@@ -262,27 +255,13 @@ def sample(
         "device": device,
         "threads": threads,
     }
-    source = {**flagged, **{name: flagged[name] or said(given, name) for name in ("generator", "weights")}}
-    for name in ("weights", "instances"):
-        source[name] = source[name] or lay.get(name)
-    if transform == "optimal":
-        place = navigator or said(given, "navigator") or lay.get("navigator") or DEFAULT_NAVIGATOR
-        source = complete(source, Path(place), again=bool(shards))
-    elif transform == "steering":
-        place = walk or said(given, "walk") or lay.get("walk") or DEFAULT_WALK
-        source = complete(source, Path(place), steering=True, again=bool(shards))
-    named = {name: value for name, value in {**flagged, **of_pairs}.items() if value is not None}
-    # What the file says is the file's to say: a wrong value there is refused with its name.
-    beaten = {*given, *SampleSettings.outdated({**given, **named})}
-    flags: dict[str, Any] = {
-        **lay,
-        **{name: value for name, value in source.items() if name not in beaten},
-        **known,
-        **named,
-    }
-    if not shards:
-        recipe = recipe or recipe_of(str(source["generator"] or "digits"))
-    settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags)
+    flags = {name: value for name, value in options.items() if value is not None}
+    given = {**config_table(config, "sample"), **flags}
+    if shards:
+        recipe, known = None, of_the_folder(store, given)
+    else:
+        recipe, known = of_the_navigator(recipe, given)
+    settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags, known=known)
 
     with Story(quiet=quiet, verbose=verbose) as story:
         how = {
@@ -315,6 +294,31 @@ def sample(
             rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next(*next_command(store.where()))
+
+
+def of_the_folder(store: Store, given: dict[str, Any]) -> dict[str, Any]:
+    """What is known of shards that are made anew: all that the plan says, and where the files lay that it knows.
+
+    Whatever file or flags say otherwise is refused, but for the place of a file.
+    """
+    from copgen.stages.plan_settings import noted_places, settings_of_plan
+
+    return {**settings_of_plan(store), **noted_places(store, named=given)}
+
+
+def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The recipe, and above it what the navigator or walk was trained with, where pairs are made with one."""
+    from copgen.runtime.settings import read_recipe
+
+    generator = said(given, "generator")
+    of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
+    known: dict[str, Any] = {}
+    match said(given, "transform") or said(of_recipe, "transform", "optimal"):
+        case "optimal":
+            known = trained_on(Path(said(given, "navigator") or DEFAULT_NAVIGATOR), generator=generator)
+        case "steering":
+            known = trained_on(Path(said(given, "walk") or DEFAULT_WALK), generator=generator, steering=True)
+    return recipe or recipe_of(generator or str(known.get("generator") or "digits")), known
 
 
 def next_command(out: str) -> tuple[str, ...]:

@@ -11,14 +11,8 @@ from copgen.runtime.errors import DataError
 OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
 
 
-def complete(source: dict[str, Any], path: Path, *, steering: bool = False, again: bool = False) -> dict[str, Any]:
-    """The generator that a navigator or walk was trained on, and how it was loaded, where that was not given.
-
-    Args:
-        source: what was given.
-        path: of the navigator or walk.
-        steering: it is a walk.
-        again: the pairs were made before, and no other one than theirs will do.
+def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> dict[str, Any]:
+    """The generator of a navigator or walk and how it was loaded; nothing where another `generator` was chosen.
 
     Raises:
         DataError: there is none, or its header is none of copgen's.
@@ -30,12 +24,14 @@ def complete(source: dict[str, Any], path: Path, *, steering: bool = False, agai
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
-        one = "Name the one that made the pairs" if again else f"Train one with {how}, or name it"
-        raise DataError(f"There is no {kind} {file}.", fix=f"{one} with {flag}.")
-    header = read_header(file, kind="walk" if steering else "navigator")
-    made_by = header.get("made_by", {})
-    generator = source["generator"] or made_by.get("generator")
-    trained = made_by.get("settings", {}) if generator == made_by.get("generator") else {}
-    known = {name: trained[name] for name in OF_THE_GENERATOR if name in trained}
-    given = {name: value for name, value in source.items() if value is not None}
-    return {**source, **known, **given, "generator": generator}
+        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
+    made_by: Any = read_header(file, kind="walk" if steering else "navigator").get("made_by")
+    if not isinstance(made_by, dict):  # a file from somewhere else may have anything there
+        return {}
+    if generator not in (None, made_by.get("generator")):
+        return {}
+    trained = made_by.get("settings", {})
+    return {
+        "generator": made_by.get("generator"),
+        **{name: trained[name] for name in OF_THE_GENERATOR if name in trained},
+    }

@@ -26,6 +26,7 @@ class Known:
         files: what was published; of several for one role, any will do.
         licence: the terms of its weights.
         embedded: the weights file that comes with copgen, with a portrait beside it (`copgen.generators.portrait`).
+        has_priors: whether the distribution of z can be chosen.
     """
 
     about: str
@@ -33,6 +34,7 @@ class Known:
     files: tuple[PublicFile, ...] = ()
     licence: str = ""
     embedded: str | None = None
+    has_priors: bool = True
 
 
 def _biggan_deep(resolution: int) -> Known:
@@ -50,6 +52,7 @@ KNOWN = {
         recipe="digits",
         licence="that of copgen",
         embedded="digits.safetensors",
+        has_priors=False,
     ),
     "bigbigan": Known(
         about="BigBiGAN, unconditional ImageNet at 128x128",
@@ -71,6 +74,7 @@ KNOWN = {
         recipe="residual-flow-mnist",
         files=public_files.RESIDUAL_FLOW_MNIST,
         licence="MIT, the terms of its repository",
+        has_priors=False,
     ),
 }
 

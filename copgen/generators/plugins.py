@@ -97,7 +97,8 @@ class PluginGenerator(Generator):
         self.condition_kind = "condition" if hasattr(module, "sample_condition") else None
         self.weights_sha256 = sha256_of(weights) if weights is not None else _content_sha256(module)
         self.made_by = {"plug-in": origin}
-        self.settings = {"precision": options.precision, "memory_format": options.memory_format}
+        layout = {"memory_format": options.memory_format} if options.memory_format != "contiguous" else {}
+        self.settings = {"precision": options.precision, **layout}
         self.precision = options.precision
         self.module = module.double() if options.precision == "float64" else module
         if options.memory_format == "channels_last":

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from copgen.pairs import layout
 from copgen.pairs.documents import Document
 from copgen.pairs.store import Store, as_store
-from copgen.runtime.errors import DataError
+from copgen.runtime.errors import CopgenError, DataError
 
 Role = Literal["weights", "instances", "navigator", "walk", "filter_encoder", "tree"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -53,16 +53,15 @@ class Places(Document):
         try:
             return cls.parse(store.read(layout.PLACES), store.where(layout.PLACES))
         except DataError as error:
-            raise DataError(
-                error.what, fix="Remove it: it only says where files were, which options can say."
-            ) from None
+            fix = error.fix or "Remove it: it only says where files were, which options can say."
+            raise DataError(error.what, fix=fix) from None
 
     def save(self, folder: Path | Store) -> None:
         """Add them to what is there, and replace what is broken; the same ones again change nothing."""
         store = as_store(folder)
         try:
             there = Places.load(store)
-        except DataError:
+        except CopgenError:
             there = Places()
         together = Places(files={**there.files, **self.files})
         if together != there:
@@ -74,4 +73,4 @@ class Places(Document):
         if place is None:
             return None
         near = os.path.relpath(place)
-        return Path(place if near.startswith(os.pardir) else near)
+        return Path(place if near.startswith((os.pardir, "-")) else near)  # a dash would make it an option

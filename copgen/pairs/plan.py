@@ -187,6 +187,11 @@ class Plan(Contents):
     device: str = Field(description="kind of device: other kinds give other low bits")
     threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
 
+    @property
+    def rows_at_once(self) -> int:
+        """The most pairs that ever go through the generator at once."""
+        return min(self.batch, self.pairs_per_shard, self.pairs)
+
 
 class ImportedPlan(Contents):
     """What `copgen import` writes: the images of another program, their pixels unchanged, encoded anew."""

@@ -27,8 +27,13 @@ class Settings(BaseModel):
     free: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def outdated(cls, said: Mapping[str, Any]) -> frozenset[str]:
-        """The settings of recipe or file that mean nothing any more where a flag or file above them says this."""
+    def contradicted(cls, below: Mapping[str, Any], over: Mapping[str, Any]) -> frozenset[str]:
+        """The names in a lower layer that a higher one contradicts without naming them; nothing unless a stage says so.
+
+        Args:
+            below: the lower layer, such as a recipe's.
+            over: the higher one, such as the flags.
+        """
         return frozenset()
 
     def tree(self) -> Tree:
@@ -139,12 +144,22 @@ def read_recipe(name: str) -> Tree:
     return tomllib.loads((resources.files("copgen") / "recipes" / f"{name}.toml").read_text("utf-8"))
 
 
-def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: Path | None, flags: Tree) -> SettingsT:
-    """Settings of `stage` by precedence: flags, then the `config` file, then the recipe, then the model's defaults.
+def resolve(
+    model: type[SettingsT],
+    stage: str,
+    *,
+    recipe: str | None,
+    config: Path | None,
+    flags: Tree,
+    known: Tree | None = None,
+) -> SettingsT:
+    """Settings of `stage` by precedence: flags, then the `config` file, then `known`, the recipe, the model's defaults.
 
     A config file holds the stage's settings at top level (as `config.toml` in a run folder) or a table per stage.
+    What is `known` comes from what the stage works on, such as the navigator that it takes.
     """
     tree: Tree = read_recipe(recipe).get(stage, {}) if recipe else {}
+    tree = _lay(model, tree, known or {})
     if config is not None:
         given = read_toml(config)
         given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
@@ -158,6 +173,7 @@ def resolve(model: type[SettingsT], stage: str, *, recipe: str | None, config: P
         raise
 
 
-def _lay(model: type[Settings], base: Tree, over: Tree) -> Tree:
-    outdated = model.outdated(over)
-    return merge({name: value for name, value in base.items() if name not in outdated}, over)
+def _lay(model: type[Settings], below: Tree, over: Tree) -> Tree:
+    """A layer laid on a lower one, of which nothing stays that it contradicts."""
+    contradicted = model.contradicted(below, over)
+    return merge({name: value for name, value in below.items() if name not in contradicted}, over)

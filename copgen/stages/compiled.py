@@ -20,33 +20,41 @@ class CompiledGenerator:
 
     Args:
         G: the generator.
-        rows: of every batch.
+        rows: the most that it is asked for at once.
 
     Raises:
         UsageError: a generator that cannot be compiled.
+        EnvironmentFault: torch.compile is switched off.
     """
 
     def __init__(self, G: Generator, rows: int) -> None:
+        import torch._dynamo.config as compiler  # the compiler takes a second to import
+
         if not G.compiles:
             raise UsageError(
                 f"The generator '{G.name}' cannot be compiled: its numbers decide how much there is to do.",
                 fix="Leave out --compile.",
             )
+        if compiler.disable:
+            raise EnvironmentFault(
+                "torch.compile is switched off here by TORCH_COMPILE_DISABLE.", fix="Unset it, or leave out --compile."
+            )
         self.rows = rows
-        self._G: Any = torch.compile(G, dynamic=False, options=OPTIONS)  # untyped in torch
+        # As one graph or not at all: a part that ran as it is would not be what the plan says.
+        self._G: Any = torch.compile(G, fullgraph=True, dynamic=False, options=OPTIONS)  # untyped in torch
 
     def __call__(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) of z (N, dim) and their condition, for N up to `rows`.
 
         Raises:
-            EnvironmentFault: it could not be compiled on this machine.
+            EnvironmentFault: it could not be compiled on this machine, or in this process no more.
         """
-        from torch._dynamo.exc import TorchDynamoException  # imports the compiler
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
         filled = None if condition is None else self._filled(condition)
         try:
             images: Tensor = self._G(self._filled(z), filled)
-        except TorchDynamoException as error:
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
             cause = getattr(error, "inner_exception", error)
             why = str(cause).strip().partition("\n")[0] or type(cause).__name__
             raise EnvironmentFault(f"G cannot be compiled here: {why}.", fix="Leave out --compile.") from error

@@ -46,12 +46,14 @@ class GeneratorChoice(Settings):
     )
 
     @classmethod
-    def outdated(cls, said: Mapping[str, Any]) -> frozenset[str]:
+    def contradicted(cls, below: Mapping[str, Any], over: Mapping[str, Any]) -> frozenset[str]:
+        """A normal prior is not truncated: who says one of the two does not mean the other that a lower layer has."""
         truncation = frozenset({"truncation_scale", "truncation_threshold"})
-        if said.get("prior") == "normal":
+        if over.get("prior") == "normal":
             return truncation
-        truncates = any(said.get(name) is not None for name in truncation)
-        return frozenset({"prior"}) if truncates and said.get("prior") is None else frozenset()
+        truncates = any(over.get(name) is not None for name in truncation)
+        normal = below.get("prior") == "normal" and over.get("prior") is None
+        return frozenset({"prior"}) if truncates and normal else frozenset()
 
     def chosen_loading(self) -> dict[str, object]:
         """What was chosen of how it is loaded, beside its name: nothing for a generator as it is."""

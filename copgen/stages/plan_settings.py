@@ -6,7 +6,7 @@ what lies there now is held against the hashes again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from copgen.generators.catalogue import KNOWN
 from copgen.pairs import Plan, read_plan
 from copgen.pairs.places import ROLES, Places, Role
 from copgen.pairs.store import Store
-from copgen.runtime.errors import UsageError
+from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.sample_left import require_plan
 from copgen.stages.sample_settings import SampleSettings
 
@@ -25,7 +25,7 @@ _OF_THE_TRANSFORM = ("std", "rotation_gain")
 _OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 
 
-def planned(store: Store) -> dict[str, Any]:
+def settings_of_plan(store: Store) -> dict[str, Any]:
     """The settings of `sample` that the plan in a folder was made with, but for files; None is the generator's own.
 
     Raises:
@@ -60,8 +60,9 @@ def _default(name: str) -> Any:
 
 
 def _prior(plan: Plan) -> dict[str, Any]:
-    """The prior, where it is one that can be chosen: flows and plug-ins have their own."""
-    chosen = plan.generator.name in KNOWN and "inverse" not in plan.generator.settings
+    """The prior, where it is one that can be chosen; plug-ins have their own."""
+    known = KNOWN.get(plan.generator.name)
+    chosen = known is not None and known.has_priors
     truncated = chosen and plan.prior.name == "truncated_normal"
     return {
         "prior": plan.prior.name if chosen else None,
@@ -88,14 +89,24 @@ def _found_weights(name: str) -> Path | None:
     return weights_directory.find(name, known.files) if known is not None and known.embedded is None else None
 
 
-def placed(store: Store) -> dict[str, Path]:
+def noted_places(store: Store, *, named: Container[str]) -> dict[str, Path]:
     """The settings of `sample` that are files, where they lay when the pairs of a folder were made.
 
-    Weights that lie there no more are looked for as usual.
+    Args:
+        store: of the folder.
+        named: the settings that the user gives, which are not looked for.
 
     Raises:
-        DataError: they are written down, and broken.
+        DataError: one lies there no more, or the note itself is broken.
     """
     places = Places.load(store)
-    found = {role: places.path(role) for role in ROLES if role in SampleSettings.model_fields}
-    return {role: path for role, path in found.items() if path is not None and (role != "weights" or path.exists())}
+    wanted = [role for role in ROLES if role in SampleSettings.model_fields and role not in named]
+    found = {role: path for role in wanted if (path := places.path(role)) is not None}
+    if gone := {role: path for role, path in found.items() if not path.exists()}:
+        lay = ", ".join(f"the {role.replace('_', ' ')} at {path}" for role, path in gone.items())
+        options = " and ".join(f"--{role.replace('_', '-')}" for role in gone)
+        raise DataError(
+            f"What the pairs of {store.where()} were made with is not there any more: {lay}.",
+            fix=f"Say where it is now with {options}.",
+        )
+    return {str(role): path for role, path in found.items()}

@@ -49,10 +49,10 @@ class Rehearsal:
 def rehearse(source: Source, plan: Plan) -> Rehearsal:
     """Make and encode 16 pairs, then 64, ..., up to a batch of the plan, as long as that is a matter of moments.
 
-    A compiled G makes whole batches only.
+    A compiled G makes whole batches only, after one that is not counted.
     """
     encoded: list[EncodedPair] = []
-    most = min(plan.pairs, plan.batch)
+    most = plan.rows_at_once
     if source.compiled is not None:
         with torch.no_grad(), cpu_threads(plan.threads):
             make_pairs(source, plan, range(1))  # now it is compiled
@@ -73,8 +73,8 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
             break
     after = _peak(source)
     pixels = (1 + plan.positives) * torch.Size(plan.image_shape).numel()
-    waiting = (AHEAD + 1) * plan.batch * pixels
-    memory = after + (after - before) * (plan.batch - part) // part + waiting
+    waiting = (AHEAD + 1) * most * pixels
+    memory = after + (after - before) * (most - part) // part + waiting
     return Rehearsal(encoded, (made - start) / part, (done - made) / part, memory)
 
 

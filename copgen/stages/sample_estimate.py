@@ -142,13 +142,14 @@ def from_rehearsal(settings: SampleSettings, store: Store | None, only: Sequence
     places = cores() // (plan.threads or 1) if on_cpu else 1 if named else torch.cuda.device_count()
     at_once = min(workers, max(1, places))
     costs = Costs(found.making_s, found.encoding_s)
+    compiling = "" if source.compiled is None else "; compiling G comes on top of it"
     return Estimate(
         pairs=left,
         seconds=left * seconds_each(plan, costs, encoders=settings.encoders, workers=at_once),
         memory_bytes=found.memory_bytes,
         disk_bytes=round(expected_bytes(plan, found.pairs) * left / plan.pairs),
         workers=at_once,
-        rests_on=f"{len(found.pairs):,} pairs of the run, made and encoded here",
+        rests_on=f"{len(found.pairs):,} pairs of the run, made and encoded here{compiling}",
     )
 
 

@@ -36,7 +36,9 @@ def check_only(store: Store, plan: Plan, only: Sequence[int]) -> None:
     """
     require_plan(store)
     plan.check_same(
-        store, fix="Give the command that made it, with --only: --weights, --navigator or --walk name other files."
+        store,
+        fix="Leave out what differs, or say where the very files are: --weights, --instances, --navigator, --walk, "
+        "--filter-encoder.",
     )
     for number in only:
         if number >= plan.shards:

@@ -32,7 +32,6 @@ def open_source(
     G = settings.load_generator(device)
     positives = build_transform(settings, G, device)
     f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
-    compiled = CompiledGenerator(G, settings.batch) if settings.compile != "off" else None
     planned = planned or device
     plan = make_plan(
         settings,
@@ -42,5 +41,6 @@ def open_source(
         latents=choose("navigate", planned, torch.float32).name,
         rules=settings.rules(sha256),
     )
+    compiled = CompiledGenerator(G, plan.rows_at_once) if settings.compile != "off" else None
     # On another device than the plan's nothing is made; a few pairs at most, to see how large they are.
     return Source(G, positives, f, compiled if device.type == planned.type else None), plan

@@ -156,8 +156,10 @@ def test_files_are_found_where_they_were_and_named_where_they_are_now(
     files.rename(elsewhere / "moved")
     gone = run("sample", "--out", "made/pairs", "--only", 1)
     assert gone.code == 3
-    assert "There is no navigator files/run" in gone.err
-    assert "Name the one that made the pairs with --navigator" in gone.err
+    said = " ".join(gone.err.split())
+    assert "What the pairs of made/pairs were made with is not there any more: the weights at files/digits," in said
+    assert "the navigator at files/run, the filter encoder at files/encoder." in said
+    assert "Say where it is now with --weights and --navigator and --filter-encoder." in said
 
     words = ("--navigator", "moved/run", "--weights", "moved/digits", "--filter-encoder", "moved/encoder")
     tar = elsewhere / "made/pairs/shards/shard-000001.tar"
@@ -185,9 +187,8 @@ def test_weights_that_the_environment_names_are_found_without_it(
 
     own.rename(elsewhere / "moved")
     gone = run("sample", "--only", 1)
-    assert (gone.code, "There are no weights of 'bigbigan'" in gone.err) == (4, True)
-    monkeypatch.setenv("COPGEN_WEIGHTS", str(elsewhere / "moved"))
-    assert run("sample", "--only", 1).code == 0
+    assert (gone.code, f"the weights at {own / 'BigBiGAN_x1.pth'}" in " ".join(gone.err.split())) == (3, True)
+    assert run("sample", "--only", 1, "--weights", elsewhere / "moved/BigBiGAN_x1.pth").code == 0
 
 
 def test_files_are_found_of_pairs_in_an_object_store(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +253,20 @@ def test_what_is_told_of_the_shard_and_of_one_that_is_not_there(elsewhere: Path)
     assert (absent.code, "it has 0 to 1" in absent.err) == (2, True)
     nowhere = run("sample", "--only", 0, "--out", "nowhere")
     assert (nowhere.code, "nowhere/plan.json is missing" in nowhere.err) == (3, True)
+
+
+def test_a_file_or_a_flag_that_says_otherwise_is_refused(elsewhere: Path) -> None:
+    make(DIGITS | {"std": 0.1, "seed": 3})
+    assert run("sample", "--only", 1, "--config", "settings.toml").code == 0
+    for text, field in (("std = 0.7", "transform.settings.std"), ("max_d = 0.9", "filter"), ("n = 5", "pairs")):
+        Path("other.toml").write_text(text)
+        refused = run("sample", "--only", 1, "--config", "other.toml")
+        assert (refused.code, field in refused.err) == (2, True), refused.err
+    assert "seed is 3, not 4" in run("sample", "--only", 1, "--seed", 4).err
+    broken = run("sample", "--only", 1, "--config", "other.toml", "--quality", 80)
+    assert (broken.code, "png has no quality" in broken.err) == (2, True)
+    both = run("sample", "--only", 1, "--recipe", "digits")
+    assert (both.code, "--only and --recipe cannot both be meant" in both.err) == (2, True)
 
 
 def test_starting_anew_forgets_them(elsewhere: Path) -> None:

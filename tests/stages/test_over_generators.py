@@ -163,6 +163,16 @@ def test_what_is_said_of_the_prior_beats_all_that_the_recipe_says_of_another(
             assert field == "prior" or getattr(prior, field.removeprefix("truncation_")) == value
 
 
+@pytest.mark.parametrize("recipe", [name for name in recipe_names() if name != "plugin"])
+def test_a_truncation_leaves_what_it_does_not_contradict(recipe: str) -> None:
+    flags = {"truncation_scale": 0.5}
+    for stage, model in (("navigate", NavigateSettings), ("sample", SampleSettings)):
+        plain: Any = resolve(model, stage, recipe=recipe, config=None, flags={})
+        truncated: Any = resolve(model, stage, recipe=recipe, config=None, flags=flags)
+        assert truncated.prior == (None if plain.prior == "normal" else plain.prior)
+        assert truncated.truncation_threshold == plain.truncation_threshold
+
+
 def test_a_truncation_and_a_normal_prior_that_are_both_said_are_refused(files: dict[str, Path]) -> None:
     flags = {"weights": files["bigbigan"], "prior": "normal", "truncation_scale": 0.5}
     settings: Any = resolve(SampleSettings, "sample", recipe="bigbigan", config=None, flags=flags)

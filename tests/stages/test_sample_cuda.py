@@ -1,9 +1,11 @@
-"""`sample` on a GPU: the same command gives the same bytes, in one run or several, compiled or not."""
+"""`sample` on a GPU: the same command gives the same bytes in every process, compiled or not."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,24 +16,27 @@ from copgen.stages.sample import SampleSettings, sample
 from tests.generators import narrow
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-CHOICES: list[dict[str, Any]] = [
-    {},
-    {"precision": "bfloat16", "memory_format": "channels_last"},
-    {"precision": "bfloat16", "memory_format": "channels_last", "compile": "default"},
-]
+ROOT = Path(__file__).parents[2]
+SIZES = ("--n", "44", "--pairs-per-shard", "24", "--batch", "16", "--tz", "gaussian", "--device", "cuda")
 
 
-@pytest.mark.parametrize("choices", CHOICES, ids=str)
-def test_a_shard_is_the_same_every_time(choices: dict[str, Any], tmp_path: Path) -> None:
-    fields = {"generator": "bigbigan", "weights": narrow.published("bigbigan", tmp_path), "transform": "gaussian"}
-    sizes = {"n": 44, "pairs_per_shard": 24, "batch": 16, "device": "cuda"}
-    settings = SampleSettings.model_validate({**fields, **sizes, **choices})
-    for out in ("once", "again"):
-        sample(settings, out=tmp_path / out)
-    manifests = [(tmp_path / out / layout.MANIFEST).read_bytes() for out in ("once", "again")]
+@pytest.mark.parametrize("choices", ["", "--precision bf16", "--precision bf16 --compile default"])
+def test_a_shard_is_the_same_in_every_process(choices: str, tmp_path: Path) -> None:
+    weights = narrow.published("bigbigan", tmp_path)
+    copgen = [sys.executable, "-m", "copgen_cli", "sample"]
+    words = ["--generator", "bigbigan", "--weights", str(weights), *SIZES, *choices.split()]
+
+    def run(*words: str, cache: str) -> None:
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / cache)}
+        done = subprocess.run([*copgen, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    for name in ("once", "again"):
+        run(*words, "--out", str(tmp_path / name), cache=name)
+    manifests = [(tmp_path / name / layout.MANIFEST).read_bytes() for name in ("once", "again")]
     assert manifests[0] == manifests[1]
     before = layout.tar_path(tmp_path / "once", 1).read_bytes()
-    sample(settings, out=tmp_path / "once", only=[1])
+    run("--only", "1", "--out", str(tmp_path / "once"), cache="only")
     assert layout.tar_path(tmp_path / "once", 1).read_bytes() == before
     assert pairs.verify(tmp_path / "once", "decode") == []
     assert pairs.Plan.load(tmp_path / "once").device == "cuda"

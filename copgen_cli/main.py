@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
+from copgen.runtime.signals import EndedEarly, ending_in_good_order
 from copgen_cli import (
     doctor,
     export,
@@ -82,11 +83,13 @@ def main(arguments: Sequence[str]) -> int:
     # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
     as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
     # Of several ranks the first one speaks; it is told what the others find wrong. Workers of `sample` are alone.
-    silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
+    silent = False
     try:
-        code = typer.main.get_command(app).main(
-            args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
-        )
+        silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
+        with ending_in_good_order():
+            code = typer.main.get_command(app).main(
+                args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
+            )
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)
@@ -101,6 +104,8 @@ def main(arguments: Sequence[str]) -> int:
         if not error.format_message():  # no arguments: the help has been printed
             return int(ExitCode.USAGE)
         return failures.show(failures.usage_error(error), as_json=as_json)
+    except EndedEarly as ended:
+        return int(ended.error.code) if silent else failures.show(ended.error, as_json=as_json)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED) if silent else failures.show(failures.interrupted(), as_json=as_json)
     except Exception as error:

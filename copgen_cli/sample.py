@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,16 +11,14 @@ from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_sampling
-from copgen_cli.resolving import config_table, recipe_of, refuse_both, said
+from copgen_cli.resolving import config_table, recipe_of, refuse_both
 from copgen_cli.story import Story
-from copgen_cli.trained_on import trained_on
+from copgen_cli.trained_on import of_the_navigator
 from copgen_cli.wording import size
 
-if TYPE_CHECKING:
-    from copgen.pairs.store import Store
-
-DEFAULT_OUT, DEFAULT_NAVIGATOR, DEFAULT_WALK = "pairs", Path("runs/navigate"), Path("runs/steering")
+DEFAULT_OUT = "pairs"
 FORMATS = ("png", "jpg", "webp")
+GAUSSIANS = ("gaussian", "gaussian-truncated")
 TRANSFORMS = ("none", "gaussian", "gaussian-truncated", "random", "steering", "optimal")
 EPILOG = o.examples(
     "copgen sample --out pairs/ --n 10k",
@@ -216,13 +214,15 @@ def sample(
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import resolve
     from copgen.runtime.slices import parse_slice
+    from copgen.stages.plan_settings import settings_of_folder
     from copgen.stages.sample_settings import SampleSettings
 
     refuse_both(only=only, recipe=recipe)
+    refuse_both(only=only, shard_slice=shard_slice)
     if generator is not None:
         recipe_of(generator)  # a mistake in it is told before what it would lead to
     part = parse_slice(shard_slice) if shard_slice is not None else None
-    shards = parse_rows(only) if only is not None else ()
+    shards = parse_rows(only, what="shard") if only is not None else ()
     store = open_store(out)
     options = {
         "generator": generator,
@@ -257,8 +257,8 @@ def sample(
     }
     flags = {name: value for name, value in options.items() if value is not None}
     given = {**config_table(config, "sample"), **flags}
-    if shards:
-        recipe, known = None, of_the_folder(store, given)
+    if shards:  # whatever file or flags say otherwise is refused later, but for the place of a file
+        recipe, known = None, settings_of_folder(store, named=given)
     else:
         recipe, known = of_the_navigator(recipe, given)
     settings = resolve(SampleSettings, "sample", recipe=recipe, config=config, flags=flags, known=known)
@@ -274,6 +274,8 @@ def sample(
         }
         what = f"Shard{'s' if len(shards) > 1 else ''} {only} anew, of {settings.n:,}" if shards else f"{settings.n:,}"
         story.say(f"{what} pairs of {settings.generator} with {how[settings.transform]}, into {store.where()}.")
+        for warning in idle(settings.transform, flags):
+            story.warn(warning)
         story.explain(settings.to_toml())
         if dry_run:
             there = None if overwrite else store
@@ -290,35 +292,22 @@ def sample(
         written = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
         card = store.where(layout.CARD)
         rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written), ("card", card)]
+        if "changed" in summary:
+            rows.append(("changed", f"shard {', '.join(map(str, summary['changed']))}: not what the record said"))
         if "rejected" in summary:
             rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
         answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=as_json)
         story.next(*next_command(store.where()))
 
 
-def of_the_folder(store: Store, given: dict[str, Any]) -> dict[str, Any]:
-    """What is known of shards that are made anew: all that the plan says, and where the files lay that it knows.
-
-    Whatever file or flags say otherwise is refused, but for the place of a file.
-    """
-    from copgen.stages.plan_settings import noted_places, settings_of_plan
-
-    return {**settings_of_plan(store), **noted_places(store, named=given)}
-
-
-def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The recipe, and above it what the navigator or walk was trained with, where pairs are made with one."""
-    from copgen.runtime.settings import read_recipe
-
-    generator = said(given, "generator")
-    of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
-    known: dict[str, Any] = {}
-    match said(given, "transform") or said(of_recipe, "transform", "optimal"):
-        case "optimal":
-            known = trained_on(Path(said(given, "navigator") or DEFAULT_NAVIGATOR), generator=generator)
-        case "steering":
-            known = trained_on(Path(said(given, "walk") or DEFAULT_WALK), generator=generator, steering=True)
-    return recipe or recipe_of(generator or str(known.get("generator") or "digits")), known
+def idle(transform: str, flags: dict[str, Any]) -> list[str]:
+    """What to say of options that do nothing to pairs of this transform."""
+    concern = {"std": GAUSSIANS, "navigator": ("optimal",), "walk": ("steering",)}
+    return [
+        f"--{name} does nothing with --tz {transform}."
+        for name, transforms in concern.items()
+        if name in flags and transform not in transforms
+    ]
 
 
 def next_command(out: str) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from copgen.runtime.errors import DataError
+from copgen_cli.resolving import recipe_of, said
 
+DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("runs/navigate"), Path("runs/steering")
 # What the run of a navigator or walk says of its generator, and its pairs should repeat.
 OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
 
@@ -35,3 +37,18 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
         "generator": made_by.get("generator"),
         **{name: trained[name] for name in OF_THE_GENERATOR if name in trained},
     }
+
+
+def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The recipe, and above it what the navigator or walk was trained with, where pairs are made with one."""
+    from copgen.runtime.settings import read_recipe
+
+    generator = said(given, "generator")
+    of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
+    known: dict[str, Any] = {}
+    match said(given, "transform") or said(of_recipe, "transform", "optimal"):
+        case "optimal":
+            known = trained_on(Path(said(given, "navigator") or DEFAULT_NAVIGATOR), generator=generator)
+        case "steering":
+            known = trained_on(Path(said(given, "walk") or DEFAULT_WALK), generator=generator, steering=True)
+    return recipe or recipe_of(generator or str(known.get("generator") or "digits")), known

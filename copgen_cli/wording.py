@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from copgen.runtime.sizes import size as size
+
 
 def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
     """The newest figures in a few words: the loss beside its chance level, d against its bound."""
@@ -40,12 +42,3 @@ def duration(seconds: float) -> str:
     if whole < 72 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
-
-
-def size(n: float) -> str:
-    """Bytes to be read at a glance: '812 B', '3.4 MiB'."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:,.1f} TiB"

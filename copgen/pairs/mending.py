@@ -30,7 +30,8 @@ def only(folder: Path, plan: Contents, number: int) -> tuple[str, ...]:
 
 def _tree(folder: Path) -> str:
     try:
-        return str(Places.load(folder).path("tree") or "FOLDER")
+        tree = Places.load(folder).path("tree")
+        return str(tree.absolute() if tree and folder.is_absolute() else tree or "FOLDER")
     except CopgenError:
         return "FOLDER"
 

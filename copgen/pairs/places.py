@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
@@ -18,7 +18,6 @@ from copgen.pairs.store import Store, as_store
 from copgen.runtime.errors import CopgenError, DataError
 
 Role = Literal["weights", "instances", "navigator", "walk", "filter_encoder", "tree"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 def _fit_to_print(place: str) -> str:

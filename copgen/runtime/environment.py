@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from copgen.runtime.errors import UsageError
+
 
 def debug_wanted() -> bool:
     """Whether COPGEN_DEBUG asks for the traceback of an unexpected error."""
@@ -27,6 +29,12 @@ def user_cache() -> Path:
     # The specification says to ignore a relative one.
     base = Path(named) if named and Path(named).is_absolute() else Path("~/.cache").expanduser()
     return base / "copgen"
+
+
+def compiler_switched_off() -> str | None:
+    """The variable by which torch.compile does nothing, if there is one."""
+    names = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
+    return next((name for name in names if os.environ.get(name) == "1"), None)
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,27 @@ def worker_variables(*, threads: int) -> dict[str, str]:
 
 
 def placement() -> Placement:
-    """What torchrun's variables RANK, LOCAL_RANK and their WORLD_SIZEs say; one process alone without them."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """What torchrun's variables RANK, LOCAL_RANK and their WORLD_SIZEs say; one process alone without them.
+
+    Raises:
+        UsageError: one of them is not a whole number.
+    """
+    world = _whole("WORLD_SIZE", 1)
     if world == 1 or "RANK" not in os.environ:
         return Placement()
-    rank = int(os.environ["RANK"])
-    local_rank = int(os.environ.get("LOCAL_RANK", rank))
-    return Placement(rank, local_rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", local_rank + 1)))
+    rank = _whole("RANK", 0)
+    local_rank = _whole("LOCAL_RANK", rank)
+    return Placement(rank, local_rank, world, _whole("LOCAL_WORLD_SIZE", local_rank + 1))
+
+
+def _whole(name: str, default: int) -> int:
+    if name in os.environ and _number(name) is None:
+        raise UsageError(
+            f"The variable {name} is '{os.environ[name]}', not a whole number.",
+            fix="torchrun sets it; unset it where nothing else started this process.",
+        )
+    number = _number(name)
+    return default if number is None else number
 
 
 @dataclass(frozen=True)

@@ -111,14 +111,21 @@ def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> l
     return list(model.model_fields)
 
 
+_piped: dict[Path, str] = {}  # what came from a pipe: it can be read once, and settings are looked at several times
+
+
 def read_toml(path: Path) -> Tree:
-    """A TOML file as plain values.
+    """A TOML file as plain values; it may be a pipe, such as /dev/stdin.
 
     Raises:
         UsageError: missing, not readable, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        if path.is_file():
+            return tomllib.loads(path.read_text("utf-8"))
+        if path not in _piped:
+            _piped[path] = path.read_text("utf-8")
+        return tomllib.loads(_piped[path])
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}.") from None
     except OSError as error:

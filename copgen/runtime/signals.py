@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from copgen.runtime.errors import ExitCode, Stopped
@@ -19,6 +21,34 @@ EXIT_CODES = {
 }
 
 
+class EndedEarly(BaseException):
+    """A signal that came where no stage was at work; it is no Exception, so that nothing takes it for an error."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.error = Stopped(
+            f"Stopped by {number.name}.", fix="The same command goes on from there.", code=EXIT_CODES[number]
+        )
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise EndedEarly(signal.Signals(number))
+
+
+@contextmanager
+def ending_in_good_order() -> Iterator[None]:
+    """A scheduler's signals raise EndedEarly while this is open, where no stage has taken them over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 class StopRequest:
     """While this context is open, the first signal is remembered instead of acting."""
 
@@ -28,6 +58,10 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
+        # The next one acts at once, also where Python is waiting for something that is not Python.
+        self._previous = {
+            number: signal.SIG_DFL if handler is _end else handler for number, handler in self._previous.items()
+        }
         self._restore()
 
     def _restore(self) -> None:

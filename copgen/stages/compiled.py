@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from copgen.generators import Generator
+from copgen.runtime.environment import compiler_switched_off
 from copgen.runtime.errors import EnvironmentFault, UsageError
 
 # Kernels are not tried out on the device: another process might find another one the fastest, with other low bits.
@@ -28,16 +29,14 @@ class CompiledGenerator:
     """
 
     def __init__(self, G: Generator, rows: int) -> None:
-        import torch._dynamo.config as compiler  # the compiler takes a second to import
-
         if not G.compiles:
             raise UsageError(
                 f"The generator '{G.name}' cannot be compiled: its numbers decide how much there is to do.",
                 fix="Leave out --compile.",
             )
-        if compiler.disable:
+        if variable := compiler_switched_off():
             raise EnvironmentFault(
-                "torch.compile is switched off here by TORCH_COMPILE_DISABLE.", fix="Unset it, or leave out --compile."
+                f"torch.compile is switched off here by {variable}.", fix="Unset it, or leave out --compile."
             )
         self.rows = rows
         # As one graph or not at all: a part that ran as it is would not be what the plan says.
@@ -49,15 +48,18 @@ class CompiledGenerator:
         Raises:
             EnvironmentFault: it could not be compiled on this machine, or in this process no more.
         """
-        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # imports the compiler
 
         filled = None if condition is None else self._filled(condition)
         try:
             images: Tensor = self._G(self._filled(z), filled)
-        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
+        except (TorchDynamoException, FailOnRecompileLimitHit, OSError) as error:
             cause = getattr(error, "inner_exception", error)
             why = str(cause).strip().partition("\n")[0] or type(cause).__name__
-            raise EnvironmentFault(f"G cannot be compiled here: {why}.", fix="Leave out --compile.") from error
+            raise EnvironmentFault(
+                f"G cannot be compiled here: {why}.",
+                fix="Mend that, or leave out --compile and start anew with --overwrite, as it is part of the plan.",
+            ) from error
         return images[: len(z)]
 
     def _filled(self, rows: Tensor) -> Tensor:

@@ -6,14 +6,14 @@ what lies there now is held against the hashes again.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from copgen.generators import weights_directory
 from copgen.generators.catalogue import KNOWN
 from copgen.pairs import Plan, read_plan
-from copgen.pairs.places import ROLES, Places, Role
+from copgen.pairs.places import Places, Role
 from copgen.pairs.store import Store
 from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.sample_left import require_plan
@@ -25,12 +25,16 @@ _OF_THE_TRANSFORM = ("std", "rotation_gain")
 _OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 
 
-def settings_of_plan(store: Store) -> dict[str, Any]:
-    """The settings of `sample` that the plan in a folder was made with, but for files; None is the generator's own.
+def settings_of_folder(store: Store, *, named: Container[str] = ()) -> dict[str, Any]:
+    """The settings of `sample` that the pairs in a folder were made with; None is the generator's own choice.
+
+    Args:
+        store: of the folder.
+        named: the files that the user names, which are not looked for where they lay.
 
     Raises:
-        DataError: no plan there, or a broken one.
-        UsageError: one of pairs that were imported.
+        DataError: no plan there, or a broken one; or a file of its lies where it lay no more.
+        UsageError: a plan of pairs that were imported.
     """
     require_plan(store)
     plan = read_plan(store)
@@ -39,6 +43,11 @@ def settings_of_plan(store: Store) -> dict[str, Any]:
             f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot make.",
             fix=f"{plan.command} has --only, too.",
         )
+    return {**_of_plan(plan), **_files(store, [role for role in _roles(plan) if role not in named])}
+
+
+def _of_plan(plan: Plan) -> dict[str, Any]:
+    """All that a plan says of the settings."""
     generator, transform = plan.generator.settings, plan.transform.settings
     rows = generator.get("condition_list")
     rules = plan.filter.model_dump(exclude={"encoder_sha256"}) if plan.filter is not None else {}
@@ -89,19 +98,26 @@ def _found_weights(name: str) -> Path | None:
     return weights_directory.find(name, known.files) if known is not None and known.embedded is None else None
 
 
-def noted_places(store: Store, *, named: Container[str]) -> dict[str, Path]:
-    """The settings of `sample` that are files, where they lay when the pairs of a folder were made.
+def _roles(plan: Plan) -> Iterator[Role]:
+    """The files that a plan knows."""
+    yield "weights"
+    yield "instances"
+    if plan.transform.name == "optimal":
+        yield "navigator"
+    if plan.transform.name == "steering":
+        yield "walk"
+    if plan.filter is not None and plan.filter.encoder_sha256 is not None:
+        yield "filter_encoder"
 
-    Args:
-        store: of the folder.
-        named: the settings that the user gives, which are not looked for.
+
+def _files(store: Store, roles: Sequence[Role]) -> dict[str, Path]:
+    """Where those of these files lie that are noted.
 
     Raises:
-        DataError: one lies there no more, or the note itself is broken.
+        DataError: one of them is gone, or the note is broken.
     """
     places = Places.load(store)
-    wanted = [role for role in ROLES if role in SampleSettings.model_fields and role not in named]
-    found = {role: path for role in wanted if (path := places.path(role)) is not None}
+    found = {role: path for role in roles if (path := places.path(role)) is not None}
     if gone := {role: path for role, path in found.items() if not path.exists()}:
         lay = ", ".join(f"the {role.replace('_', ' ')} at {path}" for role, path in gone.items())
         options = " and ".join(f"--{role.replace('_', '-')}" for role in gone)

@@ -22,10 +22,12 @@ from copgen.pairs.sizing import expected_bytes, most_bytes
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.machine import cpu_threads
+from copgen.runtime.sizes import size
 from copgen.stages.drawing import Source, make_pairs
 from copgen.stages.rehearsal import peak_memory
 
-FEW = 16  # pairs in the first part of a rehearsal; each further part is four times as large
+FEW = 16  # pairs that are made in any case; each further part of a batch is four times as large
+MANY = 256  # pairs of several batches after which their sizes are known
 ENOUGH_S = 0.5  # seconds after which no further part is begun; small parts take longer for a pair
 
 
@@ -47,9 +49,10 @@ class Rehearsal:
 
 
 def rehearse(source: Source, plan: Plan) -> Rehearsal:
-    """Make and encode 16 pairs, then 64, ..., up to a batch of the plan, as long as that is a matter of moments.
+    """Make and encode 16 pairs of a batch, then 64, ..., then whole batches, as long as that is a matter of moments.
 
-    A compiled G makes whole batches only, after one that is not counted.
+    Fewer pairs than 16 say too little of the others' sizes, however long they take. A compiled G makes whole batches
+    only, after one that is not counted.
     """
     encoded: list[EncodedPair] = []
     most = plan.rows_at_once
@@ -57,25 +60,26 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
         with torch.no_grad(), cpu_threads(plan.threads):
             make_pairs(source, plan, range(1))  # now it is compiled
     began = time.perf_counter()
-    for part in _parts(most) if source.compiled is None else (most,):
+    for rows in _parts(plan, whole=source.compiled is not None):
         before = _peak(source)
         start = time.perf_counter()
         with torch.no_grad(), cpu_threads(plan.threads):
-            pairs = make_pairs(source, plan, range(part))
+            pairs = make_pairs(source, plan, rows)
         made = time.perf_counter()
-        encoded = [encode_pair(plan, pair) for pair in pairs]
+        part = [encode_pair(plan, pair) for pair in pairs]
         tar = TarWriter(io.BytesIO())
-        for pair in encoded:
+        for pair in part:
             add_pair(tar, plan, pair)
         tar.close()
         done = time.perf_counter()
-        if done - began > ENOUGH_S:
+        encoded = [*encoded[: rows.start], *part]
+        if done - began > ENOUGH_S and len(encoded) >= min(FEW, plan.pairs):
             break
     after = _peak(source)
     pixels = (1 + plan.positives) * torch.Size(plan.image_shape).numel()
     waiting = (AHEAD + 1) * most * pixels
-    memory = after + (after - before) * (most - part) // part + waiting
-    return Rehearsal(encoded, (made - start) / part, (done - made) / part, memory)
+    memory = after + (after - before) * (most - len(part)) // len(part) + waiting
+    return Rehearsal(encoded, (made - start) / len(part), (done - made) / len(part), memory)
 
 
 def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:
@@ -104,8 +108,7 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
         needed = round(expected_bytes(plan, rehearse(source, plan).pairs) * share)
     if needed > free:
         raise EnvironmentFault(
-            f"The disk is too small: these pairs need about {needed / 2**30:,.2f} GiB more, "
-            f"and {free / 2**30:,.2f} GiB are free at {out}.",
+            f"The disk is too small: these pairs need about {size(needed)} more, and {size(free)} are free at {out}.",
             fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
         )
 
@@ -115,12 +118,14 @@ def _nearest(path: Path) -> Path:
     return next(place for place in (path, *path.absolute().parents) if place.is_dir())
 
 
-def _parts(most: int) -> Iterator[int]:
-    part = FEW
-    while part < most:
-        yield part
+def _parts(plan: Plan, *, whole: bool) -> Iterator[range]:
+    """The rows of each part: more and more of the first batch, unless it is to be whole, and then batch by batch."""
+    most, part = plan.rows_at_once, FEW
+    while part < most and not whole:
+        yield range(part)
         part *= 4
-    yield most
+    for start in range(0, min(plan.pairs, MANY), most):
+        yield range(start, min(start + most, plan.pairs))
 
 
 def _peak(source: Source) -> int:

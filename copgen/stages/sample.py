@@ -49,6 +49,8 @@ def sample(
 ) -> dict[str, Any]:
     """Write the pairs that are missing from a folder; returns the counts of pairs and shards, and the bytes.
 
+    Shards that were made anew, and are not what their records said, are listed as `changed`.
+
     Args:
         settings: what the folder is to hold.
         out: its path, or a URL such as `s3://bucket/pairs`.
@@ -114,8 +116,9 @@ def sample(
                 )
             else:
                 del source  # each worker has its own
-                share = share_encoders(settings, plan, workers)
-                tasks = [task(share, str(out), part, place.local, worker, workers) for worker in range(workers)]
+                several = min(workers, len(left))
+                share = share_encoders(settings, plan, several)
+                tasks = [task(share, str(out), part, place.local, worker, several) for worker in range(several)]
                 run_workers(tasks, note=tally.note, events=events, stop=stop)
         finally:
             events.end()
@@ -185,9 +188,16 @@ def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: 
     if len(there) == plan.shards:
         finish(store, plan)
         store.tidy()
-    pairs = sum(record.count for record in there.values())
-    rejected = {"rejected": sum(record.rejected for record in there.values())} if plan.filter else {}
-    return {"pairs": pairs, "shards": len(there), "bytes": sum(record.bytes for record in there.values()), **rejected}
+    counts: dict[str, Any] = {
+        "pairs": sum(record.count for record in there.values()),
+        "shards": len(there),
+        "bytes": sum(record.bytes for record in there.values()),
+    }
+    if plan.filter:
+        counts["rejected"] = sum(record.rejected for record in there.values())
+    if changed:
+        counts["changed"] = changed
+    return counts
 
 
 def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[list[Pair]]:

@@ -11,6 +11,8 @@ from copgen.runtime.slices import ShardSlice
 from copgen.stages.generator_choice import terms
 from copgen.stages.transform_choice import TransformChoice
 
+MOST_WORKERS = 256
+
 
 def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice, only: Sequence[int]) -> None:
     """Refuse choices that cannot be meant together.
@@ -20,6 +22,11 @@ def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice,
     """
     if workers < 1:
         raise UsageError(f"{workers} workers cannot make anything.", fix="Give --workers 1 or more.")
+    if workers > MOST_WORKERS:
+        raise UsageError(
+            f"{workers:,} workers are more than one machine runs.",
+            fix=f"Give up to {MOST_WORKERS}; more machines are better (docs/scaling.md).",
+        )
     if only and overwrite:
         raise UsageError("--only makes shards of a folder that --overwrite would empty.", fix="Leave out one of them.")
     if only and workers > 1:

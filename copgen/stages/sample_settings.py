@@ -44,6 +44,7 @@ class SampleSettings(TransformChoice):
     threads: int | None = Field(
         default=None,
         ge=1,
+        le=1024,
         description="of a CPU, for each worker, part of the plan; unset is one, or as a plan there says",
     )
 

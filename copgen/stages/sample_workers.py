@@ -91,7 +91,7 @@ def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, 
         CopgenError: what one worker found wrong; the others were stopped.
         EnvironmentFault: none of them came to the end.
     """
-    with _started(tasks) as workers, selectors.DefaultSelector() as selector:
+    with _started(tasks, stop) as workers, selectors.DefaultSelector() as selector:
         for worker in workers:
             selector.register(worker.output, selectors.EVENT_READ, worker)
         running, forwarded = list(workers), False
@@ -145,11 +145,12 @@ def _judge(workers: Sequence[Worker], stop: StopRequest) -> None:
 
 
 @contextmanager
-def _started(tasks: Sequence[dict[str, Any]]) -> Iterator[list[Worker]]:
+def _started(tasks: Sequence[dict[str, Any]], stop: StopRequest) -> Iterator[list[Worker]]:
     workers: list[Worker] = []
     try:
         for number, task in enumerate(tasks):
-            workers.append(Worker(number, task))
+            if not stop.received:
+                workers.append(Worker(number, task))
         yield workers
     finally:
         for worker in workers:

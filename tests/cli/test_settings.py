@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -110,6 +111,43 @@ def test_what_is_said_of_the_prior_beats_the_navigator_s_and_the_recipe_s(
     plan = json.loads(Path("pairs/plan.json").read_text())["prior"]
     found = (plan["settings"]["scale"], plan["settings"]["threshold"]) if plan["name"] == "truncated_normal" else None
     assert found == prior
+
+
+def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, f"n = 7\ntransform = 'none'\nweights = '{weights}'\n".encode())
+    os.close(write)
+    try:
+        settings = resolved("sample", "--config", f"/dev/fd/{read}", "--generator", "digits", "--seed", 5)
+    finally:
+        os.close(read)
+    assert (settings["n"], settings["transform"], settings["seed"]) == (7, "none", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--tz", "none", "--only", 1, "--shard-slice", "0/2"), "--only and --shard-slice cannot both be meant"),
+        (("--tz", "none", "--threads", 5000), "less than or equal to 1024"),
+        (("--tz", "none", "--workers", 100_000, "--device", "cpu"), "100,000 workers are more than one machine runs"),
+    ],
+    ids=str,
+)
+def test_options_that_contradict_or_ask_too_much_are_refused(here: Path, words: tuple[object, ...], says: str) -> None:
+    outcome = copgen("sample", "--generator", "digits", "--n", 4, *words)
+    assert (outcome.code, says in outcome.err) == (2, True), outcome.err
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("transform", "option", "value"),
+    [("none", "--std", 0.1), ("gaussian", "--navigator", "x"), ("random", "--walk", "x"), ("gaussian", "--std", 0.1)],
+)
+def test_an_option_that_does_nothing_is_told(here: Path, transform: str, option: str, value: object) -> None:
+    outcome = copgen("sample", "--generator", "digits", "--n", 4, "--tz", transform, option, value, "--dry-run")
+    assert outcome.code == 0, outcome.err
+    idle = (transform, option) != ("gaussian", "--std")
+    assert (f"{option} does nothing with --tz {transform}." in outcome.err) is idle
 
 
 def test_sample_needs_no_navigator_without_one_in_use(here: Path, weights: Path) -> None:

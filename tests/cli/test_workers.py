@@ -25,7 +25,7 @@ SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
         (("--shard-slice", "2"), "'2' is not a slice"),
         (("--shard-slice", "2/2"), "Of 2 workers the last is 1/2"),
         (("--workers", "0"), "at least 1"),
-        (("--only", "x"), "'x'"),
+        (("--only", "x"), "'x' is no shard number"),
         (("--shard-slice", "0/2", "--overwrite", "--n", "8", *SMALL), "slice 0/2"),
         (("--out", "s4://bucket/pairs", "--n", "8", *SMALL), "of an unknown kind: 's4'"),
         (("--out", "memory://pairs", "--workers", "2", "--n", "8", *SMALL), "in the memory of one process"),
@@ -62,6 +62,26 @@ def test_an_object_store_and_the_command_that_copies_it(here: Path, weights: Pat
     assert read.code == 2
     assert "Pairs are read from a local folder, not from s3://bucket/pairs." in read.err
     assert "aws s3 sync s3://bucket/pairs pairs" in read.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+@pytest.mark.parametrize("command", ["sample", "export", "import"])
+def test_75_from_a_signal_before_the_work_has_begun(
+    here: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, command: str
+) -> None:
+    stage = {"sample": "sample.open_source", "export": "export_pairs.load_plan", "import": "import_pairs.read_tree"}
+    monkeypatch.setattr(f"copgen.stages.{stage[command]}", lambda *_, **__: signal.raise_signal(number))
+    words = {"sample": ("--n", 8, *SMALL), "export": ("p", "--to", "folder", "--out", "x"), "import": ("tree",)}
+    outcome = run(command, *words[command], "--json")
+    assert outcome.code == ExitCode.STOPPED
+    assert outcome.document["error"]["what"] == f"Stopped by {number.name}."
+
+
+def test_a_variable_of_a_launcher_that_is_no_number_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "x")
+    outcome = run("sample", "--n", 8, *SMALL)
+    assert (outcome.code, "The variable RANK is 'x', not a whole number." in outcome.err) == (2, True)
 
 
 @pytest.mark.soak

@@ -26,8 +26,8 @@ def test_a_file_has_them_with_comments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "'' is not a row number"),
-        ("a", "'a' is not a row number"),
+        ("", "'' is no row number"),
+        ("a", "'a' is no row number"),
         ("-1", "'-1' is not"),
         ("5-3", "goes down. Write 3-5"),
         ("0-1000000", "more than 1,000,000 rows"),

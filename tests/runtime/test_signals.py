@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from copgen.runtime.errors import ExitCode
-from copgen.runtime.signals import StopRequest
+from copgen.runtime.signals import EndedEarly, StopRequest, ending_in_good_order
 
 SIGNALS = [
     (signal.SIGINT, ExitCode.INTERRUPTED),
@@ -100,3 +100,26 @@ def test_outside_the_main_thread_nothing_is_caught() -> None:
     thread.start()
     thread.join()
     assert seen == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_outside_of_a_stage_a_command_ends_in_good_order(number: signal.Signals) -> None:
+    with ending_in_good_order():
+        with pytest.raises(EndedEarly) as caught:
+            signal.raise_signal(number)
+        with StopRequest() as stop:
+            signal.raise_signal(number)
+            assert stop.received is number
+            assert signal.getsignal(number) == signal.SIG_DFL  # the next one acts at once
+    assert caught.value.error.code is ExitCode.STOPPED
+    assert str(caught.value.error) == f"Stopped by {number.name}. The same command goes on from there."
+    with pytest.raises(Acted):
+        signal.raise_signal(number)
+
+
+def test_a_stage_that_ends_leaves_the_good_order() -> None:
+    with ending_in_good_order():
+        with StopRequest():
+            pass
+        with pytest.raises(EndedEarly):
+            signal.raise_signal(signal.SIGTERM)

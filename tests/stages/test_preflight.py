@@ -12,7 +12,7 @@ import pytest
 from copgen import pairs
 from copgen.runtime.errors import EnvironmentFault, ExitCode, UsageError
 from copgen.stages import preflight
-from copgen.stages.sample import SampleSettings, estimate, sample
+from copgen.stages.sample import SampleSettings, estimate, open_source, sample
 from tests.stages.small import files
 
 Usage = namedtuple("Usage", "total used free")
@@ -54,6 +54,20 @@ def test_the_estimated_disk_is_what_the_pairs_take(
     assert 2**20 < found.memory_bytes < 2**40
 
 
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_small_batches_are_judged_by_several(flow: Path, tmp_path: Path, batch: int) -> None:
+    settings = made(flow, n=200, batch=batch, pairs_per_shard=100, image_format="jpg")
+    source, plan = open_source(settings)
+    assert len(preflight.rehearse(source, plan).pairs) >= preflight.FEW
+    sample(settings, out=tmp_path)
+    assert estimate(settings).disk_bytes == pytest.approx(taken(tmp_path), rel=0.1)
+
+
+def test_a_rehearsal_is_of_no_more_pairs_than_there_are(flow: Path) -> None:
+    source, plan = open_source(made(flow, n=5, batch=2, pairs_per_shard=3))
+    assert [pair.index for pair in preflight.rehearse(source, plan).pairs] == [0, 1, 2, 3, 4]
+
+
 def test_the_plan_of_a_billion_pairs_is_made_from_a_few(flow: Path) -> None:
     small, large = estimate(made(flow, n=10**6)), estimate(made(flow, n=10**9))
     # One has shards of a hundred, whose padding and records are the same for both.
@@ -67,7 +81,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_shard(
     out = tmp_path / "pairs"
     free(monkeypatch, int(0.8 * taken(tmp_path / "straight")))
     with pytest.raises(
-        EnvironmentFault, match=r"too small: these pairs need about 0\.00 GiB more, and 0\.00 GiB"
+        EnvironmentFault, match=r"too small: these pairs need about \d+ KiB more, and \d+ KiB are free"
     ) as caught:
         sample(made(flow), out=out)
     assert caught.value.code == ExitCode.ENVIRONMENT

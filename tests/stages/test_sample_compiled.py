@@ -20,7 +20,7 @@ from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.stages.compiled import CompiledGenerator
 from copgen.stages.drawing import Source, make_batches
 from copgen.stages.latent_transform import Positives
-from copgen.stages.plan_settings import settings_of_plan
+from copgen.stages.plan_settings import settings_of_folder
 from copgen.stages.sample import SampleSettings, estimate, sample
 from tests.generators import narrow
 from tests.pairs import folders
@@ -100,7 +100,7 @@ def test_draws_that_a_filter_refuses_need_no_further_graph(tmp_path: Path, graph
 def test_it_is_part_of_the_plan(weights: Path, tmp_path: Path, graphs: list[torch.Size]) -> None:
     sample(settings(weights, compile="default"), out=tmp_path)
     assert pairs.Plan.load(tmp_path).generator.settings["compile"] == "default"
-    assert settings_of_plan(open_store(tmp_path))["compile"] == "default"
+    assert settings_of_folder(open_store(tmp_path))["compile"] == "default"
     assert len(graphs) == 1
     with pytest.raises(UsageError, match=r"generator\.settings\.compile is 'default', not None"):
         sample(settings(weights), out=tmp_path)
@@ -110,7 +110,7 @@ def test_the_estimate_is_of_whole_batches_and_without_the_time_of_compiling(
     weights: Path, graphs: list[torch.Size]
 ) -> None:
     said = estimate(settings(weights, compile="default"))
-    assert said.rests_on == "4 pairs of the run, made and encoded here; compiling G comes on top of it"
+    assert said.rests_on == "11 pairs of the run, made and encoded here; compiling G comes on top of it"
     assert [shape[0] for shape in graphs] == [4]
 
 
@@ -121,12 +121,14 @@ def test_a_shard_smaller_than_the_batch_is_not_filled_up_to_it(
     assert [shape[0] for shape in graphs] == [3]
 
 
-def test_a_compiler_that_is_switched_off_is_told(weights: Path, tmp_path: Path) -> None:
-    from torch._dynamo import config  # slow to import, and here alone
-
-    switched_off: Any = config.patch(disable=True)
-    with switched_off, pytest.raises(EnvironmentFault, match="switched off here by TORCH_COMPILE_DISABLE"):
+@pytest.mark.parametrize("variable", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
+def test_a_compiler_that_is_switched_off_is_told(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(EnvironmentFault, match=f"switched off here by {variable}"):
         sample(settings(weights, compile="default"), out=tmp_path / "pairs")
+    assert not (tmp_path / "pairs").exists()
 
 
 def test_a_flow_is_refused(flow: Path, tmp_path: Path) -> None:

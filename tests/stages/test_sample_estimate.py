@@ -119,7 +119,7 @@ def test_the_foreseen_disk_is_what_the_pairs_take(made: Any, tmp_path: Path, for
 
 def test_a_batch_that_was_not_measured_is_rehearsed(made: Any) -> None:
     found = estimate(made(transform="gaussian", batch=10))
-    assert found.rests_on == "10 pairs of the run, made and encoded here"
+    assert found.rests_on == "20 pairs of the run, made and encoded here"
 
 
 def test_a_foreseen_run_needs_no_torch(made: Any) -> None:

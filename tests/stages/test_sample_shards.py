@@ -21,7 +21,7 @@ from copgen.pairs.store import LocalStore, open_store
 from copgen.runtime.errors import DataError, EnvironmentFault, Stopped, UsageError
 from copgen.runtime.slices import ShardSlice
 from copgen.stages import drawing
-from copgen.stages.plan_settings import settings_of_plan
+from copgen.stages.plan_settings import settings_of_folder
 from copgen.stages.sample import SampleSettings, sample
 from tests.pairs import stores
 from tests.stages.small import At, Recorder, files, send
@@ -213,7 +213,7 @@ def test_a_shard_that_is_not_what_it_was_is_told(
 
     monkeypatch.setattr("copgen.stages.sample.make_batches", other)
     events = Recorder()
-    sample(settings(), out=tmp_path, only=[3], events=events)
+    assert sample(settings(), out=tmp_path, only=[3], events=events)["changed"] == [3]
     assert "Shard 3 is not what its record said" in events.warnings[0]
     assert pairs.verify(tmp_path, "full") == []
 
@@ -234,7 +234,7 @@ def test_a_plan_gives_its_settings_back(tmp_path: Path, settings: Make, flow: Pa
         made = settings(n=40, **changes)
         out = tmp_path / str(number)
         sample(made, out=out)
-        again = SampleSettings.model_validate({**settings_of_plan(open_store(out)), "weights": flow})
+        again = SampleSettings.model_validate({**settings_of_folder(open_store(out)), "weights": flow})
         assert again.model_copy(update={"inverse": None, "std": made.std, "threads": None}) == made
 
 

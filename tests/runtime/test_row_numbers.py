@@ -28,7 +28,7 @@ def test_a_file_has_them_with_comments(tmp_path: Path) -> None:
     [
         ("", "'' is no row number"),
         ("a", "'a' is no row number"),
-        ("-1", "'-1' is not"),
+        ("-1", "'-1' is no row"),
         ("5-3", "goes down. Write 3-5"),
         ("0-1000000", "more than 1,000,000 rows"),
         ("1.5", "1.5 cannot be read"),

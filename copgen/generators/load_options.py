@@ -78,4 +78,7 @@ class LoadOptions:
         """
         for choice, value in concerns.items():
             if value is not None:
-                raise UsageError(f"The generator '{name}' has no {choice} to choose, but {value!r} was asked for.")
+                raise UsageError(
+                    f"The generator '{name}' has no {choice} to choose, but '{value}' was asked for.",
+                    fix="Leave it out.",
+                )

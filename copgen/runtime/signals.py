@@ -26,9 +26,7 @@ class EndedEarly(BaseException):
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number)
-        self.error = Stopped(
-            f"Stopped by {number.name}.", fix="The same command goes on from there.", code=EXIT_CODES[number]
-        )
+        self.error = Stopped(f"Stopped by {number.name}.", fix="Give the same command again.", code=EXIT_CODES[number])
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -35,7 +35,9 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
         DataError: missing, truncated, foreign, of another kind, or of a newer format.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing: no {kind} to load.")
+        raise DataError(
+            f"{path} is missing: no {kind} to load.", fix="Name its file, or the run folder that it lies in."
+        )
     with reading(path), safe_open(path, framework="np") as file:
         entry = (file.metadata() or {}).get(ENTRY)
     if entry is None:

@@ -112,7 +112,7 @@ def test_outside_of_a_stage_a_command_ends_in_good_order(number: signal.Signals)
             assert stop.received is number
             assert signal.getsignal(number) == signal.SIG_DFL  # the next one acts at once
     assert caught.value.error.code is ExitCode.STOPPED
-    assert str(caught.value.error) == f"Stopped by {number.name}. The same command goes on from there."
+    assert str(caught.value.error) == f"Stopped by {number.name}. Give the same command again."
     with pytest.raises(Acted):
         signal.raise_signal(number)
 

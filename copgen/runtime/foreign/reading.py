@@ -34,7 +34,7 @@ def read_foreign(path: Path) -> Any:
     if path.is_dir():
         raise DataError(f"{path} is a folder.", fix="Name the file in it.")
     if not path.is_file():
-        raise DataError(f"{path} is missing: no file to read.")
+        raise DataError(f"{path} is missing: no file to read.", fix="Name a file that is there.")
     try:
         with open(path, "rb") as stream:
             head = stream.read(1024)

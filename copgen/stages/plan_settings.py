@@ -33,7 +33,7 @@ def settings_of_folder(store: Store, *, named: Container[str] = ()) -> dict[str,
         named: the files that the user names, which are not looked for where they lay.
 
     Raises:
-        DataError: no plan there, or a broken one; or a file of its lies where it lay no more.
+        DataError: no plan there, or a broken one; or one of its files is not where it lay.
         UsageError: a plan of pairs that were imported.
     """
     require_plan(store)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
-from copgen_cli.wording import size
 
 EPILOG = o.examples("copgen doctor", "copgen doctor --json")
 

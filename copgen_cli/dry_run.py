@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from copgen.runtime.sizes import size
 from copgen_cli.console import answer, answers
-from copgen_cli.wording import duration, size
+from copgen_cli.wording import duration
 
 if TYPE_CHECKING:
     from copgen.pairs.store import Store

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
-from copgen_cli.wording import size
 
 IMPORT_EPILOG = o.examples(
     "copgen generator import bigbigan BigBiGAN_x1.pth",

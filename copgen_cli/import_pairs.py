@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.story import Story
-from copgen_cli.wording import size
 
 EPILOG = o.examples(
     "copgen import 1k_bigbigan128tr1.0_mine --out pairs/",

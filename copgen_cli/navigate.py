@@ -70,13 +70,7 @@ Memory = Annotated[
 ]
 Compile = Annotated[
     str | None,
-    typer.Option(
-        "--compile",
-        parser=o.one_of("mode of compilation", "off", "default", "reduce-overhead", "max-autotune"),
-        metavar="MODE",
-        help="torch.compile: off, default, reduce-overhead.",
-        rich_help_panel=o.SPEED,
-    ),
+    o.compilation("torch.compile: off, default, reduce-overhead.", "default", "reduce-overhead", "max-autotune"),
 ]
 Nproc = Annotated[
     int | None,

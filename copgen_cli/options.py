@@ -70,6 +70,17 @@ def precision(text: str) -> str:
     return one_of("precision", "float32", "bfloat16", "float64")("bfloat16" if text == "bf16" else text)
 
 
+def compilation(help: str, *modes: str) -> Any:
+    """The option `--compile`, with its help and the modes of torch.compile that it takes beside 'off'."""
+    return typer.Option(
+        "--compile",
+        parser=one_of("mode of compilation", "off", *modes),
+        metavar="MODE",
+        help=help,
+        rich_help_panel=SPEED,
+    )
+
+
 def examples(*lines: str) -> str:
     """The end of a help screen: commands to copy."""
     return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]" for line in lines)])

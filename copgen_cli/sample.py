@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from copgen.runtime.row_numbers import parse_rows
+from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.console import answer
 from copgen_cli.dry_run import show_sampling
 from copgen_cli.resolving import config_table, recipe_of, refuse_both
 from copgen_cli.story import Story
 from copgen_cli.trained_on import of_the_navigator
-from copgen_cli.wording import size
 
 DEFAULT_OUT = "pairs"
 FORMATS = ("png", "jpg", "webp")
@@ -115,16 +115,7 @@ Attempts = Annotated[
         parser=o.count, metavar="COUNT", help="Draws of a pair before giving up (100).", rich_help_panel=FILTER
     ),
 ]
-Compile = Annotated[
-    str | None,
-    typer.Option(
-        "--compile",
-        parser=o.one_of("mode of compilation", "off", "default"),
-        metavar="MODE",
-        help="torch.compile of G: off, default. For GPUs.",
-        rich_help_panel=o.SPEED,
-    ),
-]
+Compile = Annotated[str | None, o.compilation("torch.compile of G: off, default. For GPUs.", "default")]
 WORKERS = "Workers"
 Workers = Annotated[
     int | None,

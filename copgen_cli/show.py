@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
 from copgen_cli.histogram import bars
 from copgen_cli.story import Story
-from copgen_cli.wording import size
 
 EPILOG = o.examples(
     "copgen show pairs/",

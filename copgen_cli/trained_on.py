@@ -27,16 +27,21 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
         raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
-    made_by: Any = read_header(file, kind="walk" if steering else "navigator").get("made_by")
-    if not isinstance(made_by, dict):  # a file from somewhere else may have anything there
-        return {}
+    header = read_header(file, kind="walk" if steering else "navigator")
+    made_by = _table(header, "made_by")
     if generator not in (None, made_by.get("generator")):
         return {}
-    trained = made_by.get("settings", {})
+    trained = _table(made_by, "settings")
     return {
         "generator": made_by.get("generator"),
         **{name: trained[name] for name in OF_THE_GENERATOR if name in trained},
     }
+
+
+def _table(header: dict[str, Any], name: str) -> dict[str, Any]:
+    """A table in a header; an empty one where a file from somewhere else has anything else there."""
+    table = header.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:

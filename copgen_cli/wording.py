@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from copgen.runtime.sizes import size as size
-
 
 def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
     """The newest figures in a few words: the loss beside its chance level, d against its bound."""

@@ -29,11 +29,14 @@ def only(folder: Path, plan: Contents, number: int) -> tuple[str, ...]:
 
 
 def _tree(folder: Path) -> str:
+    """Where the tree of imported pairs lies, as near or as far as their folder is named."""
     try:
         tree = Places.load(folder).path("tree")
-        return str(tree.absolute() if tree and folder.is_absolute() else tree or "FOLDER")
     except CopgenError:
+        tree = None
+    if tree is None:
         return "FOLDER"
+    return str(tree.absolute() if folder.is_absolute() else tree)
 
 
 def shard_anew(folder: Path, plan: Contents, number: int) -> str:

@@ -72,13 +72,15 @@ def placement() -> Placement:
 
 
 def _whole(name: str, default: int) -> int:
-    if name in os.environ and _number(name) is None:
+    """The whole number that a variable of torchrun holds."""
+    if name not in os.environ:
+        return default
+    if (number := _number(name)) is None:
         raise UsageError(
             f"The variable {name} is '{os.environ[name]}', not a whole number.",
             fix="torchrun sets it; unset it where nothing else started this process.",
         )
-    number = _number(name)
-    return default if number is None else number
+    return number
 
 
 @dataclass(frozen=True)

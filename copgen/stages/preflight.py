@@ -37,9 +37,9 @@ class Rehearsal:
 
     Attributes:
         pairs: encoded; their sizes are those of the run's.
-        making_s: seconds in which G made one of the largest part.
+        making_s: seconds in which G made one of the last part.
         encoding_s: seconds in which one thread encoded one of them and put it into a tar.
-        memory_bytes: the process's peak, the largest part's share in it extended to a whole batch.
+        memory_bytes: the process's peak, the last part's share in it extended to a whole batch.
     """
 
     pairs: list[EncodedPair]

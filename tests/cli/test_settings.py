@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from copgen import generators
+from copgen.latents import Prior
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.stages.navigate import NavigateSettings
 from copgen.stages.pretrain import PretrainSettings
@@ -148,6 +149,12 @@ def test_an_option_that_does_nothing_is_told(here: Path, transform: str, option:
     assert outcome.code == 0, outcome.err
     idle = (transform, option) != ("gaussian", "--std")
     assert (f"{option} does nothing with --tz {transform}." in outcome.err) is idle
+
+
+def test_a_navigator_with_a_header_of_something_else_says_nothing(here: Path) -> None:
+    made_by = {"generator": "digits", "settings": "none"}
+    save_navigator(here / "T_z.safetensors", new_navigator(64, prior=Prior(), seed=0), made_by=made_by)
+    assert resolved("sample", "--navigator", "T_z.safetensors", "--n", 2)["generator"] == "digits"
 
 
 def test_sample_needs_no_navigator_without_one_in_use(here: Path, weights: Path) -> None:

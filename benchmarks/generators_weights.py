@@ -16,13 +16,13 @@ from copgen.generators import bigbigan as bigbigan_family
 from copgen.generators import biggan_deep, icgan, registry
 from copgen.generators.biggan import BigGANConfig
 from copgen.generators.biggan_deep import BigGANDeepConfig
-from copgen.generators.checkpoints import Sources
 from copgen.generators.icgan import ICGANConfig
 from copgen.generators.protocol import Generator
 from copgen.generators.residual_flow import FlowConfig, ResidualFlow
 from copgen.generators.residual_flow.generator import save_flow
+from copgen.generators.weights_files import Sources
 from copgen.latents.prior import Prior
-from copgen.runtime.tensors import save_tensors
+from copgen.storage.tensors import save_tensors
 
 # All: base width 96, 128 and 512, as published; `narrow` divides them, to show in seconds that the benchmark works.
 NAMES = ("bigbigan", "biggan-deep-128", "icgan-128", "residual-flow-mnist")

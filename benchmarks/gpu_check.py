@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
     "tests/latents/operations",
     "tests/runtime/test_native.py",
-    "tests/stages/test_doctor.py",
-    "tests/stages/test_sample_cuda.py",
+    "tests/doctor/test_report.py",
+    "tests/stages/sample/test_cuda.py",
 )
 NO_GPU = 4
 

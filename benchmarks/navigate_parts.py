@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from copgen import objectives, views
-from copgen.stages import game as game_module
-from copgen.stages.game import Game
+from copgen.stages.navigate import players as game_module
+from copgen.stages.navigate.players import Game
 
 PARTS = ("G", "T_x", "f", "loss", "rest")
 

@@ -11,11 +11,11 @@ import torch
 
 from benchmarks.navigate_authors import AuthorsGenerator, AuthorsStep
 from copgen import views
+from copgen.distributed.ranks import Ranks
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGANConfig
-from copgen.runtime.ranks import Ranks
-from copgen.stages.game import Game
-from copgen.stages.navigate import NavigateSettings, one_update
+from copgen.stages.navigate.players import Game
+from copgen.stages.navigate.stage import NavigateSettings, one_update
 
 PAPER_SAMPLES = 200_000
 OURS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks import timing
-from copgen.stages.navigate import NavigateSettings, navigate
+from copgen.stages.navigate.stage import NavigateSettings, navigate
 
 UPDATES, RUNS = 40, 5
 

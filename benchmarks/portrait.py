@@ -21,10 +21,10 @@ from benchmarks.sampling_parts import LAUNCH
 from copgen import generators
 from copgen.generators.portrait import IMAGES, KIND, Portrait, file_of
 from copgen.pairs import to_uint8
-from copgen.runtime.tensors import save_tensors
-from copgen.stages.drawing import make_pairs
-from copgen.stages.sample_settings import SampleSettings
-from copgen.stages.sample_source import open_source
+from copgen.stages.sample.batches import make_pairs
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.source import open_source
+from copgen.storage.tensors import save_tensors
 
 NAME, COUNT, BATCH, ROUNDS = "digits", 64, 500, 7
 

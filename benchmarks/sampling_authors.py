@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmarks import generators_reference as reference
 from copgen.generators import bigbigan, registry
-from copgen.generators.checkpoints import Sources
 from copgen.generators.protocol import Generator
+from copgen.generators.weights_files import Sources
 
 Paint = Callable[[Tensor], Tensor]
 

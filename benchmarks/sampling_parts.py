@@ -19,9 +19,9 @@ from copgen.latents import Prior
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.pairs.pipeline import Batches, overlapped
 from copgen.pairs.sizing import expected_bytes
-from copgen.stages import sample as stage
-from copgen.stages.drawing import make_batches
-from copgen.stages.rehearsal import folder_bytes
+from copgen.stages.sample import stage
+from copgen.stages.sample.batches import make_batches
+from copgen.training.estimate import folder_bytes
 
 # A program starts with the peak of the one that starts it, so that has to be a small one. Prints seconds and KiB.
 LAUNCH = """

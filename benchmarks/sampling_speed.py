@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks import sampling_authors
 from copgen import pairs
-from copgen.stages import sample as stage
+from copgen.stages.sample import stage
 
 MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
 MANY = 100_000  # pairs for two workers; their start takes as long as some 15,000

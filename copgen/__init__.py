@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["datasets", "encoders", "generators", "latents", "objectives", "pairs", "stages", "views"]
+__all__ = ["data", "encoders", "generators", "latents", "objectives", "pairs", "stages", "views"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from copgen.runtime.errors import CopgenError
-from copgen.runtime.files import disk_faults
+from copgen.storage.files import disk_faults
 
 Row = tuple[str, str]
 

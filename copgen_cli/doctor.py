@@ -15,7 +15,7 @@ EPILOG = o.examples("copgen doctor", "copgen doctor --json")
 
 def doctor(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False) -> None:
     """Say what this machine offers, which kernels run and why, and try them out."""
-    from copgen.stages.doctor import examine
+    from copgen.doctor.report import examine
 
     found = examine()
     rows = [*machine_rows(found), *operation_rows(found), *trial_rows(found)]

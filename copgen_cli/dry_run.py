@@ -14,7 +14,7 @@ from copgen_cli.wording import duration
 if TYPE_CHECKING:
     from copgen.pairs.store import Store
     from copgen.runtime.settings import Settings
-    from copgen.stages.sample_settings import SampleSettings
+    from copgen.stages.sample.settings import SampleSettings
 
 WIDTH = 77  # characters of a note, so that its line has at most 79
 
@@ -52,7 +52,7 @@ def show_sampling(
     settings: SampleSettings, *, store: Store | None, only: Sequence[int], workers: int, as_json: bool
 ) -> None:
     """What `copgen sample --dry-run` answers: of all shards that are not in the store, or of those of `only`."""
-    from copgen.stages.sample_estimate import estimate
+    from copgen.stages.sample.estimate import estimate
 
     found = estimate(settings, workers=workers, store=store, only=only)
     notes = [f"estimated from {found.rests_on}"]

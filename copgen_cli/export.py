@@ -54,7 +54,7 @@ def export(
     tree of anchors and neighbors. wds-single: anchors alone, a WebDataset.
     Shards are verified on the way; the same command again goes on.
     """
-    from copgen.stages import export_pairs as stage
+    from copgen.stages.pairs_folder import export as stage
 
     with Story(quiet=quiet) as story:
         found = stage.export(pairs, to=to, out=out, class_names=class_names, events=story)

@@ -69,7 +69,7 @@ def list_generators(
     help: o.Help = False,
 ) -> None:
     """List the generators that copgen knows, and whose weights are here."""
-    from copgen.stages.list_generators import list_generators as stage
+    from copgen.stages.generator.list import list_generators as stage
 
     found = stage(directory=weights_dir)
     rows = [(one["name"], f"{one['about']}{presence(one)}") for one in found["generators"]]
@@ -104,7 +104,7 @@ def inspect(
     help: o.Help = False,
 ) -> None:
     """Say what a generator is, how good, and how fast on this machine."""
-    from copgen.stages.inspect_generator import inspect as stage
+    from copgen.stages.generator.inspect import inspect as stage
 
     found = stage(
         name,
@@ -147,7 +147,7 @@ def fit(
     The same command again goes on where it was stopped.
     """
     from copgen.runtime.settings import resolve
-    from copgen.stages import fit_flow as stage
+    from copgen.stages.generator import fit as stage
 
     refuse_both(steps=steps, updates=updates)
     recipe = recipe or recipe_of(name)

@@ -59,7 +59,7 @@ def import_weights(
     Nothing in the file is executed. Without --out it goes into the weights
     directory, where every command finds it by the generator's name.
     """
-    from copgen.stages.import_generator import import_generator
+    from copgen.stages.generator.import_weights import import_generator
 
     found = import_generator(name, file, instances=instances, out=out, directory=weights_dir, overwrite=overwrite)
     tell(found, named=out is not None or weights_dir is not None, as_json=as_json, quiet=quiet)
@@ -78,7 +78,7 @@ def fetch(
 
     The same command again goes on where a download was interrupted.
     """
-    from copgen.stages.fetch_generator import fetch_generator
+    from copgen.stages.generator.fetch import fetch_generator
 
     with Story(quiet=quiet) as story:
         found = fetch_generator(name, directory=weights_dir, overwrite=overwrite, events=story)

@@ -45,7 +45,7 @@ def import_pairs(
     several neighbors) and writes a pairs folder, with the same pixels. The same
     command again goes on where it was stopped.
     """
-    from copgen.stages import import_pairs as stage
+    from copgen.stages.pairs_folder import import_pairs as stage
 
     with Story(quiet=quiet) as story:
         found = stage.import_pairs(

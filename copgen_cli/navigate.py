@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.distributed.launch import launch
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import UsageError
-from copgen.runtime.launch import launch
 from copgen.runtime.row_numbers import parse_rows
 from copgen_cli import options as o
 from copgen_cli.console import Row, answer
@@ -182,7 +182,7 @@ def navigate(
     """
     from copgen.latents.navigator import FILE_NAME
     from copgen.runtime.settings import resolve
-    from copgen.stages import navigate as stage
+    from copgen.stages.navigate import stage
 
     refuse_both(steps=steps, updates=updates)
     table = "steering" if objective == "steering" else "navigate"

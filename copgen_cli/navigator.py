@@ -77,7 +77,7 @@ def import_navigator(
     --generator it is taken to be for the one it was published for: BigBiGAN
     for navigators, BigGAN-deep-256 for walks (then copgen sample --tz steering).
     """
-    from copgen.stages.import_navigator import import_navigator as stage
+    from copgen.stages.navigator.import_file import import_navigator as stage
 
     found = stage(file, out=out, generator=generator, overwrite=overwrite)
     story = Story(quiet=quiet)
@@ -115,7 +115,7 @@ def inspect(
     linear in z, or neither. The generator's weights are needed for --out,
     and where the file does not record the prior.
     """
-    from copgen.stages import inspect_navigator as stage
+    from copgen.stages.navigator import inspect as stage
 
     found = stage.inspect(
         path,
@@ -151,7 +151,7 @@ def show(
     The same movement at 0.5, 1, 1.5 and 2 times its length; of a steering walk
     each direction besides.
     """
-    from copgen.stages import show_navigator as stage
+    from copgen.stages.navigator import show as stage
 
     found = stage.show(
         path,

@@ -15,7 +15,7 @@ from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, s
 from copgen_cli.story import Story
 
 if TYPE_CHECKING:
-    from copgen.stages.pretrain import PretrainSettings
+    from copgen.stages.pretrain.stage import PretrainSettings
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
 EPILOG = o.examples(
@@ -95,7 +95,7 @@ def pretrain(
     """
     from copgen.encoders.encoder import FILE_NAME
     from copgen.runtime.settings import resolve
-    from copgen.stages import pretrain as stage
+    from copgen.stages.pretrain import stage
 
     refuse_both(pairs=pairs, dataset=dataset)
     refuse_both(epochs=epochs, steps=steps, updates=updates)
@@ -180,7 +180,7 @@ def recipe_of_dataset(name: str) -> str | None:
 def count_pairs(settings: PretrainSettings) -> int:
     """How many pairs, or real images, an epoch has."""
     from copgen.pairs import read_plan
-    from copgen.stages.pretrain import open_source
+    from copgen.stages.pretrain.stage import open_source
 
     # The plan says it at once; opening the folder reads and verifies all of it, which the stage does anyway.
     return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_source(settings))

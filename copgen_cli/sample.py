@@ -201,12 +201,12 @@ def sample(
     Without --generator it takes the one that the navigator was trained on.
     The same command again goes on where it was stopped.
     """
+    from copgen.distributed.slices import parse_slice
     from copgen.pairs import layout
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import resolve
-    from copgen.runtime.slices import parse_slice
-    from copgen.stages.plan_settings import settings_of_folder
-    from copgen.stages.sample_settings import SampleSettings
+    from copgen.stages.sample.plan_settings import settings_of_folder
+    from copgen.stages.sample.settings import SampleSettings
 
     refuse_both(only=only, recipe=recipe)
     refuse_both(only=only, shard_slice=shard_slice)
@@ -272,7 +272,7 @@ def sample(
             there = None if overwrite else store
             show_sampling(settings, store=there, only=shards, workers=workers or 1, as_json=as_json)
             return
-        from copgen.stages import sample as stage  # imports torch, which a plan can do without
+        from copgen.stages.sample import stage  # imports torch, which a plan can do without
 
         already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
         summary = stage.sample(

@@ -53,7 +53,7 @@ def show(
     Counts, bytes, the distribution of d(z, z'), the pairs of each class. With
     --index one pair and all that is known of it. The folder may be unfinished.
     """
-    from copgen.stages import show_pairs as stage
+    from copgen.stages.pairs_folder import show as stage
 
     with Story(quiet=quiet) as story:
         if index is not None:

@@ -55,7 +55,7 @@ def steer(
     """
     from copgen.latents.walks import FILE_NAME
     from copgen.runtime.settings import resolve
-    from copgen.stages import navigate_steering as stage
+    from copgen.stages.navigate import steering as stage
 
     given: dict[str, Any] = {}
     for name, value in flags.items():

@@ -19,8 +19,8 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
     Raises:
         DataError: there is none, or its header is none of copgen's.
     """
-    from copgen.latents.files import navigator_file, walk_file
-    from copgen.runtime.tensor_header import read_header
+    from copgen.latents.run_files import navigator_file, walk_file
+    from copgen.storage.tensor_header import read_header
 
     file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():

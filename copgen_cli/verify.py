@@ -45,7 +45,7 @@ def verify(
     the command that makes it anew, byte for byte; then the exit code is 3.
     Nothing is changed.
     """
-    from copgen.stages.verify_pairs import verify_pairs
+    from copgen.stages.pairs_folder.verify import verify_pairs
 
     if quick and decode:
         raise UsageError("--quick and --decode exclude each other.", fix="Give one of them.")

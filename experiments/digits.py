@@ -23,7 +23,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from copgen.datasets.classifier import DigitsClassifier
+    from copgen.evaluation.digits_classifier import DigitsClassifier
 
 RUNS = Path("runs/experiment-digits")
 RESULTS = Path(__file__).parent / "results"
@@ -80,9 +80,9 @@ def run(row: Row, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     from copgen.runtime.settings import resolve
     from copgen.stages.eval import linear
-    from copgen.stages.navigate import NavigateSettings, navigate
-    from copgen.stages.pretrain import PretrainSettings, pretrain
-    from copgen.stages.sample import SampleSettings, sample
+    from copgen.stages.navigate.stage import NavigateSettings, navigate
+    from copgen.stages.pretrain.stage import PretrainSettings, pretrain
+    from copgen.stages.sample.stage import SampleSettings, sample
 
     folder = RUNS / re.sub(r"[^a-z0-9.]+", "-", row.name) / f"seed-{seed}"
     done = folder / "figures.json"
@@ -124,7 +124,7 @@ def kept_share(pairs: Path) -> float:
 @cache
 def judge() -> DigitsClassifier:
     """The classifier of real digits, fitted once in each process."""
-    from copgen.datasets.classifier import fit_digits_classifier
+    from copgen.evaluation.digits_classifier import fit_digits_classifier
 
     return fit_digits_classifier()
 

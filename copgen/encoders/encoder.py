@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from copgen import views
 from copgen.encoders.resnet import ResNet, build
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = "encoder.safetensors"
 KIND = "encoder"

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGAN, BigGANConfig
-from copgen.generators.checkpoints import Converted, Family, Sources, provenance, read_state, single_file
 from copgen.generators.folding import PowerStepWeights
 from copgen.generators.gan import GAN, compute_type
-from copgen.generators.layout import dimensions, tensors_of
 from copgen.generators.load_options import LoadOptions
+from copgen.generators.state_dict_layout import dimensions, tensors_of
+from copgen.generators.weights_files import Converted, Family, Sources, provenance, read_state, single_file
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError
 

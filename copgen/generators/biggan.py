@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from copgen.generators.attention import SelfAttention
 from copgen.generators.folding import PowerStepWeights
-from copgen.generators.layout import dimensions
 from copgen.generators.norms import AffineNorm, ConditionalNorm
+from copgen.generators.state_dict_layout import dimensions
 from copgen.runtime.errors import DataError
 
 BOTTOM = 4  # pixels a side before the first block

@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from copgen.generators.attention import SelfAttention
-from copgen.generators.checkpoints import Convert, Converted, Family, Sources, provenance, read_state, single_file
 from copgen.generators.conditions import check_rows
 from copgen.generators.folding import StoredVectorWeights
 from copgen.generators.gan import GAN, compute_type
-from copgen.generators.layout import tensors_of
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.norms import AffineNorm, ConditionalNorm
+from copgen.generators.state_dict_layout import tensors_of
+from copgen.generators.weights_files import Convert, Converted, Family, Sources, provenance, read_state, single_file
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError

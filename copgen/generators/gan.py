@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copgen.generators.checkpoints import Converted
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.protocol import Generator
+from copgen.generators.weights_files import Converted
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import UsageError
 

@@ -21,7 +21,12 @@ from torch import Tensor, nn
 
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGAN, BigGANConfig
-from copgen.generators.checkpoints import (
+from copgen.generators.conditions import check_rows
+from copgen.generators.folding import PowerStepWeights
+from copgen.generators.gan import GAN, compute_type
+from copgen.generators.load_options import LoadOptions
+from copgen.generators.state_dict_layout import dimensions, tensors_of
+from copgen.generators.weights_files import (
     Converted,
     Family,
     Sources,
@@ -30,16 +35,11 @@ from copgen.generators.checkpoints import (
     read_state,
     single_file,
 )
-from copgen.generators.conditions import check_rows
-from copgen.generators.folding import PowerStepWeights
-from copgen.generators.gan import GAN, compute_type
-from copgen.generators.layout import dimensions, tensors_of
-from copgen.generators.load_options import LoadOptions
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.files import sha256_of
-from copgen.runtime.foreign import ForeignArray
+from copgen.storage.files import sha256_of
+from copgen.storage.foreign import ForeignArray
 
 NAME = "icgan-128"
 IMAGE_SIZE = 128

@@ -22,7 +22,7 @@ from copgen.generators.protocol import Generator
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
-from copgen.runtime.files import sha256_of
+from copgen.storage.files import sha256_of
 
 GROUP = "copgen.generators"
 _BEYOND = 1e-3  # how far outside [-1, 1] a pixel may be, for rounding

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 from copgen.generators.catalogue import KNOWN, packaged
 from copgen.generators.description import Description
 from copgen.runtime.errors import DataError
-from copgen.runtime.files import sha256_of
-from copgen.runtime.tensor_header import read_header
+from copgen.storage.files import sha256_of
+from copgen.storage.tensor_header import read_header
 
 KIND, IMAGES = "portrait", "images"
 

@@ -21,12 +21,12 @@ import torch
 
 from copgen.generators import bigbigan, biggan_deep, icgan, plugins, weights_directory
 from copgen.generators.catalogue import KNOWN, Known, packaged
-from copgen.generators.checkpoints import Convert, Parameters, Sources
 from copgen.generators.conditions import Conditions
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
 from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
+from copgen.generators.weights_files import Convert, Parameters, Sources
 from copgen.runtime.errors import EnvironmentFault, unknown
 
 Load = Callable[[Sources, LoadOptions], Generator]

@@ -17,8 +17,8 @@ from torch import Tensor
 from copgen.latents.foreign_navigator import form_of, layers_of
 from copgen.latents.walks import Walk
 from copgen.runtime.errors import DataError
-from copgen.runtime.foreign import is_module, module_tensors
-from copgen.runtime.tensors import load_into
+from copgen.storage.foreign import is_module, module_tensors
+from copgen.storage.tensors import load_into
 
 _EDITS = ("walk_rot3d", "walk_rot2d", "walk_zoom", "walk_shiftx", "walk_shifty")
 

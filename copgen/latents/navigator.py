@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from copgen.latents.blocks import Span, is_cut
-from copgen.latents.files import NAVIGATOR, navigator_file
 from copgen.latents.operations import Moved, constrain, navigate
 from copgen.latents.prior import Prior
+from copgen.latents.run_files import NAVIGATOR, navigator_file
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
-from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = NAVIGATOR
 Init = Literal["default", "target_std"]

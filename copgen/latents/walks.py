@@ -23,12 +23,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from copgen.latents.files import WALK, walk_file
 from copgen.latents.genrep import GENREP_GAIN
+from copgen.latents.run_files import WALK, walk_file
 from copgen.latents.transforms import stream_of
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
-from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+from copgen.storage.tensors import load_into, load_tensors, save_tensors
 from copgen.views import draw as draw_views
 from copgen.views import policy
 from copgen.views.edits import EditRanges, draw_edits, sliders

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from copgen.objectives import ranks, reference
+from copgen.objectives import over_ranks as ranks
+from copgen.objectives import reference
 from copgen.objectives.checks import check_device, check_embeddings, check_one_of, check_rows, check_temperature
 from copgen.objectives.implementations import chosen
 from copgen.objectives.info_nce import Reduction

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from copgen.runtime.errors import DataError
-from copgen.runtime.files import parse_json, read_bytes, write_bytes
+from copgen.storage.files import parse_json, read_bytes, write_bytes
 
 SHA256 = r"^[0-9a-f]{64}$"
 

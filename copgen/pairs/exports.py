@@ -21,7 +21,7 @@ from copgen.pairs.plan import Contents
 from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.files import TEMPORARY_SUFFIX, disk_faults, writing
+from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults, writing
 
 Form = Literal["folder", "genrep", "wds-single"]
 FORMS: tuple[str, ...] = get_args(Form)

@@ -23,7 +23,7 @@ from copgen.pairs.rounding import Rounding
 from copgen.pairs.store import Store, as_store
 from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
-from copgen.runtime.files import parse_json
+from copgen.storage.files import parse_json
 
 Setting = bool | int | float | str | None
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
@@ -61,7 +61,7 @@ class TransformSource(BaseModel):
 
 
 class FilterRules(BaseModel):
-    """Which draws become pairs; the others are drawn again (`copgen.stages.quality_filter`). Bounds are inclusive."""
+    """Which draws become pairs; the others are drawn again (quality_filter.py of `sample`). Inclusive bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

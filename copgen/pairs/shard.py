@@ -19,7 +19,7 @@ from copgen.pairs import codecs, dali_index, layout
 from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record
 from copgen.pairs.tar import TarWriter
-from copgen.runtime.files import disk_faults, fsync_folder, write_bytes, writing
+from copgen.storage.files import disk_faults, fsync_folder, write_bytes, writing
 
 if TYPE_CHECKING:
     from torch import Tensor

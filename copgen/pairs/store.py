@@ -14,8 +14,8 @@ from typing import Protocol
 
 from copgen.pairs import layout
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.files import TEMPORARY_SUFFIX, create_bytes, disk_faults, read_bytes, write_bytes
-from copgen.runtime.lock import locked, refuse_foreign, shared
+from copgen.storage.files import TEMPORARY_SUFFIX, create_bytes, disk_faults, read_bytes, write_bytes
+from copgen.storage.lock import locked, refuse_foreign, shared
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}")
 

@@ -16,7 +16,7 @@ from copgen.pairs.scan import Members, scan
 from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.store import refuse_url
 from copgen.runtime.errors import DataError, unknown
-from copgen.runtime.files import TEMPORARY_SUFFIX, sha256_of
+from copgen.storage.files import TEMPORARY_SUFFIX, sha256_of
 
 Level = Literal["quick", "full", "decode"]
 LEVELS: tuple[str, ...] = get_args(Level)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from copgen.pairs.pixels import to_uint8
-from copgen.runtime.files import write_bytes
+from copgen.storage.files import write_bytes
 
 _SMALLEST_SIDE = 64
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import sampling as benchmark
 from benchmarks import sampling_parts, sampling_speed, sampling_writer, timing
 from copgen import pairs
-from copgen.stages.sample import sample
+from copgen.stages.sample.stage import sample
 
 
 def test_a_toy_run_reports_speed_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_a_toy_run_reports_speed_and_disk(tmp_path: Path, monkeypatch: pytest.Mo
 def test_runs_with_other_images_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = sampling_parts.settings_of("digits", tmp_path, narrow=1, n=4, batch=4)
     other = settings.model_copy(update={"seed": 1})
-    monkeypatch.setattr("copgen.stages.sample.sample", lambda settings, **more: sample(other, **more))
+    monkeypatch.setattr("copgen.stages.sample.stage.sample", lambda settings, **more: sample(other, **more))
     with pytest.raises(RuntimeError, match=r"pair 0: the anchors are [0-9]+ grey levels apart"):
         sampling_speed.against_the_authors(settings, batch=4, rounds=1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import copgen.stages.navigate
+import copgen.stages.navigate.stage
 from tests.cli.command import copgen as run
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_1_for_a_fault_with_a_traceback_only_when_asked(
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr(copgen.stages.navigate, "navigate", broken)
+    monkeypatch.setattr(copgen.stages.navigate.stage, "navigate", broken)
     words = ("navigate", "--weights", weights, *TINY)
     plain, asked = run(*words), run(*words, "--debug")
     assert (plain.code, asked.code) == (1, 1)
@@ -139,7 +139,7 @@ def test_130_for_ctrl_c_outside_a_stage(here: Path, weights: Path, monkeypatch: 
     def pressed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(copgen.stages.navigate, "navigate", pressed)
+    monkeypatch.setattr(copgen.stages.navigate.stage, "navigate", pressed)
     outcome = run("navigate", "--weights", weights, *TINY, "--json")
     assert (outcome.code, outcome.document["error"]["code"]) == (130, 130)
 

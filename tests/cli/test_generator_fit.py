@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import copgen.stages.fit_flow
+import copgen.stages.generator.fit
 from tests.cli.command import copgen as run
 
 SMALL = """
@@ -19,7 +19,7 @@ linear_width = 8
 
 def test_fits_and_its_weights_are_a_generator(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The judge of the samples takes longer than all the rest, and has tests of its own.
-    monkeypatch.setattr(copgen.stages.fit_flow, "assess_digits", lambda G: {"confident_share": 0.5})
+    monkeypatch.setattr(copgen.stages.generator.fit, "assess_digits", lambda G: {"confident_share": 0.5})
     Path("small.toml").write_text(SMALL)
     words = ("generator", "fit", "digits", "--config", "small.toml", "--steps", 96, "--batch", 48)
     outcome, again = run(*words, "--json"), run(*words)

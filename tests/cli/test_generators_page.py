@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.command import copgen
-from tests.runtime.foreign.files import authors_navigator
 from tests.stages.published import write_bigbigan
+from tests.storage.foreign.files import authors_navigator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "generators.md").read_text("utf-8")
 FIRST = PAGE.split("\n## ")[1]

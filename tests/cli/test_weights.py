@@ -9,10 +9,10 @@ import pytest
 
 from copgen.generators import registry
 from tests.cli.command import copgen
-from tests.runtime.foreign.files import authors_navigator, pickled_to
-from tests.runtime.foreign.test_attacks import Reduced
-from tests.runtime.servers import Manners, serving
 from tests.stages.published import write_bigbigan
+from tests.storage.foreign.files import authors_navigator, pickled_to
+from tests.storage.foreign.test_attacks import Reduced
+from tests.storage.servers import Manners, serving
 
 
 @pytest.fixture(autouse=True)

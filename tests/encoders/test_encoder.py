@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from copgen.encoders import EncoderConfig, ResNet, build, load, save_encoder
 from copgen.runtime.errors import DataError, ExitCode, UsageError
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.tensors import load_tensors, save_tensors
 
 CONFIG = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from copgen import generators
-from copgen.generators.checkpoints import Sources
+from copgen.generators.weights_files import Sources
 from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.tensors import load_tensors, save_tensors
 from tests.generators import narrow
 
 State = dict[str, Any]

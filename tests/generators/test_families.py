@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from copgen import generators
-from copgen.generators.checkpoints import Sources
 from copgen.generators.protocol import Generator
+from copgen.generators.weights_files import Sources
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import UsageError
-from copgen.runtime.files import sha256_of
-from copgen.runtime.tensors import save_tensors
+from copgen.storage.files import sha256_of
+from copgen.storage.tensors import save_tensors
 from tests.generators import narrow
 
 Load = Callable[..., Generator]

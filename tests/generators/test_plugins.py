@@ -11,8 +11,8 @@ import torch
 from copgen import generators
 from copgen.generators import plugins
 from copgen.runtime.errors import ExitCode, UsageError
-from copgen.runtime.files import sha256_of
-from copgen.stages.navigate import NavigateSettings, navigate
+from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.storage.files import sha256_of
 from tests.generators import own
 
 Install = Callable[[str, str, str], None]

@@ -14,7 +14,7 @@ from copgen.generators.catalogue import packaged
 from copgen.generators.portrait import Portrait, file_of
 from copgen.pairs import to_uint8
 from copgen.runtime.errors import DataError
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.tensors import load_tensors, save_tensors
 
 FILE = file_of("digits")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from copgen import generators
-from copgen.datasets import digits
+from copgen.data import digits
 from copgen.generators.registry import embedded_weights
 from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, ExitCode, UsageError
-from copgen.runtime.files import sha256_of
+from copgen.storage.files import sha256_of
 
 
 @pytest.fixture(scope="module")

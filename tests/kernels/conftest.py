@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from copgen.objectives import ranks, triton_kernels
+from copgen.objectives import over_ranks as ranks
+from copgen.objectives import triton_kernels
 from copgen.objectives.operators import info_nce, sup_con
 
 

@@ -11,7 +11,7 @@ from copgen.latents import Prior, displacement
 from copgen.latents.blocks import is_cut, spans_of
 from copgen.latents.navigator import Form, load_navigator_with_header, new_navigator, save_navigator
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.tensors import load_tensors, save_tensors
 
 SIX = (20,) * 6
 

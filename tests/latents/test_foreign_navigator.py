@@ -12,8 +12,8 @@ from torch import nn
 
 from copgen.latents.foreign_navigator import read_foreign_navigator
 from copgen.runtime.errors import DataError
-from tests.runtime.foreign.files import FORMATS, authors_navigator, save
 from tests.shared_data import shared
+from tests.storage.foreign.files import FORMATS, authors_navigator, save
 
 Z = torch.linspace(-2, 2, 15).view(3, 5)
 

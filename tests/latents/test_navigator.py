@@ -13,7 +13,7 @@ from copgen.latents import load_navigator
 from copgen.latents.navigator import FILE_NAME, load_navigator_with_header, new_navigator, save_navigator
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.tensors import load_tensors, save_tensors
 
 PRIORS = {
     "normal": Prior(),

@@ -13,12 +13,12 @@ from copgen.latents import Prior, Steering, load_walk
 from copgen.latents.foreign_walk import is_walk, walk_of
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import DataError
-from copgen.runtime.foreign import read_foreign
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.foreign import read_foreign
+from copgen.storage.tensors import load_tensors, save_tensors
 from copgen.views import draw, policy
 from copgen.views.edits import EditRanges, draw_edits, sliders
-from tests.runtime.foreign.files import FORMATS, save
 from tests.shared_data import shared
+from tests.storage.foreign.files import FORMATS, save
 
 D = 6
 ROWS = range(20)

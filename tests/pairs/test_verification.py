@@ -15,7 +15,7 @@ from copgen.pairs import layout
 from copgen.pairs.scan import scan
 from copgen.pairs.verification import leftovers, problems
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
-from copgen.runtime.files import sha256_of
+from copgen.storage.files import sha256_of
 from tests.pairs import folders
 
 TAR, INDEX, RECORD = "shards/shard-000001.tar", "shards/shard-000001.idx", "records/shard-000001.json"

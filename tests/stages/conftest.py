@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from copgen.stages.navigate import navigate
-from copgen.stages.pretrain import pretrain
-from copgen.stages.sample import SampleSettings, sample
+from copgen.stages.navigate.stage import navigate
+from copgen.stages.pretrain.stage import pretrain
+from copgen.stages.sample.stage import SampleSettings, sample
 from tests.stages.navigating import of_kind
 from tests.stages.pretraining import KINDS, PAIRS, pretrain_settings
 from tests.stages.small import write_flow

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from copgen import views
+from copgen.distributed.ranks import Ranks, joined
 from copgen.encoders.synchronised import synchronise
 from copgen.runtime.errors import CopgenError, UsageError
-from copgen.runtime.ranks import Ranks, joined
-from copgen.stages.game import Game
-from copgen.stages.navigate import one_update
+from copgen.stages.navigate.players import Game
+from copgen.stages.navigate.stage import one_update
 from tests.stages.painter import Painter, painter_settings
 
 UPDATES = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from copgen.runtime.events import Events
-from copgen.stages.pretrain import PretrainSettings, pretrain
+from copgen.stages.pretrain.stage import PretrainSettings, pretrain
 from tests.stages.small import Stage
 
 K, PAIRS = 16, 80  # five updates an epoch

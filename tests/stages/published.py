@@ -13,8 +13,8 @@ from torch import Tensor
 from copgen.generators import bigbigan, icgan
 from copgen.generators.biggan import BigGANConfig
 from copgen.generators.icgan import INSTANCES, ICGANConfig
-from copgen.generators.layout import Shapes
-from tests.runtime.foreign.files import save
+from copgen.generators.state_dict_layout import Shapes
+from tests.storage.foreign.files import save
 
 WIDTHS = {"channels": (2, 8, 2, 2, 2, 2), "chunk": 20, "shared": 4, "classes": 3, "attention": 0}
 EPSILONS = {"norm_eps": 1e-4, "spectral_eps": 1e-4}

@@ -13,12 +13,12 @@ import pytest
 from copgen.generators.residual_flow import FlowConfig, ResidualFlow
 from copgen.generators.residual_flow.generator import save_flow
 from copgen.latents.prior import Prior
-from copgen.runtime.checkpoints import Checkpoints
 from copgen.runtime.errors import ExitCode, Stopped
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.run_folder import read_metrics
 from copgen.runtime.seeds import seeded
-from copgen.stages.navigate import NavigateSettings
+from copgen.stages.navigate.stage import NavigateSettings
+from copgen.training.checkpoints import Checkpoints
+from copgen.training.run_folder import read_metrics
 
 FLOW = FlowConfig(blocks=(0,), linear_blocks=2, linear_width=16, coeff=0.9, logit_alpha=0.05)
 Stage = Callable[[Path, Events], dict[str, Any]]

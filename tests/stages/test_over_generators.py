@@ -15,9 +15,9 @@ from copgen.latents import load_navigator
 from copgen.pairs.pixels import to_uint8
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import recipe_names, resolve
-from copgen.stages.inspect_generator import inspect
-from copgen.stages.navigate import NavigateSettings, navigate
-from copgen.stages.sample import SampleSettings, sample
+from copgen.stages.generator.inspect import inspect
+from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.sample.stage import SampleSettings, sample
 from tests.generators import narrow
 from tests.stages.small import Recorder
 
@@ -47,7 +47,7 @@ def navigate_settings(name: str, weights: Path, **changes: Any) -> NavigateSetti
 def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
     name: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate_report.PREVIEW_PAIRS", 2)
+    monkeypatch.setattr("copgen.stages.navigate.report.PREVIEW_PAIRS", 2)
     events = Recorder()
     settings_T = navigate_settings(name, files[name], lr_navigator=1e-2)
     summary = navigate(settings_T, out=tmp_path / "run", events=events)
@@ -106,7 +106,7 @@ def test_other_instances_are_another_run(tmp_path: Path) -> None:
 def test_pairs_may_be_sampled_from_imported_weights_with_a_navigator_of_the_published_ones(
     files: dict[str, Path], tmp_path: Path
 ) -> None:
-    from copgen.stages.import_generator import import_generator
+    from copgen.stages.generator.import_weights import import_generator
 
     name = "residual-flow-mnist"
     navigate(navigate_settings(name, files[name], samples=2), out=tmp_path / "run")

@@ -15,12 +15,12 @@ from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, read_recipe, recipe_names, resolve
-from copgen.stages.latent_transform import build_transform
-from copgen.stages.navigate import NavigateSettings, navigate
-from copgen.stages.navigate_steering import SteeringSettings
-from copgen.stages.pretrain import PretrainSettings
-from copgen.stages.sample import SampleSettings, sample
-from copgen.stages.transform_choice import Name, TransformChoice
+from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.navigate.steering import SteeringSettings
+from copgen.stages.pretrain.stage import PretrainSettings
+from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.transform import build_transform
+from copgen.stages.sample.transform_settings import Name, TransformChoice
 from tests.generators import narrow
 from tests.stages.small import Recorder
 
@@ -96,7 +96,7 @@ def test_every_transform_makes_pairs_of_every_generator(
 def test_every_recipe_navigates_every_generator(
     name: str, recipe: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate_report.PREVIEW_PAIRS", 1)
+    monkeypatch.setattr("copgen.stages.navigate.report.PREVIEW_PAIRS", 1)
     G = generators.load(name, weights=files[name])
     small: dict[str, Any] = {"generator": name, "weights": files[name], "samples": 2, "batch": 2, "device": "cpu"}
     small |= {"encoder": "digits", "projector": (8, 4), "views": "mnist" if G.channels == 1 else "simclr"}

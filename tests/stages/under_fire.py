@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
+from copgen.distributed.slices import ShardSlice
 from copgen.runtime.errors import CopgenError, ExitCode
-from copgen.runtime.slices import ShardSlice
-from copgen.stages.sample import SampleSettings, sample
+from copgen.stages.sample.stage import SampleSettings, sample
 
 
 def fork(settings: SampleSettings, out: Path, part: ShardSlice, before: Callable[[], None] = lambda: None) -> int:

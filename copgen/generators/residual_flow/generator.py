@@ -10,15 +10,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from copgen.generators.checkpoints import Sources
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.protocol import Generator
 from copgen.generators.residual_flow.inversion import FixedPoint, ReferenceRule
 from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.weights_files import Sources
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.files import sha256_of
-from copgen.runtime.tensors import load_into, load_tensors, save_tensors
+from copgen.storage.files import sha256_of
+from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FAMILY = "residual-flow"
 

@@ -19,7 +19,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from copgen.generators.checkpoints import (
+from copgen.generators.load_options import LoadOptions
+from copgen.generators.residual_flow.generator import FAMILY, FlowGenerator, build_flow
+from copgen.generators.residual_flow.lipschitz import SpectralBound
+from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.state_dict_layout import check, dimensions, tensors_of
+from copgen.generators.weights_files import (
     Converted,
     Provenance,
     Sources,
@@ -28,15 +33,10 @@ from copgen.generators.checkpoints import (
     read_state,
     single_file,
 )
-from copgen.generators.layout import check, dimensions, tensors_of
-from copgen.generators.load_options import LoadOptions
-from copgen.generators.residual_flow.generator import FAMILY, FlowGenerator, build_flow
-from copgen.generators.residual_flow.lipschitz import SpectralBound
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError, unknown
-from copgen.runtime.foreign import Opaque
-from copgen.runtime.tensors import load_tensors
+from copgen.storage.foreign import Opaque
+from copgen.storage.tensors import load_tensors
 
 NAME = "residual-flow-mnist"
 IMAGE_SIZE = 28

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from copgen import encoders
-from copgen.datasets import digits
-from copgen.datasets.digits import LabelledImages, Split
+from copgen.data import digits
+from copgen.data.digits import LabelledImages, Split
 from copgen.encoders.encoder import encoder_file
+from copgen.evaluation.features import extract
+from copgen.evaluation.logistic import Labelled, one_thread
+from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neighbour
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.files import sha256_of, write_json
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.software import versions
-from copgen.stages.eval.features import extract
-from copgen.stages.eval.logistic import Labelled, one_thread
-from copgen.stages.eval.probes import few_label_probe, linear_probe, nearest_neighbour
 from copgen.stages.eval.settings import EvalLinearSettings
+from copgen.storage.files import sha256_of, write_json
 
 __all__ = ["DATASETS", "EvalLinearSettings", "results_file", "run"]
 

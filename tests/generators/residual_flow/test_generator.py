@@ -21,8 +21,8 @@ from copgen.generators.residual_flow.model import ResidualBlock
 from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
-from copgen.runtime.files import sha256_of
-from copgen.runtime.tensors import load_tensors, save_tensors
+from copgen.storage.files import sha256_of
+from copgen.storage.tensors import load_tensors, save_tensors
 from tests.generators.residual_flow.flows import CONFIGS, small_flow
 
 CONFIG = CONFIGS["multi-scale with linear blocks"]

@@ -14,8 +14,8 @@ import torch
 from copgen import encoders
 from copgen.encoders import EncoderConfig
 from copgen.runtime.errors import DataError, UsageError
-from copgen.runtime.files import sha256_of
 from copgen.stages.eval.linear import EvalLinearSettings, results_file, run
+from copgen.storage.files import sha256_of
 
 CONFIG = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
 

@@ -1,0 +1,1 @@
+"""Ranks of one run, how they are started, and which shards a worker begins with."""

@@ -1,0 +1,240 @@
+"""Several processes that work on one batch: who is who, what they agree on, and how a fault of one ends them all.
+
+torchrun or `--nproc` (launch.py) starts them; each finds its place in the environment. Rank 0 writes files and
+speaks; the others compute. What one rank alone decides (a file that cannot be written, a signal) is told to all of
+them, for a rank that left would let the others wait for it.
+
+    with joined(device) as (ranks, device):
+        with ranks.together():        # an error in here, on any rank, is raised on all of them
+            ...
+        rows = ranks.share(range(0, 176))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from copgen.runtime.environment import Placement, placement
+from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, UsageError
+from copgen.storage.state_tree import pack, unpack
+
+FAULT = "copgen/fault"
+PATIENCE = timedelta(minutes=30)  # a rank may compile, or save to a slow disk, while the others wait
+AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another, and says which one that was, and how
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that share a batch; one alone by default.
+
+    Attributes:
+        rank: its number; 0 is the one that writes.
+        world: how many there are.
+        group: what collectives run over; None for one alone.
+    """
+
+    rank: int = 0
+    world: int = 1
+    group: ProcessGroup | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def share(self, rows: range) -> range:
+        """This rank's part of rows that the number of ranks divides."""
+        each, rest = divmod(len(rows), self.world)
+        assert rest == 0, (len(rows), self.world)
+        return rows[self.rank * each : (self.rank + 1) * each]
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the ranks, the same bits on all of them; without graph."""
+        value = value.detach()
+        if self.group is None:
+            return value
+        total = value.clone()
+        dist.all_reduce(total, group=self.group)
+        return total / self.world
+
+    def average_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Replace the gradients by their means over the ranks, in one message."""
+        if self.group is None:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        return any(self._tell(flag)) if self.group is not None else flag
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block that succeeds on all ranks or on none.
+
+        Raises:
+            CopgenError: its own; or, where it is another rank's, one with the same words and exit code.
+        """
+        fault: CopgenError | None = None
+        try:
+            yield
+        except CopgenError as error:
+            if self.group is None:
+                raise
+            fault = error
+        if self.group is None:
+            return
+        told = self._tell(None if fault is None else [fault.what, fault.fix, int(fault.code)])
+        if fault is not None:
+            raise fault
+        for other in told:
+            if other is not None:
+                raise CopgenError(other[0], fix=other[1], code=ExitCode(other[2]))
+
+    def broadcast(self, tree: Any) -> Any:
+        """Rank 0's tree of dictionaries and lists with tensors, numbers and strings at its leaves, on the CPU."""
+        if self.group is None:
+            return tree
+        tensors: dict[str, Tensor] = {}
+        packed = pack(tree, tensors) if self.first else None
+        shapes = {name: (str(value.dtype), list(value.shape)) for name, value in tensors.items()}
+        packed, shapes = self._tell([packed, shapes])[0]
+        device = self._device
+        received = {}
+        for name, (dtype, shape) in shapes.items():
+            kind = getattr(torch, dtype.removeprefix("torch."))
+            value = (
+                tensors[name].to(device).contiguous() if self.first else torch.empty(shape, dtype=kind, device=device)
+            )
+            dist.broadcast(value, 0, group=self.group)
+            received[name] = value.cpu()
+        return tree if self.first else unpack(packed, received)
+
+    @property
+    def _device(self) -> torch.device:
+        nccl = dist.get_backend(self.group) == "nccl"
+        return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
+
+    def _tell(self, value: Any) -> list[Any]:
+        """What every rank says, as JSON, in their order."""
+        said = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self._device)
+        lengths = torch.zeros(self.world, dtype=torch.int64, device=said.device)
+        lengths[self.rank] = len(said)
+        dist.all_reduce(lengths, group=self.group)
+        sizes = lengths.tolist()
+        everyone = said.new_zeros(self.world, max(sizes))
+        everyone[self.rank, : len(said)] = said
+        dist.all_reduce(everyone, group=self.group)
+        return [json.loads(bytes(row[:size].tolist())) for row, size in zip(everyone, sizes, strict=True)]
+
+
+def check_divides(batch: int, parts: dict[str, int]) -> None:
+    """Refuse a batch that the number of ranks or of classes does not divide, with the nearest that fit.
+
+    Args:
+        batch: the global one.
+        parts: what has to divide it, by name ("4 ranks").
+
+    Raises:
+        UsageError: with the largest batch below and the smallest above that fit all of them.
+    """
+    wrong = [name for name, count in parts.items() if batch % count]
+    if not wrong:
+        return
+    step = math.lcm(*parts.values())
+    below = batch // step * step
+    near = " or ".join(f"{near:,}" for near in (below, below + step) if near >= 2)
+    raise UsageError(
+        f"A batch of {batch:,} cannot be divided evenly among {' and '.join(wrong)}.", fix=f"The nearest: {near}."
+    )
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+    """This process among its ranks, and its device: `cuda` becomes the one of its local number.
+
+    Raises:
+        EnvironmentFault: another rank was lost; with its words, where it left some.
+    """
+    place = placement()
+    if place.world == 1:
+        yield Ranks(), device
+        return
+    if device.type == "cuda":
+        if place.local_world > torch.cuda.device_count():
+            raise EnvironmentFault(
+                f"{place.local_world} processes need a CUDA device each; there are {torch.cuda.device_count()}.",
+                fix="Start fewer processes, or use --device cpu.",
+            )
+        device = torch.device("cuda", place.local_rank)
+        torch.cuda.set_device(device)
+    _meet(place, "nccl" if device.type == "cuda" else "gloo")
+    group = dist.group.WORLD
+    store = _shared_store()
+    orderly = False
+    try:
+        yield Ranks(place.rank, place.world, group), device
+        dist.barrier(group=group)  # nobody leaves while another still talks to it
+        orderly = True
+    except CopgenError as error:
+        store.set(FAULT, json.dumps([error.what, error.fix, int(error.code)]))
+        raise
+    except RuntimeError as error:
+        if not _is_loss_of_contact(error):
+            store.set(FAULT, json.dumps([f"Rank {place.rank}: {error}", "", int(ExitCode.FAULT)]))
+            raise
+        if (said := last_words(store)) is None:
+            time.sleep(AGENT_S)
+            said = EnvironmentFault(f"Rank {place.rank} lost contact with another.", fix="The same command goes on.")
+        raise said from error
+    finally:
+        if orderly or device.type == "cpu":  # with work left on it, NCCL's would wait for a rank that is gone
+            dist.destroy_process_group()
+
+
+def _meet(place: Placement, backend: str) -> None:
+    """Wait until all ranks are there, and connect to them."""
+    try:
+        dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+    except RuntimeError as error:
+        time.sleep(AGENT_S)
+        raise EnvironmentFault(
+            f"Rank {place.rank} did not find the others: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="The same command goes on.",
+        ) from error
+
+
+def _shared_store() -> Any:
+    """What all ranks, and the process that started them, can write to."""
+    store = dist.distributed_c10d._get_default_store()
+    while isinstance(store, dist.distributed_c10d.PrefixStore):
+        store = store.underlying_store
+    return store
+
+
+def last_words(store: Any) -> CopgenError | None:
+    """The fault that a rank left in the store before it ended; None where it left none."""
+    if not store.check([FAULT]):
+        return None
+    what, fix, code = json.loads(store.get(FAULT))
+    return CopgenError(what, fix=fix, code=ExitCode(code))
+
+
+def _is_loss_of_contact(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()

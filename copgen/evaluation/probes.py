@@ -1,0 +1,103 @@
+"""Probes: how much about the labels can be read from frozen features.
+
+Linear evaluation as in the paper trains one linear layer with SGD and reports the best epoch on the test images. Here
+the layer is fitted to its optimum (multinomial logistic regression, L-BFGS), its L2 strength 1/C is chosen on
+the validation split, and the test split is looked at once.
+
+Legend: N images, D feature dimension; accuracies are Top-1 fractions in 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from copgen.evaluation.logistic import Labelled, choose, fit, top1
+from copgen.runtime.errors import UsageError
+from copgen.runtime.philox import permutation
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Test accuracy, the chosen C, the validation accuracy of each C tried, and whether every fit converged."""
+
+    top1: float
+    C: float
+    validation_top1: tuple[float, ...]
+    converged: bool
+
+
+@dataclass(frozen=True)
+class FewLabelProbe:
+    """Mean and sample standard deviation of the test accuracy over the draws, and the probe of each draw."""
+
+    top1_mean: float
+    top1_std: float
+    draws: tuple[LinearProbe, ...]
+
+
+def linear_probe(
+    train: Labelled, validation: Labelled, test: Labelled, *, c_grid: Sequence[float], max_iterations: int = 5000
+) -> LinearProbe:
+    """Choose C on validation, refit on train and validation, and test; features are standardised over train."""
+    train, validation, test = _standardised(train, validation, test)
+    chosen = choose(train, validation, c_grid=c_grid, max_iterations=max_iterations)
+    model, converged = fit(train + validation, chosen.C, max_iterations=max_iterations)
+    return LinearProbe(top1(model, test), chosen.C, chosen.validation_top1, chosen.converged and converged)
+
+
+def few_label_probe(
+    train: Labelled,
+    validation: Labelled,
+    test: Labelled,
+    *,
+    labels_per_class: int,
+    draws: int,
+    seed: int,
+    c_grid: Sequence[float],
+    max_iterations: int = 5000,
+) -> FewLabelProbe:
+    """Fit on `labels_per_class` random labels of each class of train; C is chosen on validation for each draw.
+
+    Draw i takes the first images of each class in a random order that depends on (seed, i) alone: fewer labels are a
+    subset of more, and all encoders see the same draws. Features are standardised over all of train, which takes no
+    labels; there is no refit on validation.
+
+    Raises:
+        UsageError: a class with fewer images in train.
+    """
+    classes, counts = np.unique(train.labels, return_counts=True)
+    if labels_per_class > counts.min():
+        raise UsageError(
+            f"{labels_per_class} labels per class were asked for, but class {classes[counts.argmin()]} has "
+            f"{counts.min()} training images."
+        )
+    train, validation, test = _standardised(train, validation, test)
+    probes = []
+    for draw in range(draws):
+        order = permutation(seed, len(train), stream=f"eval/few-labels/{draw}").numpy()
+        rows = np.concatenate([order[train.labels[order] == c][:labels_per_class] for c in classes])
+        chosen = choose(train.subset(rows), validation, c_grid=c_grid, max_iterations=max_iterations)
+        probes.append(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
+    accuracies = np.array([probe.top1 for probe in probes])
+    spread = float(accuracies.std(ddof=1)) if draws > 1 else 0.0
+    return FewLabelProbe(float(accuracies.mean()), spread, tuple(probes))
+
+
+def nearest_neighbour(bank: Labelled, test: Labelled) -> float:
+    """Test accuracy of the label of the most similar bank image: cosine, raw features, ties to the first."""
+    similarity = _unit(test.features) @ _unit(bank.features).T
+    return float((bank.labels[similarity.argmax(axis=1)] == test.labels).mean())
+
+
+def _standardised(train: Labelled, validation: Labelled, test: Labelled) -> tuple[Labelled, Labelled, Labelled]:
+    return train.standardised(train), validation.standardised(train), test.standardised(train)
+
+
+def _unit(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float64] = features / np.where(length > 0, length, 1.0)
+    return unit

@@ -1,0 +1,174 @@
+"""Weights files: what was published, what copgen makes of it, and how either is opened.
+
+A family's `convert` turns published files into `Converted`: the tensors that its network loads, and the header that
+describes them. `copgen generator import` writes that as safetensors of kind 'generator'; loading a published file goes
+the same way without writing. So both give the same network, and both are known by the sha256 of the published file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from copgen.generators.state_dict_layout import Shapes, check
+from copgen.latents.prior import Prior
+from copgen.runtime.errors import DataError
+from copgen.storage.files import sha256_of
+from copgen.storage.foreign import read_foreign
+from copgen.storage.tensors import load_tensors
+
+Parameters = Literal["ema", "raw"]
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The published files of one generator.
+
+    Attributes:
+        weights: the weights file, or the folder that holds it (and its configuration, where it has one).
+        instances: the stored instances of an IC-GAN; None looks for them beside the weights.
+        parameters: for the flow, whose checkpoint holds both: the moving average (which its authors sample with), or
+            the raw parameters; None is the average.
+    """
+
+    weights: Path
+    instances: Path | None = None
+    parameters: Parameters | None = None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a weights file says, checked: every key is there and no other, shapes agree, values are finite.
+
+    Attributes:
+        tensors: name -> tensor, on the CPU; the public names, spectral-norm vectors included, not yet folded.
+        header: JSON-able; `family`, `name` (the registry's), `config` (of the family), `prior`, `sources` (file name ->
+            sha256), `source_sha256` (of the weights among them), `licence` (of the weights).
+    """
+
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+
+Convert = Callable[[Sources], Converted]
+
+
+def read_state(path: Path) -> Any:
+    """What a published checkpoint holds: dictionaries, lists, numbers and tensors, on the CPU; nothing is executed.
+
+    Raises:
+        DataError: missing, truncated, or no checkpoint at all.
+    """
+    return read_foreign(path)
+
+
+def is_converted(path: Path) -> bool:
+    """Whether a file is a safetensors file: an eight-byte length, then a JSON object."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return stream.read(9)[8:] == b"{"
+
+
+@dataclass(frozen=True)
+class Family(Generic[ConfigT]):
+    """A family of generators: what its files call it, the configuration in them, and the tensors that go with it."""
+
+    name: str
+    config: type[ConfigT]
+    shapes: Callable[[ConfigT], Shapes]
+
+    def converted(
+        self,
+        tensors: Mapping[str, Tensor],
+        config: ConfigT,
+        *,
+        path: Path,
+        ignored: Collection[str] = (),
+        header: Mapping[str, Any],
+    ) -> Converted:
+        """Checked tensors with their header, to which family and configuration are added here.
+
+        Raises:
+            DataError: the tensors are not those of the configuration.
+        """
+        shapes = self.shapes(config)
+        check(tensors, shapes, path=path, ignored=ignored)
+        kept = {name: tensors[name] for name in shapes}
+        return Converted(kept, {"family": self.name, "config": config.model_dump(mode="json"), **header})
+
+    def open(self, sources: Sources, convert: Convert, *, name: str) -> tuple[Converted, ConfigT]:
+        """The content of a weights file for the generator `name`, published or converted, and its configuration.
+
+        Raises:
+            DataError: missing, truncated, foreign, of another family or generator, or with tensors that do not fit.
+        """
+        path = sources.weights
+        if not is_converted(path):
+            content = convert(sources)
+            return content, self.config.model_validate(content.header["config"])
+        tensors, header = load_tensors(path, kind="generator")
+        if header.get("family") != self.name or header.get("name") != name:
+            raise DataError(
+                f"{path} holds the generator '{header.get('name')}' of family '{header.get('family')}', "
+                f"not '{name}' of family '{self.name}'.",
+                fix="Name the generator that it holds.",
+            )
+        try:
+            config = self.config.model_validate(header.get("config"))
+            Prior.model_validate(header.get("prior"))
+            Provenance.model_validate(header)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(f"{path}: its header does not describe a {self.name}: {where}: {first['msg']}.") from None
+        check(tensors, self.shapes(config), path=path)
+        return Converted(tensors, header), config
+
+
+class Provenance(BaseModel):
+    """What the header of a converted file says of where it came from."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sources: dict[str, str]
+    source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence: str
+
+
+def provenance(files: Sequence[Path], *, name: str, prior: Prior, licence: str) -> dict[str, Any]:
+    """The header entries that every converted file has; the first file is the one with the weights."""
+    sources = {file.name: sha256_of(file) for file in files}
+    return {
+        "name": name,
+        "prior": prior.model_dump(mode="json"),
+        "sources": sources,
+        "source_sha256": sources[files[0].name],
+        "licence": licence,
+    }
+
+
+def single_file(path: Path, *patterns: str, what: str) -> Path:
+    """The file itself, or the one in the folder `path` that fits the first pattern that any fits.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    if not path.is_dir():
+        return path
+    for pattern in patterns:
+        found = sorted(path.glob(pattern))
+        if len(found) > 1:
+            raise DataError(
+                f"{path} holds several files that could be {what}: {', '.join(file.name for file in found)}.",
+                fix="Name one of them.",
+            )
+        if found:
+            return found[0]
+    raise DataError(f"{path} holds no {what} ({' or '.join(patterns)}).")

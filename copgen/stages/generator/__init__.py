@@ -1,0 +1,1 @@
+"""`copgen generator`: fit, fetch, import, inspect and list generators."""

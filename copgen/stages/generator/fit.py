@@ -1,0 +1,234 @@
+"""`copgen generator fit digits`: maximum likelihood of a Residual Flow on the real digits (Chen et al. 2019).
+
+Per update: a batch of augmented, uniformly dequantised images; log p(x) with one random-sign probe per image and block,
+a Russian-roulette series and its Neumann gradient; Adam; power iterations on every layer. The weights that are kept
+are an exponential moving average. All random numbers depend on (seed, sample index) alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from copgen import views
+from copgen.data import digits
+from copgen.evaluation.generated_digits import assess_digits
+from copgen.generators.residual_flow import FlowConfig, ResidualFlow, bits_per_dim
+from copgen.generators.residual_flow.generator import FlowGenerator, save_flow
+from copgen.generators.residual_flow.log_det import SeriesLength, poisson_length
+from copgen.latents.prior import Prior
+from copgen.runtime import philox
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.machine import resolve_device
+from copgen.runtime.seeds import seeded
+from copgen.runtime.settings import Settings
+from copgen.storage.files import read_json, write_json
+from copgen.training.estimate import rehearse_training
+from copgen.training.loop import Training
+from copgen.training.run_folder import Logged, RunFolder
+from copgen.views.policies import AffinePolicy
+
+ARTEFACT, SUMMARY = "generator.safetensors", "summary.json"
+
+
+class FitFlowSettings(Settings):
+    """Settings of `copgen generator fit`."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
+
+    dataset: Literal["digits"] = Field(default="digits", description="what the flow is fitted to")
+    flow: FlowConfig = Field(default=FlowConfig(), description="architecture")
+    updates: int = Field(default=20_000, ge=1, description="optimizer updates")
+    batch: int = Field(default=128, ge=2, le=1_000_000, description="images per update")
+    lr: float = Field(default=2e-3, gt=0, description="peak learning rate of Adam, cosine schedule (measured here)")
+    warmup: int = Field(default=100, ge=1, description="updates to reach the peak")
+    clip: float = Field(default=1.0, gt=0, description="bound on the gradient norm")
+    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights (residual-flows: 0.999)")
+    exact_terms: int = Field(default=2, ge=1, description="series terms always computed (residual-flows: 2)")
+    extra_terms: float = Field(default=1.0, gt=0, le=20, description="mean of the Poisson number of further terms")
+    augmentation: float = Field(default=1.0, ge=0, lt=10, description="factor on the ranges of appendix D's T_x")
+    prior_scale: float = Field(default=1.0, gt=0, description="standard deviation of the latents that are sampled")
+    seed: int = Field(default=0, ge=0, description="decides every random number")
+    checkpoint_every: int = Field(default=500, ge=1, description="updates between checkpoints")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+
+
+def fit_flow(
+    settings: FitFlowSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+) -> dict[str, Any]:
+    """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and figures.
+
+    Raises:
+        EnvironmentFault, UsageError: as the folder and the settings give cause.
+        Diverged: the loss is not finite; raised before anything is updated with it.
+        Stopped: a signal came; the state is saved and the same call goes on.
+    """
+    device = resolve_device(settings.device)
+    folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
+    with folder.open(settings, device=device, overwrite=overwrite) as run:
+        if run.finished:
+            return dict(read_json(run.path / SUMMARY))
+        events = Logged(events or Silent(), run.path / "log.txt")
+        averaged = learn(settings, run, device=device, events=events)
+        prior = Prior(scale=settings.prior_scale)
+        held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
+        events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
+        quality = assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior))
+        made_by = {
+            "command": f"copgen generator fit {settings.dataset}",
+            "settings": settings.tree(),
+            "bits_per_dim": held_out,
+            "quality": quality,
+        }
+        write_json(run.path / SUMMARY, made_by)
+        save_flow(run.artefact, averaged, prior=prior, made_by=made_by)
+        return made_by
+
+
+def learn(settings: FitFlowSettings, run: RunFolder, *, device: torch.device, events: Events) -> ResidualFlow:
+    """The training loop, in an open run folder; returns the averaged flow with its singular vectors converged."""
+    with seeded(settings.seed, "flow"):
+        flow = ResidualFlow(settings.flow).to(device).train()
+        flow.power_iterate(30)
+    averaged = copy.deepcopy(flow)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+    fine = finer(digits.load_levels("train")[0].to(device))
+    with Training(
+        run,
+        state={"flow": flow, "averaged": averaged, "optimizer": optimizer},
+        updates=settings.updates,
+        samples_per_update=settings.batch,
+        checkpoint_every=settings.checkpoint_every,
+        events=events,
+        title="fit",
+    ) as training:
+        for update in training:
+            rows = range(update * settings.batch, (update + 1) * settings.batch)
+            x = training_images(fine, settings, rows)
+            probes, length = draw_series(flow, settings, update, rows)
+            loss = mean_bits(flow.log_prob(x, probes.to(device), length), settings)
+            training.check_finite(update, bits_per_dim=loss)
+            set_learning_rate(optimizer, settings, update)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(flow.parameters(), settings.clip)
+            optimizer.step()
+            flow.power_iterate(1)
+            average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
+            training.log(update, {"bits_per_dim": loss.item()})
+    averaged.power_iterate(100)
+    return averaged
+
+
+def finer(levels: Tensor) -> Tensor:
+    """Images (N, 1, 32, 32) in [0, 1] whose 4x4 block means are the grey levels (N, 1, 8, 8) of 0..16.
+
+    The digits were made as counts in 4x4 blocks of 32x32 bitmaps; turning and shifting them at that resolution blurs
+    far less than at 8x8. Bicubic enlargement, then back-projection of what the block means still miss.
+    """
+    target = levels.float() / (digits.LEVELS - 1)
+    fine = F.interpolate(target, scale_factor=4, mode="bicubic", align_corners=False)
+    for _ in range(10):
+        missed = target - F.avg_pool2d(fine, 4)
+        fine = (fine + F.interpolate(missed, scale_factor=4, mode="bicubic", align_corners=False)).clamp(0.0, 1.0)
+    return fine
+
+
+def augmentation_policy(strength: float) -> views.Policy:
+    """Appendix D's rotation, translation and scale with their ranges multiplied by `strength`."""
+    whole = AffinePolicy()
+    low, high = whole.scale
+    affine = AffinePolicy(
+        degrees=strength * whole.degrees,
+        translate=strength * whole.translate,
+        scale=(1.0 - strength * (1.0 - low), 1.0 + strength * (high - 1.0)),
+    )
+    return views.Policy(name="fit", affine=affine)
+
+
+def training_images(fine: Tensor, settings: FitFlowSettings, rows: range) -> Tensor:
+    """A batch (batch, 1, 8, 8) of augmented, dequantised images in (0, 1), from the finer images of `finer`."""
+    chosen = philox.uniform(settings.seed, rows, 1, stream="fit/choice")[:, 0] * fine.shape[0]
+    batch = 2.0 * fine[chosen.long().to(fine.device)] - 1.0
+    policy = augmentation_policy(settings.augmentation)
+    augmented = views.augment(batch, policy, seed=settings.seed, rows=rows, stream="fit/views")
+    levels = (digits.LEVELS - 1) * F.avg_pool2d(augmented, 4).clamp(0.0, 1.0)
+    return dequantise(levels, seed=settings.seed, rows=rows)
+
+
+def dequantise(levels: Tensor, *, seed: int, rows: range) -> Tensor:
+    """(level + u) / 17 with u uniform in (0, 1), kept off the very ends; levels are floating."""
+    assert levels.is_floating_point()
+    u = philox.uniform(seed, rows, levels[0].numel(), stream="fit/dequantise", device=levels.device)
+    return ((levels + u.view_as(levels).to(levels.dtype)) / digits.LEVELS).clamp(1e-5, 1.0 - 1e-5)
+
+
+def draw_series(flow: ResidualFlow, settings: FitFlowSettings, update: int, rows: range) -> tuple[Tensor, SeriesLength]:
+    """Random-sign probes (batch, blocks, D) and the length of the series for one update."""
+    blocks, dim = flow.residual_blocks, flow.config.latent_dim
+    probes = philox.signs(settings.seed, rows, blocks * dim, stream="fit/probes").view(len(rows), blocks, dim)
+    u = float(philox.uniform(settings.seed, [update], 1, stream="fit/length"))
+    return probes, poisson_length(u, exact=settings.exact_terms, rate=settings.extra_terms)
+
+
+def mean_bits(log_prob: Tensor, settings: FitFlowSettings) -> Tensor:
+    """The loss: mean bits per dimension of a batch."""
+    return bits_per_dim(log_prob, latent_dim=settings.flow.latent_dim, levels=digits.LEVELS).mean()
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, settings: FitFlowSettings, update: int) -> None:
+    """Linear warm-up, then a cosine down to zero."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * update / settings.updates))
+    for group in optimizer.param_groups:
+        group["lr"] = settings.lr * min(1.0, (update + 1) / settings.warmup) * cosine
+
+
+@torch.no_grad()
+def average_into(averaged: nn.Module, current: nn.Module, *, decay: float) -> None:
+    """averaged <- decay * averaged + (1 - decay) * current for parameters; buffers are copied."""
+    for mean, new in zip(averaged.parameters(), current.parameters(), strict=True):
+        mean.lerp_(new, 1.0 - decay)
+    for kept, buffer in zip(averaged.buffers(), current.buffers(), strict=True):
+        kept.copy_(buffer)
+
+
+def held_out_images(split: Literal["validation", "test"], *, draw: int, device: torch.device) -> Tensor:
+    """The unaugmented images of a split in (0, 1), dequantised by draw number `draw`."""
+    levels = digits.load_levels(split)[0].float().to(device)
+    return dequantise(levels, seed=draw, rows=range(len(levels)))
+
+
+@torch.no_grad()
+def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, prior: Prior, draws: int = 4) -> float:
+    """Bits/dim on unaugmented images of a split with the exact log-determinant, mean over dequantisation draws."""
+    frozen = copy.deepcopy(flow).fold()
+    device = next(flow.parameters()).device
+    total = 0.0
+    for draw in range(draws):
+        log_prob = frozen.log_prob(held_out_images(split, draw=draw, device=device), prior_scale=prior.scale)
+        bits = bits_per_dim(log_prob, latent_dim=flow.config.latent_dim, levels=digits.LEVELS)
+        total += float(bits.mean()) / draws
+    return total
+
+
+def estimate(settings: FitFlowSettings) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
+
+    The assessment at the end, about half a minute, is not in it.
+    """
+    short = settings.model_copy(update={"updates": min(settings.updates, 5)})
+    device = resolve_device(settings.device)
+
+    def rehearse(out: Path) -> None:
+        folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
+        with folder.open(short, device=device, overwrite=False) as run:
+            save_flow(run.artefact, learn(short, run, device=device, events=Silent()), prior=Prior(), made_by={})
+
+    return rehearse_training(rehearse, updates=settings.updates)

@@ -1,0 +1,1 @@
+"""`copgen navigate`: Algorithm 1, and the steering walks that it is compared with."""

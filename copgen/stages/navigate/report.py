@@ -1,0 +1,71 @@
+"""What a run of navigate shows for itself: previews, the summary, and how it ended."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen import generators
+from copgen.latents.navigator import Navigator
+from copgen.latents.operations import Shift
+from copgen.objectives import chance_level
+from copgen.report.grid import grid_picture, save_picture
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.training.stop_rules import TurnDetector
+
+PREVIEW_PAIRS = 16
+SHIFT = ("shift_mean", "shift_std", "d_mean", "d_p95", "d_max", "violations")
+
+
+def shift_statistics(shift: Shift) -> dict[str, float]:
+    """Mean and standard deviation of z' - z over all coordinates, d (mean, 95th percentile, max), and violations."""
+    numbers = shift.numbers()
+    return {name: numbers[name] for name in SHIFT}
+
+
+@torch.no_grad()
+def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int) -> None:
+    """A picture of sixteen anchors above their positives, the same latents each time."""
+    z = G.sample_prior(range(PREVIEW_PAIRS), seed)
+    condition = G.sample_condition(range(PREVIEW_PAIRS), seed)
+    z_pos = T_z(z.to(next(T_z.parameters()).dtype))
+    save_picture(path, grid_picture([G(z, condition), G(z_pos, condition)]))
+
+
+def provenance(settings: NavigateSettings, G: generators.Generator) -> dict[str, Any]:
+    """What made a navigator: the settings, and the generator by the hash of its weights."""
+    return {"stage": "navigate", "settings": settings.tree(), "generator": G.name, "weights_sha256": G.weights_sha256}
+
+
+@torch.no_grad()
+def summarise(
+    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
+) -> dict[str, Any]:
+    """What the run came to, with the shift of the final navigator over 4,096 fresh latents."""
+    drawn = settings.updates * settings.batch
+    z = G.sample_prior(range(drawn, drawn + 4096), settings.seed).to(next(T_z.parameters()).dtype)
+    shift = shift_statistics(T_z.move(z, delta=settings.delta))
+    finite = math.isfinite(turn.minimum)
+    return {
+        "ended_by": ended,
+        "updates": updates,
+        "samples": updates * settings.batch,
+        "chance": chance_level(settings.batch),
+        "loss_smoothed": turn.smoothed() if turn.updates else None,
+        "loss_minimum": turn.minimum if finite else None,
+        "loss_minimum_samples": turn.minimum_update * settings.batch,
+        "shift": shift,
+    }
+
+
+def ending(summary: dict[str, Any]) -> str:
+    """One sentence on why it ended."""
+    reason = {
+        "samples": "all samples were drawn",
+        "delta": "d(z, z') went beyond delta",
+        "turn": f"the loss of f turned; this is the navigator of {summary['loss_minimum_samples']:,} samples",
+    }[summary["ended_by"]]
+    return f"Ended after {summary['samples']:,} samples: {reason}. d is {summary['shift']['d_mean']:.3f} on average."

@@ -1,0 +1,181 @@
+"""`copgen navigate --objective steering`: directions in latent space that imitate edits of the image.
+
+The walks of gan_steerability as GenRep trains them: a vector w_k for each edit (3-D and 2-D rotation, zoom, shift,
+colour); for a random composition of edits with sliders s, z' = z + sum_k s_k w_k shall give the edited image. All
+vectors are trained together, for any generator of images at its own resolution. There is no adversary and no bound.
+
+Legend: K batch size; z, z' (K, d) latents; x, x' images in [-1, 1]; y the edited x, and M where it means something.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from copgen import generators
+from copgen.generators.settings import GeneratorChoice, terms
+from copgen.latents.walks import FILE_NAME, Walk, save_walk
+from copgen.report.grid import grid_picture, save_picture
+from copgen.runtime import philox
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.machine import resolve_device
+from copgen.storage.files import read_json, write_json
+from copgen.training.estimate import rehearse_training
+from copgen.training.loop import Training
+from copgen.training.run_folder import Logged, RunFolder, read_metrics
+from copgen.views import edits
+from copgen.views.edits import EditRanges
+
+PREVIEW_PAIRS = 16
+STAGE = "navigate steering"
+SUMMARY = "summary.json"
+STREAM = "steering/edits"
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SteeringSettings(GeneratorChoice):
+    """Settings of `copgen navigate --objective steering`."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "preview_every", "device"})
+
+    samples: int = Field(default=160_000, ge=1, description="training samples drawn (GenRep: 160K)")
+    batch: int = Field(default=32, ge=1, le=1_000_000, description="K, images per update (GenRep: 32)")
+    seed: int = Field(default=0, ge=0, description="decides every random number")
+    lr: float = Field(default=1e-3, gt=0, description="Adam's learning rate for all vectors (GenRep: 1e-3)")
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), description="Adam's betas (GenRep: the framework's)")
+    init_std: float = Field(default=0.1, gt=0, description="standard deviation of the vectors at the start (GenRep)")
+    edits: EditRanges = Field(default=EditRanges(), description="how far the edits go (GenRep's, at any resolution)")
+
+    checkpoint_every: int = Field(default=100, ge=1, description="updates between checkpoints")
+    preview_every: int = Field(default=10_000, ge=1, description="samples between preview pictures")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+
+    @property
+    def updates(self) -> int:
+        """Optimizer updates: whole batches within `samples`, at least one."""
+        return max(1, self.samples // self.batch)
+
+
+@torch.no_grad()
+def new_walk(settings: SteeringSettings, G: generators.Generator) -> Walk:
+    """A walk of edits whose vectors are normal with `init_std`; a function of the seed."""
+    walk = Walk("edits", G.latent_dim, channels=G.channels, ranges=settings.edits)
+    rows = range(walk.directions.shape[0])
+    drawn = philox.normal(settings.seed, rows, G.latent_dim, stream="steering/start")
+    walk.directions.copy_(settings.init_std * drawn)
+    return walk
+
+
+def steering_loss(x_pos: Tensor, y: Tensor, M: Tensor) -> Tensor:
+    """Mean squared error over all channels of the pixels in M (K, 1, H, W) of the whole batch."""
+    valid = M.expand_as(x_pos)
+    loss: Tensor = ((x_pos - y).square() * valid).sum() / valid.sum().clamp(min=1)
+    return loss
+
+
+def navigate_steering(
+    settings: SteeringSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+) -> dict[str, Any]:
+    """Train a walk and write `walk.safetensors` into the run folder `out`; returns its summary.
+
+    Raises:
+        UsageError, DataError, EnvironmentFault: as the settings, the weights and the folder give cause.
+        Diverged: the loss is not finite; raised before anything is updated with it.
+        Stopped: a signal came; the state is saved and the same call goes on.
+    """
+    device = resolve_device(settings.device)
+    G = settings.load_generator(device)
+    walk = new_walk(settings, G).to(device)
+    optimizer = torch.optim.Adam(walk.parameters(), lr=settings.lr, betas=settings.betas)
+    inputs = {"generator": G.weights_sha256}
+    if instances := G.settings.get("instances_sha256"):
+        inputs["instances"] = str(instances)
+    folder = RunFolder(out, stage=STAGE, artefact=FILE_NAME)
+    with folder.open(settings, device=device, overwrite=overwrite, inputs=inputs) as run:
+        if run.finished:
+            return dict(read_json(run.path / SUMMARY))
+        events = Logged(events or Silent(), run.path / "log.txt")
+        if note := terms(G):
+            events.say(note)
+        K, seed = settings.batch, settings.seed
+        with Training(
+            run,
+            state={"walk": walk, "optimizer": optimizer},
+            updates=settings.updates,
+            samples_per_update=K,
+            checkpoint_every=settings.checkpoint_every,
+            events=events,
+            title="steering",
+        ) as training:
+            for update in training:
+                indices = range(update * K, (update + 1) * K)
+                z, condition = G.sample_prior(indices, seed), G.sample_condition(indices, seed)
+                drawn = edits.draw_edits(
+                    settings.edits, channels=G.channels, seed=seed, rows=indices, stream=STREAM, device=device
+                )
+                with torch.no_grad():
+                    y, M = edits.edit(G(z, condition), drawn)
+                x_pos = G(walk.steer(z, edits.sliders(drawn, settings.edits)), condition)
+                loss = steering_loss(x_pos, y, M)
+                training.check_finite(update, loss=loss)
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+                training.log(update, {"loss": loss.item(), "valid": M.double().mean().item()})
+                if (update + 1) * K // settings.preview_every > update * K // settings.preview_every:
+                    save_preview(run.path / "previews" / f"samples-{(update + 1) * K:010d}.png", settings, G, walk)
+        save_preview(run.path / "previews" / "final.png", settings, G, walk)
+        made_by = {
+            "stage": STAGE,
+            "settings": settings.tree(),
+            "generator": G.name,
+            "weights_sha256": G.weights_sha256,
+            "prior": G.prior.model_dump(mode="json"),
+        }
+        losses = [line["loss"] for line in read_metrics(run.path / "metrics.jsonl")]
+        summary = {
+            "updates": settings.updates,
+            "samples": settings.updates * K,
+            "loss_first": mean(losses[:20]),
+            "loss_last": mean(losses[-20:]),
+            "rms": dict(zip(edits.names(G.channels), rms(walk), strict=True)),
+        }
+        write_json(run.path / SUMMARY, summary)
+        save_walk(run.artefact, walk, made_by={**made_by, "summary": summary})
+        return summary
+
+
+def mean(values: list[float]) -> float:
+    """Of a list that is not empty."""
+    return sum(values) / len(values)
+
+
+def rms(walk: Walk) -> list[float]:
+    """Root mean square of each vector over its coordinates: d(z, z') at slider 1."""
+    values: list[float] = walk.directions.detach().double().square().mean(1).sqrt().tolist()
+    return values
+
+
+@torch.no_grad()
+def save_preview(path: Path, settings: SteeringSettings, G: generators.Generator, walk: Walk) -> None:
+    """A picture of sixteen images, their edits, and what the walk makes of them; the same ones each time."""
+    rows, seed = range(PREVIEW_PAIRS), settings.seed
+    z, condition = G.sample_prior(rows, seed), G.sample_condition(rows, seed)
+    drawn = edits.draw_edits(
+        settings.edits, channels=G.channels, seed=seed, rows=rows, stream="steering/preview", device=z.device
+    )
+    x = G(z, condition)
+    y, M = edits.edit(x, drawn)
+    x_pos = G(walk.steer(z, edits.sliders(drawn, settings.edits)), condition)
+    save_picture(path, grid_picture([x, torch.where(M, y, torch.zeros_like(y)), x_pos]))
+
+
+def estimate(settings: SteeringSettings) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
+    short = settings.model_copy(update={"samples": min(settings.samples, 4 * settings.batch)})
+    more = {"previews/final.png": settings.samples // settings.preview_every}
+    return rehearse_training(lambda folder: navigate_steering(short, out=folder), updates=settings.updates, more=more)

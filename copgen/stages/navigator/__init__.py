@@ -1,0 +1,1 @@
+"""`copgen navigator`: import, inspect and show what moves latents."""

@@ -1,0 +1,149 @@
+"""`copgen export`: a pairs folder in the form that other programs read.
+
+Every shard is hashed before its pairs go out, so nothing damaged is passed on. `export.json` says how far it came: the
+files of a shard are on the disk before it is counted, and what was under way is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from copgen.pairs import Contents
+from copgen.pairs.documents import SHA256, Document
+from copgen.pairs.exports import FORMS, Form, plain, put_anchors, put_images
+from copgen.pairs.scan import scan
+from copgen.pairs.shard_reader import ShardReader
+from copgen.pairs.verification import load_plan, problems, shard_problems
+from copgen.runtime.errors import DataError, UsageError, unknown
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.signals import StopRequest
+from copgen.stages.pairs_folder.progress import watcher
+from copgen.storage.files import read_json
+from copgen.storage.lock import locked, refuse_foreign
+
+MARK = "export.json"
+
+
+class Progress(Document):
+    """What an export is of, and how far it came."""
+
+    format: Literal[1] = 1
+    to: Form
+    plan: str = Field(pattern=SHA256, description="sha256 of the pairs' plan")
+    classes: tuple[str, ...] = Field(description="names of the classes' folders")
+    shards: int = Field(ge=1, description="shards in all")
+    done: int = Field(ge=0, description="shards that are exported")
+
+
+def export(
+    folder: Path, *, to: str, out: Path, class_names: Path | None = None, events: Events | None = None
+) -> dict[str, Any]:
+    """Write the pairs of `folder` into `out`; the same call again goes on, and does nothing where all is there.
+
+    Args:
+        folder: a finished pairs folder.
+        to: `folder`, `genrep` or `wds-single`.
+        out: a new folder, or one of the same export.
+        class_names: a file with the names of numbered classes, see `read_class_names`.
+        events: who listens.
+
+    Raises:
+        DataError: a shard that fails verification, or a class that cannot be the name of a folder.
+        UsageError: no such form; other pairs or another form in `out`; more classes than names.
+        EnvironmentFault: `out` holds something that is no export, is not writable, in use, or the disk is full.
+        Stopped: a signal came; the same call goes on.
+    """
+    events = events or Silent()
+    if to not in FORMS:
+        raise unknown("form of export", to, FORMS)
+    classes = read_class_names(class_names) if class_names is not None else ()
+    plan = load_plan(folder)
+    for problem in problems(folder, "quick"):
+        raise problem.error
+    begun = Progress.model_validate(
+        {"to": to, "plan": plan.digest, "classes": classes, "shards": plan.shards, "done": 0}
+    )
+    refuse_foreign(out, mark=MARK, holds="exported pairs")
+    with locked(out), StopRequest() as stop:
+        progress = _going_on(out, begun)
+        done = min(progress.done * plan.pairs_per_shard, plan.pairs)
+        if 0 < done < plan.pairs:
+            events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
+        events.begin("export", total=plan.pairs, unit="pairs", done=done)
+        watch = watcher(events, stop)
+        try:
+            for number in range(progress.done, plan.shards):
+                for problem in shard_problems(folder, plan, number, "full"):
+                    raise problem.error
+                with ShardReader(folder, plan, number, scan(folder, plan, number)) as shard:
+                    if to == "wds-single":
+                        put_anchors(out, plan, number, shard, watch)
+                    else:
+                        _put_shard(out, to, plan, classes, number, shard, watch)
+                progress = progress.model_copy(update={"done": number + 1})
+                progress.write(out / MARK)
+                events.advance(plan.shard_range(number).stop, {})
+        finally:
+            events.end()
+    images = plan.pairs * (1 if to == "wds-single" else 1 + plan.positives)
+    return {"to": to, "pairs": plan.pairs, "images": images, "already_finished": done == plan.pairs}
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Names of classes 0, 1, ...: one a line, or the JSON that goes with ImageNet: {"0": ["n01440764", "tench"], ...}.
+
+    Raises:
+        UsageError: it cannot be read, or is neither.
+        DataError: a name that cannot be a folder's.
+    """
+    fix = 'Write one name a line, or JSON such as {"0": ["n01440764", "tench"], ...} without gaps.'
+    try:
+        if path.suffix == ".json":
+            value = read_json(path)
+            found = [value[str(number)] for number in range(len(value))]
+            names = [entry[0] if isinstance(entry, list) else entry for entry in found]
+        else:
+            names = path.read_text("utf-8").split()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", fix=fix) from None
+    except (DataError, LookupError, TypeError, ValueError):
+        raise UsageError(f"{path} does not name classes.", fix=fix) from None
+    return tuple(plain(name) for name in names)
+
+
+def _going_on(out: Path, begun: Progress) -> Progress:
+    """What an earlier call reached, if there was one."""
+    path = out / MARK
+    if not path.exists():
+        begun.write(path)
+        return begun
+    there = Progress.read(path)
+    for field, value in begun.model_dump(exclude={"done", "format"}).items():
+        if (found := getattr(there, field)) != value:
+            shown = (json.dumps(found)[:70], json.dumps(value)[:70])
+            raise UsageError(
+                f"{out} holds another export: {field} is {shown[0]} there, not {shown[1]}.",
+                fix="Name another folder with --out.",
+            )
+    return there
+
+
+def _put_shard(
+    out: Path,
+    to: str,
+    plan: Contents,
+    classes: tuple[str, ...],
+    number: int,
+    shard: ShardReader,
+    watch: Callable[[int], None],
+) -> None:
+    for index in plan.shard_range(number):
+        watch(index)
+        put_images(out, to, plan, classes, index, shard)
+    os.sync()  # one for thousands of files, before the shard is counted

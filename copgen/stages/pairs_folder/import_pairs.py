@@ -1,0 +1,155 @@
+"""`copgen import`: the authors' tree of images into a pairs folder, for which no generator is needed any more.
+
+The pixels stay what they are. Every image is decoded and encoded anew, so a damaged one is found now, not in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen.pairs import (
+    ImportedPlan,
+    ImportSource,
+    Pair,
+    encoder_versions,
+    finish,
+    layout,
+    missing_shards,
+    png,
+    read_plan,
+    write_shard,
+)
+from copgen.pairs.genrep import Tree, image_bytes, read_tree
+from copgen.pairs.places import Places
+from copgen.pairs.store import LocalStore
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.signals import StopRequest
+from copgen.runtime.software import versions
+from copgen.stages.pairs_folder.progress import watcher
+from copgen.storage.lock import locked, refuse_foreign
+
+PAIRS_PER_SHARD = 10_000
+
+
+def import_pairs(
+    folder: Path,
+    *,
+    out: Path,
+    pairs_per_shard: int | None = None,
+    only: int | None = None,
+    overwrite: bool = False,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Write the pairs of a tree that are missing from the folder `out`; returns the counts, and the bytes.
+
+    Args:
+        folder: the tree: a data set of the authors' scripts, its `train`, or one class.
+        out: the pairs folder.
+        pairs_per_shard: pairs in each tar file; unset those of the pairs that are there already, else 10,000.
+        only: write this shard anew, whether it is there or not, and no other.
+        overwrite: start anew over the pairs that are there.
+        events: who listens.
+
+    Raises:
+        DataError: no tree, a pair of which one image is missing, or an image that is damaged or of another size.
+        UsageError: the folder holds other pairs, or there is no such shard.
+        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder.
+        Stopped: a signal came; shards that were finished stay, and the same call goes on.
+    """
+    events = events or Silent()
+    tree = read_tree(folder)
+    if tree.ignored:
+        events.say(f"{tree.ignored:,} files that are no PNG images are left out.")
+    if uneven := _uneven(tree):
+        events.warn(uneven)
+    refuse_foreign(out, mark=layout.PLAN, holds="pairs")
+    plan = make_plan(folder, tree, pairs_per_shard or _planned(out))
+    if only is not None and only >= plan.shards:
+        raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
+    with locked(out), StopRequest() as stop:
+        store = LocalStore(out)
+        if overwrite:
+            store.empty()
+        plan.save(store)
+        Places.of({"tree": folder}).save(store)
+        missing = [only] if only is not None else missing_shards(out, plan)
+        done = plan.pairs - sum(len(plan.shard_range(number)) for number in missing)
+        events.begin("import", total=plan.pairs, unit="pairs", done=done)
+        try:
+            for number in missing:
+                indices = plan.shard_range(number)
+                watch = watcher(events, stop, shift=done - indices.start)
+                with store.shard_folder(number) as place:
+                    write_shard(place, plan, number, read_pairs(tree, plan, number, watch))
+                done += len(indices)
+                events.advance(done, {})
+        finally:
+            events.end()
+        still = missing_shards(out, plan)  # with `only`, others may be
+        written = finish(out, plan).bytes if not still else None
+    return {
+        "pairs": plan.pairs,
+        "positives": plan.positives,
+        "classes": {name: len(stems) for name, stems in tree.classes.items()},
+        "shards": plan.shards,
+        "missing": still,
+        "bytes": written,
+        "left_out": tree.ignored,
+    }
+
+
+def make_plan(folder: Path, tree: Tree, pairs_per_shard: int) -> ImportedPlan:
+    """What the folder will hold, and where it came from."""
+    if len(tree.roles) > 100:
+        raise DataError(f"{folder} has {len(tree.roles) - 1} positives an anchor; up to 99 are taken.")
+    source = ImportSource(layout="genrep", name=folder.resolve().name, files=tree.files, sha256=tree.sha256)
+    return ImportedPlan.model_validate(
+        {
+            "pairs": tree.pairs,
+            "pairs_per_shard": pairs_per_shard,
+            "positives": len(tree.roles) - 1,
+            "image_shape": tree.shape,
+            "versions": {"copgen": versions()["copgen"], **encoder_versions("png", tree.shape)},
+            "imported": source,
+        }
+    )
+
+
+def _planned(out: Path) -> int:
+    """Pairs in each tar of an import that is there already, else the usual number."""
+    there = read_plan(out) if (out / layout.PLAN).exists() else None
+    return there.pairs_per_shard if isinstance(there, ImportedPlan) else PAIRS_PER_SHARD
+
+
+def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int], None]) -> Iterator[Pair]:
+    """The pairs of one shard, read from the tree; `watch` is called with the index of each before it is read."""
+    indices = plan.shard_range(number)
+    for index, (name, stem) in zip(indices, tree.stems(indices), strict=True):
+        watch(index)
+        images = []
+        for path in tree.paths(name, stem):
+            try:
+                images.append(torch.from_numpy(png.decode(image_bytes(path), plan.image_shape).copy()))
+            except ValueError as error:
+                first = " x ".join(map(str, plan.image_shape[1:]))
+                fix = f"Make it again, or remove its pair; the first image is {first} pixels, and so must all be."
+                raise DataError(f"{path} {error}.", fix=fix) from None
+        metadata = {"index": index, "class": name, "file": stem}
+        yield Pair(index=index, anchor=images[0], positives=tuple(images[1:]), metadata=metadata)
+
+
+def _uneven(tree: Tree) -> str | None:
+    """What to say of classes that hold fewer pairs than others."""
+    counts = {name: len(stems) for name, stems in tree.classes.items()}
+    fewest, most = min(counts, key=lambda name: counts[name]), max(counts.values())
+    if counts[fewest] == most:
+        return None
+    return (
+        f"Class {fewest} holds {counts[fewest]:,} pairs, others up to {most:,}: the authors' script leaves a class "
+        "short when it is stopped, and never goes on with it."
+    )

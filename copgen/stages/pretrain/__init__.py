@@ -1,0 +1,1 @@
+"""`copgen pretrain`: an encoder learns from pairs."""

@@ -1,0 +1,128 @@
+"""From a pairs folder back to the settings it was made with, so that `sample --only 17` needs no other flag.
+
+Most are in the plan. It knows files by their hashes; where they lay is noted beside it (`copgen.pairs.places`), and
+what lies there now is held against the hashes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from copgen.generators import weights_directory
+from copgen.generators.catalogue import KNOWN
+from copgen.pairs import Plan, read_plan
+from copgen.pairs.places import Places, Role
+from copgen.pairs.store import Store
+from copgen.runtime.errors import DataError, UsageError
+from copgen.stages.sample.remaining import require_plan
+from copgen.stages.sample.settings import SampleSettings
+
+# Settings that a plan's generator, transform and filter repeat by their names, where they are not the default.
+_OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions", "compile")
+_OF_THE_TRANSFORM = ("std", "rotation_gain")
+_OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
+
+
+def settings_of_folder(store: Store, *, named: Container[str] = ()) -> dict[str, Any]:
+    """The settings of `sample` that the pairs in a folder were made with; None is the generator's own choice.
+
+    Args:
+        store: of the folder.
+        named: the files that the user names, which are not looked for where they lay.
+
+    Raises:
+        DataError: no plan there, or a broken one; or one of its files is not where it lay.
+        UsageError: a plan of pairs that were imported.
+    """
+    require_plan(store)
+    plan = read_plan(store)
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot make.",
+            fix=f"{plan.command} has --only, too.",
+        )
+    return {**_of_plan(plan), **_files(store, [role for role in _roles(plan) if role not in named])}
+
+
+def _of_plan(plan: Plan) -> dict[str, Any]:
+    """All that a plan says of the settings."""
+    generator, transform = plan.generator.settings, plan.transform.settings
+    rows = generator.get("condition_list")
+    rules = plan.filter.model_dump(exclude={"encoder_sha256"}) if plan.filter is not None else {}
+    return {
+        **{name: getattr(plan, name) for name in Plan.model_fields if name in SampleSettings.model_fields},
+        "n": plan.pairs,
+        "generator": plan.generator.name,
+        **{name: generator.get(name, _default(name)) for name in _OF_THE_GENERATOR},
+        "condition_list": tuple(int(row) for row in rows.split()) if isinstance(rows, str) else None,
+        **_prior(plan),
+        "transform": plan.transform.name,
+        **{name: transform.get(name, _default(name)) for name in _OF_THE_TRANSFORM},
+        **{name: rules.get(name, _default(name)) for name in _OF_THE_FILTER},
+    }
+
+
+def _default(name: str) -> Any:
+    return SampleSettings.model_fields[name].default
+
+
+def _prior(plan: Plan) -> dict[str, Any]:
+    """The prior, where it is one that can be chosen; plug-ins have their own."""
+    known = KNOWN.get(plan.generator.name)
+    chosen = known is not None and known.has_priors
+    truncated = chosen and plan.prior.name == "truncated_normal"
+    return {
+        "prior": plan.prior.name if chosen else None,
+        "truncation_scale": plan.prior.settings["scale"] if truncated else None,
+        "truncation_threshold": plan.prior.settings["threshold"] if truncated else None,
+    }
+
+
+def places_of(settings: SampleSettings) -> Places:
+    """Where the files lie that these settings name and their plan knows by hashes."""
+    named: Mapping[Role, Path | None] = {
+        "weights": settings.weights or _found_weights(settings.generator),
+        "instances": settings.instances,
+        "navigator": settings.navigator if settings.transform == "optimal" else None,
+        "walk": settings.walk if settings.transform == "steering" else None,
+        "filter_encoder": settings.filter_encoder,
+    }
+    return Places.of({role: path for role, path in named.items() if path is not None})
+
+
+def _found_weights(name: str) -> Path | None:
+    """Weights that were not named, where they do not come with copgen: the environment decides where they are found."""
+    known = KNOWN.get(name)
+    return weights_directory.find(name, known.files) if known is not None and known.embedded is None else None
+
+
+def _roles(plan: Plan) -> Iterator[Role]:
+    """The files that a plan knows."""
+    yield "weights"
+    yield "instances"
+    if plan.transform.name == "optimal":
+        yield "navigator"
+    if plan.transform.name == "steering":
+        yield "walk"
+    if plan.filter is not None and plan.filter.encoder_sha256 is not None:
+        yield "filter_encoder"
+
+
+def _files(store: Store, roles: Sequence[Role]) -> dict[str, Path]:
+    """Where those of these files lie that are noted.
+
+    Raises:
+        DataError: one of them is gone, or the note is broken.
+    """
+    places = Places.load(store)
+    found = {role: path for role in roles if (path := places.path(role)) is not None}
+    if gone := {role: path for role, path in found.items() if not path.exists()}:
+        lay = ", ".join(f"the {role.replace('_', ' ')} at {path}" for role, path in gone.items())
+        options = " and ".join(f"--{role.replace('_', '-')}" for role in gone)
+        raise DataError(
+            f"What the pairs of {store.where()} were made with is not there any more: {lay}.",
+            fix=f"Say where it is now with {options}.",
+        )
+    return {str(role): path for role, path in found.items()}

@@ -1,0 +1,160 @@
+"""`sample --workers N`: N processes of this machine over one folder, and this one, which waits, forwards and adds up.
+
+Each is a worker like any other (worker_process.py): it claims shards, and the death of one is made good by the others.
+They tell their progress as lines of JSON on their standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from copgen.distributed.children import end_with_parent
+from copgen.runtime.environment import worker_variables
+from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
+from copgen.runtime.events import Events
+from copgen.runtime.signals import StopRequest
+from copgen.stages.sample.shards import Note
+
+COMMAND = (sys.executable, "-m", "copgen.stages.sample.worker_process")
+PAUSE_S = 0.1
+
+
+class Worker:
+    """One process, with what it has said so far."""
+
+    def __init__(self, number: int, task: dict[str, Any]) -> None:
+        self.number = number
+        self.error: CopgenError | None = None
+        self._rest = b""
+        self.process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=worker_variables(threads=task["threads"]),
+            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+            preexec_fn=end_with_parent,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        os.set_blocking(self.output.fileno(), False)
+        try:
+            self.process.stdin.write(json.dumps(task).encode())
+            self.process.stdin.close()
+        except BrokenPipeError:  # it is dead already, which its exit code will tell
+            pass
+
+    def said(self) -> Iterator[dict[str, Any]]:
+        """What it has said since the last time."""
+        while data := self._read():
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            yield from map(json.loads, lines)
+
+    def _read(self) -> bytes | None:
+        try:
+            return os.read(self.output.fileno(), 2**16)
+        except BlockingIOError:
+            return None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, where it still lives."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        code = self.process.returncode
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"Worker {self.number} {how}"
+
+
+def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, stop: StopRequest) -> None:
+    """Run a worker for each task until all have ended.
+
+    Args:
+        tasks: what `copgen.stages.sample.worker_process` takes.
+        note: is told how far each shard is.
+        events: is told of workers that died, whose work the others do.
+        stop: a signal that came is passed on, and they are waited for.
+
+    Raises:
+        Stopped: a signal came; finished shards stay.
+        CopgenError: what one worker found wrong; the others were stopped.
+        EnvironmentFault: none of them came to the end.
+    """
+    with _started(tasks, stop) as workers, selectors.DefaultSelector() as selector:
+        for worker in workers:
+            selector.register(worker.output, selectors.EVENT_READ, worker)
+        running, forwarded = list(workers), False
+        while running:
+            if stop.received and not forwarded:
+                forwarded = True
+                for worker in running:
+                    worker.send(stop.received)
+            selector.select(PAUSE_S)
+            for worker in list(running):
+                ended = worker.process.poll() is not None  # looked at before the last words are read
+                for words in worker.said():
+                    _hear(worker, words, note=note, events=events)
+                if not ended:
+                    continue
+                running.remove(worker)
+                selector.unregister(worker.output)
+                if worker.error is not None and worker.error.code != ExitCode.STOPPED:
+                    for other in running:
+                        other.send(signal.SIGTERM)
+                elif worker.process.returncode != 0 and running and not forwarded:
+                    events.warn(f"{worker.end}; the others take its work over.")
+    _judge(workers, stop)
+
+
+def _hear(worker: Worker, words: dict[str, Any], *, note: Note, events: Events) -> None:
+    if "shard" in words:
+        note(words["shard"], words["pairs"])
+    elif "warning" in words:
+        events.warn(words["warning"])
+    else:
+        known = words["error"]
+        worker.error = CopgenError(known["what"], fix=known["fix"], code=ExitCode(known["code"]))
+
+
+def _judge(workers: Sequence[Worker], stop: StopRequest) -> None:
+    """Raise what kept the workers from finishing; nothing where one of them did, as it left nothing to do."""
+    found = [worker.error for worker in workers if worker.error is not None]
+    for error in found:
+        if error.code not in (ExitCode.STOPPED, ExitCode.INTERRUPTED):
+            raise error
+    if any(worker.process.returncode == 0 for worker in workers):
+        return
+    if stop.received:
+        raise stop.stopped("with all its workers; finished shards stay")
+    if found:
+        raise found[0]
+    raise EnvironmentFault(
+        f"No worker came to the end: {workers[0].end}.", fix="The same command goes on; fewer --workers need less."
+    )
+
+
+@contextmanager
+def _started(tasks: Sequence[dict[str, Any]], stop: StopRequest) -> Iterator[list[Worker]]:
+    workers: list[Worker] = []
+    try:
+        for number, task in enumerate(tasks):
+            if not stop.received:
+                workers.append(Worker(number, task))
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+            worker.process.wait()
+            worker.output.close()

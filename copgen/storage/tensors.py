@@ -1,0 +1,71 @@
+"""Files of tensors: safetensors with a JSON header entry that says what the file is and what made it.
+
+The header entry `copgen` is a JSON object with `format` (the version of this layout), `kind` ('navigator', 'encoder',
+'generator', 'checkpoint') and whatever the kind needs to rebuild the module. Nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from copgen.runtime.errors import DataError
+from copgen.storage.files import write_bytes
+from copgen.storage.tensor_header import ENTRY, FORMAT, read_header, reading
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
+    """Write tensors and header atomically.
+
+    Args:
+        path: the file to write.
+        tensors: name -> tensor, any device; written contiguous, from the CPU.
+        kind: what the file is; `load_tensors` asks for it.
+        header: JSON-able description, beside `format` and `kind`.
+    """
+    entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(plain, metadata={ENTRY: entry}))
+
+
+def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read (tensors, header) of a file of the given kind; tensors on the CPU.
+
+    Raises:
+        DataError: missing, truncated, foreign, of another kind, or of a newer format.
+    """
+    header = read_header(path, kind=kind)
+    with reading(path), safe_open(path, framework="pt", device="cpu") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tensors, header
+
+
+def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: Path) -> None:
+    """Load tensors into a module whose names, shapes and types must agree exactly.
+
+    Raises:
+        DataError: a missing or unexpected name, another shape or type, or a value that is not finite; the error names
+            it. The module is then as it was.
+    """
+    own = module.state_dict()
+    missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or unexpected:
+        name, problem = (missing[0], "is missing") if missing else (unexpected[0], "is unexpected")
+        raise DataError(
+            f"{path}: tensor '{name}' {problem} ({len(missing)} missing, {len(unexpected)} unexpected in all)."
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}.")
+        if tensor.dtype != own[name].dtype:
+            raise DataError(f"{path}: tensor '{name}' is of {tensor.dtype}, not {own[name].dtype}.")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DataError(f"{path}: tensor '{name}' holds values that are not finite.")
+    module.load_state_dict(dict(tensors))

@@ -1,0 +1,98 @@
+"""Training state on disk: tensors in safetensors, everything else as JSON in its header, and a record written last.
+
+A checkpoint is a tree of dictionaries and lists with tensors, numbers and strings at its leaves, such as
+{"update": 40, "navigator": state_dict, "optimizer": optimizer.state_dict()}. `update-00000040.safetensors` holds it,
+`update-00000040.json` records its sha256; without a record that agrees a checkpoint does not exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen.runtime.errors import DataError
+from copgen.runtime.events import Events
+from copgen.storage.files import TEMPORARY_SUFFIX, read_json, sha256_of, write_json
+from copgen.storage.state_tree import pack, unpack
+from copgen.storage.tensors import load_tensors, save_tensors
+
+State = dict[str, Any]
+KEPT = 2
+_NAME = re.compile(r"update-(\d+)\.json")
+
+
+def _update_of(record: Path) -> int:
+    return int(record.stem.removeprefix("update-"))
+
+
+class Checkpoints:
+    """The checkpoints of a run folder; the newest `keep` are kept."""
+
+    def __init__(self, folder: Path, *, keep: int = KEPT) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, update: int, state: State) -> None:
+        """Write the state after `update` updates, then drop all but the newest `keep` up to it.
+
+        Checkpoints of later updates are dropped too: a run goes on from before them only when they are damaged, and
+        they must not push out the whole ones. What cannot be deleted stays; that is no reason to stop.
+        """
+        tensors: dict[str, Tensor] = {}
+        tree = pack(state, tensors)
+        path = self.folder / f"update-{update:08d}.safetensors"
+        save_tensors(path, tensors, kind="checkpoint", header={"tree": tree})
+        write_json(path.with_suffix(".json"), {"update": update, "sha256": sha256_of(path)})
+        recorded = self._recorded()
+        kept = [record for record in recorded if _update_of(record) <= update][-self.keep :]
+        for record in recorded:
+            if record not in kept:
+                # The record first: what is left after a crash in between does not exist any more.
+                with contextlib.suppress(OSError):
+                    record.unlink()
+                    record.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def _recorded(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_update_of)
+
+    def newest(self, events: Events) -> State | None:
+        """The newest checkpoint that is whole; a damaged one is passed over with a warning. None when there is none."""
+        self._remove_strays(events)
+        for record in reversed(self._recorded()):
+            try:
+                return self._load(record)
+            except DataError as error:
+                events.warn(f"{error} Going on from the checkpoint before it.")
+        return None
+
+    def _remove_strays(self, events: Events) -> None:
+        """Remove what a crash in the middle of `save` left behind."""
+        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            unrecorded = path.suffix == ".safetensors" and not path.with_suffix(".json").exists()
+            if unrecorded:
+                events.warn(f"Checkpoint {path} has no record, so it was never finished; it is removed.")
+            if unrecorded or path.name.endswith(TEMPORARY_SUFFIX):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def _load(self, record: Path) -> State:
+        path = record.with_suffix(".safetensors")
+        known = read_json(record)
+        digest = known.get("sha256") if isinstance(known, dict) else None
+        if not path.is_file() or sha256_of(path) != digest:
+            raise DataError(f"Checkpoint {path} is missing or damaged (its sha256 is not that of its record).")
+        tensors, header = load_tensors(path, kind="checkpoint")
+        state: State = unpack(header["tree"], tensors)
+        return state
+
+
+def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's state that later updates do not touch."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

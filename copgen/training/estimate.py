@@ -1,0 +1,63 @@
+"""`--dry-run`: what a run would take, found by doing a little of it in a temporary folder."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen.training.checkpoints import KEPT
+from copgen.training.run_folder import read_metrics
+
+
+def rehearse_training(
+    run: Callable[[Path], Any],
+    *,
+    updates: int,
+    more: Mapping[str, int] | None = None,
+    device: torch.device | None = None,
+) -> dict[str, float]:
+    """Time, memory and disk of a training run of `updates` updates.
+
+    Args:
+        run: does a few updates of it into the folder it is given.
+        updates: of the whole run.
+        more: how many files the whole run writes besides that are as large as this one of the rehearsal: a path
+            below the folder -> a number (snapshots, pictures).
+        device: where it runs, if its memory is to be counted and not that of the process.
+
+    Returns:
+        `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder))
+        times = [line["seconds"] for line in read_metrics(Path(folder) / "metrics.jsonl")]
+        metrics = (Path(folder) / "metrics.jsonl").stat().st_size / len(times)
+        fixed = folder_bytes(Path(folder))
+        if updates > len(times):
+            checkpoints = [path.stat().st_size for path in (Path(folder) / "checkpoints").glob("*.safetensors")]
+            fixed += KEPT * max(checkpoints) - sum(checkpoints)
+        fixed += sum(count * (Path(folder) / path).stat().st_size for path, count in (more or {}).items())
+    # The first update is slower than the others, as it warms caches up; it counts only where there is no other.
+    each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
+    seconds = each * updates
+    disk = fixed + metrics * (updates - len(times))
+    on_device = device is not None and device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) if on_device else peak_memory()
+    return {"seconds": seconds, "memory_bytes": peak, "disk_bytes": disk}
+
+
+def folder_bytes(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,176 @@
+"""A run folder: what a stage writes, and how the same command finds its way back into it.
+
+    config.toml        the settings, fully resolved        metrics.jsonl   one object per line
+    environment.json   versions, machine, inputs           log.txt         the narration
+    checkpoints/       training state                      previews/       pictures
+    and the artefact itself (`navigator.safetensors`, `encoder.safetensors`)
+
+Opening a folder locks it. An empty or new folder starts a run; one with the same settings goes on; one with other
+settings is refused with the difference; one that holds anything else is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen.runtime import machine
+from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.runtime.events import Events
+from copgen.runtime.settings import Settings, build, read_toml
+from copgen.storage.files import disk_faults, read_json, write_json, write_text
+from copgen.storage.lock import locked, refuse_foreign
+from copgen.training.checkpoints import Checkpoints
+
+_CONFIG = "config.toml"
+_ENVIRONMENT = "environment.json"
+_FILES = (_ENVIRONMENT, "metrics.jsonl", "log.txt")
+_FOLDERS = ("checkpoints", "previews", "snapshots")
+
+
+class RunFolder:
+    """The run folder of one stage."""
+
+    def __init__(self, path: Path, *, stage: str, artefact: str) -> None:
+        self.path = path
+        self.stage = stage
+        self.artefact = path / artefact
+        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    @contextmanager
+    def open(
+        self, settings: Settings, *, device: torch.device, overwrite: bool, inputs: Mapping[str, str] | None = None
+    ) -> Iterator[RunFolder]:
+        """Hold the folder for a run with these settings.
+
+        Args:
+            settings: all of them.
+            device: where it runs; for the record.
+            overwrite: start anew over a run that is there.
+            inputs: what the run reads, by name and hash: a path that stays the same may hold something else by now.
+
+        Raises:
+            EnvironmentFault: not writable, locked by another process, or it holds something that is no run of this
+                stage.
+            UsageError: it holds a run with other settings or inputs; the error lists each difference.
+        """
+        self._refuse_others()
+        with locked(self.path):
+            if overwrite:
+                self._clear()
+            if (self.path / _CONFIG).exists():
+                self._refuse_changes(settings, inputs or {})
+            else:
+                write_text(self.path / _CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
+            if not (self.path / _ENVIRONMENT).exists():
+                write_json(self.path / _ENVIRONMENT, {**machine.describe(device), "inputs": dict(inputs or {})})
+            yield self
+
+    @property
+    def finished(self) -> bool:
+        """Whether the artefact is there: it is written when the stage ends."""
+        return self.artefact.exists()
+
+    def _refuse_others(self) -> None:
+        refuse_foreign(self.path, mark=_CONFIG, holds="run")
+        config = self.path / _CONFIG
+        if not config.exists():
+            return
+        try:
+            found = read_toml(config).get("stage")
+        except UsageError as error:
+            raise EnvironmentFault(error.what, fix="Name another folder with --out.") from None
+        if found != self.stage:
+            raise EnvironmentFault(
+                f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Name another folder with --out."
+            )
+
+    def _refuse_changes(self, settings: Settings, inputs: Mapping[str, str]) -> None:
+        tree = read_toml(self.path / _CONFIG)
+        tree.pop("stage", None)
+        before = build(type(settings), tree, origin=str(self.path / _CONFIG))
+        changes = before.difference(settings)
+        read = read_json(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}
+        for name, digest in inputs.items():
+            if (known := read.get("inputs", {}).get(name, digest)) != digest:
+                changes.append(f"sha256 of the {name}: {known[:12]}... -> {digest[:12]}...")
+        if changes:
+            raise UsageError(
+                f"{self.path} holds a run with other settings ({'; '.join(changes)}).",
+                fix="Give the same settings to go on, --overwrite to start anew, or another folder with --out.",
+            )
+
+    def _clear(self) -> None:
+        for name in _FOLDERS:
+            if (self.path / name).is_dir():
+                shutil.rmtree(self.path / name)
+        # The settings go last: a folder without them would not be taken for a run any more.
+        for name in (self.artefact.name, "summary.json", *_FILES, _CONFIG):
+            (self.path / name).unlink(missing_ok=True)
+
+
+class Metrics:
+    """`metrics.jsonl`: one JSON object per line with an `update` number, flushed at each line."""
+
+    def __init__(self, path: Path, *, update: int) -> None:
+        """Open for appending; lines beyond `update` (written after the checkpoint that is resumed) are dropped."""
+        kept = [line for line in _lines(path) if line["update"] <= update]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._path = path
+        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        with disk_faults(self._path):
+            self._stream.write(json.dumps(dict(values)) + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        with disk_faults(self._path):
+            self._stream.close()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; a last line that a crash tore is dropped."""
+    lines: list[dict[str, Any]] = []
+    if path.exists():
+        for text in path.read_text("utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                break
+            if not isinstance(line, dict) or "update" not in line:
+                break
+            lines.append(line)
+    return lines
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All lines of a run's metrics."""
+    return _lines(path)
+
+
+class Logged:
+    """Events that also go to `log.txt` in the run folder (sentences only)."""
+
+    def __init__(self, events: Events, path: Path) -> None:
+        self._events = events
+        self._path = path
+        self.begin, self.advance, self.end = events.begin, events.advance, events.end
+
+    def _note(self, text: str) -> None:
+        with disk_faults(self._path), open(self._path, "a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        self._note(text)
+        self._events.say(text)
+
+    def warn(self, text: str) -> None:
+        self._note(f"warning: {text}")
+        self._events.warn(text)

@@ -1,0 +1,79 @@
+"""Several processes with a share of the batch each, against one process with all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from copgen.distributed.launch import launch
+from tests.objectives import on_ranks as over_ranks
+
+FORMS = [
+    *(
+        f"{anchors} {reduction} {q}"
+        for anchors in ("first", "both")
+        for reduction in ("mean", "none")
+        for q in (False, True)
+    ),
+    *("sup_con mean", "sup_con none"),
+]
+
+
+def run(folder: Path, world: int, what: str) -> list[dict[str, Tensor]]:
+    """What every rank found, in their order."""
+    folder.mkdir()
+    assert launch(over_ranks.__name__, [what, str(folder)], world) == 0
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    return run(tmp_path_factory.mktemp("ranks") / "losses", request.param, "losses")
+
+
+def whole() -> dict[str, Tensor]:
+    """What one process finds for the whole batch; with a queue that is every rank's own, as if each had the same."""
+    return over_ranks.losses(0, 1, None)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_ranks_losses_are_those_of_one_process(found: list[dict[str, Tensor]], form: str) -> None:
+    losses = torch.stack([rank[f"{form} loss"] for rank in found])
+    together = losses.mean() if "mean" in form else losses.sum()
+    torch.testing.assert_close(together, whole()[f"{form} loss"], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_ranks_gradients_average_to_those_of_one_process(found: list[dict[str, Tensor]], form: str) -> None:
+    # A mean is a mean over fewer rows on each rank; a sum is the same sum.
+    share = len(found) if "mean" in form else 1
+    for name in ("h",) if "sup_con" in form else ("h", "h_pos"):
+        gathered = torch.cat([rank[f"{form} {name}"] for rank in found])
+        torch.testing.assert_close(gathered / share, whole()[f"{form} {name}"], rtol=1e-12, atol=1e-13)
+    tau = torch.stack([rank[f"{form} tau"] for rank in found]).sum() / share
+    torch.testing.assert_close(tau, whole()[f"{form} tau"], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_data_parallel_averages_give_the_gradients_of_one_process(world: int, tmp_path: Path) -> None:
+    expected = over_ranks.averaged(0, 1, None)
+    for rank in run(tmp_path / "averaged", world, "averaged"):
+        for name, gradient in rank.items():
+            torch.testing.assert_close(gradient, expected[name], rtol=1e-12, atol=1e-13)
+
+
+def test_batches_that_differ_are_refused_on_all_ranks(tmp_path: Path) -> None:
+    ranks = [
+        {name: bytes(message.tolist()).decode() for name, message in rank.items()}
+        for rank in run(tmp_path / "refusals", 2, "refusals")
+    ]
+    for name, says in {"rows": "rows differs between the ranks' batches in h: 3, 4", "D": "D differs"}.items():
+        assert all(says in rank[name] for rank in ranks)
+    assert all("dtype differs" in rank["dtype"] for rank in ranks)
+    assert all("both differs" in rank["settings"] for rank in ranks)
+    for name, own in {"shape": "h_pos (2, 7)", "none": "h has shape (0, 7)", "labels": "labels has shape (2,)"}.items():
+        assert own in ranks[1][name]
+        assert "Rank 1 of the group refused its batch." in ranks[0][name]

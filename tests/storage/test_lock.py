@@ -1,0 +1,180 @@
+"""Who writes into a folder: one process alone, or several that share it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from copgen.runtime.errors import EnvironmentFault
+from copgen.storage.files import TEMPORARY_SUFFIX
+from copgen.storage.lock import LOCK, locked, refuse_foreign, shared
+
+HOLD = """
+import sys
+from pathlib import Path
+from copgen.runtime.lock import locked, shared
+folder = Path(sys.argv[1])
+with locked(folder) if sys.argv[2] == "alone" else shared(folder, first=lambda: print("first", flush=True)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the folder."""
+    command = [sys.executable, "-c", HOLD, str(folder), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == ("held\n" if how == "alone" else "first\n")
+        assert how == "alone" or process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_a_second_process_is_refused_with_the_name_of_the_holder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with holder(folder) as process:
+        for _ in range(2):
+            with pytest.raises(EnvironmentFault) as caught, locked(folder):
+                pytest.fail("two writers")
+            assert f"{folder} is in use by another copgen (process {process.pid})" in str(caught.value)
+    with locked(folder):
+        pass
+
+
+def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+    assert (tmp_path / LOCK).exists()
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_the_lock_is_gone_afterwards(tmp_path: Path, fail: bool) -> None:
+    folder = tmp_path / "a/b"
+    try:
+        with locked(folder):
+            assert (folder / LOCK).read_text() == f"{os.getpid()}\n"
+            if fail:
+                raise ValueError
+    except ValueError:
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_long_stale_name_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("a longer text than any process number has")
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_holder_that_leaves_in_between_takes_no_lock_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+    left: list[bool] = []
+
+    def flock_after_the_holder_left(handle: int, operation: int) -> None:
+        if not left:
+            left.append(True)
+            (tmp_path / LOCK).unlink()
+        flock(handle, operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock_after_the_holder_left)
+        with locked(tmp_path):
+            assert left
+            with pytest.raises(EnvironmentFault, match=f"process {os.getpid()}"), locked(tmp_path):
+                pytest.fail("two writers")
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep me")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / LOCK).symlink_to(tmp_path / "precious")
+    with pytest.raises(EnvironmentFault, match="cannot be written"), locked(folder):
+        pytest.fail("locked through a link")
+    assert (tmp_path / "precious").read_text() == "keep me"
+
+
+def test_a_folder_that_cannot_be_made_is_an_environment_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/a"):
+        with pytest.raises(EnvironmentFault), locked(tmp_path / place):
+            pytest.fail("locked")
+
+
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match="is a file, not a folder"):
+        refuse_foreign(tmp_path / "file", mark="mark", holds="run")
+    with pytest.raises(EnvironmentFault, match=r"not empty and holds no run of copgen \(it has 'file'\)\."):
+        refuse_foreign(tmp_path, mark="mark", holds="run")
+
+
+@pytest.mark.parametrize("content", [[], [LOCK], [LOCK, "mark" + TEMPORARY_SUFFIX], ["mark"], ["mark", "other"]])
+def test_new_and_own_folders_are_taken(tmp_path: Path, content: list[str]) -> None:
+    for name in content:
+        (tmp_path / name).touch()
+    refuse_foreign(tmp_path, mark="mark", holds="run")
+    refuse_foreign(tmp_path / "none", mark="mark", holds="run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(content)
+
+
+def test_several_share_a_folder_and_only_the_first_is_alone_at_its_beginning(tmp_path: Path) -> None:
+    firsts: list[str] = []
+    in_use = f"in use by another copgen \\(process {os.getpid()}\\)"
+    with shared(tmp_path, first=lambda: firsts.append("one")):
+        with shared(tmp_path, first=lambda: firsts.append("two")), pytest.raises(EnvironmentFault, match=in_use):
+            locked(tmp_path).__enter__()
+        assert (tmp_path / LOCK).exists()
+    assert firsts == ["one"]
+    assert list(tmp_path.iterdir()) == []
+    with shared(tmp_path, first=lambda: firsts.append("three")), pytest.raises(EnvironmentFault):
+        locked(tmp_path).__enter__()
+    assert firsts == ["one", "three"]
+
+
+def test_the_share_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    with holder(tmp_path, "shared") as process:
+        with pytest.raises(EnvironmentFault, match=f"process {process.pid}"):
+            locked(tmp_path).__enter__()
+        process.kill()
+        process.wait()
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sharing_waits_a_moment_for_one_that_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(tmp_path):
+        monkeypatch.setattr("copgen.storage.lock._PATIENCE_S", 0.1)
+        with pytest.raises(EnvironmentFault, match="in use"):
+            shared(tmp_path, first=lambda: None).__enter__()
+        monkeypatch.undo()
+        own = locked(tmp_path / "other")
+        own.__enter__()
+        release = threading.Timer(0.2, lambda: own.__exit__(None, None, None))
+        release.start()
+        with shared(tmp_path / "other", first=lambda: None):
+            release.join()
+
+
+def test_a_failure_of_the_first_gives_the_folder_back(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        shared(tmp_path, first=fail).__enter__()
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass

@@ -1,0 +1,257 @@
+"""The loop around an update: resume equals straight, signals stop in good order, what diverges is not kept."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from copgen.runtime import philox
+from copgen.runtime.errors import Diverged, ExitCode, Stopped
+from copgen.runtime.settings import Settings
+from copgen.storage.files import read_json
+from copgen.training.loop import Training
+from copgen.training.run_folder import RunFolder, read_metrics
+from tests.distributed.listeners import Kept
+
+UPDATES, BATCH, EVERY = 8, 4, 3
+
+
+class Toy(Settings):
+    """Settings without a field."""
+
+
+class Counter:
+    """A state that is no module: a number and a list."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        self.seen = list(state_dict["seen"])
+
+
+class Learner:
+    """A regression with momentum and running statistics, whose data depend on the update alone."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.05)
+        self.counter = Counter()
+
+    def update(self, training: Training, update: int) -> Tensor:
+        x = philox.normal(0, range(update * BATCH, (update + 1) * BATCH), 3, stream="x").float()
+        loss: Tensor = (self.net(x) - x.sum(1, keepdim=True)).square().mean()
+        training.check_finite(update, loss=loss)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self.counter.seen.append(update)
+        training.log(update, {"loss": loss.item()})
+        return loss
+
+
+Inside = Callable[[int, Learner, Training], None]
+
+
+def train(path: Path, inside: Inside | None = None, events: Kept | None = None) -> Learner:
+    """Train in the run folder `path`; `inside` runs in every update, after the step."""
+    learner = Learner()
+    folder = RunFolder(path, stage="toy", artefact="toy.safetensors")
+    with (
+        folder.open(Toy(), device=torch.device("cpu"), overwrite=False) as run,
+        Training(
+            run,
+            state={"net": learner.net, "optimizer": learner.optimizer, "counter": learner.counter},
+            updates=UPDATES,
+            samples_per_update=BATCH,
+            checkpoint_every=EVERY,
+            events=events or Kept(),
+            title="toy",
+        ) as training,
+    ):
+        for update in training:
+            learner.update(training, update)
+            if inside is not None:
+                inside(update, learner, training)
+    return learner
+
+
+def at(update: int, act: Callable[[], object]) -> Inside:
+    def inside(reached: int, learner: Learner, training: Training) -> None:
+        if reached == update:
+            act()
+
+    return inside
+
+
+def send(number: signal.Signals) -> None:
+    signal.raise_signal(number)
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    """All lines without the time, which no two runs share."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(path / "metrics.jsonl")]
+
+
+def newest(path: Path) -> int:
+    records = sorted((path / "checkpoints").glob("*.json"))
+    return int(read_json(records[-1])["update"]) if records else 0
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Learner, list[dict[str, Any]]]:
+    path = tmp_path_factory.mktemp("straight") / "run"
+    return train(path), metrics(path)
+
+
+def same(a: Learner, b: Learner) -> bool:
+    states = [[*each.net.state_dict().values(), *moments(each)] for each in (a, b)]
+    return all(torch.equal(x, y) for x, y in zip(*states, strict=True)) and a.counter.seen == b.counter.seen
+
+
+def moments(learner: Learner) -> Iterator[Tensor]:
+    for state in learner.optimizer.state_dict()["state"].values():
+        yield from state.values()
+
+
+def test_a_straight_run(straight: tuple[Learner, list[dict[str, Any]]]) -> None:
+    learner, written = straight
+    assert learner.counter.seen == list(range(UPDATES))
+    assert [(line["update"], line["samples"]) for line in written] == [(n, n * BATCH) for n in range(1, UPDATES + 1)]
+    assert all(isinstance(line["loss"], float) for line in written)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("update", range(UPDATES - 1))
+def test_stopped_and_resumed_equals_straight(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]], update: int, number: signal.Signals
+) -> None:
+    with pytest.raises(Stopped) as caught:
+        train(tmp_path, at(update, lambda: send(number)))
+    assert caught.value.code is (ExitCode.STOPPED if number is signal.SIGTERM else ExitCode.INTERRUPTED)
+    assert f"after update {update + 1} of {UPDATES}" in str(caught.value)
+    assert newest(tmp_path) == update + 1
+    events = Kept()
+    assert same(train(tmp_path, events=events), straight[0])
+    assert metrics(tmp_path) == straight[1]
+    assert events.begun == [("toy", UPDATES * BATCH, "samples", (update + 1) * BATCH)]
+    assert f"Going on from update {update + 1} of {UPDATES}" in events.said[0]
+
+
+@pytest.mark.parametrize("update", range(UPDATES))
+def test_crashed_and_resumed_equals_straight(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]], update: int
+) -> None:
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tmp_path, at(update, crash))
+    assert newest(tmp_path) == update // EVERY * EVERY
+    assert same(train(tmp_path), straight[0])
+    assert metrics(tmp_path) == straight[1]
+
+
+def test_many_interruptions_equal_straight(tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]]) -> None:
+    for update in range(UPDATES - 1):
+        with pytest.raises(Stopped):
+            train(tmp_path, at(update, lambda: send(signal.SIGTERM)))
+    assert same(train(tmp_path), straight[0])
+    assert metrics(tmp_path) == straight[1]
+
+
+def test_the_state_of_the_end_is_saved_and_not_trained_further(tmp_path: Path) -> None:
+    first = train(tmp_path)
+    assert newest(tmp_path) == UPDATES
+    again = train(tmp_path, lambda *_: pytest.fail("an update beyond the last"))
+    assert same(first, again)
+
+
+def test_a_signal_in_the_last_update_ends_the_run_as_done(tmp_path: Path) -> None:
+    assert train(tmp_path, at(UPDATES - 1, lambda: send(signal.SIGTERM))).counter.seen == list(range(UPDATES))
+
+
+def test_the_second_signal_acts(tmp_path: Path) -> None:
+    def twice() -> None:
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+
+    # A shell starts what it runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, at(4, twice))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert newest(tmp_path) == 3
+
+
+@pytest.mark.parametrize("update", [0, 4])
+def test_an_early_end_stays_the_end(tmp_path: Path, update: int) -> None:
+    def end(reached: int, learner: Learner, training: Training) -> None:
+        if reached == update:
+            training.end_early("enough", done=update + 1)
+
+    first = train(tmp_path, end)
+    assert first.counter.seen == list(range(update + 1))
+    assert newest(tmp_path) == update + 1
+    assert same(first, train(tmp_path, lambda *_: pytest.fail("an update beyond the end")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_stops_before_anything_changes(tmp_path: Path, value: float) -> None:
+    reached: list[Learner] = []
+
+    def poison(update: int, learner: Learner, training: Training) -> None:
+        if update == 4:
+            before = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
+            with pytest.raises(Diverged) as caught:
+                training.check_finite(5, fine=torch.tensor(1.0), loss_encoder=torch.tensor(value))
+            assert f"loss_encoder is {value} at update 6 (samples 20 to 23)" in str(caught.value)
+            assert all(torch.equal(before[name], tensor) for name, tensor in learner.net.state_dict().items())
+            reached.append(learner)
+            raise caught.value
+
+    with pytest.raises(Diverged) as caught:
+        train(tmp_path, poison)
+    assert caught.value.code is ExitCode.DIVERGED
+    assert reached
+    assert newest(tmp_path) == 3
+
+
+def test_a_state_that_is_not_finite_makes_no_checkpoint(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]]
+) -> None:
+    def poison(update: int, learner: Learner, training: Training) -> None:
+        if update == 5:
+            with torch.no_grad():
+                next(learner.net.parameters()).fill_(float("nan"))
+
+    with pytest.raises(Diverged, match=r"net/0\.weight holds values that are not finite after update 6"):
+        train(tmp_path, poison)
+    assert newest(tmp_path) == 3
+    assert same(train(tmp_path), straight[0])
+
+
+def test_the_listener_hears_the_end_even_of_a_failure(tmp_path: Path) -> None:
+    events = Kept()
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def crash() -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path, at(2, crash), events)
+    assert events.ended == 1
+    assert events.progress == [BATCH, 2 * BATCH, 3 * BATCH]
+    assert signal.getsignal(signal.SIGTERM) is handler

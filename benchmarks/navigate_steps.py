@@ -15,7 +15,8 @@ from copgen.distributed.ranks import Ranks
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGANConfig
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.stage import NavigateSettings, one_update
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import one_update
 
 PAPER_SAMPLES = 200_000
 OURS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from benchmarks import timing
-from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
 
 UPDATES, RUNS = 40, 5
 

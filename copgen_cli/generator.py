@@ -148,6 +148,7 @@ def fit(
     """
     from copgen.runtime.settings import resolve
     from copgen.stages.generator import fit as stage
+    from copgen.stages.generator.fit_settings import FitFlowSettings
 
     refuse_both(steps=steps, updates=updates)
     recipe = recipe or recipe_of(name)
@@ -160,7 +161,7 @@ def fit(
         "seed": seed,
         "device": device,
     }
-    settings = resolve(stage.FitFlowSettings, "generator fit", recipe=recipe, config=config, flags=flags)
+    settings = resolve(FitFlowSettings, "generator fit", recipe=recipe, config=config, flags=flags)
     if steps is not None:
         settings = settings.model_copy(update={"updates": whole_updates(steps, settings.batch)})
 

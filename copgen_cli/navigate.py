@@ -183,6 +183,7 @@ def navigate(
     from copgen.latents.navigator import FILE_NAME
     from copgen.runtime.settings import resolve
     from copgen.stages.navigate import stage
+    from copgen.stages.navigate.settings import NavigateSettings
 
     refuse_both(steps=steps, updates=updates)
     table = "steering" if objective == "steering" else "navigate"
@@ -235,10 +236,10 @@ def navigate(
         )
         return
     out = out or DEFAULT_OUT
-    settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
+    settings = resolve(NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
     if updates is not None:
         flags["samples"] = updates * settings.batch
-        settings = resolve(stage.NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
+        settings = resolve(NavigateSettings, "navigate", recipe=recipe, config=config, flags=flags)
 
     world = placement().world
     if nproc is not None:

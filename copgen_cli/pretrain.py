@@ -15,7 +15,7 @@ from copgen_cli.resolving import config_table, length, recipe_of, refuse_both, s
 from copgen_cli.story import Story
 
 if TYPE_CHECKING:
-    from copgen.stages.pretrain.stage import PretrainSettings
+    from copgen.stages.pretrain.settings import PretrainSettings
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
 EPILOG = o.examples(
@@ -96,6 +96,7 @@ def pretrain(
     from copgen.encoders.encoder import FILE_NAME
     from copgen.runtime.settings import resolve
     from copgen.stages.pretrain import stage
+    from copgen.stages.pretrain.settings import PretrainSettings
 
     refuse_both(pairs=pairs, dataset=dataset)
     refuse_both(epochs=epochs, steps=steps, updates=updates)
@@ -118,7 +119,7 @@ def pretrain(
     source = (dataset or said(given, "dataset")) if pairs is None else None
     folder = Path(pairs or said(given, "pairs") or DEFAULT_PAIRS)
     recipe = recipe or (recipe_of_dataset(source) if source else recipe_of_pairs(folder))
-    settings = resolve(stage.PretrainSettings, "pretrain", recipe=recipe, config=config, flags=flags)
+    settings = resolve(PretrainSettings, "pretrain", recipe=recipe, config=config, flags=flags)
     if steps is not None:
         settings = settings.model_copy(update={"updates": whole_updates(steps, settings.batch)})
     # A length or source that is given in one way must not lose to one that a file or the recipe gives in the other.

@@ -56,6 +56,7 @@ def steer(
     from copgen.latents.walks import FILE_NAME
     from copgen.runtime.settings import resolve
     from copgen.stages.navigate import steering as stage
+    from copgen.stages.navigate.steering_settings import SteeringSettings
 
     given: dict[str, Any] = {}
     for name, value in flags.items():
@@ -66,10 +67,10 @@ def steer(
                 f"--{name.replace('_', '-')} has no meaning for --objective steering, which has no adversary.",
                 fix="Leave it out.",
             )
-    settings = resolve(stage.SteeringSettings, "steering", recipe=recipe, config=config, flags=given)
+    settings = resolve(SteeringSettings, "steering", recipe=recipe, config=config, flags=given)
     if updates is not None:
         given["samples"] = updates * settings.batch
-        settings = resolve(stage.SteeringSettings, "steering", recipe=recipe, config=config, flags=given)
+        settings = resolve(SteeringSettings, "steering", recipe=recipe, config=config, flags=given)
     place = out or DEFAULT_OUT
     with story:
         story.say(f"{length(settings.samples, settings.batch)}, generator {settings.generator}, into {place}.")

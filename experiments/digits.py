@@ -80,9 +80,12 @@ def run(row: Row, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     from copgen.runtime.settings import resolve
     from copgen.stages.eval import linear
-    from copgen.stages.navigate.stage import NavigateSettings, navigate
-    from copgen.stages.pretrain.stage import PretrainSettings, pretrain
-    from copgen.stages.sample.stage import SampleSettings, sample
+    from copgen.stages.navigate.settings import NavigateSettings
+    from copgen.stages.navigate.stage import navigate
+    from copgen.stages.pretrain.settings import PretrainSettings
+    from copgen.stages.pretrain.stage import pretrain
+    from copgen.stages.sample.settings import SampleSettings
+    from copgen.stages.sample.stage import sample
 
     folder = RUNS / re.sub(r"[^a-z0-9.]+", "-", row.name) / f"seed-{seed}"
     done = folder / "figures.json"

@@ -12,9 +12,9 @@ import pytest
 from copgen import generators
 from copgen.latents import Prior
 from copgen.latents.navigator import new_navigator, save_navigator
-from copgen.stages.navigate.stage import NavigateSettings
-from copgen.stages.pretrain.stage import PretrainSettings
-from copgen.stages.sample.stage import SampleSettings
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.stages.sample.settings import SampleSettings
 from tests.cli.command import copgen
 from tests.generators import narrow
 

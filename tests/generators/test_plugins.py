@@ -11,7 +11,8 @@ import torch
 from copgen import generators
 from copgen.generators import plugins
 from copgen.runtime.errors import ExitCode, UsageError
-from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
 from copgen.storage.files import sha256_of
 from tests.generators import own
 

@@ -9,7 +9,8 @@ import pytest
 
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.pretrain.stage import pretrain
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.stages.navigating import of_kind
 from tests.stages.pretraining import KINDS, PAIRS, pretrain_settings
 from tests.stages.small import write_flow

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from copgen.latents import load_navigator
 from copgen.runtime.events import Events
-from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
 from tests.stages.small import (
     Stage,
     navigate_settings,

@@ -12,7 +12,7 @@ from copgen.generators.conditions import draw_rows
 from copgen.generators.protocol import Generator
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
-from copgen.stages.navigate.stage import NavigateSettings
+from copgen.stages.navigate.settings import NavigateSettings
 
 CLASSES, DIM, SIZE = 6, 10, 8
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from copgen.runtime.events import Events
-from copgen.stages.pretrain.stage import PretrainSettings, pretrain
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.stages.pretrain.stage import pretrain
 from tests.stages.small import Stage
 
 K, PAIRS = 16, 80  # five updates an epoch

@@ -16,7 +16,7 @@ from copgen.latents.prior import Prior
 from copgen.runtime.errors import ExitCode, Stopped
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.seeds import seeded
-from copgen.stages.navigate.stage import NavigateSettings
+from copgen.stages.navigate.settings import NavigateSettings
 from copgen.training.checkpoints import Checkpoints
 from copgen.training.run_folder import read_metrics
 

@@ -16,8 +16,10 @@ from copgen.pairs.pixels import to_uint8
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import recipe_names, resolve
 from copgen.stages.generator.inspect import inspect
-from copgen.stages.navigate.stage import NavigateSettings, navigate
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.generators import narrow
 from tests.stages.small import Recorder
 

@@ -15,10 +15,12 @@ from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, read_recipe, recipe_names, resolve
-from copgen.stages.navigate.stage import NavigateSettings, navigate
-from copgen.stages.navigate.steering import SteeringSettings
-from copgen.stages.pretrain.stage import PretrainSettings
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
+from copgen.stages.navigate.steering_settings import SteeringSettings
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from copgen.stages.sample.transform import build_transform
 from copgen.stages.sample.transform_settings import Name, TransformChoice
 from tests.generators import narrow

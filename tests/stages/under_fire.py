@@ -22,7 +22,8 @@ import torch
 
 from copgen.distributed.slices import ShardSlice
 from copgen.runtime.errors import CopgenError, ExitCode
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 
 
 def fork(settings: SampleSettings, out: Path, part: ShardSlice, before: Callable[[], None] = lambda: None) -> int:

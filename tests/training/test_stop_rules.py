@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from copgen.latents.navigator import Navigator
-from copgen.stages.navigate.stage import NavigateSettings
+from copgen.stages.navigate.settings import NavigateSettings
 from copgen.training.stop_rules import TurnDetector
 
 # The authors' BigBiGAN run as far as it can be read off their figure: thousands of samples, loss of f as they logged

@@ -10,17 +10,16 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from copgen import views
 from copgen.data import digits
 from copgen.evaluation.generated_digits import assess_digits
-from copgen.generators.residual_flow import FlowConfig, ResidualFlow, bits_per_dim
+from copgen.generators.residual_flow import ResidualFlow, bits_per_dim
 from copgen.generators.residual_flow.generator import FlowGenerator, save_flow
 from copgen.generators.residual_flow.log_det import SeriesLength, poisson_length
 from copgen.latents.prior import Prior
@@ -28,7 +27,7 @@ from copgen.runtime import philox
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.seeds import seeded
-from copgen.runtime.settings import Settings
+from copgen.stages.generator.fit_settings import FitFlowSettings
 from copgen.storage.files import read_json, write_json
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
@@ -36,28 +35,6 @@ from copgen.training.run_folder import Logged, RunFolder
 from copgen.views.policies import AffinePolicy
 
 ARTEFACT, SUMMARY = "generator.safetensors", "summary.json"
-
-
-class FitFlowSettings(Settings):
-    """Settings of `copgen generator fit`."""
-
-    free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
-
-    dataset: Literal["digits"] = Field(default="digits", description="what the flow is fitted to")
-    flow: FlowConfig = Field(default=FlowConfig(), description="architecture")
-    updates: int = Field(default=20_000, ge=1, description="optimizer updates")
-    batch: int = Field(default=128, ge=2, le=1_000_000, description="images per update")
-    lr: float = Field(default=2e-3, gt=0, description="peak learning rate of Adam, cosine schedule (measured here)")
-    warmup: int = Field(default=100, ge=1, description="updates to reach the peak")
-    clip: float = Field(default=1.0, gt=0, description="bound on the gradient norm")
-    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights (residual-flows: 0.999)")
-    exact_terms: int = Field(default=2, ge=1, description="series terms always computed (residual-flows: 2)")
-    extra_terms: float = Field(default=1.0, gt=0, le=20, description="mean of the Poisson number of further terms")
-    augmentation: float = Field(default=1.0, ge=0, lt=10, description="factor on the ranges of appendix D's T_x")
-    prior_scale: float = Field(default=1.0, gt=0, description="standard deviation of the latents that are sampled")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    checkpoint_every: int = Field(default=500, ge=1, description="updates between checkpoints")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
 
 
 def fit_flow(

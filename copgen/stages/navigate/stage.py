@@ -38,7 +38,7 @@ from copgen.training.readings import Reading, Readings
 from copgen.training.run_folder import Logged, RunFolder
 from copgen.training.stop_rules import TurnDetector
 
-__all__ = ["NavigateSettings", "estimate", "navigate"]
+__all__ = ["estimate", "navigate"]
 
 SUMMARY = "summary.json"
 

@@ -34,7 +34,7 @@ from copgen.stages.sample.source import open_source
 from copgen.stages.sample.workers import run_workers
 from copgen.training.estimate import folder_bytes
 
-__all__ = ["SampleSettings", "estimate", "open_source", "sample", "work"]
+__all__ = ["estimate", "open_source", "sample", "work"]
 
 
 def sample(

@@ -17,7 +17,8 @@ from copgen.generators.residual_flow import ResidualFlow
 from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.generator import fit as stage
-from copgen.stages.generator.fit import FitFlowSettings, average_into, dequantise, estimate, fit_flow, set_learning_rate
+from copgen.stages.generator.fit import average_into, dequantise, estimate, fit_flow, set_learning_rate
+from copgen.stages.generator.fit_settings import FitFlowSettings
 from copgen.storage.files import read_json
 from tests.stages.small import FLOW, At, Stage, assert_same_run, files, interrupted, killed, metrics, newest, send
 

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from copgen import generators, views
 from copgen.distributed.ranks import Ranks
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.stage import NavigateSettings, one_update
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import one_update
 from tests.generators import narrow
 from tests.stages.painter import Painter, painter_settings
 

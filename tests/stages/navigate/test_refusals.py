@@ -19,7 +19,8 @@ from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentF
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.settings import build, resolve
 from copgen.stages.navigate import players as game
-from copgen.stages.navigate.stage import NavigateSettings, estimate, navigate
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import estimate, navigate
 from copgen.storage.files import read_json
 from tests.stages.navigating import ARTEFACT, K, of_kind
 from tests.stages.small import (

@@ -13,7 +13,8 @@ from copgen.latents.walks import FILE_NAME, load_walk
 from copgen.runtime.errors import Diverged, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.navigate import steering as stage
-from copgen.stages.navigate.steering import SteeringSettings, navigate_steering, steering_loss
+from copgen.stages.navigate.steering import navigate_steering, steering_loss
+from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen.stages.navigator.show import show
 from copgen.views.edits import EditRanges, draw_edits, edit, sliders
 from tests.generators import narrow

@@ -16,8 +16,10 @@ from copgen.objectives import sup_con
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import resolve
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.stage import NavigateSettings, navigate, one_update
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate, one_update
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.generators import narrow
 from tests.stages.painter import CLASSES, Painter, painter_settings
 from tests.stages.small import navigate_settings

@@ -16,7 +16,8 @@ from torch.func import functional_call
 
 from copgen import generators, views
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.stage import NavigateSettings, navigate
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stage import navigate
 from tests.stages.small import metrics, navigate_settings, newest
 
 K = 8

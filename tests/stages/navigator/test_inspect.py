@@ -15,7 +15,7 @@ from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.navigator.import_file import import_navigator
 from copgen.stages.navigator.inspect import inspect
-from copgen.stages.sample.stage import SampleSettings
+from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.transform import build_transform
 from copgen.storage.files import sha256_of
 from copgen.storage.tensors import load_tensors, save_tensors

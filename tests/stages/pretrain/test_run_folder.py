@@ -15,8 +15,10 @@ from copgen import encoders
 from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode, Stopped, UsageError
 from copgen.runtime.settings import build
 from copgen.stages.pretrain import stage
-from copgen.stages.pretrain.stage import PretrainSettings, pretrain
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.stages.pretrain.stage import pretrain
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from copgen.storage.files import read_json
 from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, pretrain_settings
 from tests.stages.small import At, Recorder, assert_same_run, files, send

@@ -29,7 +29,8 @@ from copgen.stages.pretrain.stage import (
     pretrain,
     set_learning_rate,
 )
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from copgen.storage.files import read_json
 from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, as_stage, pretrain_settings
 from tests.stages.small import At, assert_same_run, files, interrupted, killed, metrics, newest, send

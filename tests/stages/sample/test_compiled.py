@@ -20,7 +20,8 @@ from copgen.pairs.store import open_store
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.stages.sample.batches import Source, make_batches
 from copgen.stages.sample.plan_settings import settings_of_folder
-from copgen.stages.sample.stage import SampleSettings, estimate, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import estimate, sample
 from copgen.stages.sample.transform import Positives
 from tests.generators import narrow
 from tests.pairs import folders

@@ -12,7 +12,8 @@ import torch
 
 from copgen import pairs
 from copgen.pairs import layout
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.generators import narrow
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -21,7 +21,8 @@ from copgen.stages.sample import plan as sample_plan
 from copgen.stages.sample.estimate import Costs, estimate, seconds_each
 from copgen.stages.sample.plan import foresee
 from copgen.stages.sample.preflight import Rehearsal
-from copgen.stages.sample.stage import SampleSettings, open_source, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import open_source, sample
 from tests.pairs import folders
 from tests.stages.small import files
 

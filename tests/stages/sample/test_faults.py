@@ -12,7 +12,8 @@ import pytest
 
 from copgen import pairs
 from copgen.runtime.errors import ExitCode
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.stages.under_fire import hashes
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,8 @@ import pytest
 from copgen import pairs
 from copgen.runtime.errors import EnvironmentFault, ExitCode, UsageError
 from copgen.stages.sample import preflight
-from copgen.stages.sample.stage import SampleSettings, estimate, open_source, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import estimate, open_source, sample
 from tests.stages.small import files
 
 Usage = namedtuple("Usage", "total used free")

@@ -9,7 +9,8 @@ import pytest
 from copgen.pairs import layout
 from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
-from copgen.stages.sample.stage import SampleSettings, estimate, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import estimate, sample
 
 # 20 pairs in shards of 4, by a portrait's word and by a rehearsal's.
 FORESEEN = SampleSettings(generator="digits", transform="none", n=20, pairs_per_shard=4, device="cpu")

@@ -23,7 +23,8 @@ from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode, Stopped
 from copgen.runtime.events import Events
 from copgen.runtime.settings import build
 from copgen.stages.sample import stage
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from tests.stages.small import At, Recorder, Stage, files, interrupted, killed, send, write_flow
 
 TRANSFORMS = ("none", "gaussian", "optimal")

@@ -14,7 +14,8 @@ import pytest
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, Stopped
 from copgen.runtime.signals import StopRequest
 from copgen.stages.sample import workers as sample_workers
-from copgen.stages.sample.stage import SampleSettings, sample
+from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.stage import sample
 from copgen.stages.sample.workers import Worker, run_workers
 from tests.stages.small import Recorder, files, send
 

@@ -21,6 +21,7 @@ from copgen.pairs.pipeline import Batches, overlapped
 from copgen.pairs.sizing import expected_bytes
 from copgen.stages.sample import stage
 from copgen.stages.sample.batches import make_batches
+from copgen.stages.sample.settings import SampleSettings
 from copgen.training.estimate import folder_bytes
 
 # A program starts with the peak of the one that starts it, so that has to be a small one. Prints seconds and KiB.
@@ -34,7 +35,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> stage.SampleSettings:
+def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> SampleSettings:
     """Settings of the generator with random (bigbigan) or its own (digits) weights, and a new navigator."""
     weights = folder / "bigbigan.safetensors"
     if name == "bigbigan" and not weights.exists():
@@ -51,7 +52,7 @@ def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> s
         "threads": torch.get_num_threads(),  # as many as what it is compared with
         **changes,
     }
-    return stage.SampleSettings.model_validate(fields)
+    return SampleSettings.model_validate(fields)
 
 
 def write(out: Path, plan: pairs.Plan, make: Callable[[int], Batches]) -> None:
@@ -116,7 +117,7 @@ def time_taken(count: int) -> list[tuple[str, float, float]]:
     found = []
     for batch in (500, 400):
         fields = {"generator": "digits", "transform": "gaussian", "n": count, "batch": batch, "device": "cpu"}
-        settings = stage.SampleSettings.model_validate(fields)
+        settings = SampleSettings.model_validate(fields)
         said = stage.estimate(settings)
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
@@ -126,7 +127,7 @@ def time_taken(count: int) -> list[tuple[str, float, float]]:
 
 
 @torch.no_grad()
-def against_the_bare_forward(settings: stage.SampleSettings, out: Path) -> dict[str, float]:
+def against_the_bare_forward(settings: SampleSettings, out: Path) -> dict[str, float]:
     """Images a second of G alone, and of a run from its first batch to its manifest, on the device of the settings.
 
     Loading and compiling are not counted: a run of 1.3 million pairs does them once.

@@ -16,6 +16,7 @@ from PIL import Image
 from benchmarks import sampling_authors
 from copgen import pairs
 from copgen.stages.sample import stage
+from copgen.stages.sample.settings import SampleSettings
 
 MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
 MANY = 100_000  # pairs for two workers; their start takes as long as some 15,000
@@ -23,7 +24,7 @@ WORKERS = f"copgen --workers 2, {MANY:,} pairs"
 
 
 def against_the_authors(
-    settings: stage.SampleSettings, *, batch: int, rounds: int, many: int | None = None
+    settings: SampleSettings, *, batch: int, rounds: int, many: int | None = None
 ) -> dict[str, list[float]]:
     """Pairs a second of the authors' procedure in batches of `batch`, and of `sample`, in every round.
 

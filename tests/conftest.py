@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,3 +30,20 @@ def _handlers_stay() -> Iterator[None]:
     for number, handler in before.items():
         signal.signal(number, handler)
     assert after == before
+
+
+@pytest.fixture(scope="session")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file of a small untrained flow."""
+    from tests.stages.small import write_flow  # not before the settings above
+
+    return write_flow(tmp_path_factory.mktemp("generator") / "flow.safetensors")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which all temporary files are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder

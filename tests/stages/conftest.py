@@ -13,22 +13,6 @@ from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import sample
 from tests.stages.navigating import of_kind
 from tests.stages.pretraining import KINDS, PAIRS, pretrain_settings
-from tests.stages.small import write_flow
-
-
-@pytest.fixture(scope="session")
-def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights file of a small untrained flow."""
-    return write_flow(tmp_path_factory.mktemp("generator") / "flow.safetensors")
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in which all temporary files are made."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture(scope="session")

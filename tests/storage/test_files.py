@@ -141,7 +141,7 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from copgen.runtime.errors import EnvironmentFault
-from copgen.runtime.files import write_bytes
+from copgen.storage.files import write_bytes
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     write_bytes(Path(sys.argv[1]), b"x" * int(sys.argv[2]))

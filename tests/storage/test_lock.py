@@ -20,7 +20,7 @@ from copgen.storage.lock import LOCK, locked, refuse_foreign, shared
 HOLD = """
 import sys
 from pathlib import Path
-from copgen.runtime.lock import locked, shared
+from copgen.storage.lock import locked, shared
 folder = Path(sys.argv[1])
 with locked(folder) if sys.argv[2] == "alone" else shared(folder, first=lambda: print("first", flush=True)):
     print("held", flush=True)

@@ -236,7 +236,7 @@ def test_what_cannot_be_deleted_does_not_stop_training(tmp_path: Path, monkeypat
 SAVE_FOREVER = """
 import itertools, sys, torch
 from pathlib import Path
-from copgen.runtime.checkpoints import Checkpoints
+from copgen.training.checkpoints import Checkpoints
 checkpoints = Checkpoints(Path(sys.argv[1]))
 for update in itertools.count(1):
     checkpoints.save(update, {"update": update, "w": torch.full((100_000,), float(update))})

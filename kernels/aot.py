@@ -21,8 +21,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from copgen.kernels import info_nce_backward, info_nce_forward, normalize, sup_con_kernels
-from copgen.kernels.tiles import TABLE, Key, Tile
+from . import info_nce_backward, info_nce_forward, normalize_kernel, sup_con_kernels
+from .tiles import TABLE, Key, Tile
 
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program can have
 # Those of the architecture itself, and those of all since Volta, which it keeps.
@@ -38,7 +38,7 @@ KERNELS: dict[str, Any] = {
     "label_weights": sup_con_kernels.write_weights,
 }
 REST: dict[str, Any] = {
-    "normalize": normalize.normalize_rows,
+    "normalize": normalize_kernel.normalize_rows,
     "losses": info_nce_forward.finish_losses,
     "finished": info_nce_backward.finish_gradients,
     "label_losses": sup_con_kernels.finish_losses,

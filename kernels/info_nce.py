@@ -9,13 +9,13 @@ import torch
 import triton
 from torch import Tensor
 
-from copgen.kernels import wide
-from copgen.kernels.device_functions import WEAKEST
-from copgen.kernels.info_nce_backward import finish_gradients, gradients
-from copgen.kernels.info_nce_forward import finish_losses, sum_negatives
-from copgen.kernels.launch import backward_splits, forward_splits, shares_shift, width_of
-from copgen.kernels.normalize import rows_at_once
-from copgen.kernels.tiles import tile_for
+from . import wide
+from .device_functions import WEAKEST
+from .info_nce_backward import finish_gradients, gradients
+from .info_nce_forward import finish_losses, sum_negatives
+from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
+from .normalize import rows_at_once
+from .tiles import tile_for
 
 MOST_SEARCHED = 16384  # rows among which every program finds the strongest weight itself; beyond, that is a launch
 ROWS_OF_ONE_PROGRAM = 2048  # up to which one program takes the mean of the losses

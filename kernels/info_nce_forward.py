@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from copgen.kernels.device_functions import (
+from .device_functions import (
     LN_2,
     LOG2_E,
     add_exponentials,

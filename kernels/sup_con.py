@@ -8,12 +8,12 @@ import torch
 import triton
 from torch import Tensor
 
-from copgen.kernels import wide
-from copgen.kernels.device_functions import WEAKEST
-from copgen.kernels.launch import backward_splits, forward_splits, shares_shift, width_of
-from copgen.kernels.normalize import rows_at_once
-from copgen.kernels.sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
-from copgen.kernels.tiles import tile_for
+from . import wide
+from .device_functions import WEAKEST
+from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
+from .normalize import rows_at_once
+from .sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
+from .tiles import tile_for
 
 
 def forward(

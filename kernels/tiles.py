@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from copgen.kernels.launch import width_of
+from .launch_grid import width_of
 
 Kernel = Literal["sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights"]
 Operand = Literal["float16", "float32"]

@@ -13,9 +13,9 @@ import torch
 import triton
 from torch import Tensor
 
-from copgen.kernels.info_nce_backward import write_weights
-from copgen.kernels.launch import width_of
-from copgen.kernels.tiles import WIDEST, operand_of, tile_for
+from .info_nce_backward import write_weights
+from .launch_grid import width_of
+from .tiles import WIDEST, operand_of, tile_for
 
 CHUNK_BYTES = 512 * 2**20  # of weights, at most; a user with less memory to spare sets it lower
 

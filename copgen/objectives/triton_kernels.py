@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from copgen.kernels import info_nce as _info_nce
+from copgen.kernels import normalize as _normalize
 from copgen.kernels import sup_con as _sup_con
-from copgen.kernels.normalize import normalize as normalize
 from copgen.objectives.implementations import HALVES
 
 
@@ -44,6 +44,7 @@ def input_precision() -> str:
     return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
+normalize = _normalize.normalize
 info_nce = SimpleNamespace(
     forward=lambda *args, **settings: _info_nce.forward(*args, input_precision=input_precision(), **settings),
     backward=lambda *args, **settings: _info_nce.backward(*args, input_precision=input_precision(), **settings),

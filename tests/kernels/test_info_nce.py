@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -249,7 +249,7 @@ def test_rows_of_one_rank_against_those_of_all(anchors: Anchors, d: int) -> None
     """Two ranks' losses and gradients, with the numbers of all rows at hand, are those of one process."""
     both = anchors == "both"
     h_all, h_pos_all = embeddings(40, d, near=FAR)
-    settings = {"both": both, "temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}
+    settings: dict[str, Any] = {"both": both, "temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}
     parts = [(h_all[o : o + 20].clone(), h_pos_all[o : o + 20].clone(), o) for o in (0, 20)]
     forwards = [
         launches.forward(h, h_pos, None, h_all, h_pos_all, offset=o, mean=False, **settings) for h, h_pos, o in parts
@@ -261,13 +261,12 @@ def test_rows_of_one_rank_against_those_of_all(anchors: Anchors, d: int) -> None
 
     for place in range(3):
         torch.testing.assert_close(gathered(place), whole[place], rtol=2e-5, atol=1e-6)
-    rest = {"scale": 1.0, "lengths": None, "dtypes": [torch.float32] * 3, "needs": [True, True, False]}
+    rest: dict[str, Any] = {"scale": 1.0, "lengths": None, "dtypes": [torch.float32] * 3, "needs": [True, True, False]}
     weight = torch.randn(40 * (1 + both), generator=torch.Generator().manual_seed(4)).to(DEVICE)
-    numbers = (gathered(1), weight, gathered(2))
-    expected, _ = launches.backward(h_all, h_pos_all, None, h_all, h_pos_all, *numbers, offset=0, **settings, **rest)
+    rest |= {"lse_all": gathered(1), "weight_all": weight, "lost_all": gathered(2)}
+    expected, _ = launches.backward(h_all, h_pos_all, None, h_all, h_pos_all, offset=0, **settings, **rest)
     found = [
-        launches.backward(h, h_pos, None, h_all, h_pos_all, *numbers, offset=o, **settings, **rest)[0]
-        for h, h_pos, o in parts
+        launches.backward(h, h_pos, None, h_all, h_pos_all, offset=o, **settings, **rest)[0] for h, h_pos, o in parts
     ]
     for place in range(2):
         own = [part[place] for part in found]

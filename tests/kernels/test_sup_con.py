@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -121,15 +123,15 @@ def test_twice_the_same_gives_the_same_bits(d: int) -> None:
 def test_rows_of_one_rank_against_those_of_all() -> None:
     """Two ranks' losses and gradients, with the numbers of all rows at hand, are those of one process."""
     z_all, y_all = embeddings(40, 48)[0], labels("few", 40)
-    settings = {"temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}
+    settings: dict[str, Any] = {"temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}
     parts = [(z_all[o : o + 20].clone(), y_all[o : o + 20].clone(), o) for o in (0, 20)]
     forwards = [launches.forward(z, y, z_all, y_all, offset=o, **settings) for z, y, o in parts]
     whole = launches.forward(z_all, y_all, z_all, y_all, offset=0, **settings)
     for place in range(4):
         torch.testing.assert_close(torch.cat([f[place] for f in forwards]), whole[place], rtol=2e-5, atol=1e-6)
     weight = torch.randn(40, generator=torch.Generator().manual_seed(4)).to(DEVICE)
-    numbers = (*whole[1:], weight)
-    rest = {"scale": 1.0, "lengths": None, "dtype": torch.float32}
-    expected, _ = launches.backward(z_all, y_all, z_all, y_all, *numbers, offset=0, **settings, **rest)
-    found = [launches.backward(z, y, z_all, y_all, *numbers, offset=o, **settings, **rest)[0] for z, y, o in parts]
+    rest: dict[str, Any] = {"scale": 1.0, "lengths": None, "dtype": torch.float32, "weight_all": weight}
+    rest |= {"lse_all": whole[1], "lost_all": whole[2], "count_all": whole[3]}
+    expected, _ = launches.backward(z_all, y_all, z_all, y_all, offset=0, **settings, **rest)
+    found = [launches.backward(z, y, z_all, y_all, offset=o, **settings, **rest)[0] for z, y, o in parts]
     torch.testing.assert_close(torch.cat(found), expected, rtol=1e-4, atol=1e-5)

@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 # Every test has one thread; several processes share the tests.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 10
 
 test: $(READY)
 	$(PYTEST)

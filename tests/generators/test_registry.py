@@ -12,7 +12,6 @@ from copgen import generators
 from copgen.data import digits
 from copgen.generators.registry import embedded_weights
 from copgen.generators.residual_flow.silu_layers import why_plain
-from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, ExitCode, UsageError
 from copgen.storage.files import sha256_of
 
@@ -52,7 +51,6 @@ def test_missing_and_foreign_weights_are_data_errors(tmp_path: Path) -> None:
 
 def test_the_shape_of_digits(G: generators.Generator) -> None:
     assert (G.name, G.latent_dim, G.image_size, G.channels) == ("digits", 64, 8, 1)
-    assert isinstance(G.prior, Prior)
     assert G.sample_condition(range(3), 0) is None
 
 

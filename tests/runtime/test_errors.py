@@ -35,7 +35,6 @@ NAMES = ["temperature", "updates", "batch", "checkpoint_every", "lr_encoder", "l
     ],
 )
 def test_exit_codes(error: CopgenError, code: int) -> None:
-    assert isinstance(error, CopgenError)
     assert error.code == code
 
 

@@ -53,9 +53,8 @@ def test_the_words_of_a_row_come_from_its_number_and_the_key() -> None:
     row = (7 << 32) + 11
     words = philox.bits(5, [row], 8, stream="here")[0]
     for block in range(2):
-        counter = tuple(torch.tensor([word]) for word in (11, 7, block, 0))
-        assert len(counter) == 4
-        expected = philox._philox((counter[0], counter[1], counter[2], counter[3]), (key & 0xFFFFFFFF, key >> 32))
+        counter = (torch.tensor([11]), torch.tensor([7]), torch.tensor([block]), torch.tensor([0]))
+        expected = philox._philox(counter, (key & 0xFFFFFFFF, key >> 32))
         assert words[4 * block : 4 * block + 4].tolist() == [int(word) for word in expected]
 
 

@@ -117,7 +117,7 @@ def _linear_cross_entropy() -> Function:
 
 
 class ChunkedLoss(torch.autograd.Function):
-    """ "first" of unit rows in chunks of rows: cuBLAS products of float16, statistics in float32.
+    """The anchors' loss ("first") of unit rows, in chunks of rows: cuBLAS products of float16, statistics in float32.
 
     The gradient is made in the forward pass, while a chunk's logits are still there; they lie in one float16 buffer
     (C, E) that turns into the probabilities in place.

@@ -1,7 +1,8 @@
-"""The same forward passes as the reference networks do them, for comparison: sigma anew at every call and layer,
-upsampling before the convolution, batch norm, gain and bias one after the other.
+"""The same forward passes as the reference networks do them, for comparison.
 
-Each takes the tensors of a published checkpoint, or the flow itself, and gives what the generator in `copgen` gives.
+Sigma is computed again at every call and layer; upsampling comes before the convolution; batch norm, gain and bias are
+separate steps. Each takes the tensors of a published checkpoint, or the flow itself, and gives what the generator in
+`copgen` gives.
 """
 
 from __future__ import annotations
@@ -109,8 +110,11 @@ def biggan_deep(tensors: Tensors, config: BigGANDeepConfig, z: Tensor, classes: 
 
 
 def flow(G: Generator) -> Callable[[Tensor], Tensor]:
-    """The images of a Residual Flow, which is changed: every layer computes sigma at every call, the fixed points are
-    iterated plainly, and as tightly as ours, so that the images are the same."""
+    """The images of a Residual Flow, which is changed.
+
+    Every layer computes sigma at every call; the fixed points are iterated plainly, and as tightly as ours, so that the
+    images are the same.
+    """
     for part in G.modules():
         if isinstance(part, SpectralBound):
             part.folded = None

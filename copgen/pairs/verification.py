@@ -1,5 +1,7 @@
-"""Is a pairs folder whole and unaltered? `quick` looks at names, sizes and counts; `full` reads every byte; `decode`
-decodes every image besides."""
+"""Verify that a pairs folder is complete and unmodified.
+
+`quick` looks at names, sizes and counts; `full` reads every byte; `decode` also decodes every image.
+"""
 
 from __future__ import annotations
 

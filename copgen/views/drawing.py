@@ -56,7 +56,6 @@ def draw(
         size: (height, width) of the images, pixels.
         device: where the parameters are made.
     """
-
     u = philox.uniform_parts(seed, rows, _COLUMNS, stream=stream, device=device)
     columns = {part: values.unbind(dim=1) for part, values in u.items()}
     (flip_u,), (grayscale_u,), (blurs, sigma_u) = columns["flip"], columns["grayscale"], columns["blur"]

@@ -1,4 +1,4 @@
-"""The native inverse of a block of linear layers (csrc/cpu/invert_silu_layers.cpp); imported where it is built.
+"""The native inverse of a block of linear layers (csrc/cpu/invert_silu_layers.cpp).
 
 Legend: N items of D numbers; `layers` are (entry (1,) or None, weights (outputs, inputs), biases (outputs,)) of g as in
 `silu_layers`; the bound (N,), window and max_rounds are those of `anderson.fixed_point`. All in float32.
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from copgen.runtime.native import native
 
 Layers = tuple[Tensor | None, Sequence[Tensor], Sequence[Tensor]]
 
@@ -31,5 +33,6 @@ def _shape(first: Tensor, *others: Any) -> Tensor:
     return first.new_empty(first.shape)
 
 
-torch.library.register_fake("copgen::invert_silu_layers", _shape)
-torch.library.register_fake("copgen::invert_silu_layers_backward", _shape)
+if native().usable:
+    torch.library.register_fake("copgen::invert_silu_layers", _shape)
+    torch.library.register_fake("copgen::invert_silu_layers_backward", _shape)

@@ -1,4 +1,4 @@
-"""Anderson's acceleration by the native operator, which makes one pass over an item's memory; imported where it is."""
+"""Anderson's acceleration by the native operator, which makes one pass over an item's memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from copgen.runtime.native import native
 
 
 class NativeMemory:
@@ -43,4 +45,5 @@ def _shapes(
     return x.new_empty((left, x.shape[1])), rows.new_empty(left)
 
 
-torch.library.register_fake("copgen::anderson_step", _shapes)
+if native().usable:
+    torch.library.register_fake("copgen::anderson_step", _shapes)

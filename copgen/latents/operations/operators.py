@@ -1,4 +1,4 @@
-"""The native operators as torch sees them: shapes without data; imported once the library is loaded.
+"""The native operators as torch sees them: shapes without data, registered where the library can be loaded.
 
 Gradients are recorded in csrc/autograd.cpp; they have none of their own, which is registered here.
 """
@@ -16,6 +16,7 @@ from copgen.latents.operations.checks import check_navigator
 from copgen.latents.operations.reference import accumulator
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
+from copgen.runtime.native import native
 
 _LIBRARY: Any = torch.library.Library("copgen", "FRAGMENT")  # type: ignore[no-untyped-call]
 _OPS: Any = torch.ops.copgen
@@ -137,9 +138,10 @@ def _register(name: str, shapes: Any, *, refuses_gradients: bool = False) -> Non
         torch.library.register_autograd(f"copgen::{name}", _refuse, setup_context=_keep_nothing, lib=_LIBRARY)
 
 
-_register("navigate", _navigate_shapes)
-_register("navigate_backward", _navigate_backward_shapes, refuses_gradients=True)
-_register("constrain", _constrain_shapes)
-_register("constrain_backward", _constrain_backward_shapes, refuses_gradients=True)
-_register("draw_latents", _draw_shapes)
-_register("philox_bits", _bits_shapes)
+if native().usable:
+    _register("navigate", _navigate_shapes)
+    _register("navigate_backward", _navigate_backward_shapes, refuses_gradients=True)
+    _register("constrain", _constrain_shapes)
+    _register("constrain_backward", _constrain_backward_shapes, refuses_gradients=True)
+    _register("draw_latents", _draw_shapes)
+    _register("philox_bits", _bits_shapes)

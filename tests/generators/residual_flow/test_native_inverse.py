@@ -1,5 +1,7 @@
-"""The inverse of layers with silu between them, and its gradient: native ones are as near to float64, and a row has the
-same bits in any batch."""
+"""The inverse of layers with silu between them, and its gradient.
+
+The native ones are as near to float64, and a row has the same bits in any batch.
+"""
 
 from __future__ import annotations
 

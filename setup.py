@@ -1,10 +1,10 @@
-"""What pyproject.toml cannot say: the folder `kernels` is installed as `copgen.kernels`, and `csrc` as `copgen._C`.
+"""Builds what pyproject.toml cannot express: `kernels` is installed as `copgen.kernels`, `csrc` as `copgen._C`, `_ops`.
 
-The native operators are built where torch and a compiler are there, with the CUDA sources where nvcc is. Without, the
-installation succeeds, says so once, and everything runs on the plain PyTorch reference. Environment variables:
+The native operators are built if torch and a compiler are installed, and their CUDA sources if nvcc is. If not, the
+installation succeeds with one notice, and the PyTorch reference runs instead. Environment variables:
 
-    COPGEN_BUILD_NATIVE   0: do not build; 1: fail rather than go without
-    TORCH_CUDA_ARCH_LIST  GPU architectures, as everywhere in torch
+    COPGEN_BUILD_NATIVE   0: do not build; 1: fail if they cannot be built
+    TORCH_CUDA_ARCH_LIST  GPU architectures, as for every torch extension
     COPGEN_SANITIZE       1: with AddressSanitizer (`make asan`)
 """
 
@@ -23,12 +23,12 @@ NATIVE = Path(__file__).parent / "csrc"
 
 
 def native() -> dict[str, Any]:
-    """What `setup` needs for the extension; nothing where it cannot or shall not be built."""
+    """The keywords of `setup` for the extension; empty if it cannot or should not be built."""
     wanted = os.environ.get("COPGEN_BUILD_NATIVE", "")
     if wanted == "0" or not NATIVE.is_dir():
         return {}
     if importlib.util.find_spec("torch") is None:
-        missing = "torch is not installed where it is built (pip needs --no-build-isolation for that)"
+        missing = "torch is not installed in the build environment (pass --no-build-isolation to pip)"
     else:
         from csrc.build import Impossible, extension
 
@@ -37,8 +37,8 @@ def native() -> dict[str, Any]:
         except Impossible as reason:
             missing = str(reason)
     if wanted == "1":
-        raise SystemExit(f"copgen: the native operators cannot be built: {missing}.")
-    print(f"copgen: no native operators, the PyTorch reference runs instead: {missing}.", file=sys.stderr)
+        raise SystemExit(f"copgen: building the native operators failed: {missing}.")
+    print(f"copgen: native operators not built, using the PyTorch reference: {missing}.", file=sys.stderr)
     return {}
 
 

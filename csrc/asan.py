@@ -1,6 +1,6 @@
-"""`make asan`: the operators' tests with a library that AddressSanitizer watches, built in a copy of the sources.
+"""`make asan`: runs the operators' tests under AddressSanitizer, with a library built in a copy of the sources.
 
-Leaks are not looked for: the interpreter and torch keep memory to their end on purpose.
+Leak detection is off: the interpreter and torch keep memory until they exit on purpose.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TESTS = (
     "tests/generators/residual_flow/test_anderson.py",
     "tests/generators/residual_flow/test_native_inverse.py",
 )
-LEFT_OUT = "compiles or opcheck or threads"
+EXCLUDED = "compiles or opcheck or threads"
 
 
 def main() -> int:
-    """Builds, tests, and returns the tests' exit code."""
+    """Build, run the tests, and return their exit code."""
     COPY.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
         source, copy = ROOT / name, COPY / name
@@ -35,19 +35,19 @@ def main() -> int:
         else:
             shutil.copy(source, copy)
     compiler = os.environ.get("CXX", "c++")
-    # The C++ library beside it: the sanitizer looks for its exceptions when it starts.
+    # The sanitizer resolves the C++ library's exceptions when it starts, so both are preloaded.
     libraries = " ".join(library(compiler, name) for name in ("libasan.so", "libstdc++.so"))
     environment = {**os.environ, "COPGEN_SANITIZE": "1", "COPGEN_BUILD_NATIVE": "1", "PYTHONPATH": str(COPY)}
     subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=COPY, env=environment, check=True)
     watched = {"LD_PRELOAD": libraries, "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "1"}
-    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS, "-k", f"not ({LEFT_OUT})"]
+    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS, "-k", f"not ({EXCLUDED})"]
     return subprocess.run(tests, cwd=COPY, env={**environment, **watched}, check=False).returncode
 
 
 def library(compiler: str, name: str) -> str:
-    """Where the compiler keeps one of its libraries."""
-    asked = [compiler, f"-print-file-name={name}"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    """The path of one of the compiler's libraries."""
+    command = [compiler, f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

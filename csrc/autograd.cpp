@@ -1,6 +1,6 @@
-// The gradients of navigate and constrain as autograd records them. They are called at every update for microseconds of
-// arithmetic, less than a gradient that is registered in Python takes to be recorded. What refuses a second derivative
-// is registered there (copgen/latents/operations/operators.py).
+// Autograd for navigate and constrain. Every update calls them for a few microseconds of arithmetic, less than the
+// overhead of an autograd formula registered in Python, so they are registered here. The errors for second derivatives
+// are registered in Python (copgen/latents/operations/operators.py).
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
@@ -27,7 +27,7 @@ auto operator_named(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 
-// An operator called from a backward pass: past autograd, but where a second derivative may be asked for.
+// Calls an operator in a backward pass, below autograd unless grad mode is on (a second derivative may be requested).
 template <typename Operator, typename... Arguments>
 auto call_backward(const Operator& op, Arguments&&... arguments) {
   std::optional<at::AutoDispatchBelowADInplaceOrView> past_autograd;
@@ -53,7 +53,7 @@ Four plain_navigate(In z, In w1, In b1, In w2, In b2, std::optional<double> delt
 }
 
 struct Navigate : torch::autograd::Function<Navigate> {
-  // Autograd gets to see what has a gradient; `all` is the operator's answer, the rest of which is taken from there.
+  // Returns only the differentiable outputs to autograd; `all` receives all outputs of the operator.
   static variable_list forward(
       AutogradContext* context, In z, In w1, In b1, In w2, In b2, std::optional<double> delta, c10::SymInt kept, Four* all) {
     *all = plain_navigate(z, w1, b1, w2, b2, delta, std::move(kept));

@@ -1,5 +1,5 @@
-// copgen._C: how the operators beside it were built. It links to nothing of torch, so that it can always be asked
-// before a library that was made for another torch is loaded.
+// copgen._C: how the operators in copgen._ops were built. It does not link to torch, so it can be imported to check the
+// version before loading a library that was built for another torch.
 
 #include <pybind11/pybind11.h>
 
@@ -42,5 +42,5 @@ pybind11::dict built() {
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "How copgen's native operators were built.";
-  m.def("built", &built, "Versions and options, by name; '' is none.");
+  m.def("built", &built, "Versions and options by name; '' means none.");
 }

@@ -1,7 +1,7 @@
-"""How the native operators are built: `copgen._C`, which says how, and `copgen._ops`, the operators.
+"""Builds the native extensions for setup.py: `copgen._C` (build information) and `copgen._ops` (the operators).
 
-For setup.py alone. The default GPU architectures are 8.0 and 9.0 with 9.0's PTX: the two generations that the project
-is meant for in machine code, newer ones through the driver; each further one adds its share to a build's minutes.
+The default GPU architectures are 8.0 and 9.0 plus PTX for 9.0: machine code for the two generations that the project
+targets; the driver compiles the PTX for newer ones. Each further architecture adds minutes to the build.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ OPTIMISED = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"
 
 
 class Impossible(Exception):
-    """Why it cannot be built here."""
+    """The extensions cannot be built in this environment; the message is the reason."""
 
 
 class Build(cpp_extension.BuildExtension):
-    """With a fallback: a compilation that fails leaves a package without native operators, and says so."""
+    """Builds with a fallback: if compilation fails, the package is installed without native operators."""
 
     def run(self) -> None:
         try:
@@ -36,31 +36,27 @@ class Build(cpp_extension.BuildExtension):
         except Exception as error:
             if os.environ.get("COPGEN_BUILD_NATIVE") == "1":
                 raise
-            self.announce_failure(error)
-
-    def announce_failure(self, error: Exception) -> None:
-        """One notice; nothing that was half built is installed."""
-        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        print(f"copgen: no native operators, the PyTorch reference runs instead: compiling failed: {last}")
-        self.extensions = []
+            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            print(f"copgen: native operators not built, using the PyTorch reference: compilation failed: {last}")
+            self.extensions = []  # install nothing that is half built
 
 
 def extension() -> dict[str, Any]:
     """The keywords for `setup`.
 
     Raises:
-        Impossible: no compiler, or torch without its headers.
+        Impossible: no compiler, or torch is installed without its headers.
     """
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler.split()[0]) is None:
-        raise Impossible(f"there is no C++ compiler '{compiler}'")
+        raise Impossible(f"C++ compiler '{compiler}' not found")
     if not (Path(cpp_extension.include_paths()[0]) / "torch" / "library.h").exists():
-        raise Impossible("torch has no headers here")
-    # Where pip is called by its path, the environment's ninja is not on the PATH.
+        raise Impossible("torch is installed without its C++ headers")
+    # If pip is called by its path, the environment's ninja is not on the PATH.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     cuda = usable_toolkit()
     if cuda:
-        cpp_extension.CUDA_HOME = str(cuda.home)  # torch takes the folder of a wrapper for that of the toolkit
+        cpp_extension.CUDA_HOME = str(cuda.home)  # if nvcc is a wrapper, torch guesses the wrong folder
     os.environ.setdefault("TORCH_CUDA_ARCH_LIST", ARCHITECTURES)
     sanitize = ["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-DCOPGEN_SANITIZED"]
     extra = sanitize if os.environ.get("COPGEN_SANITIZE") == "1" else []
@@ -90,22 +86,22 @@ def extension() -> dict[str, Any]:
 
 
 def sources(*, cuda: bool) -> list[Path]:
-    """The operators' sources; `build.cpp` is the loader's."""
-    found = [FOLDER / "operators.cpp", FOLDER / "autograd.cpp", *FOLDER.glob("cpu/*.cpp")]
-    return [*found, *FOLDER.glob("cuda/*.cpp"), *FOLDER.glob("cuda/*.cu")] if cuda else found
+    """The sources of `copgen._ops`."""
+    host = [FOLDER / "operators.cpp", FOLDER / "autograd.cpp", *FOLDER.glob("cpu/*.cpp")]
+    return [*host, *FOLDER.glob("cuda/*.cpp"), *FOLDER.glob("cuda/*.cu")] if cuda else host
 
 
 def usable_toolkit() -> toolkit.Toolkit | None:
-    """The CUDA toolkit, if there is one for this torch; what is left out is said."""
+    """The CUDA toolkit, if one fits this torch; otherwise None, with a notice."""
     if torch.version.cuda is None or not list(FOLDER.glob("cuda/*.cu")):
         return None
     found = toolkit.find()
     if found is None:
-        print("copgen: no nvcc here, so the native operators are built for the CPU alone.", file=sys.stderr)
+        print("copgen: nvcc not found, building the native operators for the CPU only.", file=sys.stderr)
         return None
     if found.version.split(".")[0] != torch.version.cuda.split(".")[0]:
         print(
-            f"copgen: nvcc {found.version} does not fit torch for CUDA {torch.version.cuda}: CPU alone.",
+            f"copgen: nvcc {found.version} does not match torch for CUDA {torch.version.cuda}, building CPU only.",
             file=sys.stderr,
         )
         return None

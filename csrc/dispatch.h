@@ -1,5 +1,5 @@
-// Tensors inside an operator are numbers and nothing else: no autograd, and no autocast, whose say ends at the
-// operator's door. Threads of a parallel region know nothing of the caller's modes, so each needs a guard of its own.
+// A guard that turns off autograd and autocast inside an operator. Threads of a parallel region do not inherit the
+// caller's modes, so each needs its own guard.
 #pragma once
 
 #include <ATen/core/LegacyTypeDispatch.h>

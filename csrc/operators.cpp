@@ -1,5 +1,5 @@
-// The schema of every operator, once. One implementation per device registers itself in cpu/ and in cuda/; shapes
-// without data are registered in copgen/latents/operations/operators.py, gradients in autograd.cpp.
+// The schemas of all operators. The implementations are registered in cpu/ and cuda/, fake (meta) implementations in
+// copgen/latents/operations/operators.py, gradients in autograd.cpp.
 //
 // Legend: K rows; d coordinates; H hidden units; z, z' latents (K, d); m = z' - z; d_k = ||m_k|| / sqrt(d).
 
@@ -13,26 +13,26 @@ TORCH_LIBRARY(copgen, m) {
       " -> (Tensor, Tensor, Tensor, Tensor)",
       {at::Tag::pt2_compliant_tag});
 
-  // -> the gradients of z, W1, b1, W2, b2; empty where not asked for.
+  // -> the gradients of z, W1, b1, W2, b2; empty if not requested.
   m.def(
       "navigate_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor w1, Tensor b1, Tensor w2, Tensor b2, Tensor d,"
       " Tensor hidden, bool for_z, bool for_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
       {at::Tag::pt2_compliant_tag});
 
   // mode: report, reject or project.
-  // -> z' within delta (K, d) for project, d (K), violates (K), the kept rows' numbers before the others' (K) for
-  //    reject, stats (6); what a mode does not make is empty.
+  // -> z' within delta (K, d) for project, d (K), violates (K), row indices, the kept rows first (K), for reject,
+  //    stats (6); outputs that a mode does not compute are empty.
   m.def(
       "constrain(Tensor z, Tensor z_pos, float? delta, str mode) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
       {at::Tag::pt2_compliant_tag});
 
-  // `delta` only where z' was projected. -> the gradients of z and z'.
+  // `delta` is given only if z' was projected. -> the gradients of z and z'.
   m.def(
       "constrain_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor z_pos, Tensor d, float? delta) -> (Tensor, Tensor)",
       {at::Tag::pt2_compliant_tag});
 
-  // Row k of a draw is a function of (key, rows[k]) alone. `tail` is the normal's mass below -threshold; without a
-  // threshold the normal is whole. -> (K, dim) float32
+  // Row k depends on (key, rows[k]) only. `tail` is the normal's mass below -threshold; without a threshold the normal
+  // is not truncated. -> (K, dim) float32
   m.def(
       "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor",
       {at::Tag::pt2_compliant_tag});
@@ -40,36 +40,36 @@ TORCH_LIBRARY(copgen, m) {
   // out += a b, float32 matrices; a and b with any strides.
   m.def("add_product_(Tensor(a!) out, Tensor a, Tensor b) -> ()");
 
-  // e_ij = 2^(scale <a_i, b_j>), 0 where j = i + diagonal, times a_weights[i] + b_weights[j] where either is given; added
-  // up along the rows of b into a_sums, along those of a into b_sums.
+  // e_ij = 2^(scale <a_i, b_j>), 0 where j = i + diagonal, times a_weights[i] + b_weights[j] if either is given; summed
+  // over j into a_sums and over i into b_sums.
   m.def(
       "exponentials_of_products_(Tensor a, Tensor b, float scale, int? diagonal, Tensor? a_weights, Tensor? b_weights,"
       " Tensor(a!)? out, Tensor(b!)? a_sums, Tensor(c!)? b_sums) -> ()");
 
-  // x with x + g(x) = y, each row on its own and NaN where it is not reached; float32. g is linear layers x W^T + b with
-  // silu between them, and before them, of entry x, where entry (1) is given: a contraction. A row has the same bits in
-  // any batch. y (N, D), weights (outputs, inputs), bound (N); bound, window, max_rounds: fixed_point in
+  // Solves x + g(x) = y for each row; rows that do not converge are NaN; float32. g, a contraction, is linear layers
+  // x W^T + b with silu between them, preceded by silu(entry x) if entry (1) is given. A row has the same bits in any
+  // batch. y (N, D), weights (outputs, inputs), bound (N); bound, window, max_rounds: see fixed_point in
   // copgen/generators/residual_flow/anderson.py. -> (N, D)
   m.def(
       "invert_silu_layers(Tensor y, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound, int window,"
       " int max_rounds) -> Tensor",
       {at::Tag::pt2_compliant_tag});
 
-  // The gradient of y from that of x, c (N, D): the w with w + J^T w = c for the Jacobian J of g at x, likewise.
+  // The gradient of y from that of x, c (N, D): solves w + J^T w = c for the Jacobian J of g at x in the same way.
   m.def(
       "invert_silu_layers_backward(Tensor c, Tensor x, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound,"
       " int window, int max_rounds) -> Tensor",
       {at::Tag::pt2_compliant_tag});
 
-  // Which instructions the float32 products above have on this processor; empty: none, and they raise.
+  // The instruction set that the float32 products above use on this processor; if empty, there is none and they raise.
   m.def("product_kernels() -> str");
 
-  // The random 32-bit words of the rows' counters. -> (K, columns) int64
+  // The Philox 32-bit words of the rows' counters. -> (K, columns) int64
   m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
 
   // One step of Anderson acceleration for n of N items of D coordinates; see
   // copgen/generators/residual_flow/anderson.py. x, proposal (n, D), rows (n), bound (N), vectors (N, 2 + 2 window, D),
-  // scalars (N, 1 + window). -> the next x and the rows of the items that go on
+  // scalars (N, 1 + window). -> the next x and the rows of the items that continue
   m.def(
       "anderson_step(Tensor x, Tensor proposal, Tensor rows, Tensor bound, Tensor(a!) vectors, Tensor(b!) scalars,"
       " int slot) -> (Tensor, Tensor)",

@@ -1,4 +1,4 @@
-// How far a batch of latents was moved, as sums that can be added up in any grouping. Used on the CPU and on CUDA.
+// The displacement statistics of a batch of latents, as sums that can be combined in any grouping; for CPU and CUDA.
 //
 // Legend: d_k root-mean-square displacement of row k; m = z' - z; K rows of `dim` coordinates.
 #pragma once
@@ -45,7 +45,7 @@ struct Sums {
   }
 
   // violations; mean, standard deviation and maximum of d; mean and standard deviation of m over all coordinates.
-  // Standard deviations have n - 1 below; what too few numbers leave undefined is NaN.
+  // Standard deviations divide by n - 1 and are NaN for fewer than two numbers.
   COPGEN_EVERYWHERE void write(double* stats, int64_t rows, int64_t dim) const {
     const double coordinates = static_cast<double>(rows) * static_cast<double>(dim);
     stats[0] = violations;
@@ -59,7 +59,7 @@ struct Sums {
  private:
   COPGEN_EVERYWHERE static double nan() { return static_cast<double>(NAN); }
 
-  // A NaN stays, so that nobody reads a bound that holds where nothing is known.
+  // NaN propagates, so that a maximum is never reported over unknown values.
   COPGEN_EVERYWHERE static double larger(double a, double b) { return b > a || b != b ? b : a; }
 
   COPGEN_EVERYWHERE static double deviation(double sum, double sum_squared, double count) {

@@ -58,5 +58,5 @@ def test_without_a_compiler_it_is_installed_without_native_operators_unless_they
     environment = {**os.environ, "CXX": "no-such-compiler", "COPGEN_BUILD_NATIVE": wanted}
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode != 0) == (code != 0)
-    assert done.stderr.count("there is no C++ compiler 'no-such-compiler'") == 1
+    assert done.stderr.count("'no-such-compiler'") == 1
     assert (tmp_path / "copgen" / "__init__.py").exists() == (code == 0)

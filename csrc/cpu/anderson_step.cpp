@@ -1,5 +1,5 @@
-// One step of Anderson acceleration for the items of a batch that have not converged, which it also finds; an item does
-// not look at the others.
+// One step of Anderson acceleration for the items of a batch that have not converged; also determines which those are.
+// Items are independent of each other.
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
@@ -22,7 +22,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kGrain = 8192;  // coordinates that are worth a thread
+constexpr int64_t kGrain = 8192;  // coordinates per thread, at least
 
 std::tuple<Tensor, Tensor> anderson_step(
     const Tensor& x, const Tensor& proposal, const Tensor& rows, const Tensor& bound, Tensor& vectors,
@@ -37,7 +37,7 @@ std::tuple<Tensor, Tensor> anderson_step(
   const int64_t* number = numbers.const_data_ptr<int64_t>();
   const bool known = std::all_of(number, number + count, [=](int64_t row) { return row >= 0 && row < items; });
   const bool apart = std::adjacent_find(number, number + count, std::greater_equal<int64_t>()) == number + count;
-  TORCH_CHECK_VALUE(known && apart, "rows are the numbers of items in their order.");
+  TORCH_CHECK_VALUE(known && apart, "rows must be item indices in ascending order.");
   const auto goes_on = std::make_unique<bool[]>(count);
   int64_t kept = 0;
   AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "anderson_step", [&] {

@@ -1,5 +1,5 @@
-// Rows in blocks whose intermediates stay in a core's cache. Blocks do not depend on the number of threads, and so
-// neither do the results.
+// Blocks of rows whose intermediates stay in a core's cache. Blocks, and so results, do not depend on the number of
+// threads.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -20,8 +20,8 @@ struct Blocks {
   int64_t rows;
   int64_t size;
 
-  // A batch of 64 still makes two blocks and one of 256 four; products of fewer rows run at a lower rate, and beyond 128
-  // they are no faster by the row.
+  // A batch of 64 still makes two blocks and one of 256 four. Products of fewer rows are slower per row, and beyond 128
+  // rows they do not get faster.
   explicit Blocks(int64_t rows_) : rows(rows_), size(std::clamp<int64_t>(rows_ / 4, 32, kLargest)) {}
 
   int64_t count() const { return (rows + size - 1) / size; }
@@ -29,8 +29,8 @@ struct Blocks {
   int64_t length(int64_t block) const { return std::min(size, rows - begin(block)); }
 };
 
-// Calls make_work()(block) for all blocks, with a work for each thread. A thread takes the next block that is left: a
-// small batch is half done before the last one has woken up, and what lies in another's cache takes longer.
+// Calls make_work()(block) for all blocks, with one worker per thread. Threads take blocks dynamically: half of a small
+// batch is done before the last thread has woken up, and threads differ in speed as data may be in another core's cache.
 template <typename MakeWork>
 void over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   const int64_t count = blocks.count();
@@ -44,13 +44,13 @@ void over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   });
 }
 
-// Calls make_work()(block, its sums) likewise, and returns all sums added up in the blocks' order.
+// The same with make_work()(block, its sums); returns the total of the sums, added in the order of the blocks.
 template <typename MakeWork>
 Sums sums_over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   std::vector<Sums> sums(blocks.count());
   over_blocks(blocks, [&] {
     return [&, work = make_work()](int64_t block) mutable {
-      Sums own;  // not where it will lie: beside another thread's in one cache line
+      Sums own;  // local, to avoid false sharing of a cache line
       work(block, own);
       sums[block] = own;
     };

@@ -1,4 +1,5 @@
-// The constraint d(z, z') <= delta for a batch, in blocks of rows: looked at, told apart, or enforced by shrinking m.
+// The constraint d(z, z') <= delta for a batch, in blocks of rows: reported, used to reject rows, or enforced by
+// shrinking m.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -17,7 +18,7 @@ namespace {
 
 using at::Tensor;
 
-// z' where the row keeps to delta, bit by bit; otherwise z + share m.
+// Exactly z' if the row is within delta; otherwise z + share m.
 template <typename work_t>
 void shrink(work_t* out, const work_t* z, const work_t* z_pos, int64_t dim, work_t share) {
   for (int64_t j = 0; j < dim; ++j) {
@@ -25,7 +26,7 @@ void shrink(work_t* out, const work_t* z, const work_t* z_pos, int64_t dim, work
   }
 }
 
-// A block's rows in the dtype that is computed with, without gaps; a view where they are so already.
+// A block's rows, contiguous and in the dtype of the computation; a view if they already are.
 Tensor block_of(const Tensor& x, at::ScalarType dtype, int64_t begin, int64_t rows) {
   return x.narrow(0, begin, rows).to(dtype).contiguous();
 }
@@ -64,7 +65,7 @@ Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, 
   });
 }
 
-// The rows that keep to delta, then those that do not, each in their order.
+// The indices of the rows within delta, then of the others, each in ascending order.
 Tensor kept_first(const Tensor& violates, int64_t violations) {
   Tensor order = at::empty(violates.sizes(), violates.options().dtype(at::kLong));
   int64_t* out = order.mutable_data_ptr<int64_t>();
@@ -96,7 +97,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
   return {projected, d, violates, order, stats};
 }
 
-// With s = delta / d where a row was shrunk: z'' = z + s m, and s falls as d grows. Without: z'' = z'.
+// If a row was shrunk, z'' = z + s m with s = delta / d, which falls as d grows; otherwise z'' = z'.
 template <typename work_t>
 void gradient_row(const work_t* g, work_t g_d, const work_t* z, const work_t* z_pos, work_t d, work_t bound,
                   int64_t dim, work_t* dz, work_t* dz_pos) {

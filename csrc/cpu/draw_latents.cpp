@@ -1,5 +1,5 @@
-// Latents by (key, row): Philox words, and then the very functions that copgen/runtime/philox.py calls, block by block,
-// so that a draw has the same bits as the reference whatever the batch, the threads, or the processor.
+// Random latents by (key, row): Philox words, then the same functions that copgen/runtime/philox.py calls, block by
+// block, so that the bits equal the reference's for any batch, number of threads and processor.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/Parallel.h>
@@ -23,7 +23,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kBlock = 8192;  // numbers in a block: 64 KiB for each of its few buffers
+constexpr int64_t kBlock = 8192;  // numbers in a block: 64 KiB per buffer
 
 struct Draw {
   uint64_t key;
@@ -34,7 +34,7 @@ struct Draw {
   double tail;
 };
 
-// One thread's buffers, for as many rows at once as a block holds.
+// One thread's buffers, for the rows of one block.
 class Worker {
  public:
   explicit Worker(const Draw& draw)
@@ -50,7 +50,7 @@ class Worker {
 
   int64_t rows() const { return rows_; }
 
-  // Rows first to first + count of the draw.
+  // Rows first to first + count.
   void operator()(int64_t first, int64_t count, float* out) {
     double* u = uniform_.mutable_data_ptr<double>();
     for (int64_t k = 0; k < count; ++k) {

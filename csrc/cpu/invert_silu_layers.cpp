@@ -1,5 +1,5 @@
-// The inverse of y = x + g(x), where g is linear layers with silu between them, and its gradient: fixed points whose items
-// pass through the layers together, and back through them.
+// The inverse of y = x + g(x), where g is linear layers with silu between them, and its gradient: fixed points, with the
+// layers evaluated for several items together.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kChunk = 8 * kSideBySide;  // items whose slopes a thread has at one time
+constexpr int64_t kChunk = 8 * kSideBySide;  // items whose slopes a thread holds at a time
 
 struct Layer {
   Layer(const Kernels& with, const Tensor& weight, const Tensor& bias_)
@@ -40,7 +40,7 @@ class Layers {
     }
   }
 
-  // out = g(x), both (rows, dim) without gaps, with two memories of rows x widest.
+  // out = g(x), both (rows, dim) contiguous, with two buffers of rows x widest.
   void operator()(int64_t rows, int64_t dim, const float* x, float* out, float* here, float* there) const {
     Strided now{x, dim, 1};
     if (entry) {
@@ -63,7 +63,7 @@ class Layers {
 };
 
 // The transposed Jacobian of g at the points of a chunk: J^T w = s_0 W_1^T (s_1 W_2^T (... W_n^T w)), where s_k is the
-// slope of silu at what comes into it after layer k.
+// slope of silu at its input after layer k.
 class Slopes {
  public:
   Slopes(const Layers& g, at::TensorList weights) : g_(g), here_(kSideBySide * g.widest), there_(here_.size()) {
@@ -74,7 +74,7 @@ class Slopes {
     }
   }
 
-  // x (rows, dim), rows at most kChunk; `first` is the number of the first of them.
+  // x (rows, dim), at most kChunk rows; `first` is the index of the first one.
   void at(int64_t first, int64_t rows, const float* x) {
     first_ = first;
     const int64_t dim = g_.each.front().inputs;
@@ -120,7 +120,7 @@ class Slopes {
   }
 
  private:
-  // x becomes silu(x), and its slope times the factor is kept for layer k: sigma + silu (1 - sigma).
+  // Replaces x by silu(x), and stores the slope, sigma + silu (1 - sigma), times the factor for layer k.
   void bend(size_t k, int64_t begin, int64_t count, float factor, float* x) {
     float* slope = slopes_[k].data() + begin * g_.each[k].inputs;
     std::copy_n(x, count, slope);
@@ -144,8 +144,9 @@ const Kernels& checked(
   check_layers(y, entry, weights, biases);
   TORCH_CHECK_VALUE(
       bound.dim() == 1 && bound.size(0) == y.size(0) && bound.scalar_type() == at::kFloat,
-      "bound is no float32 number for each row of y.");
-  TORCH_CHECK_VALUE(window >= 0 && max_rounds >= 1, "window is ", window, " and max_rounds ", max_rounds, ".");
+      "bound is not a float32 vector with one number for each row of y.");
+  TORCH_CHECK_VALUE(window >= 0, "window is ", window, "; expected >= 0.");
+  TORCH_CHECK_VALUE(max_rounds >= 1, "max_rounds is ", max_rounds, "; expected >= 1.");
   TORCH_CHECK(kernels(), "This processor has neither AVX-512 nor AVX2.");
   return *kernels();
 }
@@ -174,7 +175,7 @@ Tensor invert_silu_layers_backward(
     const Tensor& bound, int64_t window, int64_t max_rounds) {
   const PlainNumbers plain;
   const Layers g(checked(x, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
-  TORCH_CHECK_VALUE(c.sizes() == x.sizes() && c.scalar_type() == at::kFloat, "c is no float32 matrix like x.");
+  TORCH_CHECK_VALUE(c.sizes() == x.sizes() && c.scalar_type() == at::kFloat, "c is not a float32 matrix of the shape of x.");
   const Tensor from = c.contiguous(), points = x.contiguous(), limit = bound.contiguous();
   Tensor w = at::empty_like(from);
   const int64_t dim = x.size(1);

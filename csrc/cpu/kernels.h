@@ -1,5 +1,5 @@
-// The kernels of matrix products in float32, a set for each instruction set, as products.h calls them. Sources that are
-// compiled for one include this before they say so, and nothing else that others share.
+// The interface of the float32 matrix product kernels, one set per instruction set, called by products.h. Sources that
+// are compiled for an instruction set include this before they select it, and no other shared header.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,14 @@ struct Strided {
   Strided from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Some columns of B, their numbers side by side and its rows `row` apart.
+// Some columns of B: adjacent in memory, with a stride of `row` between rows.
 struct Panel {
   const float* data;
   int64_t row;
 };
 
-// What becomes of the products: element (i, j) is 2^(scale <a_i, b_j>), times row_weights[i] + column_weights[j] where
-// either is given, and 0 where j = i + diagonal. Sums are added to.
+// Epilogue of the products: element (i, j) is 2^(scale <a_i, b_j>), times row_weights[i] + column_weights[j] if either is
+// given, and 0 where j = i + diagonal. The sums are accumulated.
 struct Exponentials {
   static constexpr int64_t kNoDiagonal = INT64_MAX / 2;
 
@@ -33,26 +33,26 @@ struct Exponentials {
   const float* column_weights = nullptr;
   float* row_sums = nullptr;
   float* column_sums = nullptr;
-  float* out = nullptr;  // where the elements go, rows without gaps of `out_row`; nothing is kept without
+  float* out = nullptr;  // the elements, with a row stride of `out_row`; not stored if null
   int64_t out_row = 0;
 };
 
-// What becomes of the products in a layer: element (i, j) is y = <a_i, b_j> + bias[j], or silu(y) = y / (1 + e^-y).
+// Epilogue of a layer's products: element (i, j) is y = <a_i, b_j> + bias[j], or silu(y) = y / (1 + e^-y).
 struct Layer {
   const float* bias;
   bool silu;
-  float* out;  // rows without gaps of `out_row`
+  float* out;  // contiguous rows with a stride of `out_row`
   int64_t out_row;
 };
 
-// The numbers from a packed row to the next: its columns, filled up with zeros to whole vectors of `lanes`.
+// The stride of packed rows: the columns, zero-padded to whole vectors of `lanes`.
 constexpr int64_t packed_row(int64_t columns, int64_t lanes) { return (columns + lanes - 1) / lanes * lanes; }
 
-// One instruction set's kernels. B comes in panels of up to `width` columns, and is read in whole vectors; `multiply` is
-// content with eight numbers where those are half of one.
+// One instruction set's kernels. B comes in panels of up to `width` columns, and is read in whole vectors; `multiply` also
+// takes half a vector of eight numbers.
 struct Kernels {
   const char* name;
-  int64_t height;  // rows of A that are worked on at one time
+  int64_t height;  // rows of A processed at a time
   int64_t width;
   int64_t lanes;  // numbers in a vector
   void (*pack)(Strided b, int64_t inner, int64_t columns, float* panel);
@@ -63,7 +63,7 @@ struct Kernels {
   void (*silu)(int64_t count, const float* x, float factor, float* out);
 };
 
-const Kernels* avx512_kernels();  // nullptr where the compiler cannot make them
+const Kernels* avx512_kernels();  // nullptr if the compiler does not support them
 const Kernels* avx2_kernels();
 
 }  // namespace copgen::cpu

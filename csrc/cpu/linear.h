@@ -1,5 +1,5 @@
-// Products of a block of rows with a weight that is the same for all blocks: by the kernels of products.h for float32,
-// where the processor has some, and by BLAS otherwise.
+// Products of a block of rows with a weight shared by all blocks: by the kernels of products.h for float32 if the
+// processor supports them, otherwise by BLAS.
 #pragma once
 
 #include <ATen/EmptyTensor.h>
@@ -15,14 +15,14 @@
 
 namespace copgen::cpu {
 
-// A tensor that is about to be filled, without `at::empty`'s way through the dispatcher.
+// An uninitialised tensor, without the dispatcher overhead of `at::empty`.
 inline at::Tensor unfilled(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
 
-// In the dtype that is computed with, without gaps; the very tensor where it is so already.
+// Contiguous and in the dtype of the computation; the tensor itself if it already is.
 template <typename T>
 at::Tensor numbers(const at::Tensor& x) {
   constexpr auto type = c10::CppTypeToScalarType<T>::value;
-  // Asked here: an operator takes longer to find that there is nothing to do.
+  // Checked here, as calling the operators costs more even if they have nothing to do.
   return x.scalar_type() == type && x.is_contiguous() ? x : x.to(type).contiguous();
 }
 
@@ -31,8 +31,8 @@ at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
   return at::from_blob(const_cast<T*>(data), {rows, columns}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
 }
 
-// y = x W^T, or x W where `plain`, for W without gaps and batches of `rows`. W is packed for all of them, unless it can be
-// read where it lies; a large one for many rows alone, as for few it would take as long as a tenth of the product.
+// y = x W^T, or x W if `plain`, for contiguous W and batches of `rows`. W is packed once for all batches, unless it can
+// be read in place; a large W only for many rows, as for few, packing takes a tenth of the product's time.
 template <typename T>
 class Linear {
  public:
@@ -48,7 +48,7 @@ class Linear {
     }
   }
 
-  // x (rows, inner) and y (rows, columns) without gaps; y is overwritten, or added to.
+  // x (rows, inner) and y (rows, columns) are contiguous; y is overwritten or accumulated.
   void operator()(int64_t rows, const T* x, T* y, bool add = false) const {
     if constexpr (std::is_same_v<T, float>) {
       if (packed_) {
@@ -80,7 +80,7 @@ class Linear {
   std::optional<Packed> packed_;
 };
 
-// dw (rows, columns) = left^T right, or += it, for `count` rows of left, `left_row` apart, and of right without gaps.
+// dw (rows, columns) = or += left^T right, for `count` rows of left, with a stride of `left_row`, and of contiguous right.
 template <typename T>
 void outer(int64_t count, int64_t rows, int64_t columns, const T* left, int64_t left_row, const T* right, T* dw, bool add) {
   if constexpr (std::is_same_v<T, float>) {

@@ -1,5 +1,5 @@
-// What the contrastive losses need of matrix products: a tile's exponentials with their sums or weights, and products
-// that are added to gradients. For the implementation in blocks, copgen/objectives/blocked/.
+// The matrix products of the contrastive losses: a tile's exponentials with their sums or weights, and products that
+// are added to gradients. Used by the blocked implementation, copgen/objectives/blocked/.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -20,12 +20,12 @@ constexpr int64_t kRows = 192;           // of A in a task; tasks do not depend 
 constexpr int64_t kWorthAThread = 1 << 20;  // multiplications, about 10 microseconds
 
 void check_matrix(const Tensor& x, const char* name) {
-  TORCH_CHECK_VALUE(x.dim() == 2 && x.scalar_type() == at::kFloat, name, " is no float32 matrix.");
+  TORCH_CHECK_VALUE(x.dim() == 2 && x.scalar_type() == at::kFloat, name, " is not a float32 matrix.");
 }
 
 void check_vector(const std::optional<Tensor>& x, int64_t length, const char* name) {
   TORCH_CHECK_VALUE(!x || (x->dim() == 1 && x->size(0) == length && x->scalar_type() == at::kFloat && x->is_contiguous()),
-                    name, " is no float32 vector of ", length, " numbers without gaps.");
+                    name, " is not a contiguous float32 vector of ", length, " numbers.");
 }
 
 Strided strided(const Tensor& x) { return {x.const_data_ptr<float>(), x.stride(0), x.stride(1)}; }
@@ -36,7 +36,7 @@ const Kernels& required() {
   return *found;
 }
 
-// Calls work(first row, rows) for tasks of rows, on all threads where it is worth it.
+// Calls work(first row, rows) for tasks of rows, in parallel if the work is large enough.
 template <typename Work>
 void over_tasks(int64_t rows, int64_t per_task, int64_t multiplications, const Work& work) {
   const int64_t tasks = (rows + per_task - 1) / per_task;
@@ -53,8 +53,8 @@ void add_product_(Tensor& out, const Tensor& a, const Tensor& b) {
   check_matrix(out, "out"), check_matrix(a, "a"), check_matrix(b, "b");
   const int64_t rows = out.size(0), columns = out.size(1), inner = a.size(1);
   TORCH_CHECK_VALUE(a.size(0) == rows && b.size(0) == inner && b.size(1) == columns, "a ", a.sizes(), " and b ", b.sizes(),
-                    " do not make out ", out.sizes(), ".");
-  TORCH_CHECK_VALUE(columns <= 1 || out.stride(1) == 1, "out has gaps in its rows.");
+                    " do not multiply to the shape of out, ", out.sizes(), ".");
+  TORCH_CHECK_VALUE(columns <= 1 || out.stride(1) == 1, "The rows of out must be contiguous.");
   const Kernels& with = required();
   float* c = out.mutable_data_ptr<float>();
   const int64_t threads = at::get_num_threads();
@@ -71,13 +71,13 @@ void exponentials_of_products_(
     std::optional<Tensor> b_sums) {
   check_matrix(a, "a"), check_matrix(b, "b");
   const int64_t rows = a.size(0), columns = b.size(0), inner = a.size(1);
-  TORCH_CHECK_VALUE(b.size(1) == inner, "a is ", a.sizes(), " and b ", b.sizes(), ".");
+  TORCH_CHECK_VALUE(b.size(1) == inner, "a ", a.sizes(), " and b ", b.sizes(), " differ in their number of columns.");
   check_vector(a_weights, rows, "a_weights"), check_vector(b_weights, columns, "b_weights");
   check_vector(a_sums, rows, "a_sums"), check_vector(b_sums, columns, "b_sums");
   if (out) {
     check_matrix(*out, "out");
     TORCH_CHECK_VALUE(out->size(0) == rows && out->size(1) == columns && (columns <= 1 || out->stride(1) == 1), "out is ",
-                      out->sizes(), ", or has gaps in its rows.");
+                      out->sizes(), "; expected ", rows, " contiguous rows of ", columns, " numbers.");
   }
   const Packed packed(required(), inner, columns, strided(b).t());
   const auto numbers = [](const std::optional<Tensor>& x) { return x ? x->const_data_ptr<float>() : nullptr; };
@@ -85,7 +85,7 @@ void exponentials_of_products_(
   const auto at = [](auto* x, int64_t offset) { return x ? x + offset : nullptr; };
   const float *of_rows = numbers(a_weights), *of_columns = numbers(b_weights);
   float *to = places(out), *row_sums = places(a_sums);
-  // Of each task its own, so that they are added up in one order whatever the threads.
+  // One buffer per task, so that the order of summation does not depend on the threads.
   Tensor sums = b_sums ? at::zeros({(rows + kRows - 1) / kRows, columns}, b.options()) : Tensor();
   float* column_sums = b_sums ? sums.mutable_data_ptr<float>() : nullptr;
   over_tasks(rows, kRows, rows * columns * inner, [&](int64_t first, int64_t count) {

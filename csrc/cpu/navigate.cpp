@@ -18,7 +18,7 @@ namespace {
 
 using at::Tensor;
 
-// The products with both weights, as they are prepared for `rows` rows.
+// The products with both weights, prepared for `rows` rows.
 template <typename work_t>
 struct Layers {
   Linear<work_t> first, second;
@@ -26,13 +26,12 @@ struct Layers {
   Layers(int64_t rows, const Tensor& w1, const Tensor& w2) : first(rows, w1), second(rows, w2) {}
 };
 
-// The weights in the dtype that is computed with, without gaps.
+// The weights in the dtype of the computation, contiguous.
 template <typename work_t>
 struct Navigator {
   using type = work_t;
 
-  // Numbers of a weight up to which every thread prepares it for itself: half as long as it takes to fetch what another
-  // thread has just written.
+  // Weights up to this size are packed by every thread: twice as fast as fetching what another thread has just written.
   static constexpr int64_t kOwn = 1 << 15;
 
   Tensor w1, b1, w2, b2;
@@ -47,7 +46,7 @@ struct Navigator {
   }
 };
 
-// What one thread works with: a block of h, and of z and z' where those are 16-bit outside.
+// One thread's buffers: a block of h, and of z and z' if those are 16-bit.
 template <typename work_t>
 class Worker {
  public:
@@ -119,7 +118,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> navigate(
   const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
-  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, " for ", z.size(0), " rows.");
+  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, "; expected 0 to ", z.size(0), " rows.");
   Tensor z_pos = unfilled(z.sizes(), z.scalar_type());
   Tensor d = unfilled({z.size(0)}, accumulator(z));
   Tensor hidden = unfilled({kept, w1.size(0)}, accumulator(z));

@@ -2,8 +2,8 @@
 //
 //   u = g + g_d m / (d dim)     dh = (u W2) [h > 0]     dz = g + dh W1     dW2 = u^T h     dW1 = dh^T z
 //
-// In panels of rows: within a panel, blocks of rows on all threads as in navigate.cpp; then the two products that sum over
-// rows, side by side, each thread with its own part of the outputs. Nothing is as large as the batch but what is returned.
+// In panels of rows: within a panel, first blocks of rows on all threads as in navigate.cpp; then the two products that
+// sum over rows, in parallel, each thread with its own part of the outputs. Only the outputs are as large as the batch.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zero.h>
@@ -24,7 +24,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kPanel = 2048;  // rows: enough that products over them run at full rate, and a panel stays small
+constexpr int64_t kPanel = 2048;  // rows: enough for products over them to run at full speed
 
 template <typename work_t>
 class Gradients {
@@ -43,7 +43,7 @@ class Gradients {
     for (auto [gradient, like] : {std::pair{&dw1, &w1_}, {&db1, &b1_}, {&dw2, &w2_}, {&db2, &b2_}}) {
       *gradient = made(for_weights, *like);
       if (z.size(0) == 0) {
-        gradient->zero_();  // otherwise the first panel overwrites it
+        gradient->zero_();  // if there is a panel, the first one overwrites it
       }
     }
     if (hidden.size(0) < z.size(0)) {
@@ -82,7 +82,7 @@ class Gradients {
   Tensor dz, dw1, db1, dw2, db2;
 
  private:
-  // Where a panel's rows begin, one after another; `own_h` where h is computed again, `u` where it is not g.
+  // The start of a panel's rows in each buffer; `own_h` if h is recomputed, `u` if it is not g.
   struct Panel {
     int64_t begin;
     const work_t *z, *g, *h;
@@ -106,7 +106,7 @@ class Gradients {
     }
   }
 
-  // u = g + g_d m / (d dim), with m = h W2^T + b2; a row that did not move has no direction, and gets g alone.
+  // u = g + g_d m / (d dim), with m = h W2^T + b2; a row with m = 0 has no direction, and gets only g.
   void upstream(work_t* to, const work_t* h, const work_t* g, int64_t begin, int64_t rows) const {
     if (to_move_) {
       (*to_move_)(rows, h, to);
@@ -137,7 +137,7 @@ class Gradients {
     }
   }
 
-  // dW1 += dh^T z, dW2 += u^T h, and the biases' sums, on all threads: half of them for each product.
+  // dW1 += dh^T z, dW2 += u^T h, and the sums for the biases, with half of the threads for each product.
   void add_products(bool add, int64_t rows, const work_t* dh, const work_t* z, const work_t* u, const work_t* h) {
     const int64_t parts = (at::get_num_threads() + 1) / 2;
     at::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
@@ -153,7 +153,7 @@ class Gradients {
     });
   }
 
-  // One part of the rows of dw += left^T right, and of db += the sums of left's columns.
+  // A part of the rows of dw += left^T right, and of db += the sums of left's columns.
   static void add_product(
       bool add, int64_t count, const work_t* left, const work_t* right, const Tensor& dw, const Tensor& db, int64_t part,
       int64_t parts) {

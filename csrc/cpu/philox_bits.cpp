@@ -1,4 +1,4 @@
-// Philox's words themselves, which everything else that is random in copgen is made of: views, signs, permutations.
+// The raw Philox words, from which copgen's other random numbers are derived: views, signs, permutations.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>

@@ -10,13 +10,13 @@ namespace copgen::cpu {
 namespace {
 
 constexpr int64_t kNumbersPerThread = 1 << 16;  // to pack
-constexpr int64_t kInner = 256;  // rows of B in a panel: 64 KiB beside a block's rows of A in the second-level cache
-constexpr int64_t kInPlace = 1 << 15;  // numbers, from the first of `kInner` rows to the last: as few pages as panels have
+constexpr int64_t kInner = 256;  // rows of B in a panel: 64 KiB, which fits the L2 cache with a block's rows of A
+constexpr int64_t kInPlace = 1 << 15;  // numbers spanned by `kInner` rows: as few memory pages as a packed panel has
 
 const Kernels* best() {
-  // As for PyTorch's own kernels.
-  const char* said = std::getenv("ATEN_CPU_CAPABILITY");
-  const std::string_view most = said ? said : "avx512";
+  // The same variable as for PyTorch's own kernels.
+  const char* capability = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string_view most = capability ? capability : "avx512";
   if (most == "default") {
     return nullptr;
   }

@@ -1,8 +1,8 @@
-// Matrix products in float32 for operands that stay in a core's caches, whose elements are finished while they are in
-// registers: what a library's general product would have to write out and read again.
+// Matrix products in float32 for operands that fit a core's caches, with a fused epilogue: a library's general product
+// would have to write the elements to memory and read them again.
 //
-// The sum of an element runs over `inner` in its order, whatever the shape around it and the number of threads: a row's
-// result has the same bits in any batch.
+// The sum of an element always runs over `inner` in ascending order, so a row's result has the same bits in any batch and
+// for any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,23 @@
 
 namespace copgen::cpu {
 
-// The best that this processor has; nullptr: none, and a library's products are to be taken.
+// The best kernels for this processor; nullptr if there are none (use a library's products).
 const Kernels* kernels();
 
-// Whether `multiply` takes B where it lies: small, and its rows of whole eights. Otherwise it is packed at each call.
+// Whether `multiply` reads B in place: if it is small and its row length is a multiple of eight. Otherwise each call packs
+// it.
 bool read_in_place(int64_t inner, int64_t columns, Strided b);
 
-// C (rows, columns), its rows c_row apart, = A B, or += A B; on the calling thread.
+// C (rows, columns), with row stride c_row, = or += A B; on the calling thread.
 void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns, Strided a, Strided b, float* c,
               int64_t c_row, bool add);
 
-// A matrix in panels, for several products.
+// A matrix packed in panels, for several products.
 class Packed {
  public:
   Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b);
 
-  // C = A B, or += A B.
+  // C = or += A B.
   void multiply(int64_t rows, Strided a, float* c, int64_t c_row, bool add = false) const;
 
   void exponentials(int64_t rows, Strided a, const Exponentials& finish) const;

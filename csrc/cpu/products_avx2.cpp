@@ -14,8 +14,8 @@ namespace {
 struct Avx2 {
   using type = __m256;
   using Half = Avx2;
-  static constexpr bool kHalves = false;  // half a vector would take as long as a whole one
-  static constexpr int kLanes = 8, kRows = 6, kVectors = 2;  // 12 sums, 2 columns and a number of A: 15 of 16 registers
+  static constexpr bool kHalves = false;  // half a vector would take as long as a full one
+  static constexpr int kLanes = 8, kRows = 6, kVectors = 2;  // 12 sums, 2 columns, 1 broadcast of A: 15 of 16 registers
 
   static type zero() { return _mm256_setzero_ps(); }
   static type all(float x) { return _mm256_set1_ps(x); }
@@ -25,8 +25,8 @@ struct Avx2 {
   static type multiply_add(type x, type y, type z) { return _mm256_fmadd_ps(x, y, z); }
   static type multiply_subtract(type x, type y, type z) { return _mm256_fmsub_ps(x, y, z); }
   static type divide(type x, type y) { return _mm256_div_ps(x, y); }
-  static type max(type bound, type x) { return _mm256_max_ps(bound, x); }  // x where it is a NaN
-  // 2^n, for a number whose lowest bits are n.
+  static type max(type bound, type x) { return _mm256_max_ps(bound, x); }  // NaN if x is NaN
+  // 2^n, for a number whose low bits are n.
   static type exponent(type x) {
     const auto bits = _mm256_castps_si256(x);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(127)), 23));

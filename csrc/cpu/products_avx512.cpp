@@ -12,7 +12,7 @@
 namespace copgen::cpu {
 namespace {
 
-// 8 columns, for processors that do 16 in two steps.
+// 8 columns, for processors that execute 16 in two steps.
 struct Avx512Half {
   using type = __m256;
 
@@ -30,7 +30,7 @@ struct Avx512 {
   using type = __m512;
   using Half = Avx512Half;
   static constexpr bool kHalves = true;
-  static constexpr int kLanes = 16, kRows = 6, kVectors = 4;  // 24 sums, 4 columns and a number of A: 29 of 32 registers
+  static constexpr int kLanes = 16, kRows = 6, kVectors = 4;  // 24 sums, 4 columns, 1 broadcast of A: 29 of 32 registers
 
   static type zero() { return _mm512_setzero_ps(); }
   static type all(float x) { return _mm512_set1_ps(x); }
@@ -40,8 +40,8 @@ struct Avx512 {
   static type multiply_add(type x, type y, type z) { return _mm512_fmadd_ps(x, y, z); }
   static type multiply_subtract(type x, type y, type z) { return _mm512_fmsub_ps(x, y, z); }
   static type divide(type x, type y) { return _mm512_div_ps(x, y); }
-  static type max(type bound, type x) { return _mm512_max_ps(bound, x); }  // x where it is a NaN
-  // 2^n, for a number whose lowest bits are n.
+  static type max(type bound, type x) { return _mm512_max_ps(bound, x); }  // NaN if x is NaN
+  // 2^n, for a number whose low bits are n.
   static type exponent(type x) {
     const auto bits = _mm512_castps_si512(x);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(127)), 23));

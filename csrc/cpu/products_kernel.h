@@ -1,5 +1,5 @@
-// The kernels of kernels.h for a Vector: a type with the instructions of one instruction set. Included by one source
-// for each of them, which is compiled for it; so nothing here may come from a header whose functions other sources share.
+// The kernels of kernels.h for a Vector, a type that wraps one instruction set. Each instruction set has one source that
+// is compiled for it and includes this; so nothing here may come from a header whose functions other sources share.
 
 namespace copgen::cpu {
 namespace {
@@ -8,12 +8,12 @@ namespace {
 
 constexpr float kLog2E = 1.44269504089f;
 
-// 2^(scale x) to float32's rounding. Where the exponent is under -126 it is taken for -126, as denormal numbers are slow; it
-// is under 127. A NaN stays one, and an infinite number becomes one.
+// 2^(scale x) to float32 accuracy. The exponent is clamped to at least -126, as denormal numbers are slow, and must be
+// below 127. NaN stays NaN, and infinity becomes NaN.
 //
-// The nearest integer goes into the exponent of the result. What is left is at most 1/2; there a polynomial (weighted least
-// squares on Chebyshev nodes) is within 2e-9 of the power. Adding 1.5 * 2^23 rounds to an integer, which is then in the lowest
-// bits of the sum.
+// The nearest integer goes into the exponent of the result. The remainder is at most 1/2, for which a polynomial (weighted
+// least squares on Chebyshev nodes) is within 2e-9 of the power. Adding 1.5 * 2^23 rounds to an integer, which is then in
+// the low bits of the sum.
 template <typename V>
 COPGEN_INLINE typename V::type power_of_2(typename V::type x, float scale) {
   constexpr float c[] = {1.0f, 0.693147205737f, 0.240226468906f, 0.0555032877697f, 0.00961848895863f, 0.00133999312161f,
@@ -29,7 +29,7 @@ COPGEN_INLINE typename V::type power_of_2(typename V::type x, float scale) {
   return V::multiply(p, V::exponent(rounded));
 }
 
-// x / (1 + e^-x). Where x is under -87 it is taken for -87, and the result is -1e-36. A NaN stays one.
+// x / (1 + e^-x). x is clamped to at least -87, where the result is -1e-36. NaN stays NaN.
 template <typename V>
 COPGEN_INLINE typename V::type silu(typename V::type x) {
   x = V::max(V::all(-87.0f), x);
@@ -37,13 +37,13 @@ COPGEN_INLINE typename V::type silu(typename V::type x) {
   return V::divide(x, V::add(V::all(1.0f), power));
 }
 
-// to = x, or += x, for the first `left` numbers.
+// to = or += x for the first `left` numbers.
 template <typename V>
 COPGEN_INLINE void add_first(float* to, int64_t left, typename V::type x, bool add) {
   V::store_first(to, left, add ? V::add(x, V::load_first(to, left)) : x);
 }
 
-// A block of sums in registers; with `kHalf`, the last of its vectors is half of one.
+// A block of sums in registers; with `kHalf`, its last vector is half of one.
 template <typename V, int kRows, int kVectors, bool kHalf>
 struct Block {
   using type = typename V::type;
@@ -98,7 +98,7 @@ struct Block {
     }
   }
 
-  // `first` is the number of the block's first row, `columns` those of the panel that are real.
+  // `first` is the index of the block's first row, `columns` the panel's columns without padding.
   COPGEN_INLINE void finish(const Exponentials& as, int64_t first, int64_t columns) {
     type of_columns[kVectors], weights[kVectors];
     for (int v = 0; v < kVectors; ++v) {
@@ -143,7 +143,7 @@ struct Block {
   }
 };
 
-// Calls visit(a block, its first row) for all rows, V::kRows at a time, and then for those that are left.
+// Calls visit(a block, its first row) for all rows, V::kRows at a time, then for the remaining ones.
 template <typename V, int kVectors, bool kHalf, int kRows, typename Visit>
 COPGEN_INLINE void rest_of_rows(int64_t first, int64_t left, const Visit& visit) {
   if constexpr (kRows > 0) {
@@ -224,7 +224,7 @@ void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
   }
   const bool turned = b.row == 1;
   if (turned) {
-    // The panel is written line by line; what is read of a column's line stays in the cache until the next.
+    // The panel is written line by line; the cache lines read for one column still serve the next ones.
     for (int64_t k = 0; k < whole_inner; k += 8) {
       for (int64_t j = 0; j < whole_columns; j += 8) {
         transpose_8(b.data + j * b.column + k, b.column, panel + k * stride + j, stride);

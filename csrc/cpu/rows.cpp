@@ -14,7 +14,7 @@
 #endif
 #define COPGEN_INLINE inline __attribute__((always_inline))
 
-#pragma GCC diagnostic ignored "-Wpsabi"  // of functions that are called; those here that take vectors are not
+#pragma GCC diagnostic ignored "-Wpsabi"  // concerns calls across the ABI; the functions here that take vectors are inlined
 
 namespace copgen::cpu {
 namespace {
@@ -22,24 +22,24 @@ namespace {
 constexpr int kLanes = 16;
 constexpr double kDecrease = 0.99;  // and kLost: as DECREASE and LOST in anderson.py
 constexpr double kLost = 64;
-constexpr int64_t kRun = 8;  // numbers that a lane adds up in T before they go into a double
+constexpr int64_t kRun = 8;  // numbers that a lane adds in T before adding them to a double
 
 template <typename T>
 COPGEN_INLINE void bias_relu_of(T* __restrict h, const T* __restrict bias, int64_t rows, int64_t width) {
   for (int64_t row = 0; row < rows; ++row, h += width) {
     for (int64_t j = 0; j < width; ++j) {
       const T x = h[j] + bias[j];
-      h[j] = x < 0 ? 0 : x;  // a NaN stays a NaN
+      h[j] = x < 0 ? 0 : x;  // NaN stays NaN
     }
   }
 }
 
-// A number of each lane. The compiler keeps one in registers, and works on it in as many steps as the processor needs;
-// of an array that is added to it writes and reads every step.
+// One number per lane. The compiler keeps this in registers, split as the processor needs; an array it would store and
+// load at every addition.
 template <typename T, int kCount = kLanes>
 using Lanes [[gnu::vector_size(kCount * sizeof(T))]] = T;
 
-// Numbers at any address, one or some side by side.
+// One or several adjacent numbers at any address.
 template <typename V, typename T>
 COPGEN_INLINE V load(const T* from) {
   V x;
@@ -59,7 +59,7 @@ COPGEN_INLINE void fold(double* lanes) {
   store(lanes, Half(load<Half>(lanes) + load<Half>(lanes + kHalf)));
 }
 
-// The lanes' sum, by halves.
+// The sum over the lanes, by halving.
 template <typename T>
 COPGEN_INLINE double total(const Lanes<T>& lanes) {
   double sum[kLanes];
@@ -70,7 +70,7 @@ COPGEN_INLINE double total(const Lanes<T>& lanes) {
   return sum[0] + sum[1];
 }
 
-// Sums of f(j) and f(j)^2, in double but for runs of a few numbers. f takes one number or some, and may write the row.
+// Sums of f(j) and f(j)^2, in double except for short runs. f takes one or several numbers, and may write to the row.
 template <typename T, typename F>
 COPGEN_INLINE Row sums_over(int64_t dim, F f) {
   Row row{0, 0};
@@ -124,7 +124,7 @@ COPGEN_INLINE void relu_gradient_of(T* __restrict dh, const T* __restrict h, int
   }
 }
 
-// Of a few rows at a time, so that what is added to a sum is not much smaller than it.
+// In groups of a few rows, so that addends are not much smaller than the sum.
 template <typename T>
 COPGEN_INLINE void add_columns_of(T* __restrict sums, const T* __restrict x, int64_t row, int64_t rows, int64_t columns) {
   constexpr int64_t kRows = 32;

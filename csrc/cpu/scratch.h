@@ -1,5 +1,4 @@
-// Memory of the calling thread's own that is kept for the next call: what a core has written is still in its cache then,
-// and what it gets from elsewhere is not.
+// Thread-local buffers that are kept between calls, as they are still in the core's cache, unlike newly allocated memory.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +11,7 @@
 
 namespace copgen::cpu {
 
-// Memory for `count` numbers of a type, not filled, that begins with a cache line.
+// An uninitialised buffer for `count` numbers, aligned to a cache line.
 class Scratch {
  public:
   template <typename T>
@@ -59,7 +58,7 @@ class Scratch {
     return pieces;
   }
 
-  // The newest that is large enough, or a new one.
+  // The most recent buffer that is large enough, or a new one.
   static Piece taken(int64_t bytes) {
     auto& pieces = kept();
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {

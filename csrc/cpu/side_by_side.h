@@ -1,6 +1,6 @@
-// The fixed points of x <- y - g(x), of each item on its own, by Anderson acceleration (anderson.py in
-// copgen/generators/residual_flow/). A thread iterates a few items side by side, for which g is evaluated together; where
-// one has ended the next begins. So what they need stays in a core's cache, and products never become small before the
+// The fixed points of x <- y - g(x), independently for each item, by Anderson acceleration (anderson.py in
+// copgen/generators/residual_flow/). A thread iterates a few items side by side, evaluating g for them together; a
+// finished item is replaced by the next one. So their data stays in a core's cache, and products stay large until the
 // last items.
 #pragma once
 
@@ -16,11 +16,11 @@ namespace copgen::cpu {
 
 constexpr int64_t kSideBySide = 48;
 
-// What all threads share.
+// Shared by all threads.
 struct FixedPoints {
   int64_t dim, window, max_rounds;
   const float *y, *bound;
-  float* x;  // the results; NaN where one is not reached
+  float* x;  // the results; NaN for items that did not converge
 };
 
 class SideBySide {
@@ -33,7 +33,7 @@ class SideBySide {
     }
   }
 
-  // g(count, numbers of the items, x, out): out = g(x) for rows without gaps.
+  // g(count, indices of the items, x, out): out = g(x) for contiguous rows.
   template <typename G>
   void run(int64_t begin, int64_t end, const G& g) {
     int64_t rows[kSideBySide];
@@ -68,7 +68,7 @@ class SideBySide {
     std::copy_n(task_.y + row * task_.dim, task_.dim, x_.data() + k * task_.dim);
   }
 
-  // Whether the item goes on; its x is then at `to`, which is no later than k.
+  // Whether the item continues; its x is then at `to` <= k.
   bool step(int64_t k, int64_t to) {
     const int64_t dim = task_.dim, window = task_.window;
     Item& item = items_[k];

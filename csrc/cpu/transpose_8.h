@@ -1,4 +1,4 @@
-// For the sources that are compiled for AVX.
+// For sources compiled for AVX.
 #pragma once
 
 #include <immintrin.h>
@@ -8,7 +8,7 @@
 namespace copgen::cpu {
 namespace {
 
-// Eight rows of eight numbers, `row` apart, become eight columns, whose rows are `to_row` apart.
+// Transposes 8 x 8 numbers, from row stride `row` to row stride `to_row`.
 inline __attribute__((always_inline)) void transpose_8(const float* from, int64_t row, float* to, int64_t to_row) {
   __m256 pairs[8], quads[8];
   for (int i = 0; i < 8; i += 2) {

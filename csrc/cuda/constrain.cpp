@@ -1,4 +1,4 @@
-// The constraint and the draws on CUDA; one kernel each.
+// The constraint and random latents on CUDA; one kernel each.
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -15,7 +15,7 @@ namespace {
 
 using at::Tensor;
 
-// Calls f with a number of z's type and one of the type that is computed with.
+// Calls f with a value of z's dtype and one of the dtype of the computation.
 template <typename F>
 void with_types(const Tensor& z, F f) {
   switch (z.scalar_type()) {

@@ -1,4 +1,4 @@
-// The constraint d(z, z') <= delta, a warp for each row.
+// The constraint d(z, z') <= delta, one warp per row.
 
 #include <cmath>
 
@@ -7,7 +7,7 @@
 namespace copgen::cuda {
 namespace {
 
-// z' = z + (y + bias) where y is given, else m = z' - z; the row's distance and sums follow from m.
+// z' = z + (y + bias) if y is given, else m = z' - z; the row's distance and sums follow from m.
 template <typename T, typename W>
 __global__ void __launch_bounds__(kThreads) residual_rows(
     const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads) constrain_gradient_rows(
   }
 }
 
-// A prefix sum over the rows by one block, 1,024 at a time; the first pass counts those that are kept.
+// A prefix sum over the rows by one block, 1,024 at a time; the first pass counts the kept rows.
 __global__ void __launch_bounds__(1024) kept_first(const bool* violates, int64_t rows, int64_t* order) {
   __shared__ int64_t of_warp[32];
   __shared__ int64_t kept_in_all;

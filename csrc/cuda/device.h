@@ -1,5 +1,5 @@
-// What every CUDA operator needs from torch: the current stream of its device, pointers in CUDA's own types, a place for
-// partial sums, and an exception for a launch that failed.
+// What every CUDA operator needs from torch: the current stream of its device, pointers in CUDA's own types, a buffer
+// for partial sums, and an exception for a failed launch.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,7 +17,7 @@
 
 namespace copgen::cuda {
 
-// torch's type for a number, and CUDA's.
+// Maps torch's scalar type to CUDA's.
 template <typename T>
 struct Native {
   using type = T;
@@ -37,8 +37,8 @@ typename Native<T>::type* write(at::Tensor& x) {
   return reinterpret_cast<typename Native<T>::type*>(x.mutable_data_ptr<T>());
 }
 
-// Where up to `most` blocks leave their sums; lives until the kernel is queued, and torch's allocator keeps the memory
-// for this stream.
+// The buffer for the sums of up to `most` blocks; freed once the kernel is queued, which is safe as torch's caching
+// allocator reuses memory in stream order.
 class PartialSums {
  public:
   PartialSums(const at::Tensor& like, int64_t most)
@@ -61,7 +61,7 @@ inline int processors(const at::Tensor& x) {
   return count;
 }
 
-// A warp for each row, and no more blocks than keep the processors busy.
+// One warp per row, and no more blocks than fill the multiprocessors.
 inline int64_t blocks_for_rows(const at::Tensor& z) {
   return std::min<int64_t>((z.size(0) + kWarps - 1) / kWarps, 8L * processors(z));
 }

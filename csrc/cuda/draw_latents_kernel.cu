@@ -1,4 +1,4 @@
-// Latents by (key, row): one thread for the four columns of a Philox block, in double as on the CPU, then rounded.
+// Random latents by (key, row): one thread per Philox block of four columns, in double as on the CPU, then rounded.
 
 #include <cmath>
 

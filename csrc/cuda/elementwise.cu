@@ -1,4 +1,4 @@
-// The passes between the matrix products of a wide navigator and of the backward pass.
+// Elementwise passes between the matrix products of a wide navigator and of the backward pass.
 
 #include "launch.h"
 

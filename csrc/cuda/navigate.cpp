@@ -1,5 +1,5 @@
-// The navigator on CUDA: one kernel where both layers fit on chip, otherwise cuBLAS products, which obey torch's TF32
-// switch, with one kernel for all that follows them.
+// The navigator on CUDA: one fused kernel if both layers fit in shared memory, otherwise cuBLAS products, which follow
+// torch's TF32 setting, and one kernel for everything after them.
 
 #include <ATen/ops/_addmm_activation.h>
 #include <ATen/ops/empty.h>
@@ -80,7 +80,7 @@ Outputs navigate(
   const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
-  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, " for ", z.size(0), " rows.");
+  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, "; expected 0 to ", z.size(0), " rows.");
   const c10::cuda::CUDAGuard guard(z.device());
   const auto options = z.options().dtype(accumulator(z));
   Outputs outputs{

@@ -1,5 +1,5 @@
 // The gradients of navigate on CUDA, as in cpu/navigate_backward.cpp: cuBLAS products with one kernel between them, in
-// panels of rows, so that no more is held at once than a panel.
+// panels of rows, which bounds the memory of intermediates.
 
 #include <ATen/ops/_addmm_activation.h>
 #include <ATen/ops/addmm.h>

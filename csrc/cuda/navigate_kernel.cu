@@ -1,9 +1,9 @@
 // The fused navigator for widths up to 128: both layers stay in shared memory while a block works through tiles of rows,
-// and a row's hidden units, displacement and distance never leave the chip. float32 products on the CUDA cores, so as
-// exact as the CPU's whatever the TF32 switch says; 16-bit latents and weights are widened as they are read.
+// and a row's hidden units, displacement and distance never leave the chip. float32 products run on the CUDA cores, with
+// the accuracy of the CPU and independent of the TF32 setting; 16-bit latents and weights are widened when loaded.
 //
-// A tile has kRows rows for each warp. A thread holds, for its warp's rows, the columns lane, lane + 32, ...: with the
-// weights transposed the 32 lanes read 32 neighbouring words, and all of them the same word of the row.
+// A tile has kRows rows per warp. A thread holds, for its warp's rows, the columns lane, lane + 32, ...: with transposed
+// weights the 32 lanes read 32 neighbouring words, and all of them the same word of the row.
 
 #include <cmath>
 
@@ -15,7 +15,7 @@ namespace {
 constexpr int kColumns = static_cast<int>(kFusedWidth) / 32;
 constexpr int kStride = static_cast<int>(kFusedWidth) + 1;  // odd, so that weights are transposed without bank conflicts
 
-// Columns are padded with zeros, so that four of a row's numbers are read at once.
+// Columns are zero-padded, so that a row is read as float4.
 __host__ __device__ constexpr int padded(int columns) { return (columns + 3) / 4 * 4; }
 
 // Words of shared memory: both layers transposed, both biases, and the tile's rows before and between the layers.
@@ -56,7 +56,7 @@ __device__ __forceinline__ void product(
   }
 }
 
-// out[k][j] = w[j][k], and zeros beyond.
+// out[k][j] = w[j][k], zero-padded.
 template <typename V>
 __device__ void load_transposed(float* out, const V* w, int outputs, int inputs) {
   const int columns = padded(inputs);
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kThreads) navigate_tiles(
       for (int column = 0; column < kColumns; ++column) {
         const int j = lane + 32 * column;
         if (j < padded(width)) {
-          const float x = acc[row][column] + bias1[j];  // 0 beyond the width
+          const float x = acc[row][column] + bias1[j];  // 0 in the padding
           const float h = x < 0.0f ? 0.0f : x;
           own_h[row * padded(width) + j] = h;
           if (j < width && begin + row < kept) {
@@ -172,7 +172,7 @@ int fused_tile(int64_t rows, int64_t dim, int64_t width, int device) {
       cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device) != cudaSuccess) {
     return 0;
   }
-  // The largest tile that fits and still gives every processor one; small batches get the smallest.
+  // The largest tile that fits and still gives every multiprocessor one; small batches get the smallest.
   for (const int tile : {64, 32, 16}) {
     const bool fits = words(static_cast<int>(dim), static_cast<int>(width), tile) * static_cast<int64_t>(sizeof(float)) <=
                       available - 1024;

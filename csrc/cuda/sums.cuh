@@ -1,5 +1,5 @@
-// Sums over a warp, and the statistics of a batch from the sums of its rows: every block writes its own, and the block
-// that comes last adds them all up in their order.
+// Sums over a warp, and the statistics of a batch from the sums of its rows: every block writes its own sums, and the
+// last block to finish adds all of them in order.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -58,7 +58,7 @@ __device__ inline void store(double* to, const Sums& sums) {
   to[3] = sums.d_largest, to[4] = sums.move, to[5] = sums.move_squared;
 }
 
-// Past the first-level cache, which does not see what other blocks write.
+// Bypasses the L1 cache, which is not coherent between blocks.
 __device__ inline Sums fetch(const double* from) {
   Sums sums;
   sums.violations = __ldcg(from), sums.d = __ldcg(from + 1), sums.d_squared = __ldcg(from + 2);
@@ -66,7 +66,7 @@ __device__ inline Sums fetch(const double* from) {
   return sums;
 }
 
-// Called by all threads of all blocks at their end. `sums` are those of a warp, in its lane 0.
+// Called by all threads of all blocks at their end. `sums` are a warp's sums, in its lane 0.
 __device__ inline void finish(const Sums& sums, int64_t rows, int64_t dim, double* stats, Partial partial) {
   __shared__ double of_warp[kWarps * kStatistics];
   __shared__ bool last;

@@ -224,23 +224,23 @@ def test_the_operator_is_registered_as_it_should_be() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({0: torch.zeros(9)}, "y is no float32 matrix"),
-        ({0: torch.zeros(4, 9, dtype=torch.float64)}, "y is no float32 matrix"),
-        ({0: torch.zeros(4, 8)}, "weight 0 is for 9 numbers, and there are 8"),
-        ({1: torch.ones(2)}, "entry is no float32 number"),
+        ({0: torch.zeros(9)}, "^y .*float32 matrix"),
+        ({0: torch.zeros(4, 9, dtype=torch.float64)}, "^y .*float32 matrix"),
+        ({0: torch.zeros(4, 8)}, "weight 0 .*9.*8"),
+        ({1: torch.ones(2)}, "^entry "),
         ({2: []}, "0 weights and 2 biases"),
-        ({2: [torch.zeros(6, 9), torch.zeros(9)]}, "weight 1 is no float32 matrix"),
-        ({2: [torch.zeros(6, 9), torch.zeros(9, 5)]}, "weight 1 is for 5 numbers, and there are 6"),
-        ({2: [torch.zeros(6, 9), torch.zeros(2, 6)], 3: [torch.zeros(6), torch.zeros(2)]}, "give 2 numbers of 9"),
+        ({2: [torch.zeros(6, 9), torch.zeros(9)]}, "weight 1 .*float32 matrix"),
+        ({2: [torch.zeros(6, 9), torch.zeros(9, 5)]}, "weight 1 .*5.*6"),
+        ({2: [torch.zeros(6, 9), torch.zeros(2, 6)], 3: [torch.zeros(6), torch.zeros(2)]}, "layers .*2"),
         ({3: [torch.zeros(6)]}, "2 weights and 1 biases"),
-        ({3: [torch.zeros(6), torch.zeros(3)]}, "bias 1 is no float32 vector of 9"),
-        ({4: torch.zeros(3)}, "bound is no float32 number for each row"),
-        ({4: torch.zeros(N, dtype=torch.float64)}, "bound is no float32 number for each row"),
+        ({3: [torch.zeros(6), torch.zeros(3)]}, "bias 1 .*vector of 9"),
+        ({4: torch.zeros(3)}, "^bound .*row"),
+        ({4: torch.zeros(N, dtype=torch.float64)}, "^bound .*float32.*row"),
         ({5: -1}, "window is -1"),
-        ({6: 0}, "max_rounds 0"),
+        ({6: 0}, "max_rounds .*0"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes: dict[int, Any], message: str) -> None:
+def test_a_wrong_argument_is_refused_by_name(changes: dict[int, Any], message: str) -> None:
     y, layers = case((9, 6, 9))
     arguments: list[Any] = [y, *layers, bound_of(y), 3, 100]
     for place, value in changes.items():
@@ -249,7 +249,7 @@ def test_what_does_not_fit_is_refused(changes: dict[int, Any], message: str) -> 
         torch.ops.copgen.invert_silu_layers.default(*arguments)
     with pytest.raises(ValueError, match=message):
         torch.ops.copgen.invert_silu_layers_backward.default(arguments[0], *arguments)
-    with pytest.raises(ValueError, match="c is no float32 matrix like x"):
+    with pytest.raises(ValueError, match=r"^c .*float32 matrix"):
         torch.ops.copgen.invert_silu_layers_backward.default(y.double(), y, *layers, bound_of(y), 3, 100)
 
 

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 LOCKED := $(VENV)/.locked
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format bench gpu-check asan experiment-digits lock clean
+.PHONY: install demo test soak lint format docs bench gpu-check asan experiment-digits lock clean
 
 install: $(READY)
 
@@ -45,6 +45,12 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The API reference, .build/docs/index.html; a docstring that describes an argument that is not there is an error too.
+docs: $(READY)
+	$(BIN)/ruff check --preview --select DOC102 copgen copgen_cli kernels
+	rm -rf .build/docs
+	$(BIN)/python -W error docs/reference.py .build/docs
 
 experiment-digits: $(READY)
 	$(BIN)/python -m experiments.digits

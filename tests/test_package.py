@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("copgen", "copgen_cli", "kernels", "csrc", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md")
+SOURCES = (
+    *("copgen", "copgen_cli", "kernels", "csrc"),
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"),
+)
 DATA = ("copgen/py.typed", "copgen/recipes/digits.toml", "copgen/generators/weights/digits.safetensors")
 
 
@@ -41,6 +44,16 @@ def test_the_wheel_holds_every_module_and_all_data(built: Path) -> None:
     assert modules | set(DATA) <= names
     assert not any(name.startswith(("tests", "examples", "experiments")) for name in names)
     assert "copgen = copgen_cli.main:run" in scripts
+
+
+def test_the_wheel_states_its_licence(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        text = wheel.read(metadata).decode()
+        licence = wheel.read(metadata.replace("METADATA", "licenses/LICENSE"))
+    headers = text.split("\n\n", 1)[0].splitlines()
+    assert {"License-Expression: MIT", "License-File: LICENSE", "Author: The copgen authors"} <= set(headers)
+    assert licence == (ROOT / "LICENSE").read_bytes()
 
 
 def test_the_sdist_holds_the_data(built: Path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from copgen.generators import registry
 from tests.cli.command import copgen
 from tests.stages.published import write_bigbigan
 from tests.storage.foreign.files import authors_navigator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "generators.md").read_text("utf-8")
 FIRST = PAGE.split("\n## ")[1]
+TERMS = PAGE.split("\n## Terms of the weights\n")[1].split("\n## ")[0]
 
 
 def test_the_first_section_leads_to_a_grid(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +48,11 @@ def test_every_command_of_the_page_is_one() -> None:
         words = shlex.split(command, comments=True)
         outcome = copgen(*words, "--help")
         assert outcome.code == 0, command
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_the_terms_of_every_file_of_a_generator_are_stated(name: str) -> None:
+    known = registry.entry(name)
+    rows = [line for line in TERMS.splitlines() if f"| `{name}` |" in line]
+    for file in [file.name for file in known.files] or [str(known.embedded)]:
+        assert [f"`{file}`" in row and f"| {known.licence}" in row for row in rows].count(True) == 1, file

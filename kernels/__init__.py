@@ -1,4 +1,4 @@
-"""Triton kernels; they know tensors only. Installed as `copgen.kernels`.
+"""Triton kernels, which operate on tensors only. Installed as `copgen.kernels`.
 
-They import each other relatively: type checkers know this folder as `kernels` (copgen/kernels.pyi).
+Imports between them are relative, as type checkers know this folder as `kernels` (copgen/kernels.pyi).
 """

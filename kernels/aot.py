@@ -1,9 +1,9 @@
-"""What the compiler makes of every tile of the table, found out without a GPU.
+"""Compiles the kernels with every tile of the table ahead of time, without a GPU.
 
     python -m copgen.kernels.aot 90 gradients float16
 
-prints registers, stack, shared memory and matrix instructions as JSON, a line for each entry; the tests hold them to
-what the table promises.
+prints registers, stack, shared memory and matrix instructions as JSON, one line per entry; the tests check that nothing
+spills and that shared memory suffices.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from triton.compiler import ASTSource
 from . import info_nce_backward, info_nce_forward, normalize_kernel, sup_con_kernels
 from .tiles import TABLE, Key, Tile
 
-SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program can have
-# Those of the architecture itself, and those of all since Volta, which it keeps.
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes available to a program
+# The architecture's own instruction, and the one that all architectures since Volta support.
 MATRIX_INSTRUCTIONS = {80: r"mma\.sync", 90: r"wgmma\.mma_async|mma\.sync", 100: r"tcgen05\.mma|mma\.sync"}
-WIDE_D = 1024  # the width that stands for all that are read in steps
+WIDE_D = 1024  # representative of all widths that are read in steps
 POINTERS = {"float16": "*fp16", "float32": "*fp32"}
 KERNELS: dict[str, Any] = {
     "sums": info_nce_forward.sum_negatives,
@@ -44,7 +44,7 @@ REST: dict[str, Any] = {
     "label_losses": sup_con_kernels.finish_losses,
     "label_finished": sup_con_kernels.finish_gradients,
 }
-# What an argument is, by its name, which the kernels share; the others are pointers to float32.
+# The types of arguments by name, as the kernels share names; all others are pointers to float32.
 OF_ROWS = (
     "h", "h_pos", "negatives", "h_all", "h_pos_all", "rows_matrix", "columns_matrix", "z", "z_all", "weights_out",
     "x0", "x1", "x2", "z0", "z1", "z2",
@@ -60,13 +60,13 @@ NUMBERS = ("scale", "share")
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one kernel.
+    """The resources of one compiled kernel.
 
     Attributes:
-        registers: of a thread.
-        stack: bytes of local memory of a thread, which is where registers are spilled to.
-        shared: bytes of shared memory of a program.
-        matrix: how many matrix instructions there are.
+        registers: per thread.
+        stack: bytes of local memory per thread, to which registers are spilled.
+        shared: bytes of shared memory per program.
+        matrix: number of matrix instructions.
     """
 
     registers: int
@@ -78,8 +78,8 @@ class Report:
 def report(key: Key, tile: Tile) -> Report:
     """Compile the kernel of an entry of the table.
 
-    Without a running maximum, in the form that large batches take: the mean of Algorithm 1. With one, in the form that
-    takes the most registers: both directions, a queue, weights for the rows, and the gradients finished in the kernel.
+    Without a running maximum, in the variant for large batches: the mean of Algorithm 1. With one, in the variant that
+    needs the most registers: both directions, a queue, row weights, and gradients finished in the kernel.
     """
     blocks = {"BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": tile.depth or key.width}
     constants = {"D": key.width or WIDE_D, "SPLIT": not key.running, **blocks}
@@ -87,7 +87,7 @@ def report(key: Key, tile: Tile) -> Report:
 
 
 def report_on_the_rest(architecture: int, operand: str, *, running: bool) -> dict[str, Report]:
-    """Compile the kernels that go once through the rows and have no tiles, in a form that takes everything."""
+    """Compile the kernels that pass over the rows once and have no tiles, with all options on."""
     blocks = {"D": 128, "BLOCK_R": 32, "BLOCK_D": 128, "MATRICES": 3}
     return {name: _compile(REST[name], architecture, operand, blocks, running, 4, 3) for name in REST}
 
@@ -95,7 +95,7 @@ def report_on_the_rest(architecture: int, operand: str, *, running: bool) -> dic
 def _compile(
     kernel: Any, architecture: int, operand: str, constants: dict[str, Any], every: bool, warps: int, stages: int
 ) -> Report:
-    """Compile with the constants that matter, and with all switches that are off for a plain mean on or off."""
+    """Compile with the given constants; `every` turns on all options that a plain mean does not need."""
     constants = {
         "BOTH": every, "HAS_NEGATIVES": every, "LEARNT": every, "RUNNING": every, "ROW_WEIGHTS": every,
         "SEARCH": True, "HAS_LENGTH": True, "HAS_DIAGONAL": True, "ROWS": True, "COLUMNS": True, "MEAN": True,
@@ -137,7 +137,7 @@ def _type(name: str, operand: str, *, learnt: bool) -> str:
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:
-    """Registers, and bytes of stack, of a thread."""
+    """Registers and bytes of stack per thread."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
@@ -149,9 +149,9 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 
 def main(words: list[str]) -> None:
-    """Print a line for each entry of the table whose key has all the words, as in `90 sums float16`.
+    """Print a line for each entry of the table whose key contains all the words, as in `90 sums float16`.
 
-    `90 rest` stands for the kernels without tiles.
+    `90 rest` selects the kernels without tiles.
     """
     if words[1:] == ["rest"]:
         for operand in POINTERS:

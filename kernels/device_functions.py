@@ -1,6 +1,6 @@
-"""What the kernels have in common on the device.
+"""Device functions that the kernels share.
 
-Logits are kept in base 2: s2 = z_i . z_j log2(e) / tau, so that an exponential is one exp2.
+Logits are in base 2: s2 = z_i . z_j log2(e) / tau, so that an exponential is one exp2.
 
 Legend: R rows of a tile (BLOCK_R), C its columns (BLOCK_C), D embedding dimension, in steps of BLOCK_D.
 """
@@ -10,18 +10,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-SHORTEST: tl.constexpr = tl.constexpr(1e-12)  # what a row is divided by at least
+SHORTEST: tl.constexpr = tl.constexpr(1e-12)  # lower bound of the divisor of a row
 LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
 STRONGEST_WEIGHT: tl.constexpr = tl.constexpr(16384.0)  # float16 reaches 65504, and a weight is a sum of two
 LN_2: tl.constexpr = tl.constexpr(0.6931471805599453)
-WEAKEST: tl.constexpr = tl.constexpr(
-    2.0**-100
-)  # least share of the largest upstream gradient that weights are scaled by
+WEAKEST: tl.constexpr = tl.constexpr(2.0**-100)  # weights are scaled by at least this share of the largest gradient
 
 
 @triton.jit
 def log1p(y):
-    """log(1 + y) for y in [0, 1], to the last digits at any y: 2 atanh(y / (2 + y)) as a series."""
+    """log(1 + y) for y in [0, 1], accurate for small y: 2 atanh(y / (2 + y)) as a series."""
     t = y / (2.0 + y)
     u = t * t
     series = 1.0 / 15.0
@@ -37,7 +35,7 @@ def log1p(y):
 
 @triton.jit
 def exponent_scale(temperature, LEARNT: tl.constexpr):
-    """log2(e) / tau, of a number or, for a learnt temperature, of what is at a pointer."""
+    """log2(e) / tau of a number or, with LEARNT, of the number at a pointer."""
     if LEARNT:
         tau = tl.load(temperature).to(tl.float32)
     else:
@@ -47,7 +45,7 @@ def exponent_scale(temperature, LEARNT: tl.constexpr):
 
 @triton.jit
 def exponents(s, scale, RUNNING: tl.constexpr):
-    """Base-2 exponents of products s; with a running maximum from 1 on, where they keep more digits."""
+    """Base-2 exponents of products s; with a running maximum relative to s = 1, which is more accurate."""
     if RUNNING:
         return (s - 1.0) * scale
     return s * scale
@@ -55,7 +53,7 @@ def exponents(s, scale, RUNNING: tl.constexpr):
 
 @triton.jit
 def load_rows(matrix, rows, count, start, D: tl.constexpr, BLOCK_D: tl.constexpr, MASKED: tl.constexpr):
-    """Columns `start` to `start + BLOCK_D` of some rows of a (count, D) matrix; 0 beyond it. (rows, BLOCK_D)"""
+    """Columns `start` to `start + BLOCK_D` of some rows of a (count, D) matrix; 0 outside it. (rows, BLOCK_D)"""
     d = start + tl.arange(0, BLOCK_D)
     places = matrix + rows.to(tl.int64)[:, None] * D + d[None, :]
     if MASKED:
@@ -80,7 +78,7 @@ def products(
     MASKED: tl.constexpr,
     INPUT_PRECISION: tl.constexpr,
 ):
-    """z_i . z_j over a tile (R, C), float32; from the rows at hand if a tile holds all of D, else read in steps."""
+    """z_i . z_j over a tile (R, C), float32; from the loaded rows if a tile holds all of D, else read in steps."""
     if D <= BLOCK_D:
         return tl.dot(z_RD, tl.trans(z_CD), input_precision=INPUT_PRECISION)
     s = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
@@ -95,12 +93,12 @@ def products(
 def column_tiles(
     count, diagonal, split, splits, HAS_DIAGONAL: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr
 ):
-    """Which tiles of `count` columns a split visits, those that need a mask apart.
+    """The tiles of `count` columns that belong to a split, with those that need a mask listed separately.
 
     Returns:
-        first, inner, special, specials, tail: `inner` whole tiles begin at `first` and jump over the `specials` tiles
-        from `special`, which hold the diagonal (column `diagonal` + k is special to row k of the tile); `tail` is 1 if
-        the last, partial tile belongs to this split and is not among the specials.
+        first, inner, special, specials, tail: `inner` whole tiles begin at `first` and skip the `specials` tiles from
+        `special`, which hold the diagonal (column `diagonal` + k for row k of the tile); `tail` is 1 if the last,
+        partial tile belongs to this split and is not among the specials.
     """
     tiles = tl.cdiv(count, BLOCK_C)
     first = (tiles * split) // splits
@@ -122,7 +120,7 @@ def column_tiles(
 
 @triton.jit
 def keeps(columns, count, diagonal, HAS_DIAGONAL: tl.constexpr, BLOCK_R: tl.constexpr):
-    """Over a tile (R, C): which columns exist and are neither a row's own self nor its positive."""
+    """Mask over a tile (R, C): columns that exist and are neither the row itself nor its positive."""
     keep = (columns < count)[None, :]
     if HAS_DIAGONAL:
         own = diagonal + tl.arange(0, BLOCK_R)
@@ -135,7 +133,7 @@ def add_exponentials(s2, total, top, RUNNING: tl.constexpr):
     """Add sum_j 2^s2 of a tile to each row's `total`, which is in units of 2^top with a running maximum. (R,), (R,)"""
     if RUNNING:
         new = tl.maximum(top, tl.max(s2, 1))
-        # A row without any column so far: -inf - -inf would be NaN.
+        # If a row has had no column so far, -inf - -inf would be NaN.
         finite = tl.where(new == float("-inf"), 0.0, new)
         total = total * tl.exp2(top - finite) + tl.sum(tl.exp2(s2 - finite[:, None]), 1)
         top = new
@@ -146,7 +144,7 @@ def add_exponentials(s2, total, top, RUNNING: tl.constexpr):
 
 @triton.jit
 def log_of_splits(totals, tops, rows, inside, count, splits, RUNNING: tl.constexpr, BLOCK_R: tl.constexpr):
-    """log2 of the sum of the splits' sums (splits, count), -inf of none. (R,)"""
+    """log2 of the sum of the splits' sums (splits, count), -inf if the sum is 0. (R,)"""
     total = tl.zeros((BLOCK_R,), tl.float32)
     top = tl.full((BLOCK_R,), float("-inf"), tl.float32)
     for split in range(0, splits):

@@ -1,4 +1,4 @@
-"""InfoNCE with dual negatives on CUDA: which kernels run, on which tiles."""
+"""InfoNCE with dual negatives on CUDA: launches the kernels."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
 from .normalize import rows_at_once
 from .tiles import tile_for
 
-MOST_SEARCHED = 16384  # rows among which every program finds the strongest weight itself; beyond, that is a launch
-ROWS_OF_ONE_PROGRAM = 2048  # up to which one program takes the mean of the losses
+MOST_SEARCHED = 16384  # rows up to which every program finds the largest weight itself; above, a separate launch does
+ROWS_OF_ONE_PROGRAM = 2048  # rows up to which a single program computes the mean of the losses
 
 
 def forward(
@@ -87,7 +87,7 @@ def backward(
     needs: Sequence[bool],
     input_precision: str,
 ) -> tuple[list[Tensor | None], Tensor]:
-    """The gradients of h, h_pos and negatives, where they are needed, and <dz, z> of their rows."""
+    """The gradients of h, h_pos and negatives, None where not needed, and <dz, z> of their rows."""
     pairs, D = h.shape
     further = 0 if negatives is None else negatives.shape[0]
     segments = [h, h_pos, h if negatives is None else negatives]
@@ -103,7 +103,7 @@ def backward(
     search = len(lse_all) <= MOST_SEARCHED and not wide.is_wide(h)
     strongest = lost_all if search else strongest_weight(weight_all, lost_all)
     running = not shares_shift(temperature, bounded)
-    # Where the kernels read nothing they are given something.
+    # Placeholders for arguments that the kernels do not read.
     segment_lengths = [radial] * 3 if lengths is None else [*lengths, *[radial] * (3 - len(lengths))]
     rows = (h, h_pos, segments[2])
     numbers = (lse_all, weight_all, lost_all, strongest, temperature)
@@ -151,7 +151,7 @@ def backward(
 
 
 def strongest_weight(weight_all: Tensor, lost_all: Tensor) -> Tensor:
-    """The largest |g| (1 - P(positive)), (); what the weights are scaled by to fit float16."""
+    """The largest |g| (1 - P(positive)), (), by which the weights are scaled to fit float16."""
     if weight_all.dim() == 0:
         return lost_all.amax().clamp_min(WEAKEST.value)
     size = weight_all.abs()

@@ -26,7 +26,7 @@ from .device_functions import (
 
 @triton.jit
 def _gradient_of(weight_all, rows, inside, ROW_WEIGHTS: tl.constexpr):
-    """Upstream gradients of some contrasted rows; 1 for a mean, whose gradient is a factor at the end."""
+    """Upstream gradients of some contrasted rows; 1 for a mean, whose gradient is applied as a factor at the end."""
     if ROW_WEIGHTS:
         return tl.load(weight_all + rows, mask=inside, other=0.0)
     return tl.where(inside, 1.0, 0.0)
@@ -37,7 +37,7 @@ def _weight_scale(
     weight_all, lost_all, strongest, contrasted_all, SEARCH: tl.constexpr, ROW_WEIGHTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """What brings the weights into float16: none exceeds g_i lost_i + g_j lost_j. Looks at all rows with SEARCH."""
+    """The scale that fits the weights, at most g_i lost_i + g_j lost_j, into float16. Reads all rows with SEARCH."""
     if SEARCH:
         most = 0.0
         most_g = 0.0
@@ -115,7 +115,7 @@ def _own_numbers(
     lse_all, weight_all, lost_all, segment, rows, pairs, pairs_all, offset,
     BOTH: tl.constexpr, ROW_WEIGHTS: tl.constexpr,
 ):  # fmt: skip
-    """lse and g of a tile's rows, infinity and 0 where they are not contrasted; and g lost summed over their pairs."""
+    """lse and g of a tile's rows, infinity and 0 if they are not contrasted; and g lost summed over their pairs."""
     inside = rows < pairs
     own = offset + rows
     g_first = _gradient_of(weight_all, own, inside, ROW_WEIGHTS)
@@ -136,7 +136,7 @@ def _own_numbers(
 
 @triton.jit
 def _upstream(weight_all, scale, temperature, LEARNT: tl.constexpr, ROW_WEIGHTS: tl.constexpr):
-    """What every gradient is multiplied by at the end: 1 / tau, `scale`, and the upstream gradient of a mean."""
+    """The factor of all gradients: 1 / tau, `scale`, and the upstream gradient of a mean."""
     factor = scale * exponent_scale(temperature, LEARNT) / LOG2_E
     if ROW_WEIGHTS:
         return factor
@@ -153,9 +153,9 @@ def gradients(
     INPUT_PRECISION: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a tile of rows of any segment, finished; or, with SPLIT, what one split adds to it.
+    """The final gradient of a tile of rows of any segment or, with SPLIT, the contribution of one split.
 
-    `tiles0` and `tiles1` programs own tiles of h and h_pos, the others of the negatives. `radial` and `partial` have
+    `tiles0` and `tiles1` programs own tiles of h and h_pos, the others of the negatives. `radial` and `partial` hold
     the rows of all segments in order: (rows_in_all,) and (splits, rows_in_all, D).
     """
     program = tl.program_id(0)
@@ -175,7 +175,7 @@ def gradients(
     first = tile * BLOCK_R
     rows = first + tl.arange(0, BLOCK_R)
     z_RD = load_rows(rows_matrix, rows, count, 0, D, BLOCK_D, True)
-    # A negative is nobody's partner: its rows are beyond every pair.
+    # A further negative has no partner: give its rows an index beyond all pairs.
     pair_rows = tl.where(segment < 2, rows, pairs)
     lse_i, g_i, pull = _own_numbers(
         lse_all, weight_all, lost_all, segment, pair_rows, pairs, pairs_all, offset, BOTH, ROW_WEIGHTS
@@ -185,7 +185,7 @@ def gradients(
     if BOTH:
         contrasted_all = 2 * pairs_all
     weight_scale = _weight_scale(weight_all, lost_all, strongest, contrasted_all, SEARCH, ROW_WEIGHTS, 1024)
-    # Every rank's rows are columns to h and h_pos; a negative meets those of its own rank, and has no diagonal there.
+    # The columns of h and h_pos are the rows of all ranks; those of a negative are its own rank's, without a diagonal.
     diagonal = offset + first
     seen, columns0, columns1, base = pairs_all, h_all, h_pos_all, 0
     if HAS_NEGATIVES:
@@ -198,7 +198,7 @@ def gradients(
         lse_all, weight_all, base, base_2, weight_scale, split, splits,
         D, True, True, RUNNING, ROW_WEIGHTS, INPUT_PRECISION, BLOCK_R, BLOCK_C, BLOCK_D,
     )  # fmt: skip
-    # Where neither the rows nor the columns are contrasted there is nothing to add.
+    # If neither rows nor columns are contrasted, there is nothing to add.
     visited = seen
     if BOTH == 0:
         visited = tl.where(segment == 0, seen, 0)
@@ -246,7 +246,7 @@ def finish_gradients(
     ROW_WEIGHTS: tl.constexpr, SCALED: tl.constexpr, HAS_LENGTH: tl.constexpr, BLOCK_R: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradients from what the splits found: `partial` (splits, rows_in_all, D), SCALED as the weights are or not.
+    """The gradients from the splits' sums: `partial` (splits, rows_in_all, D), SCALED if the weights were scaled.
 
     BLOCK_D is at least D.
     """
@@ -298,11 +298,11 @@ def write_weights(
     RUNNING: tl.constexpr, ROW_WEIGHTS: tl.constexpr, INPUT_PRECISION: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One tile of weights of a chunk of rows, for wide embeddings, whose gradients are products of the library.
+    """One tile of weights of a chunk of rows, for wide embeddings, whose gradients are library matrix products.
 
-    Rows begin at `start` of their segment; `row_base` and `column_base` are where the segments' numbers begin in
-    `lse_all`, and ROWS and COLUMNS tell whether they have any. Row `start` + k is special to column `diagonal` + k.
-    `weights_out` (chunk, stride) takes the tile.
+    Rows begin at `start` of their segment; `row_base` and `column_base` are the segments' offsets in `lse_all`, and
+    ROWS and COLUMNS say whether they are contrasted. Row `start` + k has column `diagonal` + k on the diagonal. The
+    tile is written to `weights_out` (chunk, stride).
     """
     first = tl.program_id(0) * BLOCK_R
     rows = start + first + tl.arange(0, BLOCK_R)

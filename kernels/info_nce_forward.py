@@ -115,7 +115,7 @@ def finish_losses(
         inside = rows < contrasted
         pair = rows % pairs
         negative = log_of_splits(totals, tops, rows, inside, contrasted, splits, RUNNING, BLOCK_R)
-        # A row's loss and gradient hinge on this product, whose error 1 / tau magnifies; so few are cheap in float64.
+        # The loss and gradient of a row depend on this product, and 1 / tau amplifies its error; float64 is cheap here.
         dots = tl.zeros((BLOCK_R,), tl.float64)
         for start in range(0, D, BLOCK_D):
             left = load_rows(h, pair, pairs, start, D, BLOCK_D, True).to(tl.float64)
@@ -127,7 +127,7 @@ def finish_losses(
         small = tl.exp2(-tl.abs(difference))
         rest = log1p(small)
         loss = tl.where(difference > 0.0, difference, 0.0) * LN_2 + rest
-        loss = tl.where(difference == difference, loss, difference)  # NaN stays
+        loss = tl.where(difference == difference, loss, difference)  # propagate NaN
         tl.store(lse + rows, tl.where(difference > 0.0, negative, positive) + rest * LOG2_E, mask=inside)
         tl.store(lost + rows, tl.where(difference > 0.0, 1.0, small) / (1.0 + small), mask=inside)
         if MEAN:

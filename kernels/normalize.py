@@ -1,4 +1,4 @@
-"""Rows over their lengths, up to three matrices in one launch."""
+"""L2-normalises the rows of up to three matrices in one launch."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def normalize(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tenso
 
 
 def rows_at_once(block_d: int) -> int:
-    """How many whole rows a program of four warps holds: 32 numbers for each thread."""
+    """How many whole rows a program of four warps holds, at 32 numbers per thread."""
     return max(1, 4096 // block_d)

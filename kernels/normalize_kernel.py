@@ -1,4 +1,4 @@
-"""Rows over their lengths on the device."""
+"""The kernel that L2-normalises rows."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def normalize_rows(
     values = tl.load(x + row * row_stride + d.to(tl.int64)[None, :] * stride, mask=inside, other=0.0).to(tl.float32)
     norm = tl.sqrt(tl.sum(values * values, 1))
     length = tl.where(norm > SHORTEST, norm, SHORTEST)
-    length = tl.where(norm == norm, length, norm)  # NaN stays
+    length = tl.where(norm == norm, length, norm)  # propagate NaN
     tl.store(z + row * D + d[None, :], (values / length[:, None]).to(z.dtype.element_ty), mask=inside)
     tl.store(lengths + rows, length, mask=rows < count)

@@ -1,4 +1,4 @@
-"""SupCon "out" on CUDA: which kernels run, on which tiles."""
+"""SupCon "out" on CUDA: launches the kernels."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def backward(
     targets = g * torch.where(lone, lost_all, 1.0 / count_all.clamp(min=1).float())
     size = g.abs()
     strongest = (size * torch.where(lone, lost_all, 1.0)).amax()
-    # Below that share of the largest upstream gradient, weights are not scaled up further; without any gradient the
-    # scale does not matter, but must be finite.
+    # Below this share of the largest upstream gradient, weights are not scaled up further; if all gradients are zero,
+    # any finite scale will do.
     strongest = torch.maximum(strongest, size.amax() * WEAKEST.value)
     strongest = torch.where(strongest > 0, strongest, 1.0)
     numbers = (lse_all, g, targets, count_all, strongest)

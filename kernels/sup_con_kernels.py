@@ -3,7 +3,7 @@
 A program owns a tile of rows and goes through all columns, or through one split of them.
 
 Legend: N rows of this rank, D embedding dimension; s2 logits in base 2; `targets` are g / (number of positives), or
-g (1 - P(positive)) where there is one.
+g (1 - P(positive)) if there is one.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def finish_losses(
     small = tl.exp2(-tl.abs(difference))
     rest = log1p(small)
     against = tl.where(difference > 0.0, difference, 0.0) * LN_2 + rest
-    against = tl.where(difference == difference, against, difference)  # NaN stays
+    against = tl.where(difference == difference, against, difference)  # propagate NaN
     among = tl.where(number > 1.5, (p - logit / tl.maximum(number, 1.0)) * LN_2, 0.0)
     some = number > 0.5
     tl.store(losses + rows, tl.where(some, against + among, 0.0), mask=inside)
@@ -106,7 +106,7 @@ def _weights(
     s2, rows, inside, columns, label_i, lse_i, g_i, target_i, lone_i,
     labels_all, lse_all, g_all, targets_all, count_all, offset, weight_scale, RUNNING: tl.constexpr,
 ):  # fmt: skip
-    """V_ij + V_ji over a tile, scaled; 0 for a row and itself, and for columns that do not exist."""
+    """V_ij + V_ji over a tile, scaled; 0 for a row with itself, and for columns that do not exist."""
     there = columns < count_all
     label_j = tl.load(labels_all + columns, mask=there, other=0)
     lse_j = tl.load(lse_all + columns, mask=there, other=float("inf"))
@@ -118,7 +118,7 @@ def _weights(
         shares = tl.exp2(s2) * ((tl.exp2(-lse_i) * g_i)[:, None] + (tl.exp2(-lse_j) * g_j)[None, :])
     keep = there[None, :] & inside[:, None] & (columns[None, :] != (offset + rows)[:, None])
     same = label_i[:, None] == label_j[None, :]
-    # Of a lone positive e^{s - lse} - 1 is -(1 - P), which the target holds without cancellation.
+    # For a single positive, e^{s - lse} - 1 is -(1 - P), which the target holds without cancellation.
     shares = tl.where(same & lone_i[:, None], 0.0, shares)
     shares = tl.where(same, shares - (target_i[:, None] + target_j[None, :]), shares)
     return tl.where(keep, shares * weight_scale, 0.0)
@@ -126,7 +126,7 @@ def _weights(
 
 @triton.jit
 def _row_numbers(rows, inside, labels, lse_all, g_all, targets_all, counts_all, strongest, offset):
-    """Label, lse, g, target of a tile's rows, whether they have one positive, and the weights' scale."""
+    """Label, lse, g, target of a tile's rows, whether they have a single positive, and the scale of the weights."""
     label = tl.load(labels + rows, mask=inside, other=0)
     lse = tl.load(lse_all + offset + rows, mask=inside, other=float("inf"))
     g = tl.load(g_all + offset + rows, mask=inside, other=0.0)
@@ -206,7 +206,7 @@ def finish_gradients(
     D: tl.constexpr, LEARNT: tl.constexpr, SCALED: tl.constexpr, HAS_LENGTH: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradients from what the splits found, SCALED as the weights are or not. BLOCK_D is at least D."""
+    """The gradients from the splits' sums, SCALED if the weights were scaled. BLOCK_D is at least D."""
     rows = tl.program_id(0) * BLOCK_R + tl.arange(0, BLOCK_R)
     d = tl.arange(0, BLOCK_D)
     inside = (rows < count)[:, None] & (d < D)[None, :]

@@ -1,7 +1,7 @@
-"""Which tiles the kernels use: a table by architecture, operand and width, and no search at run time.
+"""The tile sizes of the kernels: a table by architecture, operand and width, without autotuning at run time.
 
-Every entry compiles without a spilled register and fits the shared memory of its architecture: `copgen.kernels.aot`
-compiles them all, without a GPU, and its test holds the table to it.
+Every entry compiles without register spills and fits the shared memory of its architecture; a test checks this with
+`copgen.kernels.aot`, which needs no GPU.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .launch_grid import width_of
 Kernel = Literal["sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights"]
 Operand = Literal["float16", "float32"]
 WIDEST: dict[Operand, int] = {"float16": 256, "float32": 128}  # D up to which whole rows fit the registers
-WIDTHS = (128, 256)  # narrower rows take the tiles of 128, which leave registers to spare then
-FEW = 1024  # rows up to which small tiles fill the device better
+WIDTHS = (128, 256)  # narrower rows use the tiles for 128
+FEW = 1024  # up to this many rows, small tiles fill the device better
 ARCHITECTURES = (80, 90, 100)
 
 
@@ -30,7 +30,7 @@ class Tile:
     Attributes:
         rows, columns: of the tile of logits.
         warps, stages: of the launch.
-        depth: how much of D is read at a time; 0 for all of it.
+        depth: how many columns of D are read at a time; 0 for all.
     """
 
     rows: int
@@ -45,9 +45,9 @@ class Key:
     """What a tile depends on.
 
     Attributes:
-        width: the narrowest of `WIDTHS` that holds D, or 0 where rows are too wide for the registers and read in steps.
+        width: the smallest of `WIDTHS` >= D, or 0 if rows are too wide for the registers and read in steps.
         few: whether there are at most `FEW` rows.
-        running: whether a running maximum is kept, which takes registers.
+        running: whether a running maximum is kept, which needs registers.
     """
 
     architecture: int
@@ -59,12 +59,12 @@ class Key:
 
 
 def operand_of(z: Tensor) -> Operand:
-    """The table's name for a dtype of unit rows."""
+    """The name of a dtype of unit rows in the table."""
     return "float16" if z.dtype == torch.float16 else "float32"
 
 
 def tile_for(kernel: Kernel, z: Tensor, rows: int, *, running: bool) -> Tile:
-    """The tile for unit rows like `z`, of which a launch has so many."""
+    """The tile for a launch over `rows` unit rows like `z`."""
     operand, D = operand_of(z), z.shape[1]
     width = 0 if width_of(D) > WIDEST[operand] else min(width for width in WIDTHS if width >= D)
     return TABLE[Key(_architecture(z.device), kernel, operand, width, rows <= FEW, running)]
@@ -72,15 +72,15 @@ def tile_for(kernel: Kernel, z: Tensor, rows: int, *, running: bool) -> Tile:
 
 @functools.cache
 def _architecture(device: torch.device) -> int:
-    """The newest architecture of the table that is no newer than the device; the interpreter's is Hopper's."""
+    """The newest architecture of the table that is not newer than the device; Hopper for the interpreter."""
     if device.type != "cuda":
         return 90
     major, minor = torch.cuda.get_device_capability(device)
     return max(known for known in ARCHITECTURES if known <= max(10 * major + minor, ARCHITECTURES[0]))
 
 
-# Tiles for many rows and for few, each by architecture where not all agree (90 stands for those that are not named); a
-# kernel that needs smaller ones with a running maximum has them in `_RUNNING`. A Hopper matrix instruction has 64 rows.
+# Tiles for many rows and for few, by architecture if they differ (90 is the default); `_RUNNING` overrides them for
+# kernels that need smaller ones with a running maximum. A Hopper matrix instruction has 64 rows.
 _Choice = Tile | dict[int, Tile]
 _TILES: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
     ("float16", "sums", 128): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
@@ -92,7 +92,7 @@ _TILES: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
         {80: Tile(128, 128, 8, 4, 64), 90: Tile(128, 256, 8, 3, 64), 100: Tile(128, 128, 8, 4, 64)},
         Tile(64, 64, 4, 3, 64),
     ),
-    # float32 is three TF32 products for each of float32: a third of the arithmetic, three times the registers.
+    # A float32 product is three TF32 products: a third of the speed, three times the registers.
     ("float32", "sums", 128): (
         {80: Tile(64, 128, 8, 3, 32), 90: Tile(128, 64, 8, 2), 100: Tile(64, 128, 8, 3, 32)},
         Tile(32, 64, 8, 2),

@@ -1,7 +1,7 @@
-"""Gradients of wide embeddings, whose rows do not fit the registers: weights by the chunk, products by the library.
+"""Gradients of wide embeddings, whose rows do not fit the registers: chunks of weights and library matrix products.
 
-A chunk of rows' weights against all columns is written out, in the operands' dtype, and multiplied by the columns. The
-chunk is the only memory that grows with the batch, and `CHUNK_BYTES` bounds it.
+The weights of a chunk of rows against all columns are written to memory, in the operands' dtype, and multiplied by the
+columns. The chunk is the only memory that grows with the batch, up to `CHUNK_BYTES`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .info_nce_backward import write_weights
 from .launch_grid import width_of
 from .tiles import WIDEST, operand_of, tile_for
 
-CHUNK_BYTES = 512 * 2**20  # of weights, at most; a user with less memory to spare sets it lower
+CHUNK_BYTES = 512 * 2**20  # of weights, at most; may be lowered if memory is scarce
 
 
 @dataclass(frozen=True)
 class _Side:
-    """Rows or columns of a block: (count, D), and where their numbers begin among all ranks', None without any."""
+    """Rows or columns of a block: (count, D), and their offset among all ranks' rows, None if not contrasted."""
 
     z: Tensor
     base: int | None
@@ -85,7 +85,7 @@ def pull(
     own, own_pos = _Side(h, offset), _Side(h_pos, None if base_pos is None else base_pos + offset)
     if needs[0]:
         add(own, first, offset, dh, None)
-    # Alone, with h_pos not contrasted, what h_pos gets is the transpose of what h gives.
+    # On one rank with h_pos not contrasted, the weights for h_pos are the transpose of those for h.
     shared = alone and not both
     if needs[0] or (shared and needs[1]):
         add(own, second, offset, dh if needs[0] else None, dh_pos if shared and needs[1] else None)

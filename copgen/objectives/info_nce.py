@@ -1,6 +1,6 @@
 """InfoNCE with dual negatives: the loss L of Algorithm 1 (COP-Gen, appendix A).
 
-An anchor's embedding h_k has to find its positive h'_k among the other anchors h_j and all positives h'_j:
+An anchor's embedding h_k has to identify its positive h'_k among the other anchors h_j and all positives h'_j:
 
     L_k = -log  exp(h_k . h'_k / tau) / ( sum_{j != k} exp(h_k . h_j / tau) + sum_j exp(h_k . h'_j / tau) )
 
@@ -46,29 +46,28 @@ def info_nce(
     Memory is linear in the batch on the CPU and on CUDA: no logit is stored. docs/contrastive.md has the algorithm.
 
     Args:
-        h: anchors' embeddings (K, D), floating, K >= 2. Half precision is summed and returned in float32.
+        h: anchors' embeddings (K, D), floating point, K >= 2. Half precision is summed and returned in float32.
         h_pos: positives' embeddings (K, D), same dtype and device.
         temperature: tau > 0; no unit. The authors' code uses 0.1, the paper's MNIST experiments 0.5 (appendix D). A
-            tensor with one element may be learnt; on CUDA its value is not checked, as that would wait for the device.
+            tensor with one element is learnable; on CUDA its value is not checked, to avoid a synchronisation.
         anchors: "first" contrasts h only (Algorithm 1, K losses); "both" contrasts h and h_pos (the authors' code, 2K
             losses).
-        normalized: the rows already have length 1 (taken on trust on CUDA); otherwise they are divided by their length
-            here.
+        normalized: the rows already have length 1 (not checked on CUDA); if False, they are divided by their length.
         reduction: "mean" over the losses, or "none".
-        negatives: further embeddings (M, D) that every contrasted row has to tell from its positive, such as a queue.
+        negatives: further negatives (M, D) of every contrasted row, such as a queue.
         group: the processes whose batches are contrasted with each other; None contrasts this batch alone. Every rank
-            gets the loss of its own rows against the rows of all, and a gradient that is the number of ranks times its
-            part of the gradient of the mean over all: what an average over the ranks, as DistributedDataParallel
-            takes it, turns into the gradient of one process with the global batch. `negatives` stay with their rank.
+            gets the loss of its own rows against the rows of all, and the number of ranks times its part of the
+            gradient of the mean over all, so that averaging over the ranks, as DistributedDataParallel does, gives the
+            gradient of one process with the global batch. `negatives` are not gathered.
 
     Returns:
         A scalar, or the losses in the order of the rows: (K,) or, with anchors="both", (2K,), h before h_pos.
-        Chance is `chance_level(K)`. There is no constant factor, unlike in the authors' code (tau / 0.07). An embedding
-        that is not finite makes the loss NaN.
+        Chance is `chance_level(K)`. There is no constant factor, unlike in the authors' code (tau / 0.07). A non-finite
+        embedding makes the loss NaN.
 
     Raises:
-        UsageError: shapes, dtypes or devices that differ or do not fit, K < 2, a temperature that is not positive and
-            finite, an unknown `anchors` or `reduction`; in a group, on all ranks, batches that differ in size.
+        UsageError: wrong or mismatched shapes, dtypes or devices, K < 2, a temperature that is not positive and finite,
+            an unknown `anchors` or `reduction`; in a group, on all ranks, batches that differ in size.
     """
     both, mean = anchors == "both", reduction == "mean"
     check = functools.partial(_check, h, h_pos, temperature, anchors, reduction, negatives, group)
@@ -105,7 +104,7 @@ def _check(
     check_embeddings("h_pos", h_pos)
     if h.shape != h_pos.shape:
         raise UsageError(
-            f"h has shape {tuple(h.shape)} and h_pos {tuple(h_pos.shape)}.", fix="Both are (K, D), row k a pair."
+            f"h has shape {tuple(h.shape)} and h_pos {tuple(h_pos.shape)}.", fix="Expected (K, D); row k is a pair."
         )
     check_alike("h_pos", h_pos, "h", h)
     check_rows("h", h, group)
@@ -115,7 +114,7 @@ def _check(
         if negatives.shape[1] != h.shape[1] or len(negatives) == 0:
             raise UsageError(
                 f"negatives has shape {tuple(negatives.shape)} and h {tuple(h.shape)}.",
-                fix="negatives is (M, D) with M > 0, or None.",
+                fix="Expected (M, D) with M > 0, or None.",
             )
     check_temperature(temperature, "h", h)
     check_one_of("choice of anchors", anchors, ("first", "both"))

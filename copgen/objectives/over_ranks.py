@@ -1,12 +1,12 @@
-"""The contrastive losses over the batches of several processes, each of which finishes the gradients of its own rows.
+"""The contrastive losses over the batches of several ranks, each of which computes the gradients of its own rows.
 
 Forward: the unit rows are gathered, and every rank contrasts its own with all. Backward: log-sum-exp, upstream
-gradient and 1 - P(positive) of every row are gathered, 12 bytes for each; from them and the rows a rank makes the whole
+gradient and 1 - P(positive) of every row are gathered, 12 bytes per row; with them a rank computes the complete
 gradient of its own rows, as
 
     dh_i = 1/tau sum_j exp(h_i . h_j / tau) (g_i e^-lse_i + g_j e^-lse_j) h_j  - ...
 
-holds what row i does as an anchor and what it does as everybody's negative. No gradient is ever sent.
+covers row i both as an anchor and as a negative of all others. No gradients are communicated.
 
 The objective is the sum of the ranks' losses, so that averaging over the ranks (DistributedDataParallel) gives the
 gradient of the mean over all.
@@ -30,7 +30,7 @@ from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 from copgen.runtime.errors import UsageError
 
-# torch 2.14 has a new name for it and warns of the old one.
+# torch 2.14 renames it and deprecates the old name.
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
 
 
@@ -45,7 +45,7 @@ def info_nce(
     mean: bool,
     group: ProcessGroup,
 ) -> Tensor:
-    """The loss of this rank's rows, () with `mean`, else (K,) or (2K,), of arguments that all ranks have checked."""
+    """The loss of this rank's rows, () with `mean`, else (K,) or (2K,). All ranks must have checked the arguments."""
     learnt = temperature if isinstance(temperature, Tensor) else None
     loss = _InfoNCE.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean, group)
     return cast("Tensor", loss)
@@ -54,7 +54,7 @@ def info_nce(
 def sup_con(
     h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool, mean: bool, group: ProcessGroup
 ) -> Tensor:
-    """The losses of this rank's rows (N,), or with `mean` what averages over the ranks to the mean over all rows."""
+    """The losses of this rank's rows (N,), or with `mean` a scalar whose mean over ranks is the mean over all rows."""
     learnt = temperature if isinstance(temperature, Tensor) else None
     losses, count_all = _SupCon.apply(h, labels, learnt, temperature, normalized, group)
     if not mean:
@@ -65,13 +65,13 @@ def sup_con(
 def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **same: int) -> None:
     """Run a rank's own check, and raise on all ranks if one of them fails or the batches differ.
 
-    A rank that stopped alone would leave the others waiting for its rows.
+    If only one rank raised, the others would wait forever for its rows.
 
     Args:
         check: raises UsageError if this rank's arguments are wrong.
         h: this rank's embeddings, of any shape.
         group: the ranks.
-        same: further settings that have to be the same on all ranks.
+        same: further settings that must be equal on all ranks.
     """
     fault = None
     try:
@@ -81,7 +81,7 @@ def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **
     if h.is_cuda and torch.cuda.is_current_stream_capturing():
         if fault:
             raise fault
-        return  # a graph replays what its warm-up has checked with the others
+        return  # a CUDA graph replays what its warm-up has checked
     shape = [*h.shape, 0, 0][:2]
     facts = {"fault": int(fault is not None), "rows": shape[0], "D": shape[1], **same}
     facts["dtype"] = FLOATING.index(h.dtype) if h.dtype in FLOATING else -1
@@ -92,12 +92,12 @@ def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **
     if fault:
         raise fault
     if any(faults):
-        raise UsageError(f"Rank {faults.index(1)} of the group refused its batch.", fix="Its own error says why.")
+        raise UsageError(f"Rank {faults.index(1)} of the group rejected its batch.", fix="See the error of that rank.")
     for name, column in zip(list(facts)[1:], columns, strict=True):
         if len(set(column)) > 1:
             raise UsageError(
                 f"{name} differs between the ranks' batches in h: {', '.join(map(str, column))}.",
-                fix="Every rank needs a batch of the same size and dtype, and the same settings (drop the last batch).",
+                fix="Use the same batch size, dtype and settings on every rank (drop the last batch).",
             )
 
 
@@ -231,13 +231,13 @@ class _SupCon(torch.autograd.Function):
 
 
 def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
-    """(rows, ...) of every rank, rank after rank."""
+    """(rows, ...) of every rank, in the order of the ranks."""
     everyone = own.new_empty(dist.get_world_size(group) * len(own), *own.shape[1:])
     _all_gather(everyone, own, group=group)
     return everyone
 
 
 def _gather_rows(own: Sequence[Tensor], directions: int, group: ProcessGroup) -> list[Tensor]:
-    """Numbers of each contrasted row, (directions * K,) here: those of all ranks' rows of h, then of h_pos."""
+    """Gathers numbers of this rank's contrasted rows (directions * K,): all ranks' rows of h, then of h_pos."""
     own_KDN = torch.stack([x.view(directions, -1) for x in own]).permute(2, 1, 0).contiguous()
     return [x.T.reshape(-1) for x in _gather(own_KDN, group).unbind(2)]

@@ -1,4 +1,4 @@
-"""The losses choose their precision themselves, once: autocast has no say inside."""
+"""The losses choose their own precision and ignore autocast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextlib.contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Without autocast, which would round embeddings, and logits that reach 1 / tau, to half precision."""
+    """Turn off autocast, which would round embeddings, and logits up to 1 / tau, to half precision."""
     if not (torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)):
         yield
         return

@@ -1,9 +1,9 @@
-"""The contrastive losses as the papers write them, with every logit in memory: what the fast paths are tested with.
+"""Reference implementation of the contrastive losses, as in the papers, against which the fast paths are tested.
 
-Plain PyTorch on any device and dtype, differentiable as often as wanted; memory is quadratic in the batch.
+Plain PyTorch on any device and dtype, differentiable any number of times; memory is quadratic in the batch.
 
-softplus(negatives - positive) is the same as -log softmax, and keeps its precision when the positive wins by far (small
-tau), where the difference of two nearly equal logarithms would lose it.
+softplus(negatives - positive) equals -log softmax, but stays accurate when the positive dominates (small tau), where
+two nearly equal logarithms would cancel.
 
 Legend: K pairs, D embedding dimension, M further negatives, N labelled rows, tau temperature, R rows that are
 contrasted, E embeddings that they are contrasted with.
@@ -37,14 +37,14 @@ def sup_con(h: Tensor, labels: Tensor, temperature: float | Tensor) -> tuple[Ten
     """SupCon "out" (Khosla et al. 2020, equation 2) of unit rows h (N, D): losses in nats (N,), positives per row (N,).
 
     With P(i) the other rows of i's label, the loss is the mean over p in P(i) of -log softmax(logits without i)[p].
-    Written as softplus(negatives - positives) + (positives - mean positive), both in log-sum-exp, it is info_nce's
-    form where there is one positive, and a sum of terms that are not negative everywhere. Rows without a positive: 0.
+    It is computed as softplus(negatives - positives) + (positives - mean positive), both in log-sum-exp: a sum of
+    non-negative terms, which for one positive is the form of info_nce. Rows without a positive: 0.
     """
     own_NN = torch.eye(len(h), dtype=torch.bool, device=h.device)
     positive_NN = (labels[:, None] == labels[None, :]) & ~own_NN
     count = positive_NN.sum(1)
     logits_NN = _logits(h, h, temperature)
-    # Rows without a positive, or without a negative, would give -inf - -inf: they are replaced before the arithmetic.
+    # Rows without a positive or without a negative would give -inf - -inf, so they are replaced before.
     lonely, only = count == 0, count == len(h) - 1
     positives = torch.logsumexp(logits_NN.masked_fill(~positive_NN & ~lonely[:, None], -math.inf), dim=1)
     negatives = torch.logsumexp(logits_NN.masked_fill((positive_NN | own_NN) & ~only[:, None], -math.inf), dim=1)
@@ -69,5 +69,5 @@ def _wide(h: Tensor) -> Tensor:
 
 
 def _softplus(difference: Tensor) -> Tensor:
-    # Beyond the threshold softplus is the identity; at 40 that is exact in float64 too.
+    # Above the threshold softplus is the identity; at 40 that is exact even in float64.
     return F.softplus(difference, threshold=40.0)

@@ -42,23 +42,22 @@ def sup_con(
     Memory is linear in the batch on the CPU and on CUDA: no logit is stored. docs/contrastive.md has the algorithm.
 
     Args:
-        h: embeddings (N, D), floating, N >= 2. Half precision is summed and returned in float32.
+        h: embeddings (N, D), floating point, N >= 2. Half precision is summed and returned in float32.
         labels: (N,), integers of any value.
-        temperature: tau > 0; no unit. Khosla et al. use 0.1. A tensor with one element may be learnt; on CUDA its value
-            is not checked, as that would wait for the device.
-        normalized: the rows already have length 1 (taken on trust on CUDA); otherwise they are divided by their length
-            here.
+        temperature: tau > 0; no unit. Khosla et al. use 0.1. A tensor with one element is learnable; on CUDA its value
+            is not checked, to avoid a synchronisation.
+        normalized: the rows already have length 1 (not checked on CUDA); if False, they are divided by their length.
         reduction: "mean" over the rows that have a positive, or "none". `rows_without_positive` counts the others.
-        group: the processes whose rows are contrasted with each other, with the gradients that `info_nce` has.
+        group: the processes whose rows are contrasted with each other; gradients as for `info_nce`.
 
     Returns:
         A scalar, 0 if no row has a positive; or the losses (N,), 0 for rows without a positive. There is no constant
-        factor, unlike in the published code (tau / 0.07). An embedding that is not finite makes the loss NaN.
+        factor, unlike in the published code (tau / 0.07). A non-finite embedding makes the loss NaN.
 
     Raises:
-        UsageError: shapes, dtypes or devices that do not fit, N < 2, labels of another length or that are not integers,
-            a temperature that is not positive and finite, an unknown `reduction`; in a group, on all ranks, batches
-            that differ in size.
+        UsageError: wrong or mismatched shapes, dtypes or devices, N < 2, labels of the wrong length or dtype, a
+            temperature that is not positive and finite, an unknown `reduction`; in a group, on all ranks, batches that
+            differ in size.
     """
     mean = reduction == "mean"
     check = functools.partial(_check, h, labels, temperature, reduction, group)
@@ -75,7 +74,7 @@ def sup_con(
 
 
 def rows_without_positive(labels: Tensor) -> Tensor:
-    """How many labels of (N,) occur once, a scalar on their device: the rows that `sup_con` leaves out of its mean."""
+    """How many labels of (N,) occur once, a scalar on their device: the rows excluded from the mean of `sup_con`."""
     in_order = labels.sort().values
     differs = in_order[1:] != in_order[:-1]
     edge = differs.new_ones(1)
@@ -88,10 +87,10 @@ def _check(h: Tensor, labels: Tensor, temperature: float | Tensor, reduction: st
     if labels.shape != h.shape[:1]:
         raise UsageError(
             f"labels has shape {tuple(labels.shape)} and h {tuple(h.shape)}.",
-            fix="There is one label for each row: (N,).",
+            fix="Pass one label per row: (N,).",
         )
     if labels.dtype not in _INTEGERS:
-        raise UsageError(f"labels is {labels.dtype}.", fix="Labels are integers.")
+        raise UsageError(f"labels is {labels.dtype}.", fix="Expected an integer dtype.")
     check_device("labels", labels, "h", h)
     check_temperature(temperature, "h", h)
     check_one_of("reduction", reduction, ("mean", "none"))

@@ -1,4 +1,4 @@
-"""The gradient of a learnt temperature, read off those of the embeddings."""
+"""The gradient of a learnt temperature, derived from the gradients of the embeddings."""
 
 from __future__ import annotations
 

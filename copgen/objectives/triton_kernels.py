@@ -1,9 +1,9 @@
-"""The Triton kernels behind the interface `Kernels`: which operands the tensor cores are given.
+"""The Triton kernels behind the interface `Kernels`, and the operand dtypes of their matrix products.
 
-The rows have length 1, so float16 holds them with more digits than bfloat16 at the same speed: 16-bit embeddings
-become float16 rows. float32 embeddings follow `torch.set_float32_matmul_precision`, as matrix products do:
+The rows have length 1, for which float16 is more precise than bfloat16 at the same speed, so 16-bit embeddings become
+float16 rows. float32 embeddings follow `torch.set_float32_matmul_precision`, as matrix products do:
 
-    highest   three TF32 products for each float32 product; as exact as float32
+    highest   three TF32 products per float32 product, with float32 accuracy
     high      TF32
     medium    float16 rows
 """
@@ -35,7 +35,7 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
 
 
 def bounded(units: Sequence[Tensor]) -> bool:
-    """Taken on trust: to look would be to wait for the device."""
+    """Always true: a check would synchronise with the device."""
     return True
 
 

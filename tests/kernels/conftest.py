@@ -1,6 +1,6 @@
-"""The losses of `copgen.objectives` on the Triton kernels, whatever the device: Triton's interpreter has CPU tensors.
+"""Runs the losses of `copgen.objectives` on the Triton kernels on any device; Triton's interpreter takes CPU tensors.
 
-What a kernel does not write is NaN, so that it would be seen in the results.
+Uninitialised memory is filled with NaN, so that results show what a kernel did not write.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from copgen.objectives.operators import info_nce, sup_con
 
 @pytest.fixture(autouse=True)
 def on_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operators call the Triton kernels for every device."""
+    """Let the operators call the Triton kernels for every device."""
     for module in (info_nce, sup_con, ranks):
         monkeypatch.setattr(module, "kernels_for", lambda device: triton_kernels)
 
 
 @pytest.fixture(autouse=True)
 def poisoned() -> Iterator[None]:
-    """Memory that is handed out without a value is filled with NaN."""
+    """Fill uninitialised memory with NaN."""
     torch.use_deterministic_algorithms(True)
     assert torch.empty(1).isnan()
     yield

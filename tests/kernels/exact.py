@@ -1,7 +1,7 @@
-"""The same loss and gradients in float64, and how far the kernels are from them.
+"""The errors of the kernels' loss and gradients relative to float64.
 
-The embeddings of a comparison are rounded to the kernels' dtype beforehand, and both sides get the same numbers. The
-upstream gradient is a power of two that brings the gradients to about 1, as a loss scale does: float16 cannot hold
+The embeddings of a comparison are rounded to the kernels' dtype first, so that both sides get the same numbers. The
+upstream gradient is a power of two that scales the gradients to about 1, like a loss scale: float16 could not hold
 those of a small temperature otherwise.
 """
 
@@ -39,13 +39,13 @@ def embeddings(
 
 
 def errors(loss: Loss, exact: Loss, inputs: Sequence[Tensor], *, upstream: Tensor | None = None) -> Errors:
-    """How far `loss` and its gradients are from `exact` in float64, of the same inputs.
+    """The errors of `loss` and its gradients relative to `exact` in float64, for the same inputs.
 
     Args:
-        loss: of the inputs, from the kernels.
-        exact: of the same in float64.
-        inputs: floating tensors; gradients are compared for all.
-        upstream: of the losses; ones where there is none. Multiplied by the power of two.
+        loss: the function to test.
+        exact: the same in float64.
+        inputs: floating-point tensors; gradients are compared for all.
+        upstream: upstream gradients of the losses; ones if None. Multiplied by the power of two.
     """
     wide = [x.detach().double().requires_grad_() for x in inputs]
     expected = exact(*wide)

@@ -18,7 +18,7 @@ ANCHORS: tuple[Anchors, ...] = ("first", "both")
 PAIRS, WIDTHS = (2, 3, 63, 64, 65, 100, 257), (16, 48, 123, 128, 384)
 TEMPERATURES = (0.5, 0.1, 0.07, 0.05, 0.02, 0.01)
 DTYPES = (torch.float32, torch.float16)
-# Every number of pairs with every width, each with another temperature, dtype and direction than its neighbours.
+# Every number of pairs with every width; temperature, dtype and direction alternate.
 SHAPES = [
     (k, d, TEMPERATURES[(i + j) % 6], DTYPES[(i + j) % 2], ANCHORS[(i + j // 2) % 2])
     for i, k in enumerate(PAIRS)
@@ -26,18 +26,18 @@ SHAPES = [
 ]
 
 
-# A row's product with itself may exceed its log-sum-exp by more than float32 holds. What comes of it is masked, as on a
-# GPU, but NumPy tells.
+# A row's product with itself may exceed its log-sum-exp by more than float32 holds. The result is masked, but NumPy, on
+# which the interpreter runs, warns.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
-FAR, NEAR = 3.0, 0.7  # how far off the positives are: still to be told from the negatives, or told from them
+FAR, NEAR = 3.0, 0.7  # distance of the positives: hard or easy to tell from the negatives
 
 
 def bound(dtype: torch.dtype, temperature: float, near: float = FAR) -> float:
-    """What a relative error may reach.
+    """The bound of a relative error.
 
-    float16 has 11 bits. A loss that is nearly won is e^-difference, so that its relative error is the absolute error of
-    the difference of two float32 logits, each of up to 1 / tau and rounded a few times.
+    float16 has 11 bits. A loss near 0 is e^-difference, so its relative error is the absolute error of the difference
+    of two float32 logits, each of up to 1 / tau and rounded a few times.
     """
     if dtype == torch.float16:
         return 1e-3
@@ -53,7 +53,7 @@ def check(found: Errors, dtype: torch.dtype, temperature: float, near: float = F
 def compare(
     k: int, d: int, temperature: float, dtype: torch.dtype, anchors: Anchors, *, near: float = FAR, seed: int = 0
 ) -> Errors:
-    """The errors for unit rows that are random, with positives as far off as `near` says."""
+    """The errors for random unit rows, with positives at the distance `near`."""
     return errors(
         lambda h, h_pos: info_nce(h, h_pos, temperature=temperature, anchors=anchors, normalized=True),
         lambda h, h_pos: reference.info_nce(h, h_pos, None, temperature, both=anchors == "both").mean(),
@@ -162,7 +162,7 @@ def test_rows_that_coincide(case: str, temperature: float, dtype: torch.dtype) -
     )
     assert found.loss <= bound(dtype, temperature)
     if case == "all rows equal":
-        # The pulls of 79 equal rows cancel to what rounding leaves: nothing to compare a relative error with.
+        # The gradients of 79 equal rows cancel up to rounding, so a relative error has no meaning.
         return
     assert found.gradient <= bound(dtype, temperature)
 
@@ -173,7 +173,7 @@ def test_all_rows_equal_give_the_chance_level_and_no_gradient(dtype: torch.dtype
     loss = info_nce(h, h.detach(), temperature=0.1, reduction="none")
     torch.testing.assert_close(loss, torch.full_like(loss, 139.0).log(), rtol=1e-6, atol=0.0)
     (gradient,) = torch.autograd.grad(loss.mean(), h)
-    # Every pull is along the row itself, about 1 / (70 tau) in all, and normalisation takes it out up to rounding.
+    # All gradients are along the row itself, about 1 / (70 tau) in total; normalisation removes them up to rounding.
     assert gradient.abs().amax() <= 16 * torch.finfo(torch.float32).eps / (70 * 0.1)
 
 
@@ -239,14 +239,14 @@ def test_the_tiles_of_large_batches(monkeypatch: pytest.MonkeyPatch, anchors: An
 
 @pytest.mark.parametrize("anchors", ANCHORS)
 def test_wide_rows_may_take_several_chunks_of_weights(monkeypatch: pytest.MonkeyPatch, anchors: Anchors) -> None:
-    monkeypatch.setattr(wide, "CHUNK_BYTES", 1)  # 64 rows at a time, the fewest
+    monkeypatch.setattr(wide, "CHUNK_BYTES", 1)  # 64 rows at a time, the minimum
     check(compare(150, 384, 0.1, torch.float16, anchors), torch.float16, 0.1)
 
 
 @pytest.mark.parametrize("d", [48, 384])
 @pytest.mark.parametrize("anchors", ANCHORS)
 def test_rows_of_one_rank_against_those_of_all(anchors: Anchors, d: int) -> None:
-    """Two ranks' losses and gradients, with the numbers of all rows at hand, are those of one process."""
+    """Two ranks' losses and gradients, given the numbers of all rows, equal those of one process."""
     both = anchors == "both"
     h_all, h_pos_all = embeddings(40, d, near=FAR)
     settings: dict[str, Any] = {"both": both, "temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}

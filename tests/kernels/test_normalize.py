@@ -1,4 +1,4 @@
-"""Rows over their lengths on the device."""
+"""L2-normalisation of rows on the device."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ DTYPES = (torch.float32, torch.float16)
 
 
 def labels(kind: str, n: int) -> Tensor:
-    """Labels of n rows: of three classes, of pairs, of one class, of a class each, and a class among lone rows."""
+    """Labels of n rows: three classes, pairs, one class, a class per row, or one class among single rows."""
     index = torch.arange(n, device=DEVICE)
     several = {"three": index * 7 % 3, "pairs": index // 2, "one": index * 0, "none": index, "few": index.clamp(min=9)}
     return several[kind] - 2**40  # any int64 is a label
 
 
 def bound(dtype: torch.dtype, temperature: float) -> float:
-    """What a relative error may reach: float16 has 11 bits; a float32 logit of 1 / tau loses digits as tau falls."""
+    """The bound of a relative error: float16 has 11 bits; a float32 logit of 1 / tau loses digits as tau falls."""
     if dtype == torch.float16:
         return 1e-3
     return 1e-5 if temperature <= 0.01 else 5e-6
@@ -104,7 +104,7 @@ def test_columns_may_be_split(monkeypatch: pytest.MonkeyPatch, d: int, splits: i
 
 
 def test_wide_rows_may_take_several_chunks_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wide, "CHUNK_BYTES", 1)  # 64 rows at a time, the fewest
+    monkeypatch.setattr(wide, "CHUNK_BYTES", 1)  # 64 rows at a time, the minimum
     found = compare(embeddings(150, 384, dtype=torch.float16)[0], "three", 0.1)
     assert found.gradient <= bound(torch.float16, 0.1)
 
@@ -121,7 +121,7 @@ def test_twice_the_same_gives_the_same_bits(d: int) -> None:
 
 
 def test_rows_of_one_rank_against_those_of_all() -> None:
-    """Two ranks' losses and gradients, with the numbers of all rows at hand, are those of one process."""
+    """Two ranks' losses and gradients, given the numbers of all rows, equal those of one process."""
     z_all, y_all = embeddings(40, 48)[0], labels("few", 40)
     settings: dict[str, Any] = {"temperature": 0.2, "bounded": True, "input_precision": "tf32x3"}
     parts = [(z_all[o : o + 20].clone(), y_all[o : o + 20].clone(), o) for o in (0, 20)]

@@ -1,4 +1,4 @@
-"""What the table of tiles promises, held against what the compiler makes of every entry, without a GPU."""
+"""Every entry of the table of tiles compiles without spills and within shared memory; needs no GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KERNELS = ("sums", "gradients", "weights", "label_sums", "label_gradients", "lab
 
 
 def compiled(architecture: int, what: str) -> list[dict[str, Any]]:
-    """What the compiler says, from a process of its own: an interpreted kernel cannot be compiled."""
+    """The compiler's report, from a separate process, as an interpreted kernel cannot be compiled."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     line = [sys.executable, "-W", "error", "-m", "copgen.kernels.aot", str(architecture), what]
     done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)

@@ -104,7 +104,7 @@ class Encoder(nn.Module):
 
 
 def refusals(rank: int, world: int, group: Any) -> dict[str, Tensor]:
-    """What the ranks say to batches that differ; each entry is the message as bytes."""
+    """The errors of the ranks for batches that differ; each entry is the message as bytes."""
     last = rank == world - 1
     tries: dict[str, Callable[[], Tensor]] = {
         "rows": lambda: info_nce(torch.ones(3 + last, D), torch.ones(3 + last, D), temperature=0.1, group=group),

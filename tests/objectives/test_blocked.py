@@ -1,4 +1,4 @@
-"""The losses of batches that take many tiles, against the plain reference."""
+"""The losses of batches with many tiles, against the plain reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from copgen.runtime.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles of 4 x 6, so that a few rows already have whole, partial, mirrored and diagonal ones."""
+    """Tiles of 4 x 6, so that a few rows already give whole, partial, mirrored and diagonal tiles."""
     monkeypatch.setattr(tiles, "HEIGHT", 4)
     monkeypatch.setattr(tiles, "WIDTH", 6)
     monkeypatch.setattr(one_pass, "STRIP", 5)
@@ -68,7 +68,7 @@ def test_sup_con_is_exact_whatever_the_tiles_cut(n: int, classes: int, temperatu
 @pytest.mark.parametrize("further", [1, 13])
 @pytest.mark.parametrize("k", [2, 5, 6, 12, 23])
 def test_the_gradient_made_in_the_forward_pass_is_exact(k: int, further: int, needed: str) -> None:
-    """And only what needs a gradient gets one."""
+    """And only inputs that require a gradient get one."""
     given = {
         "h": rows(k, 0).detach() * 3,
         "h_pos": rows(k, 1).detach(),
@@ -83,7 +83,7 @@ def test_the_gradient_made_in_the_forward_pass_is_exact(k: int, further: int, ne
     expected = reference.info_nce(units[0], units[1], units[2], tau, both=False).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-13, atol=0)
     exact = torch.autograd.grad(expected, inputs, torch.tensor(-1.7, dtype=torch.float64))
-    for _ in range(2):  # what was kept is still the same at the second time
+    for _ in range(2):  # the saved tensors are not modified
         found = torch.autograd.grad(loss, inputs, torch.tensor(-1.7, dtype=torch.float64), retain_graph=True)
         for own, other in zip(found, exact, strict=True):
             torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-13)
@@ -103,16 +103,16 @@ def test_the_gradient_waits_for_the_backward_pass_where_it_must(changed: dict[st
     assert "OnePass" not in type(loss.grad_fn).__name__, why
 
 
-def test_rows_longer_than_they_claim_are_not_taken_for_unit_rows() -> None:
-    """Their logits would overflow without a maximum for each row."""
+def test_rows_that_are_not_normalized_as_claimed_are_not_treated_as_unit_rows() -> None:
+    """Their logits would overflow without a maximum per row."""
     h, h_pos = (rows(7, seed).detach().float() * 10 for seed in (0, 1))
     loss = info_nce(h.requires_grad_(), h_pos, temperature=0.5, normalized=True)
     assert "OnePass" not in type(loss.grad_fn).__name__
     assert loss.isfinite()
 
 
-def test_the_gradient_of_halves_is_cast_after_the_upstream_gradient_has_come() -> None:
-    """A loss is scaled up in order to keep small gradients of halves above zero."""
+def test_the_gradient_in_half_precision_is_cast_after_multiplying_by_the_upstream_gradient() -> None:
+    """A loss scale keeps small gradients in half precision from underflowing."""
     h, h_pos = (rows(23, seed).detach().half().requires_grad_() for seed in (0, 1))
     loss = info_nce(h, h_pos, temperature=0.1)
     assert "OnePass" in type(loss.grad_fn).__name__

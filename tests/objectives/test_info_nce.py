@@ -98,7 +98,7 @@ def test_gradients_are_those_of_finite_differences(anchors: Anchors, normalized:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_won_positive_keeps_its_precision_at_a_small_temperature(dtype: torch.dtype) -> None:
+def test_a_dominant_positive_keeps_its_precision_at_a_small_temperature(dtype: torch.dtype) -> None:
     """At tau = 0.01 the loss is about exp(-50): far below the spacing of floats near the logits."""
     h = torch.tensor([[1.0, 0.0], [0.5, math.sqrt(0.75)]], dtype=dtype)
     losses = info_nce(h, h, temperature=0.01, reduction="none")
@@ -131,7 +131,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
         assert torch.equal(info_nce(h.float(), h_pos.float(), temperature=0.05), expected)
 
 
-def test_lengths_matter_only_when_they_are_said_to_be_one() -> None:
+def test_lengths_matter_only_with_normalized_true() -> None:
     h, h_pos = embeddings()
     loss = info_nce(h, h_pos, temperature=0.1)
     torch.testing.assert_close(info_nce(3.0 * h, 0.2 * h_pos, temperature=0.1), loss, rtol=1e-12, atol=0.0)
@@ -191,7 +191,7 @@ def test_further_negatives_are_told_from_the_positive_too(anchors: Anchors) -> N
         ({"reduction": "meen"}, "Did you mean 'mean'"),
     ],
 )
-def test_refuses_what_cannot_be_meant(change: dict[str, Any], says: str) -> None:
+def test_refuses_invalid_arguments(change: dict[str, Any], says: str) -> None:
     arguments: dict[str, Any] = {"h": torch.zeros(6, 5), "h_pos": torch.zeros(6, 5), "temperature": 0.1, **change}
     with pytest.raises(UsageError, match=says):
         info_nce(arguments.pop("h"), arguments.pop("h_pos"), **arguments)

@@ -1,4 +1,4 @@
-"""The losses as operators: what torch.compile, autograd and autocast see of them."""
+"""The losses as operators: with torch.compile, autograd and autocast."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_each_gradient_can_be_asked_for_alone(asked: int) -> None:
 
 
 def test_a_second_derivative_is_refused_and_the_reference_has_it() -> None:
-    with pytest.raises(UsageError, match="no second derivative"):
+    with pytest.raises(UsageError, match="second derivative"):
         torch.autograd.gradgradcheck(lambda h, h_pos: info_nce(h, h_pos, temperature=0.3), (rows(0), rows(1)))
-    with pytest.raises(UsageError, match="no second derivative"):
+    with pytest.raises(UsageError, match="second derivative"):
         torch.autograd.gradgradcheck(lambda h: sup_con(h, LABELS, temperature=0.3), (rows(0),))
-    for count in (6, 300):  # small batches have a way of their own
+    for count in (6, 300):  # small batches have their own implementation
         h, h_pos = rows(0, count), rows(1, count)
-        with pytest.raises(UsageError, match="no second derivative"):
+        with pytest.raises(UsageError, match="second derivative"):
             torch.autograd.grad(info_nce(h, h_pos, temperature=0.3), (h, h_pos), create_graph=True)
     unit = [F.normalize(x.detach(), dim=1).requires_grad_() for x in (rows(0), rows(1))]
     assert torch.autograd.gradgradcheck(lambda h, h_pos: reference.info_nce(h, h_pos, None, 0.3, both=True), unit)
@@ -134,7 +134,7 @@ def test_what_has_no_kernel_runs_the_reference_and_says_so_once() -> None:
     assert implementations.choose(torch.device("cpu"), torch.float16).name == "blocked"
     h = torch.zeros(6, 5, device=device)
     implementations._announce.cache_clear()
-    with pytest.warns(RuntimeWarning, match="no kernel for devices of type meta"):
+    with pytest.warns(RuntimeWarning, match="type meta"):
         loss = info_nce(h, h, temperature=0.1)
     assert loss.shape == ()
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The losses beside implementations that people use, in value and gradient, where those compute the same thing."""
+"""The losses against widely used implementations of the same loss, in value and gradient."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def agree(ours: Callable[..., Tensor], theirs: Callable[..., Tensor], inputs: Se
 
 
 def supcontrast(h: Tensor, h_pos: Tensor, labels: Tensor | None, temperature: float, base: float = 0.07) -> Tensor:
-    """What SupContrast's loss is for two views in its mode "all", in a loop.
+    """SupContrast's loss for two views in its mode "all", in a loop.
 
-    It carries the factor temperature / base, and an anchor without a positive counts as 0 in the mean.
+    It has the factor temperature / base, and an anchor without a positive counts as 0 in the mean.
     """
     z = torch.cat((h, h_pos))
     names = torch.arange(len(h)) if labels is None else labels

@@ -15,7 +15,7 @@ from copgen.objectives.blocked import products
 from copgen.objectives.reference import normalize
 
 SHAPES = [(1, 1, 1), (5, 7, 3), (6, 64, 16), (65, 129, 17), (193, 66, 300), (64, 31, 600), (400, 200, 120)]
-needs_native = pytest.mark.skipif(not products.instructions(), reason="no native products here")
+needs_native = pytest.mark.skipif(not products.instructions(), reason="no native products")
 
 
 def numbers(*shape: int, seed: int) -> Tensor:
@@ -23,7 +23,7 @@ def numbers(*shape: int, seed: int) -> Tensor:
 
 
 def turned(x: Tensor) -> Tensor:
-    """The same numbers, column by column."""
+    """The same matrix in column-major order."""
     return x.T.contiguous().T
 
 
@@ -54,7 +54,7 @@ def test_products_are_added(
 
 @needs_native
 @pytest.mark.parametrize("columns", [8, 56, 64, 104, 119, 120, 127, 128])
-def test_a_matrix_read_where_it_lies_and_a_packed_one_give_the_same_bits(columns: int) -> None:
+def test_a_matrix_read_in_place_and_a_packed_one_give_the_same_bits(columns: int) -> None:
     a, b = numbers(13, 300, seed=0), numbers(300, columns, seed=1)
     by_rows, by_columns = torch.zeros(13, columns), torch.zeros(13, columns)
     products.add_product(by_rows, a, b)
@@ -63,7 +63,7 @@ def test_a_matrix_read_where_it_lies_and_a_packed_one_give_the_same_bits(columns
 
 
 @needs_native
-def test_products_are_added_to_a_part_and_nothing_beside_it_is_touched() -> None:
+def test_products_are_added_to_a_slice_and_nothing_outside_is_touched() -> None:
     whole, a, b = torch.full((9, 20), 7.0), numbers(4, 5, seed=0), numbers(5, 11, seed=1)
     products.add_product(whole[2:6, 3:14], a, b)
     torch.testing.assert_close(whole[2:6, 3:14], 7 + a @ b)
@@ -128,7 +128,7 @@ def test_powers_of_two_are_exact_to_rounding_and_never_denormal() -> None:
 
 
 @needs_native
-def test_numbers_that_are_none_stay_so() -> None:
+def test_nan_stays_nan() -> None:
     rows = torch.tensor([[0.5], [torch.nan], [torch.inf]])
     e = products.exponentials(rows, torch.ones(1, 1), 1.0, torch.empty(3))[:, 0]
     assert e.isfinite().tolist() == [True, False, False]

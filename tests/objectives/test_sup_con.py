@@ -119,7 +119,7 @@ def test_an_embedding_that_is_not_finite_makes_the_loss_nan() -> None:
         ({"reduction": "sum"}, "reduction"),
     ],
 )
-def test_refuses_what_cannot_be_meant(change: dict[str, Any], says: str) -> None:
+def test_refuses_invalid_arguments(change: dict[str, Any], says: str) -> None:
     arguments: dict[str, Any] = {"h": torch.zeros(7, 5), "labels": LABELS, "temperature": 0.1, **change}
     with pytest.raises(UsageError, match=says):
         sup_con(arguments.pop("h"), arguments.pop("labels"), **arguments)

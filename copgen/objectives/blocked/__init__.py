@@ -1,6 +1,6 @@
 """The contrastive losses on the CPU: tiles of logits, never stored.
 
-Every tile of a symmetric block serves its rows and its columns, so only those on and above the diagonal are visited.
+Every tile of a symmetric block serves its rows and its columns, so only tiles on and above the diagonal are computed.
 """
 
 from copgen.objectives.blocked import info_nce as info_nce

@@ -17,7 +17,7 @@ from copgen.objectives.blocked.products import add_product
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
 
-# (tau, the tile, its rows among those of all ranks, a buffer) -> what multiplies each pair's rows, (R, C)
+# (tau, the tile, its rows among those of all ranks, a buffer) -> the weight of each pair, (R, C)
 Weigh = Callable[[float, Tile, slice, Tensor], Tensor]
 
 
@@ -64,7 +64,7 @@ def backward(
     dtypes: Sequence[torch.dtype],
     needs: Sequence[bool],
 ) -> tuple[list[Tensor | None], Tensor]:
-    """The gradients of h, h_pos and negatives, where they are needed, and the sum of <dz, z> over their rows."""
+    """The gradients of h, h_pos and negatives, None where not needed, and the sum of <dz, z> over their rows."""
     tau = float(temperature)
     segments = [h, h_pos] if negatives is None else [h, h_pos, negatives]
     pulls = [torch.zeros_like(z) if needed else None for z, needed in zip(segments, needs, strict=False)]
@@ -115,7 +115,7 @@ def _coupled(
     both: bool,
     needs: Sequence[bool],
 ) -> Iterator[Block]:
-    """The blocks through which the gradients that are needed flow: all in which rows or columns are contrasted."""
+    """The blocks that contribute to the needed gradients: all in which rows or columns are contrasted."""
     alone = h_all is h
     if needs[0]:
         yield Block(0, 0, h, h_all, offset, mirrored=alone)
@@ -163,7 +163,7 @@ def _log_add(total: Tensor, term: Tensor) -> None:
 
 
 def add_negatives(dz: list[Tensor | None], blocks: list[Block], weigh: Weigh, tau: float, offset: int) -> None:
-    """Add sum_j e^{s_ij} (a_i + a_j) z_j to the row gradients: one product for what i does to j and j to i."""
+    """Add sum_j e^{s_ij} (a_i + a_j) z_j to the row gradients: one product for both directions, i to j and j to i."""
     if not blocks:
         return
     scratch = scratch_for(blocks)

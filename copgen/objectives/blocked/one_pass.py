@@ -1,9 +1,9 @@
-"""InfoNCE of Algorithm 1 with its gradient made in the forward pass: a sixth of the arithmetic less.
+"""InfoNCE of Algorithm 1 with the gradient computed in the forward pass, which saves a sixth of the arithmetic.
 
-Only the anchors are contrasted. So the h' and the further negatives matter to an anchor's row alone, and once that row
-is summed up, what it does to them and they to it is known: a strip of logits is made once and serves the loss and both
-gradients. The anchors among themselves, whose logits are symmetric, still take two passes over the upper triangle. In
-units of K^2 D that is 10 instead of 12. It needs the upstream gradient to be the same for all rows: a mean.
+Only the anchors are contrasted, so the h' and the further negatives appear in the anchors' rows only: once a row is
+summed, its weights are known, and a strip of logits computed once serves the loss and both gradients. The logits of
+anchors with anchors, which are symmetric, still take two passes over the upper triangle. In units of K^2 D that is 10
+instead of 12. It requires the same upstream gradient for all rows: a mean.
 
 Legend: e = e^s, 0 for a positive; a = e^{-lse}.
 """
@@ -27,7 +27,7 @@ from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
-STRIP = 192  # rows of logits that are in memory at one time: half as much again as embeddings of width 128
+STRIP = 192  # rows of logits in memory at a time: 1.5 times the size of embeddings of width 128
 
 
 def fits(
@@ -40,7 +40,7 @@ def fits(
     normalized: bool,
     mean: bool,
 ) -> bool:
-    """Whether there is a gradient to be made, of the mean loss of one direction, without a maximum for each row."""
+    """Whether this applies: a gradient is needed, of a mean loss in one direction, without a maximum per row."""
     given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
     learnt = isinstance(temperature, Tensor) and temperature.requires_grad
     if both or not mean or not torch.is_grad_enabled() or not (learnt or any(x.requires_grad for x in given)):
@@ -59,7 +59,7 @@ def info_nce(
     normalized: bool,
     mean: bool,
 ) -> tuple[Tensor, ...]:
-    """What the operator `copgen::info_nce` computes for these arguments, which fit: the loss alone."""
+    """The loss, as computed by the operator `copgen::info_nce`, for arguments that fit."""
     outputs: tuple[Tensor, ...] = _OnePass.apply(h, h_pos, negatives, learnt, temperature, normalized)
     return outputs
 
@@ -78,7 +78,7 @@ class _OnePass(torch.autograd.Function):
         tau = temperature if learnt is None else float(learnt.detach())
         given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
         asked = ctx.needs_input_grad[:4]
-        # The temperature's gradient is read off those of all embeddings.
+        # The temperature's gradient follows from those of all embeddings.
         needs = [True] * len(given) if asked[3] else list(asked[: len(given)])
         lengths: Sequence[Tensor | None] = [None] * len(given)
         if normalized:
@@ -91,7 +91,7 @@ class _OnePass(torch.autograd.Function):
         gradients: list[Tensor | None] = [None] * 4
         for place, (dz, z, length) in enumerate(zip(pulls, units, lengths, strict=True)):
             if dz is not None:
-                # Cast after the upstream gradient has come: it may be what keeps halves above zero.
+                # Cast after multiplying by the upstream gradient: a loss scale may prevent underflow in half precision.
                 gradients[place], share = gradient_of_rows(dz.mul_(1.0 / (tau * len(h))), z, length, dz.dtype)
                 radial += share
         if learnt is not None and asked[3]:
@@ -157,10 +157,10 @@ def _strip(
     tau: float,
     total: Tensor,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """e (R, C) of a strip of anchors, the first of which is number `top`, against parts of each segment.
+    """Yields e (R, C) of a strip of anchors, starting at index `top`, against parts of each segment.
 
-    With the part's rows (C, D), and their place in the segment's `pulls`. The sums of the rows are added to `total`
-    (R,); `buffer` holds what is returned.
+    Each with the part's rows (C, D) and their slice of the segment's `pulls`. The sums of the rows are added to `total`
+    (R,); e is a view of `buffer`.
     """
     for place, (z, dz) in enumerate(zip(segments, pulls, strict=True)):
         for left in range(0, len(z), tiles.WIDTH):

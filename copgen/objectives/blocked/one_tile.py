@@ -1,7 +1,7 @@
-"""InfoNCE of a batch whose logits fit one tile: the same algorithm in as few steps as possible.
+"""InfoNCE of a batch whose logits fit one tile: the same algorithm in as few operators as possible.
 
-A step of a small batch takes no time but its call, so all segments are one matrix z (N, D), the contrasted rows first,
-and the probabilities (R, N) of the contrasted rows are kept for the gradient: `LARGEST` of them at most.
+Small batches are dominated by call overhead, so all segments are one matrix z (N, D), the contrasted rows first, and
+the probabilities (R, N) of the contrasted rows, at most `LARGEST`, are kept for the gradient.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def info_nce(
     normalized: bool,
     mean: bool,
 ) -> tuple[Tensor, ...]:
-    """What the operator `copgen::info_nce` computes for these arguments: the loss alone."""
+    """The loss, as computed by the operator `copgen::info_nce`."""
     outputs: tuple[Tensor, ...] = _OneTile.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean)
     return outputs
 
@@ -82,7 +82,7 @@ class _OneTile(torch.autograd.Function):
         tau, pairs, queued, dtype = ctx.settings
         asked = ctx.needs_input_grad[:4]
         contrasted = lost.shape[0]
-        # 1 - P(positive) is shared by the negatives as their exponentials are.
+        # 1 - P(positive) is split among the negatives in proportion to their exponentials.
         share = lost * gradient if gradient.dim() else lost * (gradient / contrasted)
         weights = of_negatives * (share / total)[:, None]
         share = share.neg_()
@@ -102,9 +102,9 @@ class _OneTile(torch.autograd.Function):
 
 
 def _exponentials(products: Tensor, pairs: int, tau: float, *, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """e^s (R, N), up to a factor for each row, of the negatives and 0 elsewhere; its row sums and log sum e^s (R,).
+    """e^s (R, N), up to a factor per row, of the negatives and 0 elsewhere; its row sums and log sum e^s (R,).
 
-    The products (R, N) of the rows, of which the logits s are 1 / tau, are overwritten.
+    Overwrites the products (R, N) of the rows; the logits s are products / tau.
     """
     if shared:
         e = products.mul_(LOG2_E / tau).exp2_()
@@ -121,7 +121,7 @@ def _exponentials(products: Tensor, pairs: int, tau: float, *, shared: bool) -> 
 
 
 def _fill_pairs(values: Tensor, pairs: int, value: float) -> None:
-    """Set what belongs to a row and itself, and to a row and its positive."""
+    """Set the entries of each row with itself and with its positive."""
     values.diagonal().fill_(value)
     values.diagonal(pairs)[:pairs].fill_(value)
     if values.shape[0] > pairs:
@@ -129,13 +129,13 @@ def _fill_pairs(values: Tensor, pairs: int, value: float) -> None:
 
 
 def _pull(z: Tensor, weights: Tensor, *, rest: bool) -> Tensor:
-    """sum_j (V_ij + V_ji) z_j of the contrasted rows, V the `weights`, and, with the `rest`, of the others."""
+    """sum_j (V_ij + V_ji) z_j of the contrasted rows, V the `weights`, and, with `rest`, of the others."""
     contrasted = weights.shape[0]
     rows = z[:contrasted]
     dz = torch.empty_like(z if rest else rows)
     if rest:
         torch.mm(weights[:, contrasted:].T, rows, out=dz[contrasted:])
     among = weights[:, :contrasted]
-    among += among.T.clone()  # what i does to j and j to i
+    among += among.T.clone()  # both directions: i to j and j to i
     torch.mm(weights, z, out=dz[:contrasted])
     return dz

@@ -1,6 +1,6 @@
-"""The matrix products that the losses are made of, and what becomes of their elements.
+"""The matrix products of the losses, with their elementwise epilogues.
 
-native  csrc/cpu/logits.cpp, for float32 on an x86 CPU with AVX2: elements are finished while they are in registers
+native  csrc/cpu/logits.cpp, for float32 on an x86 CPU with AVX2: fused, elements are processed in registers
 torch   anything else
 
 Legend: rows (R, D) and columns (C, D) of unit length; e_ij = e^{<row i, column j> / tau}, 0 where j = i + diagonal.
@@ -21,12 +21,12 @@ _OPS: Any = torch.ops.copgen
 
 
 def is_native(x: Tensor) -> bool:
-    """Whether the native kernels compute with matrices like this one."""
+    """Whether the native kernels support matrices like this one."""
     return x.dtype == torch.float32 and x.device.type == "cpu" and bool(instructions())
 
 
 def instructions() -> str:
-    """The instruction set that the native kernels use here, such as "AVX2"; empty if there are none."""
+    """The instruction set that the native kernels use on this CPU, such as "AVX2"; empty if there are none."""
     return product_instructions()
 
 
@@ -61,7 +61,7 @@ def exponentials(
         row_sums: (R,), without gaps; the sums of the rows of e are added to it.
     """
     if is_native(rows):
-        # Columns outside: the native kernels pack their second operand, which pays for the smaller one.
+        # Columns first: the native kernels pack their second operand, which should be the smaller one.
         out = scratch[: len(rows) * len(columns)].view(len(columns), len(rows))
         _call(columns, rows, tau, diagonal, column_weights, row_weights, out, None, row_sums)
         return out.T
@@ -98,12 +98,12 @@ def add_sums(
 
 
 def _call(a: Tensor, b: Tensor, tau: float, diagonal: int | None, *rest: Tensor | None) -> None:
-    # Turned: the diagonal of b against a.
+    # Swapped operands: the diagonal of b against a.
     _OPS.exponentials_of_products_.default(a, b, LOG2_E / tau, None if diagonal is None else -diagonal, *rest)
 
 
 def _exponentials(rows: Tensor, columns: Tensor, tau: float, scratch: Tensor, diagonal: int | None) -> Tensor:
-    # As powers of 2, which take PyTorch a third of the time on some CPUs.
+    # As powers of 2, which PyTorch computes three times as fast on some CPUs.
     out = scratch[: len(rows) * len(columns)].view(len(rows), len(columns))
     torch.addmm(out, rows, columns.T, beta=0.0, alpha=LOG2_E / tau, out=out).exp2_()
     if diagonal is not None and -len(rows) < diagonal < len(columns):

@@ -1,7 +1,7 @@
 """SupCon "out", tile by tile. docs/contrastive.md has the algorithm.
 
-The rows are put in the order of their labels first. Then only the tiles along the diagonal hold positives; all others
-are tiles of negatives and need no mask.
+The rows are sorted by label first. Then only tiles along the diagonal contain positives; all others contain negatives
+only and need no mask.
 
 Legend: N rows of this rank, R rows of a tile, C its columns; s logits, g upstream gradients, c numbers of positives.
 """
@@ -73,7 +73,7 @@ def backward(
 
 @dataclass(frozen=True)
 class _Ordered:
-    """Rows in the order of their labels: z (N, D), labels (N,), where each stood, and its place among all rows."""
+    """Rows sorted by label: z (N, D), labels (N,), their original indices, and their indices among all rows."""
 
     z: Tensor
     labels: Tensor
@@ -82,7 +82,7 @@ class _Ordered:
 
 
 def _in_order(z: Tensor, labels: Tensor, z_all: Tensor, labels_all: Tensor, offset: int) -> tuple[_Ordered, _Ordered]:
-    """This rank's rows and those of all ranks; in one process the very same object."""
+    """This rank's rows and those of all ranks, sorted; the same object for a single process."""
     order = labels_all.argsort(stable=True)
     columns = _Ordered(z_all[order], labels_all[order], order, order)
     if z_all is z:
@@ -96,14 +96,14 @@ def _block(rows: _Ordered, columns: _Ordered) -> Block:
 
 
 def _meets(tile: Tile, rows: _Ordered, columns: _Ordered) -> bool:
-    """Whether a row and a column of the tile share a label; if not, there is no positive and no row itself in it."""
+    """Whether any row and column of the tile share a label; if not, it has no positives and no diagonal."""
     first, last = rows.labels[tile.rows.start], rows.labels[tile.rows.stop - 1]
     leftmost, rightmost = columns.labels[tile.columns.start], columns.labels[tile.columns.stop - 1]
     return bool((first <= rightmost) & (leftmost <= last))
 
 
 def _same(tile: Tile, rows: _Ordered, columns: _Ordered) -> tuple[Tensor, Tensor]:
-    """Over a tile (R, C): which pairs share a label, and which of them are a row and itself."""
+    """Masks over a tile (R, C): which pairs share a label, and which of them are a row with itself."""
     share = rows.labels[tile.rows, None] == columns.labels[None, tile.columns]
     itself = rows.place[tile.rows, None] == columns.place[None, tile.columns]
     return share, itself
@@ -169,13 +169,13 @@ def _losses(n: Tensor, p: Tensor, count: Tensor, mean_logit: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Coupling:
-    """What a row (N,) brings to the weights of its pairs.
+    """What determines the weights of a row's pairs, each (N,).
 
     Attributes:
         lse: its log-sum-exp.
         g: its upstream gradient.
-        target: g times the weight that the loss wants each of its positives to have.
-        lone: whether it has one positive: their e^{s - lse} - 1 is -lost, without cancellation, and all in `target`.
+        target: g times the target weight of each of its positives.
+        lone: whether it has a single positive, whose e^{s - lse} - 1 is -lost, held by `target` without cancellation.
     """
 
     lse: Tensor

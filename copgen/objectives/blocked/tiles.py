@@ -1,7 +1,7 @@
-"""Blocks of logits, cut into tiles that stay in the cache.
+"""Blocks of logits, split into tiles that fit the cache.
 
 A segment is a matrix of unit rows: h, h_pos or the further negatives. A block is all products of one segment's rows
-with another's, and a tile is a part of a block that is in memory at one time.
+with another's, and a tile is a part of a block that is in memory at a time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 from copgen.objectives.blocked import products
 
 HEIGHT = 256
-WIDTH = 1024  # 1 MiB of float32 logits: a tile and one temporary of its size stay in the second-level cache
-SMALLEST = {torch.float32: -87.0, torch.float64: -708.0}  # whose exponentials are the smallest normal numbers
-LOWEST_SHARED_SHIFT = 0.025  # |s| <= 1 / tau = 40: exponentials and their sums are far inside float32
+WIDTH = 1024  # 1 MiB of float32 logits: a tile and one temporary of its size fit the L2 cache
+SMALLEST = {torch.float32: -87.0, torch.float64: -708.0}  # their exponentials are the smallest normal numbers
+LOWEST_SHARED_SHIFT = 0.025  # |s| <= 1 / tau = 40: exponentials and their sums fit float32 with a wide margin
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Block:
     Attributes:
         row, column: which segments; 0 is h, 1 h_pos, 2 the further negatives.
         rows, columns: their rows (R, D) and (C, D). With several ranks `columns` are those of all ranks.
-        diagonal: row k is special to column k + diagonal, as its own self or its positive; None if there is no such.
+        diagonal: column k + diagonal is row k itself or its positive; None if there is no diagonal.
         mirrored: the products serve the columns as well as the rows.
     """
 
@@ -52,8 +52,8 @@ class Block:
             rows, z_rows = slice(top, bottom), self.rows[top:bottom]
             for left in range(top if self.symmetric else 0, column_count, WIDTH):
                 right = min(left + WIDTH, column_count)
-                # In a symmetric block, the square at the diagonal holds both of a pair's entries: its columns are
-                # served as rows.
+                # In a symmetric block, the square on the diagonal holds both entries of a pair, so its columns are
+                # already served as rows.
                 served = max(bottom, left) if self.symmetric else left
                 mirror = slice(served, right) if self.mirrored and served < right else None
                 yield Tile(self, rows, slice(left, right), mirror, z_rows, self.columns[left:right])
@@ -91,11 +91,11 @@ class Tile(NamedTuple):
 
     @property
     def diagonal(self) -> int | None:
-        """Row k of the tile is special to its column k + diagonal, if there is such a one; None: to no column."""
+        """Row k of the tile has its column k + diagonal on the block's diagonal; None if the tile has none."""
         return None if self.block.diagonal is None else self.rows.start + self.block.diagonal - self.columns.start
 
     def fill_diagonal(self, values: Tensor, value: float) -> None:
-        """Set the entries of the block's diagonal, if this tile has any."""
+        """Set the entries on the block's diagonal, if any are in this tile."""
         height, width = self.shape
         if self.diagonal is not None and -height < self.diagonal < width:
             values.diagonal(self.diagonal).fill_(value)
@@ -109,7 +109,7 @@ class Tile(NamedTuple):
     ) -> Tensor:
         """The exponentials (R, C) of the logits, 0 on the diagonal, in the flat buffer `scratch`.
 
-        With weights (R,) of the rows, (C,) of the columns, or both, they are multiplied by them, or by their sums.
+        They are multiplied by the weights (R,) of the rows, (C,) of the columns, or by the sums of both.
         """
         return products.exponentials(
             self.z_rows,
@@ -122,7 +122,7 @@ class Tile(NamedTuple):
         )
 
     def add_exponentials(self, scratch: Tensor, tau: float, of_rows: Tensor, of_columns: Tensor) -> None:
-        """Add the exponentials, but for the diagonal, to the sums of the segments' rows and, mirrored, columns."""
+        """Add the exponentials, except the diagonal, to the sums of the segments' rows and, mirrored, columns."""
         sums = None if self.mirror is None else of_rows.new_zeros(self.shape[1])
         products.add_sums(
             self.z_rows,
@@ -149,10 +149,10 @@ def scratch_for(blocks: list[Block]) -> Tensor:
 
 
 def exponentials(s: Tensor) -> Tensor:
-    """e^s for s up to about 0, in place; never denormal, which CPUs compute fifty times slower."""
+    """e^s for s up to about 0, in place; never denormal, as CPUs process denormals fifty times slower."""
     return s.clamp_(min=SMALLEST[s.dtype]).exp_()
 
 
 def shares_shift(temperature: float, bounded: bool) -> bool:
-    """Whether exponentials of logits can be taken as they are, without a maximum for each row."""
+    """Whether exponentials of logits need no maximum per row."""
     return bounded and temperature > LOWEST_SHARED_SHIFT

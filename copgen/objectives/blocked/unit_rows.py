@@ -1,4 +1,4 @@
-"""Rows of length 1, and gradients taken through the division by the length."""
+"""L2-normalised rows, and gradients through the normalisation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SHORTEST = 1e-12  # what F.normalize divides by at least
-LONGEST = 1.001  # float16 and bfloat16 rows of length 1 are up to 1 + 2^-9 long when they are read
+SHORTEST = 1e-12  # as the eps of F.normalize
+LONGEST = 1.001  # float16 and bfloat16 rows of length 1 are up to 1 + 2^-9 long after rounding
 
 
 def operand(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of the unit rows that embeddings of `dtype` become: halves are slower than float32 on a CPU."""
+    """The dtype of the unit rows that embeddings of `dtype` become: half precision is slower than float32 on a CPU."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -32,7 +32,7 @@ def normalize(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tenso
 
 
 def bounded(units: Sequence[Tensor]) -> bool:
-    """Whether rows that are said to be normalised are no longer than 1, but for rounding."""
+    """Whether rows that are passed as normalised have length <= 1, up to rounding."""
     return all(bool(torch.linalg.vector_norm(z, dim=1).max() < LONGEST) for z in units)
 
 
@@ -46,6 +46,6 @@ def gradient_of_rows(dz: Tensor, z: Tensor, length: Tensor | None, dtype: torch.
     """
     radial = torch.linalg.vecdot(dz, z)
     if length is not None:
-        # A row that was divided by SHORTEST instead of its length is far shorter than 1, or 0.
+        # A row that was divided by SHORTEST instead of its length has length < 1.
         dz.addcmul_((radial * (length > SHORTEST))[:, None], z, value=-1.0).div_(length[:, None])
     return dz.to(dtype), radial.sum()

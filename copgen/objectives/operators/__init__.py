@@ -1,4 +1,4 @@
-"""The contrastive losses as PyTorch operators: schema, implementations per device, shapes without data, gradients.
+"""The contrastive losses as PyTorch operators: schemas, implementations, fake implementations, gradients.
 
-As operators they are single steps for torch.compile, and no saved logit reaches autograd.
+As operators they are opaque single nodes for torch.compile, and autograd saves no logits.
 """

@@ -1,7 +1,7 @@
 """InfoNCE with dual negatives as an operator, differentiable in the embeddings, further negatives and the temperature.
 
-The forward pass keeps the unit rows, their lengths and two numbers for each contrasted row (log-sum-exp and
-1 - P(positive)); the backward pass makes the logits again, tile by tile.
+The forward pass saves the unit rows, their lengths and two numbers per contrasted row (log-sum-exp and
+1 - P(positive)); the backward pass recomputes the logits tile by tile.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _forward(
 
 
 def unit_rows(given: Sequence[Tensor], normalized: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """Unit rows as the kernels want them, and, unless they had been `normalized` before, their lengths."""
+    """Unit rows in the dtype of the kernels, and their original lengths unless they are `normalized`."""
     kernels = kernels_for(given[0].device)
     operand = kernels.operand(given[0].dtype)
     if normalized:
@@ -204,7 +204,7 @@ def _gradient(
     units, lengths = rows[: ctx.tensors], rows[ctx.tensors :]
     temperature, both, normalized, dtype = ctx.settings
     asked = list(ctx.needs_input_grad[:4])
-    # The temperature's gradient is read off those of all embeddings.
+    # The temperature's gradient follows from those of all embeddings.
     needs = [True, True, ctx.tensors > 2, True] if asked[3] else asked
     found = backward(gradient, units, lengths, learnt, temperature, lse, lost, both, normalized, dtype, needs)
     return (*(g if ask else None for g, ask in zip(found, asked, strict=True)), None, None, None, None)

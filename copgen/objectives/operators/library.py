@@ -1,4 +1,4 @@
-"""The operators' namespace `copgen`, how one operator is registered, and how eager code gets past the dispatcher."""
+"""Registers operators in the namespace `copgen`, and bypasses the dispatcher's overhead in eager code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def register(schema: str, compute: Callable[..., Any], shapes: Callable[..., Any]) -> None:
-    """An operator with one body for all devices, which picks the device's kernels, and its shapes without data."""
+    """Register an operator with one body for all devices, which selects the kernels, and its fake implementation."""
     name = schema.partition("(")[0]
     _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     for device in _DEVICES:
@@ -30,7 +30,7 @@ def differentiate(name: str, save: Callable[..., None], backward: Callable[..., 
 
 
 def refuse_second_gradient(name: str) -> None:
-    """Register that a gradient operator has no gradient itself."""
+    """Register that a gradient operator is not differentiable."""
 
     def save(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.set_materialize_grads(False)
@@ -48,13 +48,13 @@ def eager_twin(
     backward: Callable[..., Any],
     returned: slice,
 ) -> Callable[..., Any]:
-    """The operator as an autograd function: the dispatcher's Python layers take longer than the loss of a small batch.
+    """The operator as an autograd function, as the dispatcher's Python overhead exceeds the time of a small batch.
 
     Args:
-        forward, save: the operator's body, and what it keeps.
-        gradient: (how the gradients are computed, ctx, upstream gradients) to the inputs' gradients.
+        forward, save: the operator's body, and what it saves for the backward pass.
+        gradient: maps (the gradient operator's body, ctx, upstream gradients) to the inputs' gradients.
         backward: the body of the gradient operator.
-        returned: which of the outputs the caller wants; only the first has a gradient.
+        returned: which outputs to return; only the first has a gradient.
     """
 
     class Eager(torch.autograd.Function):
@@ -75,15 +75,15 @@ def eager_twin(
 
 
 def is_eager(*tensors: Tensor | None) -> bool:
-    """Whether these are ordinary tensors and nobody is tracing: then nobody needs to see an operator."""
+    """Whether these are ordinary tensors outside of tracing, so that the operator may be bypassed."""
     return not torch.compiler.is_compiling() and all(x is None or type(x) in _PLAIN for x in tensors)
 
 
 def temperature_of(learnt: Tensor | None, temperature: float) -> float | Tensor:
-    """The temperature that a call was given: the tensor if there is one."""
+    """The temperature of a call: the learnt tensor if there is one."""
     return temperature if learnt is None else learnt.detach().reshape(())
 
 
 def nothing(like: Tensor) -> Tensor:
-    """What an operator returns in the place of a tensor that is not needed."""
+    """The placeholder that an operator returns for a tensor that is not needed."""
     return like.new_empty(0)

@@ -1,7 +1,7 @@
 """SupCon "out" as an operator, differentiable in the embeddings and the temperature.
 
-The forward pass keeps the unit rows, their lengths and three numbers for each row (log-sum-exp, 1 - P(positives) and
-the number of positives); the backward pass makes the logits again, tile by tile.
+The forward pass saves the unit rows, their lengths and three numbers per row (log-sum-exp, 1 - P(positives) and the
+number of positives); the backward pass recomputes the logits tile by tile.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def sup_con(h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool) -> tuple[Tensor, Tensor]:
-    """The losses (N,) of checked arguments, 0 where a row has no positive; and the number of positives (N,)."""
+    """The losses (N,) of checked arguments, 0 for rows without a positive; and the number of positives (N,)."""
     learnt = temperature if isinstance(temperature, Tensor) else None
     fixed = 0.0 if isinstance(temperature, Tensor) else float(temperature)
     compute = _eager if is_eager(h, labels, learnt) else torch.ops.copgen.sup_con

@@ -1,4 +1,4 @@
-"""f: residual networks from images to features, the projector that training puts on top, and their files."""
+"""f: residual networks from images to features, the projection head for training, and the encoder file."""
 
 from copgen.encoders.encoder import Encoder, EncoderConfig, load, save_encoder
 from copgen.encoders.projector import Projector

@@ -1,7 +1,7 @@
-"""A finished encoder: a frozen backbone together with its input convention, and the file that holds both.
+"""A trained encoder: a frozen backbone together with its input convention, and the file that holds both.
 
-The file is `encoder.safetensors`: the backbone's tensors under torchvision's names, and in the header the
-`EncoderConfig` and what made it. The projector is not in it.
+The file is `encoder.safetensors`: the backbone's tensors under torchvision's names, and a header with the
+`EncoderConfig` and how the encoder was made. It does not contain the projector.
 
 Legend: N images, x (N, C, H, W) in [-1, 1], features (N, feature_dim).
 """
@@ -26,15 +26,15 @@ KIND = "encoder"
 
 
 class EncoderConfig(BaseModel):
-    """What has to be known to rebuild a backbone and to feed it as in training."""
+    """What is needed to rebuild a backbone and to prepare its input as in training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arch: str = Field(description="name of the backbone: 'digits', 'resnet18', 'resnet50'")
     in_channels: int = Field(ge=1, description="channels of the images")
-    image_size: int = Field(ge=1, description="pixels a side of the images in training")
-    views: str = Field(description="view policy in training, which fixes the normalisation: 'mnist', 'simclr'")
-    stem: Literal["imagenet", "small"] | None = Field(default=None, description="another stem than the backbone's own")
+    image_size: int = Field(ge=1, description="side of the training images, pixels")
+    views: str = Field(description="view policy in training, which decides the normalisation: 'mnist', 'simclr'")
+    stem: Literal["imagenet", "small"] | None = Field(default=None, description="replaces the backbone's stem")
 
     def build(self) -> ResNet:
         """A new backbone of this shape."""
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
     Args:
         backbone: the network; it is frozen in place.
         config: its shape and input convention.
-        made_by: what made it, as in the file's header.
+        made_by: how it was made, as in the file's header.
     """
 
     def __init__(self, backbone: ResNet, config: EncoderConfig, made_by: Mapping[str, Any] | None = None) -> None:
@@ -63,26 +63,26 @@ class Encoder(nn.Module):
         return self.backbone.feature_dim
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in evaluation mode: a finished encoder is not trained on (its `backbone` can be)."""
+        """Stays in evaluation mode; train its `backbone` to fine-tune."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, feature_dim) of images (N, C, H, W), floating, in [-1, 1].
 
         Raises:
-            UsageError: another number of axes or channels, or integers.
+            UsageError: wrong number of dimensions or channels, or an integer dtype.
         """
         if images.dim() != 4 or images.shape[1] != self.config.in_channels or not images.is_floating_point():
             raise UsageError(
-                f"The encoder was given {images.dtype} images of shape {tuple(images.shape)}.",
-                fix=f"It takes (N, {self.config.in_channels}, H, W), floating, in [-1, 1].",
+                f"The encoder got {images.dtype} images of shape {tuple(images.shape)}.",
+                fix=f"Expected (N, {self.config.in_channels}, H, W), floating point, in [-1, 1].",
             )
         features: Tensor = self.backbone(views.plain(images, views.policy(self.config.views)))
         return features
 
 
 def encoder_file(folder_or_path: Path | str) -> Path:
-    """The encoder's file: the path itself when it ends in .safetensors, else `encoder.safetensors` in that folder."""
+    """The encoder's file: the path itself if it ends in .safetensors, else `encoder.safetensors` in that folder."""
     path = Path(folder_or_path)
     return path if path.suffix == ".safetensors" else path / FILE_NAME
 
@@ -105,10 +105,10 @@ def save_encoder(
 
 
 def load(folder_or_path: Path | str) -> Encoder:
-    """Read an encoder from a run folder or from its file; on the CPU, draws no random numbers.
+    """Load an encoder from a run folder or its file onto the CPU; does not touch torch's random state.
 
     Raises:
-        DataError: missing, truncated, foreign, of another kind or shape, or with values that are not finite.
+        DataError: the file is missing, truncated, not copgen's, of another kind or shape, or has non-finite values.
     """
     path = encoder_file(folder_or_path)
     tensors, header = load_tensors(path, kind=KIND)

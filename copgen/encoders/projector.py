@@ -1,4 +1,4 @@
-"""The projector: the head between features and embeddings while f is trained, thrown away afterwards (SimCLR).
+"""The projection head from features to embeddings, used while f is trained and discarded afterwards (SimCLR).
 
 Linear, ReLU, Linear, without batch normalisation (authors' code: 512-512-128 on ResNet-18, 2048-2048-128 on
 ResNet-50). The losses normalise the embeddings; the projector does not.

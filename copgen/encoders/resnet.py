@@ -8,7 +8,7 @@ Legend: N images, x (N, C, H, W) normalised images, features (N, feature_dim).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -24,10 +24,10 @@ class Architecture:
     """The shape of a ResNet.
 
     Args:
-        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1, with four times the width outside).
+        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1, four times as wide at its ends).
         depths: residual blocks of each stage; from the second stage on the first block halves the resolution.
         widths: channels of each stage, inside its blocks; the stem has the first stage's.
-        stem: "imagenet" (7x7 with stride 2, then max-pool: a quarter of the resolution), or "small" (3x3: all of it).
+        stem: "imagenet" (7x7 with stride 2, then max-pool: a quarter of the resolution) or "small" (3x3: the full one).
     """
 
     block: Literal["basic", "bottleneck"]
@@ -47,7 +47,7 @@ class ResNet(nn.Module):
     """x (N, C, H, W) -> globally averaged features (N, `feature_dim`), non-negative.
 
     Tensor names and shapes are torchvision's, without the classifier `fc`. Convolutions start from He's normal
-    distribution (fan-out), drawn from torch's global generator; no residual branch is zeroed (authors' code).
+    distribution (fan-out), from torch's global generator; no residual branch is initialised to zero (authors' code).
     """
 
     def __init__(self, architecture: Architecture, *, in_channels: int = 3) -> None:
@@ -95,16 +95,16 @@ def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNe
     Args:
         arch: 'digits', 'resnet18' or 'resnet50'.
         in_channels: channels of the images, >= 1.
-        stem: another stem than the architecture's own; "small" for images of 8 to 64 pixels.
+        stem: replaces the architecture's stem; "small" suits images of 8 to 64 pixels.
 
     Raises:
-        UsageError: no such architecture or stem, or no channel.
+        UsageError: unknown architecture or stem, or in_channels < 1.
     """
     if arch not in ARCHITECTURES:
         raise unknown("encoder", arch, ARCHITECTURES)
     if stem not in (None, "imagenet", "small"):
         raise unknown("stem", stem, ("imagenet", "small"))
     if in_channels < 1:
-        raise UsageError(f"An encoder for {in_channels} channels cannot be.", fix="in_channels is 1 or more.")
-    own = ARCHITECTURES[arch]
-    return ResNet(Architecture(own.block, own.depths, own.widths, stem or own.stem), in_channels=in_channels)
+        raise UsageError(f"in_channels is {in_channels}, not a number of channels.", fix="Pass 1 or more.")
+    architecture = ARCHITECTURES[arch]
+    return ResNet(replace(architecture, stem=stem or architecture.stem), in_channels=in_channels)

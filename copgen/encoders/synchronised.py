@@ -1,15 +1,15 @@
 """Batch normalisation over the batches of several processes, differentiable and on any device.
 
-torch's own `SyncBatchNorm` is for CUDA alone, and is what runs there. Elsewhere this does the same: every rank has as
-many rows, so the mean over all is the mean of the ranks' means, and the variance
+torch's `SyncBatchNorm` supports CUDA only, and is used there. On other devices this does the same: every rank has
+equally many rows, so the mean over all rows is the mean of the ranks' means, and the variance is
 
     var = mean over ranks of (var_r + (mean_r - mean)^2).
 
-Backward needs two sums over all rows, of dy and of dy xhat:
+The backward pass needs two sums over all rows, of dy and of dy xhat:
 
     dx = gamma / sqrt(var + eps) * (dy - mean(dy) - xhat mean(dy xhat)).
 
-The gradients of gamma and beta stay those of a rank's own rows, to be averaged with all other gradients.
+The gradients of gamma and beta are those of a rank's own rows; they are averaged together with all other gradients.
 
 Legend: N rows, C channels, x (N, C, H, W); xhat the normalised x.
 """
@@ -25,7 +25,7 @@ from torch.distributed import ProcessGroup
 
 
 def synchronise(f: nn.Module, group: ProcessGroup | None, device: torch.device) -> nn.Module:
-    """f with batch norms over all ranks of the group, the same parameters and names; f itself without a group."""
+    """Convert f's batch norms to statistics over all ranks, same parameters and names; f itself if `group` is None."""
     if group is None:
         return f
     if device.type == "cuda":
@@ -39,7 +39,7 @@ def synchronise(f: nn.Module, group: ProcessGroup | None, device: torch.device) 
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """A `BatchNorm2d` whose statistics in training are those of all ranks' rows; it takes over another's parameters."""
+    """A `BatchNorm2d` with the statistics of all ranks' rows in training; it takes over the parameters of `norm`."""
 
     def __init__(self, norm: nn.BatchNorm2d, group: ProcessGroup) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)

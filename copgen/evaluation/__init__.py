@@ -1,1 +1,1 @@
-"""Judges of encoders, generators and pairs: tensors in, numbers out."""
+"""Evaluation of encoders, generators and pairs: tensors in, numbers out."""

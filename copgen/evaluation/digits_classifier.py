@@ -1,9 +1,9 @@
-"""A classifier of real digits: the judge of generated ones. It never trains a generator, a navigator or an encoder.
+"""A classifier of real digits that judges generated ones. It is never used to train anything else.
 
 A support vector machine with calibrated probabilities over eleven classes: the ten digits, and "no digit", fitted on
-images with shuffled pixels and on noise. Without that class a classifier is sure of anything: nearly all noise would be
-one digit or another. It sees augmented and dequantised images, so that its confidence means something for images that
-are not on the grid of 17 grey levels.
+images with shuffled pixels and on noise. Without that class nearly all noise would be classified as a digit. It is
+fitted on augmented and dequantised images, so that its confidence is meaningful for images that are not on the grid of
+17 grey levels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DigitsClassifier:
         return labels
 
     def confident_share(self, images: Tensor, *, at_least: float = 0.9) -> float:
-        """The share of images of which one of the ten digits has at least this probability."""
+        """The share of images for which one of the ten digits has at least this probability."""
         return float((self.probabilities(images)[:, :NO_DIGIT].max(1) >= at_least).mean())
 
     def kept_share(self, anchors: Tensor, positives: Tensor) -> float:
@@ -58,7 +58,7 @@ def _features(images: Tensor) -> np.ndarray:
 
 
 def fit_digits_classifier(*, seed: int = 0) -> DigitsClassifier:
-    """Fit the judge on the training split of the real digits; about twelve seconds on one core."""
+    """Fit the classifier on the training split of the real digits; takes about twelve seconds on one core."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import GroupKFold
     from sklearn.svm import SVC
@@ -70,11 +70,11 @@ def fit_digits_classifier(*, seed: int = 0) -> DigitsClassifier:
     augmented = views.augment(real.images.repeat(_COPIES, 1, 1, 1), policy, seed=seed, rows=rows, stream="judge/views")
     noise = philox.uniform(seed, rows, augmented[0].numel(), stream="judge/noise").float() - 0.5
     pictures = augmented.flatten(1) + noise / digits.LEVELS
-    nothing = torch.cat((_shuffled(pictures[: _SHUFFLED_COPIES * count], seed), _noise(pictures, seed)))
-    labels = np.concatenate((np.tile(real.labels.numpy(), _COPIES), np.full(len(nothing), NO_DIGIT)))
-    # The copies of one image stay in one fold, or the calibration would see its own training data.
+    no_digits = torch.cat((_shuffled(pictures[: _SHUFFLED_COPIES * count], seed), _noise(pictures, seed)))
+    labels = np.concatenate((np.tile(real.labels.numpy(), _COPIES), np.full(len(no_digits), NO_DIGIT)))
+    # All copies of an image are in one fold, or the calibration would see its own training data.
     sources = np.arange(len(labels)) % count
-    features = torch.cat((pictures, nothing)).double().numpy()
+    features = torch.cat((pictures, no_digits)).double().numpy()
     folds = list(GroupKFold(n_splits=5).split(features, labels, groups=sources))
     machine = CalibratedClassifierCV(SVC(C=10.0, gamma=0.256), ensemble=False, cv=folds)
     machine.fit(features, labels)
@@ -82,17 +82,17 @@ def fit_digits_classifier(*, seed: int = 0) -> DigitsClassifier:
 
 
 def _shuffled(pictures: Tensor, seed: int) -> Tensor:
-    """The same grey values (N, 64), each picture's pixels in an order of its own."""
+    """The same images (N, 64), the pixels of each in a random order."""
     order = philox.uniform(seed, range(len(pictures)), pictures.shape[1], stream="judge/shuffle").argsort(1)
     return pictures.gather(1, order)
 
 
 def _noise(pictures: Tensor, seed: int) -> Tensor:
-    """Uniform noise, a quarter as many pictures (N / 4, 64)."""
+    """Uniform noise, a quarter as many images (N / 4, 64)."""
     return philox.uniform(seed, range(len(pictures) // 4), pictures.shape[1], stream="judge/uniform").float()
 
 
 def judge_accuracy(judge: DigitsClassifier) -> float:
-    """The judge's accuracy on the real test split."""
+    """The classifier's accuracy on the real test split."""
     real = digits.load("test")
     return float((judge.labels(real.images) == real.labels.numpy()).mean())

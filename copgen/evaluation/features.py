@@ -1,4 +1,4 @@
-"""Frozen features: every image once through the encoder, without gradients.
+"""Frozen features: one forward pass of every image through the encoder, without gradients.
 
 Legend: N images, D feature dimension.
 """
@@ -18,15 +18,15 @@ def extract(encoder: Encoder, images: Tensor, *, batch_size: int) -> Tensor:
     Args:
         encoder: the encoder, on any device; always in evaluation mode.
         images: (N, C, H, W), floating, in [-1, 1].
-        batch_size: images at once on the encoder's device.
+        batch_size: images per forward pass.
 
     Raises:
-        DataError: a feature that is not finite.
+        DataError: a feature is not finite.
     """
     device = next(encoder.parameters()).device
     with torch.no_grad():
         batches = [encoder(batch.to(device)).float().cpu() for batch in torch.split(images, batch_size)]
     features = torch.cat(batches)
     if not bool(torch.isfinite(features).all()):
-        raise DataError("The encoder gives features that are not finite.", fix="Its training diverged; train it again.")
+        raise DataError("The encoder returns non-finite features.", fix="Its training diverged; train it again.")
     return features

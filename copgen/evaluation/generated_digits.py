@@ -1,4 +1,4 @@
-"""How good a generator of digits is, by a classifier of real ones (`copgen.evaluation.digits_classifier`)."""
+"""Quality of a generator of digits, measured by a classifier of real ones (`copgen.evaluation.digits_classifier`)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ STEP = 0.1
 
 @torch.no_grad()
 def assess_digits(G: FlowGenerator, *, seed: int = 0) -> dict[str, float]:
-    """Quality figures of a flow on digits.
+    """Quality metrics of a flow on digits.
 
     Returns:
         `inversion_error`: the largest |G(G^-1(x)) - x| over the real test images, pixels in [-1, 1].
-        `confident_share`: of 4,000 samples, those of which one digit has at least probability 0.9.
-        `confident_share_real`: the same for the real test images; what to compare with.
-        `confident_share_noise`: the same for uniform noise; near zero, or the judge would be worth nothing.
-        `kept_share`: of 4,000 samples, those that keep their label after a Gaussian step of RMS 0.1 in z.
+        `confident_share`: share of 4,000 samples for which one digit has at least probability 0.9.
+        `confident_share_real`: the same for the real test images, for comparison.
+        `confident_share_noise`: the same for uniform noise; if it is not near 0 the classifier cannot be trusted.
+        `kept_share`: share of 4,000 samples that keep their label after a Gaussian step of RMS 0.1 in z.
         `kept_share_relative`: the same for a step of 0.1 standard deviations of the prior.
-        `classifier_accuracy`: of the judge itself, on the real test images.
+        `classifier_accuracy`: accuracy of the classifier on the real test images.
     """
     judge = fit_digits_classifier()
     real = digits.load("test").images

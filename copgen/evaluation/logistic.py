@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on features, fitted to its optimum, with its strength chosen on validation data.
+"""Multinomial logistic regression on features, fitted to convergence, with its L2 strength chosen on validation data.
 
 Legend: N images, D feature dimension, C inverse L2 strength: the fit minimises C sum(loss) + |weights|^2 / 2.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_TOLERANCE = 1e-5  # on the gradient of the mean loss; ten times tighter than scikit-learn's own choice
+_TOLERANCE = 1e-5  # on the gradient of the mean loss; ten times tighter than scikit-learn's default
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Labelled:
     def standardised(self, train: Labelled) -> Labelled:
         """Each feature with mean 0 and variance 1 over `train`; one that is constant there is only centred."""
         mean, std = train.features.mean(axis=0), train.features.std(axis=0)
-        varies = std > 1e-6 * np.abs(mean)  # features come from float32: less is rounding
+        varies = std > 1e-6 * np.abs(mean)  # features come from float32: anything smaller is rounding
         return Labelled((self.features - mean) / np.where(varies, std, 1.0), self.labels)
 
     def subset(self, rows: npt.NDArray[np.int64]) -> Labelled:
@@ -52,7 +52,7 @@ class Choice:
 
 
 def choose(train: Labelled, validation: Labelled, *, c_grid: Sequence[float], max_iterations: int) -> Choice:
-    """Fit train once for each C in ascending order; the best on validation is chosen, the smallest C among equals."""
+    """Fit on train for each C in ascending order and choose the best on validation; the smallest C on ties."""
     grid = sorted(c_grid)
     fits = [fit(train, c, max_iterations=max_iterations) for c in grid]
     accuracies = tuple(top1(model, validation) for model, _ in fits)
@@ -78,7 +78,7 @@ def fit(data: Labelled, c: float, *, max_iterations: int) -> tuple[Any, bool]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Fits inside use one thread: the same bits on any number of cores, and small matrices are several times faster."""
+    """Run fits on one thread: bitwise the same on any number of cores, and several times faster for small matrices."""
     import sklearn.linear_model  # noqa: F401  (only libraries that are loaded can be limited)
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

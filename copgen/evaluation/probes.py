@@ -1,8 +1,8 @@
-"""Probes: how much about the labels can be read from frozen features.
+"""Probes: how well the labels can be predicted from frozen features.
 
 Linear evaluation as in the paper trains one linear layer with SGD and reports the best epoch on the test images. Here
-the layer is fitted to its optimum (multinomial logistic regression, L-BFGS), its L2 strength 1/C is chosen on
-the validation split, and the test split is looked at once.
+the layer is fitted to convergence (multinomial logistic regression, L-BFGS), its L2 strength 1/C is chosen on the
+validation split, and the test split is evaluated once.
 
 Legend: N images, D feature dimension; accuracies are Top-1 fractions in 0..1.
 """
@@ -42,7 +42,7 @@ class FewLabelProbe:
 def linear_probe(
     train: Labelled, validation: Labelled, test: Labelled, *, c_grid: Sequence[float], max_iterations: int = 5000
 ) -> LinearProbe:
-    """Choose C on validation, refit on train and validation, and test; features are standardised over train."""
+    """Choose C on validation, refit on train and validation, evaluate on test; features are standardised on train."""
     train, validation, test = _standardised(train, validation, test)
     chosen = choose(train, validation, c_grid=c_grid, max_iterations=max_iterations)
     model, converged = fit(train + validation, chosen.C, max_iterations=max_iterations)
@@ -62,17 +62,17 @@ def few_label_probe(
 ) -> FewLabelProbe:
     """Fit on `labels_per_class` random labels of each class of train; C is chosen on validation for each draw.
 
-    Draw i takes the first images of each class in a random order that depends on (seed, i) alone: fewer labels are a
-    subset of more, and all encoders see the same draws. Features are standardised over all of train, which takes no
+    Draw i takes the first images of each class in a random order that depends only on (seed, i): fewer labels are a
+    subset of more, and all encoders get the same draws. Features are standardised on all of train, which needs no
     labels; there is no refit on validation.
 
     Raises:
-        UsageError: a class with fewer images in train.
+        UsageError: a class has fewer images in train.
     """
     classes, counts = np.unique(train.labels, return_counts=True)
     if labels_per_class > counts.min():
         raise UsageError(
-            f"{labels_per_class} labels per class were asked for, but class {classes[counts.argmin()]} has "
+            f"{labels_per_class} labels per class were requested, but class {classes[counts.argmin()]} has "
             f"{counts.min()} training images."
         )
     train, validation, test = _standardised(train, validation, test)

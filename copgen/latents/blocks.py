@@ -1,7 +1,7 @@
-"""Latent blocks: the parts that a hierarchical generator feeds to different depths, and movement within some of them.
+"""Latent blocks: the parts of z that a hierarchical generator feeds to different layers, to move only some of them.
 
 BigGAN and BigBiGAN split z (120) into six blocks of 20: block 0 enters the first layer, blocks 1 to 5 one residual
-block each. A generator that takes z whole has one block.
+block each. A generator that does not split z has one block.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ Span = tuple[int, int]
 
 
 def spans_of(chosen: Sequence[int] | None, sizes: Sequence[int], *, name: str) -> tuple[Span, ...] | None:
-    """The coordinates [start, stop) of the chosen blocks, in order, neighbours joined; None for all of them.
+    """The coordinates [start, stop) of the chosen blocks, in order, adjacent ones merged; None for all of them.
 
     Args:
         chosen: numbers of blocks, from 0; None chooses all.
         sizes: coordinates in each block.
-        name: the generator's, for the error.
+        name: the generator's name, for error messages.
 
     Raises:
-        UsageError: none is chosen, one twice, or one that is not there.
+        UsageError: no block is chosen, one is chosen twice, or one does not exist.
     """
     if chosen is None:
         return None
     if not chosen:
-        raise UsageError("No latent block is chosen, so nothing would move.", fix="Leave them out to move all.")
+        raise UsageError("No latent block is chosen, so nothing would move.", fix="Omit the setting to move all.")
     for block in chosen:
         if not 0 <= block < len(sizes):
             what = f"{len(sizes)} latent blocks, 0 to {len(sizes) - 1}" if len(sizes) > 1 else "one latent block, 0"
@@ -46,8 +46,8 @@ def spans_of(chosen: Sequence[int] | None, sizes: Sequence[int], *, name: str) -
     return None if spans == [(0, ends[-1])] else tuple(spans)
 
 
-def is_cut(spans: Any, latent_dim: Any) -> bool:
-    """Whether a value read from a file is what spans are: ranges in order, apart, within the latent."""
+def are_spans(spans: Any, latent_dim: Any) -> bool:
+    """Whether a value read from a file is a list of spans: ascending, disjoint ranges within the latent."""
     if not isinstance(latent_dim, int) or isinstance(latent_dim, bool) or not isinstance(spans, list) or not spans:
         return False
     end = 0

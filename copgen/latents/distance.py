@@ -1,6 +1,6 @@
 """d(z, z'): how far a transform moves a latent, as root-mean-square displacement per coordinate.
 
-It compares directly with the standard deviation of a Gaussian transform, and with the authors' published curve.
+It is directly comparable to the standard deviation of a Gaussian transform and to the authors' published curve.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GenRep's numbers for its latent transforms."""
+"""Constants of GenRep's latent transforms."""
 
-GENREP_THRESHOLD = 2.0  # bound of its gaussian step, in standard deviations
-GENREP_GAIN = 5.0  # on the 3-D rotation of its walks, when pairs are made
+GENREP_THRESHOLD = 2.0  # bound of its Gaussian step, in standard deviations
+GENREP_GAIN = 5.0  # factor on the 3-D rotation of its walks when pairs are made

@@ -1,7 +1,7 @@
 """The navigator T_z: a two-layer perceptron on latents, used as z' = z + T_z(z) (appendix B; authors' code).
 
 Linear(d -> hidden) - ReLU - Linear(hidden -> d), with biases, no normalisation and no output activation. The form
-`linear` has no ReLU (the authors' z + W2 W1 z). A navigator of chosen latent blocks sees and moves these alone.
+`linear` has no ReLU (the authors' z + W2 W1 z). A navigator of chosen latent blocks reads and moves only those.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from copgen.latents.blocks import Span, is_cut
+from copgen.latents.blocks import Span, are_spans
 from copgen.latents.operations import Moved, constrain, navigate
 from copgen.latents.prior import Prior
 from copgen.latents.run_files import NAVIGATOR, navigator_file
@@ -28,13 +28,13 @@ _CALIBRATION_DRAWS = 8192
 
 
 class Navigator(nn.Module):
-    """T_z with its residual: calling it gives z', `move` also how far that is, `displace` gives T_z(z) alone.
+    """T_z with its residual: a call returns z', `move` also d(z, z'), `displace` only T_z(z).
 
     Args:
         latent_dim: d.
         hidden: units of the hidden layer.
         form: with a ReLU between the layers (nonlinear), or without (linear).
-        spans: the coordinates it sees and moves, as [start, stop) ranges in order; all of them when None.
+        spans: the coordinates it reads and moves, as [start, stop) ranges in order; all of them when None.
     """
 
     coordinates: Tensor
@@ -47,11 +47,11 @@ class Navigator(nn.Module):
         self.hidden = hidden
         self.form: Form = form
         self.spans: tuple[Span, ...] = tuple(spans) if spans is not None else ((0, latent_dim),)
-        seen = [k for start, stop in self.spans for k in range(start, stop)]
-        self.whole = len(seen) == latent_dim
-        self.register_buffer("coordinates", torch.tensor(seen), persistent=False)
-        between = nn.ReLU() if form == "nonlinear" else nn.Identity()
-        self.layers = nn.Sequential(nn.Linear(len(seen), hidden), between, nn.Linear(hidden, len(seen)))
+        used = [k for start, stop in self.spans for k in range(start, stop)]
+        self.whole = len(used) == latent_dim
+        self.register_buffer("coordinates", torch.tensor(used), persistent=False)
+        activation = nn.ReLU() if form == "nonlinear" else nn.Identity()
+        self.layers = nn.Sequential(nn.Linear(len(used), hidden), activation, nn.Linear(hidden, len(used)))
 
     def displace(self, z: Tensor) -> Tensor:
         """T_z(z) for z (K, latent_dim), same shape; 0 in the coordinates it does not move."""
@@ -92,13 +92,13 @@ def new_navigator(
         latent_dim: d.
         hidden: width of the hidden layer; the number of coordinates it moves when None (authors' code).
         form: nonlinear or linear.
-        spans: the coordinates it sees and moves; all when None.
-        init: `default` draws weights and biases uniformly in +-1/sqrt(fan_in), the framework's rule and the authors';
-            the output of a nonlinear one then has an RMS of about 0.24 times that of z. `target_std` draws the same
-            way and scales the last layer so that the RMS of T_z(z) over the prior is `std` (appendix D: 0.01 for
-            flows); coordinates that are not moved count as zeros in it, as they do in d(z, z').
+        spans: the coordinates it reads and moves; all when None.
+        init: `default` draws weights and biases uniformly in +-1/sqrt(fan_in), PyTorch's default and the authors'; the
+            output of a nonlinear one then has an RMS of about 0.24 times that of z. `target_std` draws the same way and
+            scales the last layer so that the RMS of T_z(z) over the prior is `std` (appendix D: 0.01 for flows);
+            coordinates that are not moved count as zeros, as they do in d(z, z').
         std: the target, in latent units; for `target_std` only.
-        prior: where z comes from.
+        prior: the distribution of z.
         seed: decides the weights.
     """
     moved = latent_dim if spans is None else sum(stop - start for start, stop in spans)
@@ -120,37 +120,37 @@ def new_navigator(
 def save_navigator(path: Path, navigator: Navigator, *, made_by: Mapping[str, Any]) -> None:
     """Write `navigator.safetensors`; `made_by` says which generator and settings it belongs to."""
     header: dict[str, Any] = {"latent_dim": navigator.latent_dim, "hidden": navigator.hidden, "made_by": dict(made_by)}
-    # What most of them are is not said, so that older versions read those too.
+    # Defaults are left out, so that older versions can read the file.
     if navigator.form != "nonlinear":
         header["form"] = navigator.form
     if not navigator.whole:
         header["spans"] = [list(span) for span in navigator.spans]
-    weights = {name: value.float() for name, value in navigator.state_dict().items()}  # whatever it was trained in
+    weights = {name: value.float() for name, value in navigator.state_dict().items()}  # whatever the training dtype
     save_tensors(path, weights, kind="navigator", header=header)
 
 
 def load_navigator(path: str | Path) -> Navigator:
-    """A navigator from its file or from the run folder that holds it, in evaluation mode.
+    """Load a navigator from its file or its run folder, in evaluation mode.
 
     Raises:
-        DataError: missing, truncated, foreign, or with values that are not finite.
+        DataError: the file is missing, truncated, not copgen's, or has non-finite values.
     """
     return load_navigator_with_header(path)[0]
 
 
 def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:
-    """The navigator and what made it; errors as `load_navigator`."""
+    """The navigator and the header of its file; errors as `load_navigator`."""
     file = navigator_file(path)
     tensors, header = load_tensors(file, kind="navigator")
-    # Compared before anything is built, so that a damaged header cannot ask for a huge network.
+    # Checked before the network is built, so that a damaged header cannot request a huge one.
     latent_dim, hidden, form = header.get("latent_dim"), header.get("hidden"), header.get("form", "nonlinear")
     first = tensors.get("layers.0.weight")
     spans = header.get("spans")
-    if form not in get_args(Form) or (spans is not None and not is_cut(spans, latent_dim)):
-        raise DataError(f"{file}: its header has the form {form!r} and the coordinates {spans!r}, which cannot be.")
-    seen = latent_dim if spans is None else sum(stop - start for start, stop in spans)
-    if first is None or tuple(first.shape) != (hidden, seen):
-        raise DataError(f"{file}: no 'layers.0.weight' from {seen} to {hidden}, as its header says.")
+    if form not in get_args(Form) or (spans is not None and not are_spans(spans, latent_dim)):
+        raise DataError(f"{file}: invalid header: form {form!r}, spans {spans!r}.")
+    used = latent_dim if spans is None else sum(stop - start for start, stop in spans)
+    if first is None or tuple(first.shape) != (hidden, used):
+        raise DataError(f"{file}: 'layers.0.weight' does not have shape ({hidden}, {used}), as the header says.")
     assert isinstance(latent_dim, int)
     navigator = Navigator(latent_dim, first.shape[0], form=form, spans=spans and [(a, b) for a, b in spans])
     load_into(navigator, tensors, path=file)

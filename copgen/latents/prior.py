@@ -18,13 +18,13 @@ class Prior(BaseModel):
     """The distribution of latents.
 
     `normal` is N(0, scale^2) in each coordinate. `truncated_normal` is a standard normal conditioned on
-    |value| <= threshold, times the scale: the two meanings of "truncation" have a field each.
+    |value| <= threshold, times the scale: each of the two meanings of "truncation" has its own field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["normal", "truncated_normal"] = "normal"
-    scale: float = Field(default=1.0, gt=0, description="factor on the draw (flows call it temperature)")
+    scale: float = Field(default=1.0, gt=0, description="factor on the samples (flows call it temperature)")
     threshold: float = Field(default=2.0, gt=0, description="bound before scaling; for truncated_normal only")
 
     def draw(
@@ -36,8 +36,8 @@ class Prior(BaseModel):
         stream: str = "latents",
         device: torch.device | str | None = None,
     ) -> Tensor:
-        """z (N, dim), float32; row k of it belongs to indices[k]. Draws of different streams are independent."""
-        from copgen.latents.operations import draw_latents  # a prior is described without torch
+        """z (N, dim), float32; row k belongs to indices[k]. Draws of different streams are independent."""
+        from copgen.latents.operations import draw_latents  # describing a prior does not import torch
 
         threshold = None if self.kind == "normal" else self.threshold
         return draw_latents(

@@ -1,4 +1,4 @@
-"""Where a run keeps its navigator or its walk."""
+"""Paths of the navigator and the walk in a run folder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ WALK = "walk.safetensors"
 
 
 def navigator_file(path: str | Path) -> Path:
-    """The navigator's file: the path itself, or `navigator.safetensors` in the run folder that it names."""
+    """The navigator's file: the path itself, or `navigator.safetensors` in it if it is a run folder."""
     return _file(Path(path), NAVIGATOR)
 
 
 def walk_file(path: str | Path) -> Path:
-    """The walk's file: the path itself, or `walk.safetensors` in the run folder that it names."""
+    """The walk's file: the path itself, or `walk.safetensors` in it if it is a run folder."""
     return _file(Path(path), WALK)
 
 

@@ -1,4 +1,4 @@
-"""Steering as a latent transform: z' = z + a walk for random edits, an own edit for each pair (GenRep; appendix E)."""
+"""Steering as a latent transform: z' = z + a walk for random edits, one for each pair (GenRep; appendix E)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Steering:
     """z' that imitates a random edit of the image, by a trained walk.
 
     Attributes:
-        walk: its weights.
+        walk: the trained walk.
         seed, which: decide the edits of positive number `which`.
-        gain: factor on the 3-D rotation (GenRep: 5), of walks that have one.
+        gain: factor on the 3-D rotation (GenRep: 5), for walks that have one.
     """
 
     walk: Walk

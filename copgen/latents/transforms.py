@@ -3,12 +3,12 @@
 none                z' = z
 gaussian            z' = z + std e, e standard normal
 gaussian-truncated  the same with e conditioned on |e| <= 2, as GenRep draws it: its standard deviation is 0.880 std
-random              z' drawn anew from the prior; the pair shares its condition alone
+random              z' is a new sample of the prior; the pair shares only its condition
 steering            z' = z + a walk that imitates edits of the image (`steering`)
 optimal             z' = z + T_z(z) with a navigator
 
 Each is a pure function of (seed, index) and its weights. `which` numbers the positives of an anchor: a stochastic
-transform draws each from a stream of its own, and the first is the same however many follow.
+transform draws each from its own stream, so the first does not depend on how many follow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def stream_of(name: str, which: int) -> str:
 
 @dataclass(frozen=True)
 class Identity:
-    """z' = z: the two views of a pair differ by T_x alone (GenRep's 'none')."""
+    """z' = z: the two views of a pair differ only by T_x (GenRep's 'none')."""
 
     def __call__(self, z: Tensor, condition: Tensor | None, indices: philox.Rows) -> Tensor:
         return z
@@ -69,7 +69,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Random:
-    """z' from the prior, whatever z was: another sample of the same class or instance (appendix E.1)."""
+    """z' from the prior, independent of z: another sample of the same class or instance (appendix E.1)."""
 
     prior: Prior
     seed: int

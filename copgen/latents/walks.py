@@ -4,11 +4,11 @@ edits         z' = z + sum_k s_k w_k with a slider s_k and a vector w_k for each
               steering`; GenRep's composed walks)
 crop-colour   z' = z + MLP(z, crop) + log(b) (w_0 + w_1 + w_2) + h w_3, for a crop (top, left, height, width in pixels
               of 256), a brightness factor b and a turn h of the hue: GenRep's published walk of 320,000 samples
-crop-order    z' = MLP(z, crop, which of four colour changes came last): its published walk of 200,000
+crop-order    z' = MLP(z, crop, which of four colour changes came last): its published walk of 200,000 samples
 
-In both published ones the MLP is Linear - ReLU - Linear. The first has a vector each for brightness, contrast and
-saturation, but was trained with the logarithm of the brightness on all three: they differ from each other by sqrt(2)
-times the 0.1 of their initialisation, and by nothing else. So that is how it is applied here.
+In both published walks the MLP is Linear - ReLU - Linear. The first has one vector each for brightness, contrast and
+saturation, but was trained with log(brightness) on all three: they differ only by their initialisation (sqrt(2) times
+0.1). It is applied here as it was trained.
 
 Legend: K rows; d coordinates; s (K, D) sliders; w (D, d).
 """
@@ -44,10 +44,10 @@ class Walk(nn.Module):
     """The weights of a walk, and z' for random edits of each row.
 
     Args:
-        form: one of the three.
+        form: edits, crop-colour or crop-order.
         latent_dim: d.
-        channels: of the images; the edits have a colour for each.
-        ranges: of the edits it was trained on.
+        channels: channels of the images; there is one colour edit for each.
+        ranges: ranges of the edits in training.
     """
 
     def __init__(self, form: Form, latent_dim: int, *, channels: int = 3, ranges: EditRanges | None = None) -> None:
@@ -63,7 +63,7 @@ class Walk(nn.Module):
             self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, latent_dim))
 
     def steer(self, z: Tensor, strengths: Tensor) -> Tensor:
-        """z' = z + sum of strengths times directions, for z (K, d) and strengths (K, D); of the form `edits`."""
+        """z' = z + sum of strengths times directions, for z (K, d) and strengths (K, D); only for form `edits`."""
         steered: Tensor = z + strengths.to(z.dtype) @ self.directions.to(z.dtype)
         return steered
 
@@ -73,7 +73,7 @@ class Walk(nn.Module):
         Args:
             z: latents.
             seed, rows, which: decide the edits.
-            gain: factor on the 3-D rotation, of the form `edits`.
+            gain: factor on the 3-D rotation; only for form `edits`.
         """
         stream = stream_of("steering", which)
         if self.form == "edits":
@@ -113,10 +113,10 @@ def save_walk(path: Path, walk: Walk, *, made_by: Mapping[str, Any]) -> None:
 
 
 def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
-    """A walk from its file or from the run folder that holds it, in evaluation mode, and its header.
+    """Load a walk from its file or its run folder, in evaluation mode; returns it with the header of its file.
 
     Raises:
-        DataError: missing, truncated, foreign, or with values that are not finite.
+        DataError: the file is missing, truncated, not copgen's, or has non-finite values.
     """
     file = walk_file(path)
     tensors, header = load_tensors(file, kind=KIND)
@@ -125,7 +125,7 @@ def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
     try:
         ranges = EditRanges.model_validate(header.get("ranges"))
     except ValidationError as error:
-        raise DataError(f"{file}: its header has ranges of edits that are none: {error.errors()[0]['msg']}.") from None
+        raise DataError(f"{file}: invalid ranges of edits in its header: {error.errors()[0]['msg']}.") from None
     if (
         form is None
         or form not in get_args(Form)
@@ -133,9 +133,9 @@ def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
         or directions is None
         or directions.dim() != 2
     ):
-        raise DataError(f"{file}: its header has the form {form!r} and {channels!r} channels, which cannot be.")
+        raise DataError(f"{file}: invalid header or directions: form {form!r}, channels {channels!r}.")
     if directions.shape[1] != latent_dim:
-        raise DataError(f"{file}: directions of {directions.shape[1]} coordinates; its header says {latent_dim}.")
+        raise DataError(f"{file}: its directions have {directions.shape[1]} coordinates; its header says {latent_dim}.")
     walk = Walk(form, directions.shape[1], channels=channels, ranges=ranges)
     load_into(walk, tensors, path=file)
     return walk.eval().requires_grad_(False), header

@@ -1,1 +1,1 @@
-"""Pictures and tables drawn from generators and run folders."""
+"""Figures and tables from generators, pairs and run folders."""

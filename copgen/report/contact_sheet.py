@@ -1,4 +1,4 @@
-"""Contact sheets of pairs: columns of an anchor over its positives, with what is known of the pair beneath."""
+"""Contact sheets of pairs: one column per pair, the anchor above its positives, and a caption below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from copgen.pairs.pixels import from_uint8
 from copgen.report.grid import grid_picture
 
 _MARGIN, _GAP = 8, 4  # pixels
-_MOST_COLUMNS, _WIDTH = 8, 1100  # a sheet is about as wide as a screen
+_MOST_COLUMNS, _WIDTH = 8, 1100  # about the width of a screen, pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Column:
 
     Attributes:
         images: (1 + positives, C, H, W) uint8: the anchor, then the positives.
-        caption: lines of text beneath.
+        caption: lines of text below the images.
     """
 
     images: Tensor
@@ -30,11 +30,11 @@ class Column:
 
 
 def contact_sheet(heading: str, columns: Sequence[Column]) -> Image.Image:
-    """A sheet on white: a heading, then bands of columns, as many as a screen is wide.
+    """Render a sheet on white: a heading, then bands of columns, wrapped to the width of a screen.
 
     Args:
         heading: a line above the images.
-        columns: at least one; all of one shape.
+        columns: at least one; all of the same shape.
     """
     font = ImageFont.load_default()
     measure = ImageDraw.Draw(Image.new("L", (1, 1)))

@@ -1,4 +1,4 @@
-"""Picture grids of generated images: what one looks at to see where a navigator goes."""
+"""Grids of generated images, such as the previews of a navigator."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SMALLEST_SIDE = 64
 
 
 def grid_picture(rows: Sequence[Tensor], *, gap: int = 2) -> Image.Image:
-    """One row of images for each tensor (N, C, H, W) in [-1, 1]; small images are enlarged by whole factors.
+    """Render one row of images per tensor (N, C, H, W) in [-1, 1]; small images are enlarged by an integer factor.
 
     Args:
         rows: tensors of equal shape, C = 1 or 3.
-        gap: white pixels between images; there are none around the outside.
+        gap: white pixels between images; there is no outer margin.
     """
     factor = max(1, -(-_SMALLEST_SIDE // rows[0].shape[-1]))
     cells = torch.stack([to_uint8(row.detach().cpu()) for row in rows])

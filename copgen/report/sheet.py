@@ -1,4 +1,4 @@
-"""Sheets: rows of images with a label before each, and a heading."""
+"""Labelled sheets: a heading, then rows of images with a label to the left of each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MARGIN = 8  # pixels
 
 
 def labelled_sheet(heading: str, rows: Sequence[tuple[str, Tensor]], *, gap: int = 2) -> Image.Image:
-    """A sheet on white.
+    """Render a sheet on white.
 
     Args:
         heading: a line above the images.
-        rows: (label, images (N, C, H, W) in [-1, 1]), all of one shape; labels stand before their rows.
+        rows: (label, images (N, C, H, W) in [-1, 1]), all of the same shape.
         gap: white pixels between images.
     """
     grid = grid_picture([images for _, images in rows], gap=gap)

@@ -1,7 +1,7 @@
-"""Rotation, scale and translation of a batch, each image by its own parameters, in one bilinear resampling.
+"""Rotate, scale and translate a batch, with parameters per image, in one bilinear resampling.
 
 In pixels about the image's centre, x to the right and y down, the output at p is the input at A^-1 (p - t) with
-A = scale R(angle): first magnified and rotated, then shifted.
+A = scale R(angle): an image is first scaled and rotated, then shifted.
 
 Legend: N images, H x W pixels.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AffineDraw:
-    """One map per image, each (N,), float64."""
+    """One affine map per image, each (N,), float64."""
 
     angle: Tensor  # degrees, clockwise on the screen
     shift_x: Tensor  # pixels to the right, not rounded
@@ -28,14 +28,14 @@ class AffineDraw:
 def affine(images: Tensor, draw: AffineDraw, *, fill: float = 0.0) -> Tensor:
     """Rotate, scale and shift each image about its centre.
 
-    Shifts are continuous: copgen does not round them to whole pixels (torchvision's RandomAffine does), since at 8x8
-    +-10 % of the side would round to almost nothing but -1, 0 and 1.
+    Shifts are continuous, not rounded to whole pixels as in torchvision's RandomAffine: at 8x8 pixels a shift of up to
+    10 % of the side would round to -1, 0 or 1.
 
     Args:
         images: (N, C, H, W).
         draw: the parameters, (N,) each.
-        fill: the value of everything outside the image. Where an output pixel lies partly outside, image and fill are
-            blended by their shares, so an image of constant value `fill` stays as it is.
+        fill: the value outside the image. An output pixel that lies partly outside is a weighted mean of image and
+            fill, so an image of constant value `fill` is unchanged.
 
     Returns:
         (N, C, H, W), differentiable in the images.

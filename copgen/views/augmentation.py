@@ -1,4 +1,4 @@
-"""T_x applied: v = t(x), the line of Algorithm 1 between the generator and the encoder."""
+"""Apply T_x: v = t(x), the line of Algorithm 1 between the generator and the encoder."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, str
 
     Args:
         images: (N, C, H, W) in [-1, 1], float32 or float64.
-        policy: what may happen.
-        seed, rows, stream: image n is changed by what (seed, stream, rows[n]) draws, whatever the batch.
+        policy: which augmentations, how likely and how strong.
+        seed, rows, stream: the parameters of image n are a function of (seed, stream, rows[n]), whatever the batch.
 
     Returns:
-        (N, C, S, S) with S = `policy.size`, or (N, C, H, W) without one; in [0, 1], or normalised if the policy says
-        so. Differentiable in the images.
+        (N, C, S, S) with S = `policy.size`, or (N, C, H, W) if that is None; in [0, 1], or normalised if the policy
+        has a normalisation. Differentiable in the images.
 
     Raises:
-        UsageError: another dtype or shape, not one row per image, or a channel count that the policy cannot take.
+        UsageError: wrong dtype or shape, not one row per image, or a channel count that the policy does not support.
     """
     _check(images, policy)
     rows = philox.as_rows(rows, images.device)
     if len(rows) != len(images):
-        raise UsageError(f"{len(images)} images came with {len(rows)} row numbers.", fix="Give one row per image.")
+        raise UsageError(f"Got {len(images)} images but {len(rows)} row numbers.", fix="Pass one row per image.")
     size = (images.shape[2], images.shape[3])
     drawn = draw(policy, seed=seed, rows=rows, stream=stream, size=size, device=images.device)
     return apply(images, policy, drawn)
 
 
 def apply(images: Tensor, policy: Policy, drawn: Draw) -> Tensor:
-    """The views that given parameters make; images and result as in `augment`."""
+    """Augment with parameters that are already drawn; images and result as in `augment`."""
     size = (images.shape[2], images.shape[3]) if policy.size is None else (policy.size, policy.size)
     # Autocast would round the positions of pixels to 8 bits.
     with torch.autocast(images.device.type, enabled=False):
@@ -59,13 +59,13 @@ def apply(images: Tensor, policy: Policy, drawn: Draw) -> Tensor:
 
 
 def plain(images: Tensor, policy: Policy) -> Tensor:
-    """The images in the units of the policy's views with nothing random done to them, for evaluation; not resized.
+    """Scale and normalise images as the policy's views are, without any augmentation, for evaluation; not resized.
 
     Args:
         images: (N, C, H, W) in [-1, 1], float32 or float64.
 
     Returns:
-        (N, C, H, W) in [0, 1], or normalised if the policy says so.
+        (N, C, H, W) in [0, 1], or normalised if the policy has a normalisation.
 
     Raises:
         UsageError: as in `augment`.
@@ -77,18 +77,18 @@ def plain(images: Tensor, policy: Policy) -> Tensor:
 
 def _check(images: Tensor, policy: Policy) -> None:
     if images.ndim != 4:
-        raise UsageError(f"Images of shape {tuple(images.shape)} are not a batch.", fix="Give (N, C, H, W).")
+        raise UsageError(f"Images of shape {tuple(images.shape)} are not a batch.", fix="Expected (N, C, H, W).")
     if images.dtype not in (torch.float32, torch.float64):
-        raise UsageError(f"Views of {images.dtype} images would be inexact.", fix="Convert the images to float32.")
+        raise UsageError(f"{images.dtype} images cannot be augmented.", fix="Convert the images to float32.")
     channels = images.shape[1]
     expected = channels if policy.normalise is None else len(policy.normalise.mean)
     if channels != expected:
         raise UsageError(
             f"The view policy '{policy.name}' normalises {expected} channels; the images have {channels}.",
-            fix="Choose a policy for these images, or set its 'normalise' to one mean and std for each channel.",
+            fix="Choose another policy, or set its 'normalise' to one mean and std for each channel.",
         )
     if (policy.jitter is not None or policy.grayscale > 0) and channels not in (1, 3):
         raise UsageError(
-            f"The view policy '{policy.name}' changes colours: 1 or 3 channels; the images have {channels}.",
-            fix="Choose a policy without colour.",
+            f"The view policy '{policy.name}' changes colours and needs 1 or 3 channels; the images have {channels}.",
+            fix="Choose a policy without jitter and grayscale.",
         )

@@ -1,8 +1,9 @@
-"""Gaussian blur of a batch, each image by its own width, mirrored at the borders without repeating them.
+"""Gaussian blur of a batch, with a width per image and reflect padding (border pixels are not repeated).
 
-Blurring is linear in each direction, so blurred = R image C^T as in crop.py; an image that stays sharp has R = C = 1.
+Blurring is linear in each direction, so blurred = R image C^T as in crop.py; R and C are identity matrices for an image
+that is not blurred.
 
-Legend: N images, S pixels of a line, K = 2 r + 1 taps of the filter.
+Legend: N images, S pixels of a row or column, K = 2 r + 1 taps of the filter.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class BlurDraw:
 
 
 def blur(images: Tensor, draw: BlurDraw, *, kernel: float) -> Tensor:
-    """Blur the images that `draw.happens` names.
+    """Blur the images for which `draw.happens` is True.
 
     Args:
         images: (N, C, H, W).
-        kernel: the filter's length as a share of the side, rounded down to an odd number of pixels.
+        kernel: length of the filter, fraction of the side; rounded down to an odd number of pixels.
 
     Returns:
         (N, C, H, W), differentiable in the images.
@@ -42,19 +43,19 @@ def blur(images: Tensor, draw: BlurDraw, *, kernel: float) -> Tensor:
 
 def _blurred(images: Tensor, happens: Tensor, sigma: Tensor, kernel: float) -> Tensor:
     rows, columns = (
-        _matrix_or_one(happens, blur_matrix(sigma, pixels=side, radius=int(kernel * side / 2)))
+        _matrix_or_identity(happens, blur_matrix(sigma, pixels=side, radius=int(kernel * side / 2)))
         for side in images.shape[2:]
     )
     return rows.to(images.dtype)[:, None] @ images @ columns.to(images.dtype)[:, None].mT
 
 
-def _matrix_or_one(happens: Tensor, matrix: Tensor) -> Tensor:
-    one = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
-    return torch.where(happens[:, None, None], matrix, one)
+def _matrix_or_identity(happens: Tensor, matrix: Tensor) -> Tensor:
+    identity = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+    return torch.where(happens[:, None, None], matrix, identity)
 
 
 def blur_matrix(sigma: Tensor, *, pixels: int, radius: int) -> Tensor:
-    """Weights that blur a line of S pixels with K = 2 `radius` + 1 taps; torchvision's `gaussian_blur`.
+    """Weights that blur a line of S pixels with K = 2 `radius` + 1 taps, as torchvision's `gaussian_blur`.
 
     Args:
         sigma: (N,) float64, pixels.
@@ -67,6 +68,6 @@ def blur_matrix(sigma: Tensor, *, pixels: int, radius: int) -> Tensor:
     taps = taps / taps.sum(dim=1, keepdim=True)  # (N, K)
     pixel = torch.arange(pixels, device=sigma.device)
     last = pixels - 1
-    source = last - (last - (pixel + offset[:, None]).abs()).abs()  # (K, S), mirrored at both ends
+    source = last - (last - (pixel + offset[:, None]).abs()).abs()  # (K, S), reflected at both ends
     hits = (source[:, :, None] == pixel).to(sigma.dtype)  # (K, S, S)
     return (taps @ hits.flatten(1)).reshape(len(taps), pixels, pixels)

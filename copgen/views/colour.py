@@ -1,7 +1,7 @@
-"""Colour jitter and grayscale of a batch, each image by its own factors and in its own order.
+"""Colour jitter and grayscale of a batch, with factors and an order per image.
 
-Brightness, contrast and saturation blend an image with black, with its mean grey, and with its own grey version; hue is
-turned. The four run in one of their 24 orders. Grey is the luma of ITU-R 601-2.
+Brightness, contrast and saturation blend an image with black, with its mean grey, and with its grey version; hue is
+rotated. The four run in one of their 24 orders. Grey is the luma of ITU-R 601-2.
 
 Legend: N images (N, C, H, W) in [0, 1], C = 1 or 3.
 """
@@ -22,15 +22,16 @@ _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 ORDERS = tuple(permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE)))
 """The 24 orders in which brightness (0), contrast (1), saturation (2) and hue (3) can run."""
 
-# When each of the four runs, two bits for each order in one number: a table that needs no memory on the device.
+# For each of the four steps its position in every order, two bits per order in one integer: a table without memory on
+# the device.
 _TIMES = tuple(sum(order.index(step) << 2 * index for index, order in enumerate(ORDERS)) for step in range(4))
 
 
 @dataclass(frozen=True)
 class ColourDraw:
-    """One set of factors per image, each (N,); float64 unless said."""
+    """One set of factors per image, each (N,); float64 unless noted."""
 
-    jitter: Tensor  # bool, whether the four happen at all
+    jitter: Tensor  # bool, whether the image is jittered
     order: Tensor  # int64, index in ORDERS
     brightness: Tensor  # factor, 1 changes nothing
     contrast: Tensor  # factor, 1 changes nothing
@@ -40,7 +41,7 @@ class ColourDraw:
 
 
 def change_colours(images: Tensor, draw: ColourDraw, *, jitter: bool, grayscale: bool) -> Tensor:
-    """`colour_jitter` and then `drop_colour`, each if it is wanted; on the CPU in one pass over the images.
+    """`colour_jitter`, then `drop_colour`, each if enabled; on the CPU in one pass over the images.
 
     Args:
         images: (N, C, H, W) in [0, 1], C = 1 or 3.
@@ -61,24 +62,24 @@ def change_colours(images: Tensor, draw: ColourDraw, *, jitter: bool, grayscale:
             ]
         return in_cache.run(images, programs) if any(programs) else images
     if jitter:
-        images = _jitter_together(images, draw)
+        images = _jitter_batch(images, draw)
     if grayscale and coloured:
         images = torch.where(_per_image(draw.grayscale), luma(images), images)
     return images
 
 
 def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Change brightness, contrast, saturation and hue of the images that `draw.jitter` names.
+    """Change brightness, contrast, saturation and hue of the images for which `draw.jitter` is True.
 
-    Those images are clamped to [0, 1] first and after every step. Through a clamp the gradient passes where the value
-    was inside, the ends included, and is nought outside: it is the exact derivative of what is computed. Saturation and
-    hue leave one-channel images as they are. Arguments and result as those of `change_colours`.
+    Those images are clamped to [0, 1] first and after every step. A clamp passes the gradient where the value was
+    inside, ends included, and 0 outside: the exact derivative of what is computed. Saturation and hue do not change
+    one-channel images. Arguments and result as in `change_colours`.
     """
     return change_colours(images, draw, jitter=True, grayscale=False)
 
 
 def drop_colour(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Make the images grey that `draw.grayscale` names, keeping C channels; one-channel images are grey already."""
+    """Turn the images for which `draw.grayscale` is True grey, keeping C channels; one-channel images are unchanged."""
     return change_colours(images, draw, jitter=False, grayscale=True)
 
 
@@ -91,7 +92,7 @@ def luma(images: Tensor) -> Tensor:
 
 
 def _jitter_programs(draw: ColourDraw, *, coloured: bool) -> list[in_cache.Program]:
-    """The steps of the jitter that each image runs, in its order."""
+    """The jitter steps of each image, in its order."""
     steps = (in_cache.brightness, in_cache.contrast, in_cache.saturation, in_cache.hue)
     factors = torch.stack((draw.brightness, draw.contrast, draw.saturation, draw.hue), dim=1).tolist()
     possible = (_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE) if coloured else (_BRIGHTNESS, _CONTRAST)
@@ -103,11 +104,11 @@ def _jitter_programs(draw: ColourDraw, *, coloured: bool) -> list[in_cache.Progr
     ]
 
 
-def _jitter_together(images: Tensor, draw: ColourDraw) -> Tensor:
-    """All images in every step: three blends before the hue is turned and three after it.
+def _jitter_batch(images: Tensor, draw: ColourDraw) -> Tensor:
+    """Jitter all images at once: three blends before the hue rotation and three after it.
 
-    A blend has three chances before the hue, at times 0, 1 and 2, and three after it, at times 1, 2 and 3. It takes
-    the one that the image's order says and is the identity at the others. So the hue, which is dear, is turned once.
+    Brightness, contrast and saturation can each run at time 0, 1 or 2 before the hue, or at time 1, 2 or 3 after it.
+    The image's order says at which; at the other times they are the identity. The hue, the expensive step, runs once.
     """
     coloured = images.shape[1] == 3
     brightness, contrast, saturation, hue = ((times >> 2 * draw.order) & 3 for times in _TIMES)
@@ -130,7 +131,7 @@ def _jitter_together(images: Tensor, draw: ColourDraw) -> Tensor:
 
 
 def _blend(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor | None = None) -> Tensor:
-    """Blend each image with black, with its mean grey or with its grey version; one factor (N,) at most is not 1."""
+    """Blend each image with black, with its mean grey or with its grey version; at most one factor (N,) is not 1."""
     grey = luma(images)
     towards = _per_image(1.0 - contrast) * grey.mean(dim=(2, 3), keepdim=True)
     kept = brightness * contrast

@@ -1,12 +1,12 @@
-"""Colour of large images on the CPU: each image runs its own steps while it lies in the cache, forwards and backwards.
+"""Colour jitter of large images on the CPU: one image at a time, so that it stays in the cache, forward and backward.
 
-A batch does not fit into a processor's cache, one image does; and where the drawn factors can be read, an image runs
-its four steps and no others. The steps are those of colour.py, which is the reference. Only the input is kept for the
-backward pass, which runs an image's steps again before it goes back through them. Masks are numbers and not booleans:
-`torch.where` and comparisons are many times slower on the CPU than arithmetic.
+A batch does not fit into a CPU's cache, one image does; and since the CPU can read the drawn factors, an image runs
+only the steps that apply to it. The steps are those of colour.py, which is the reference. Only the input is saved for
+the backward pass, which recomputes an image's steps first. Masks are floats, not booleans: `torch.where` and
+comparisons are many times slower on the CPU than arithmetic.
 
-Legend: x one image (C, P) in [0, 1] with P pixels; g the gradient that comes back; a program is a list of
-(step, factor); c chroma, the largest channel minus the smallest.
+Legend: x one image (C, P) in [0, 1] with P pixels; g the incoming gradient; a program is a list of (step, factor);
+c chroma, the largest channel minus the smallest.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Backward = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, float], tuple[Tensor, Backward]]
 Program = Sequence[tuple[Step, float]]
 
-_HUGE = 2.0**100  # times any difference of two channels is at least 1, and no product overflows
+_HUGE = 2.0**100  # times any difference of two channels it is at least 1, and no product overflows
 _TINY = 2.0**-100
 _CENTRES = (0.0, -1 / 3, 1 / 3)  # minus the hue of red, green and blue, turns
 
 
 def run(images: Tensor, programs: Sequence[Program]) -> Tensor:
-    """Each image through its own program; one without a program stays as it is.
+    """Run each image's program; an image with an empty program is unchanged.
 
     Args:
         images: (N, C, H, W) on the CPU, C = 1 or 3.
@@ -45,7 +45,7 @@ class _Programs(torch.autograd.Function):
     @staticmethod
     def forward(images: Tensor, programs: Sequence[Program]) -> Tensor:
         changed = torch.empty_like(images)
-        with torch.inference_mode():  # what is made in here stays in here, and needs none of autograd's bookkeeping
+        with torch.inference_mode():  # no tensor leaves this block, so autograd need not track any
             _forward(images, changed, programs)
         return changed
 
@@ -77,19 +77,19 @@ def _backward(images: Tensor, gradient: Tensor, back: Tensor, programs: Sequence
     for image, g, result, program in zip(
         images.flatten(2), gradient.flatten(2), back.flatten(2), programs, strict=True
     ):
-        x, ways_back = image, []
+        x, backwards = image, []
         for step, factor in program:
-            x, way_back = step(x, factor)
-            ways_back.append(way_back)
-        for way_back in reversed(ways_back):
-            g = way_back(g)
+            x, step_backward = step(x, factor)
+            backwards.append(step_backward)
+        for step_backward in reversed(backwards):
+            g = step_backward(g)
         result.copy_(g)
 
 
 def clamp(x: Tensor, _: float = 0.0) -> tuple[Tensor, Backward]:
-    """To [0, 1]; the gradient passes where the value was inside, its ends included, as torch's own clamp has it."""
+    """Clamp to [0, 1]; the gradient passes where the value was inside, ends included, as in torch.clamp."""
     clamped = x.clamp(0.0, 1.0)
-    # The operator's interval is open, and it alone is vectorised: the next numbers outside [0, 1] make it closed.
+    # Only this operator is vectorised, but its interval is open: the next numbers outside [0, 1] make it closed.
     below, above = -torch.finfo(x.dtype).smallest_normal, 1.0 + torch.finfo(x.dtype).eps
     return clamped, lambda g: torch.ops.aten.hardtanh_backward(g, x, below, above)
 
@@ -121,7 +121,7 @@ def saturation(x: Tensor, factor: float) -> tuple[Tensor, Backward]:
 
 
 def greyed(x: Tensor, kept: float) -> tuple[Tensor, Backward]:
-    """Lose all colour but the share `kept`, not clamped; three channels."""
+    """Keep the share `kept` of the colour and replace the rest by grey, not clamped; three channels."""
     lost = [(1.0 - kept) * weight for weight in LUMA]
     red, green, blue = x
     grey = (red * lost[0]).add_(green, alpha=lost[1]).add_(blue, alpha=lost[2])
@@ -137,11 +137,11 @@ def greyed(x: Tensor, kept: float) -> tuple[Tensor, Backward]:
 
 
 def hue(x: Tensor, turns: float) -> tuple[Tensor, Backward]:
-    """Turn the colours as hue.py does; three channels.
+    """Rotate the hue as hue.py does; three channels.
 
-    A hue is |h| = 1 + (green + blue - red - lowest) / c sextants away from red, towards the larger of green and blue:
-    no case needs telling apart. A channel is top - c drop, where drop is a ramp of the hue's distance from the
-    channel's own: 0 up to one sextant, 1 from two on.
+    A hue is |h| = 1 + (green + blue - red - lowest) / c sextants away from red, towards the larger of green and blue,
+    which needs no case distinction. A channel is top - c drop, where drop is a ramp of the distance between the hue
+    and the channel's own hue: 0 up to one sextant, 1 from two on.
     """
     red, green, blue = x
     top = torch.maximum(torch.maximum(red, green), blue)
@@ -171,9 +171,9 @@ def hue(x: Tensor, turns: float) -> tuple[Tensor, Backward]:
 
 
 def _shares(distances: Tensor) -> Tensor:
-    """1 where a channel's distance is nought and 0 elsewhere, shared where several are; (3, P), one at least nought."""
-    nought = torch.add(distances.new_ones(()), distances, alpha=-_HUGE).clamp_(min=0.0)
-    return nought.div_(nought.sum(dim=0))
+    """1 where a channel's distance (3, P) is 0, split evenly where several are 0, and 0 elsewhere; one is always 0."""
+    is_zero = torch.add(distances.new_ones(()), distances, alpha=-_HUGE).clamp_(min=0.0)
+    return is_zero.div_(is_zero.sum(dim=0))
 
 
 def _luma(x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Crop, mirror and resize of a batch, each image by its own box, as one separable resampling.
+"""Crop, flip and resize a batch, with a box per image, as one separable resampling.
 
 A resize is linear in each direction, so view = R image C^T with one matrix for the rows and one for the columns of each
-image; the box and the mirror only change which columns of those matrices are filled. A processor that can read the
-boxes cuts them out and gives each to torch's own resize, which is the same map (schedule.py).
+image; the box and the flip only change which entries of those matrices are filled. Large images on the CPU are cropped
+one by one and resized by torch's own kernel, which is the same map (schedule.py).
 
 Legend: N images, H x W pixels; o an output pixel, i an input pixel.
 """
@@ -30,7 +30,7 @@ class CropDraw:
 
 
 def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bool) -> Tensor:
-    """Cut each image's box out, mirror it where drawn, and resize it bilinearly; pixels outside the box have no part.
+    """Crop each image to its box, flip it where drawn, and resize it bilinearly; pixels outside the box do not count.
 
     Args:
         images: (N, C, H, W).
@@ -61,9 +61,9 @@ def _boxes(draw: CropDraw) -> list[crop_in_cache.Box]:
 def resize_matrix(start: Tensor, length: Tensor, *, inputs: int, outputs: int, antialias: bool) -> Tensor:
     """Weights that resize the pixels [start, start + length) of a line of `inputs` pixels to `outputs` pixels.
 
-    Output o looks at the input position (o + 1/2) length / outputs - 1/2 of the box, through a triangle of half-width
-    1, or length / outputs where that is larger and `antialias` is set; weights outside the box are nought and the rest
-    sums to 1. This is torch's `interpolate(mode="bilinear", align_corners=False)` of the cropped line.
+    Output o is centred on the input position (o + 1/2) length / outputs - 1/2 of the box, with a triangle filter of
+    half-width 1, or length / outputs where that is larger and `antialias` is set; weights outside the box are 0 and the
+    rest sums to 1. This is torch's `interpolate(mode="bilinear", align_corners=False)` of the cropped line.
 
     Args:
         start, length: (N,) int64, pixels; 0 <= start, 1 <= length, start + length <= inputs.

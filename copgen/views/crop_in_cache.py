@@ -1,7 +1,7 @@
-"""Crops of large images on the CPU: each box is cut out and given to torch's own resize, forwards and backwards.
+"""Crops of large images on the CPU: each image is cropped and resized by torch's own kernels, forward and backward.
 
-Torch's kernels visit the few pixels that count for a view's pixel, where a matrix product would visit a whole line;
-they take one box for all images of a call, so each image has its own call. crop.py is the reference.
+Torch's kernels read only the few pixels that contribute to an output pixel, while a matrix product reads a whole line.
+They take one box per call, so each image has its own call. crop.py is the reference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Box(NamedTuple):
-    """What becomes of one image: pixels of its box, and whether it is mirrored left to right."""
+    """One image's box in pixels, and whether it is mirrored left to right."""
 
     top: int
     left: int
@@ -29,7 +29,7 @@ class Box(NamedTuple):
 
 
 def run(images: Tensor, boxes: Sequence[Box], *, size: tuple[int, int], antialias: bool) -> Tensor:
-    """Each image's box, resized and mirrored.
+    """Crop, resize and mirror each image by its box.
 
     Args:
         images: (N, C, H, W) on the CPU.
@@ -66,7 +66,7 @@ class _Crops(torch.autograd.Function):
 
 
 def _widened(box: Box, size: tuple[int, int], antialias: bool) -> bool:
-    """Whether antialiasing changes anything: it does where the resize shrinks, and the plain kernels are faster."""
+    """Whether antialiasing has an effect: only where the resize shrinks. Elsewhere the plain kernels are faster."""
     return antialias and (box.height > size[0] or box.width > size[1])
 
 

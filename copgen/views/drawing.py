@@ -1,7 +1,7 @@
-"""Drawing what happens to each image: every random parameter of T_x for a batch, as tensors of one value per image.
+"""Sample the random parameters of T_x for a batch, as tensors of one value per image.
 
 Row k is a function of (seed, stream, k), the policy and the image size. Every part draws from its own sub-stream, so
-switching one part off leaves the others as they were: an ablation without colour sees the same crops.
+switching one part off does not change the others: an ablation without colour sees the same crops.
 
 Legend: N rows; u uniform in (0, 1); A attempts at a box.
 """
@@ -30,7 +30,7 @@ _NO_JITTER = JitterPolicy(probability=0, brightness=0, contrast=0, saturation=0,
 
 @dataclass(frozen=True)
 class Draw:
-    """All parameters of a batch; a part that the policy lacks is drawn as the identity."""
+    """All parameters of a batch; a part that the policy does not have is the identity."""
 
     affine: AffineDraw
     crop: CropDraw
@@ -54,7 +54,7 @@ def draw(
         rows: N row numbers of the run, not of the batch.
         stream: which view, as "view/anchor"; two views of one image come from two streams.
         size: (height, width) of the images, pixels.
-        device: where the parameters are made.
+        device: device of the parameters.
     """
     u = philox.uniform_parts(seed, rows, _COLUMNS, stream=stream, device=device)
     columns = {part: values.unbind(dim=1) for part, values in u.items()}

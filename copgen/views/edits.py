@@ -1,11 +1,11 @@
-"""The edits of an image that steering imitates: 3-D and 2-D rotation, zoom, shift, colour (GenRep's ranges).
+"""The image edits that steering imitates: 3-D and 2-D rotation, zoom, shift, colour (GenRep's ranges).
 
-In this order: each colour channel is shifted; the image, a plane seen from as far as its diagonal is long, turns about
-its vertical axis, then in itself; the window on it grows or shrinks; and it is shifted. All geometry is one bilinear
-resampling. What was outside of the image is masked, and means nothing. (GenRep's code resamples at each step and keeps
-the mask of the last one only.)
+They apply in this order: an offset of each colour channel; a 3-D rotation about the vertical axis, with the image as a
+plane viewed from the distance of its diagonal; a rotation in the plane; zoom; shift. All geometry is one bilinear
+resampling. Pixels that come from outside the image are masked. (GenRep's code resamples at each step and keeps only the
+mask of the last one.)
 
-Legend: N images, C channels, S pixels a side; a slider is an edit's strength as the walk sees it, about -1 to 1.
+Legend: N images, C channels, S pixels a side; a slider is the strength of an edit that a walk takes, about -1 to 1.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from torch import Tensor
 from copgen.runtime import philox
 
 GEOMETRY = ("rotation_3d", "rotation_2d", "zoom", "shift_x", "shift_y")
-_DISTANCE = 2.0 * math.sqrt(2.0)  # of the eye: the diagonal, where a side spans [-1, 1]
+_DISTANCE = 2.0 * math.sqrt(2.0)  # of the viewer: the diagonal, where a side spans [-1, 1]
 _NEARLY_EDGE_ON = 1e-3
 
 
 class EditRanges(BaseModel):
-    """How far the edits go; the defaults are GenRep's, made for 256 pixels and given here as shares of the side."""
+    """Ranges of the edits; the defaults are GenRep's for 256 pixels, as fractions of the side."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    rotation_3d: float = Field(default=60.0, gt=0, lt=90, description="degrees either way, in sixths (GenRep: 60)")
-    rotation_2d: float = Field(default=30.0, gt=0, le=180, description="degrees either way, in sixths (GenRep: 30)")
-    zoom: float = Field(default=4.0, gt=1, description="the window's side is 1 / this to this image sides (GenRep: 4)")
+    rotation_3d: float = Field(default=60.0, gt=0, lt=90, description="largest angle, degrees; 13 steps (GenRep: 60)")
+    rotation_2d: float = Field(default=30.0, gt=0, le=180, description="largest angle, degrees; 13 steps (GenRep: 30)")
+    zoom: float = Field(default=4.0, gt=1, description="largest factor, in and out (GenRep: 4)")
     shift: float = Field(
-        default=100 / 256, gt=0, le=1, description="either way, in tenths, share of the side (GenRep: 100 of 256 px)"
+        default=100 / 256, gt=0, le=1, description="largest shift, fraction of the side; 21 steps (GenRep: 100 of 256)"
     )
-    colour: float = Field(default=0.5, gt=0, le=2, description="either way, of pixels in [-1, 1] (GenRep: 0.5)")
+    colour: float = Field(default=0.5, gt=0, le=2, description="largest offset, of pixels in [-1, 1] (GenRep: 0.5)")
 
 
 @dataclass(frozen=True)
 class EditDraw:
     """One edit per image, (N,) float64 each, colour (N, C)."""
 
-    rotation_3d: Tensor  # degrees; a positive turn takes the right edge away
+    rotation_3d: Tensor  # degrees; positive moves the right edge away from the viewer
     rotation_2d: Tensor  # degrees, counter-clockwise
-    zoom: Tensor  # side of the window seen, in image sides: below 1 magnifies
+    zoom: Tensor  # side of the visible window, in image sides; below 1 magnifies
     shift_x: Tensor  # to the right, share of the side
     shift_y: Tensor  # down, share of the side
     colour: Tensor  # added to each channel
 
 
 def names(channels: int) -> tuple[str, ...]:
-    """The sliders in order: the geometry, and the colour of each channel."""
+    """Names of the sliders in order: the geometry, then the colour of each channel."""
     return (*GEOMETRY, *(f"colour_{channel}" for channel in range(channels)))
 
 
@@ -87,7 +87,7 @@ def draw_edits(
 
 
 def sliders(draw: EditDraw, ranges: EditRanges) -> Tensor:
-    """(N, 5 + C): angles and shifts as shares of their ranges, the logarithm of the zoom, the colour as it is."""
+    """Sliders (N, 5 + C): angles and shifts divided by their ranges, the logarithm of the zoom, the colour offsets."""
     geometry = (
         draw.rotation_3d / ranges.rotation_3d,
         draw.rotation_2d / ranges.rotation_2d,
@@ -99,10 +99,10 @@ def sliders(draw: EditDraw, ranges: EditRanges) -> Tensor:
 
 
 def edit(images: Tensor, draw: EditDraw) -> tuple[Tensor, Tensor]:
-    """The edited images (N, C, S, S), and where they mean something: bool (N, 1, S, S).
+    """The edited images (N, C, S, S), and the mask of pixels from inside the image: bool (N, 1, S, S).
 
     Args:
-        images: (N, C, S, S) in [-1, 1]; the result may leave that by the shift of the colours.
+        images: (N, C, S, S) in [-1, 1]; the colour offset may push the result out of that range.
         draw: the edits.
     """
     coloured = images + draw.colour.to(images.dtype)[:, :, None, None]
@@ -114,23 +114,23 @@ def edit(images: Tensor, draw: EditDraw) -> tuple[Tensor, Tensor]:
 
 
 def _sources(draw: EditDraw, side: int) -> tuple[Tensor, Tensor]:
-    """Where each output pixel comes from, (N, S, S) each, where a side spans [-1, 1]; 2 for nowhere."""
+    """Source x and y of each output pixel, (N, S, S) each; a side spans [-1, 1], 2 means outside."""
     device = draw.zoom.device
     centres = (torch.arange(side, dtype=torch.float64, device=device) + 0.5) * (2.0 / side) - 1.0
 
-    def each(values: Tensor) -> Tensor:
+    def per_image(values: Tensor) -> Tensor:
         return values[:, None, None]
 
-    zoom = each(draw.zoom)
-    x = zoom * (centres[None, None, :] - 2.0 * each(draw.shift_x))
-    y = zoom * (centres[None, :, None] - 2.0 * each(draw.shift_y))
-    angle = torch.deg2rad(each(draw.rotation_2d))
+    zoom = per_image(draw.zoom)
+    x = zoom * (centres[None, None, :] - 2.0 * per_image(draw.shift_x))
+    y = zoom * (centres[None, :, None] - 2.0 * per_image(draw.shift_y))
+    angle = torch.deg2rad(per_image(draw.rotation_2d))
     x, y = x * torch.cos(angle) - y * torch.sin(angle), x * torch.sin(angle) + y * torch.cos(angle)
-    # The plane turned by phi is at depth distance + x sin phi; GenRep moves it back by phi / 5 pixels of 256.
-    phi = torch.deg2rad(each(draw.rotation_3d))
-    back = each(draw.rotation_3d) * (-2.0 / (5.0 * 256.0))
+    # The plane rotated by phi is at depth distance + x sin phi; GenRep moves it back by phi / 5 pixels of 256.
+    phi = torch.deg2rad(per_image(draw.rotation_3d))
+    back = per_image(draw.rotation_3d) * (-2.0 / (5.0 * 256.0))
     across = _DISTANCE * torch.cos(phi) - x * torch.sin(phi)
-    seen = across > _NEARLY_EDGE_ON
-    plane_x = _DISTANCE * (x - back) / torch.where(seen, across, 1.0)
+    visible = across > _NEARLY_EDGE_ON
+    plane_x = _DISTANCE * (x - back) / torch.where(visible, across, 1.0)
     plane_y = y * (plane_x * torch.sin(phi) + _DISTANCE) / _DISTANCE
-    return torch.where(seen, plane_x, 2.0), torch.where(seen, plane_y, 2.0)
+    return torch.where(visible, plane_x, 2.0), torch.where(visible, plane_y, 2.0)

@@ -1,4 +1,4 @@
-"""Turning the hue of a batch: RGB to hue, value and chroma, and straight back, with finite gradients everywhere.
+"""Rotate the hue of a batch: RGB to hue, value and chroma, and back, with finite gradients everywhere.
 
 With value V (the largest channel), chroma c (largest minus smallest) and hue h in sextants of the colour circle, the
 channel with offset n (red 5, green 3, blue 1) is V - c min(max(min(k, 4 - k), 0), 1), where k = (n + h) mod 6.
@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue of every pixel; value and chroma stay.
+    """Rotate the hue of every pixel; value and chroma are unchanged.
 
-    A grey pixel has no hue, stays as it is, and its gradient goes to the three channels alike.
+    A grey pixel has no hue and is unchanged; its gradient is split evenly over the three channels.
 
     Args:
         images: (N, 3, H, W) in [0, 1].

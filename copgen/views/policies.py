@@ -1,6 +1,6 @@
-"""The numbers of T_x, the data-space augmentation: what may happen to an image, how often and how strongly.
+"""View policies: the parameters of T_x, the data-space augmentation (which augmentations, how often, how strong).
 
-A policy is a list of parts; a part that is None does not happen. The order is fixed: affine, crop with flip and resize,
+A policy is a list of parts; a part that is None is skipped. The order is fixed: affine, crop with flip and resize,
 colour jitter, grayscale, blur, normalisation. Images are in [0, 1] up to the normalisation.
 """
 
@@ -17,18 +17,18 @@ from copgen.runtime.errors import unknown
 def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
     low, high = interval
     if not 0 < low <= high:
-        raise ValueError(f"({low}, {high}) is not an interval of positive numbers, smaller one first")
+        raise ValueError(f"({low}, {high}) is not a range (low, high) with 0 < low <= high")
     return interval
 
 
 Interval = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
-class _Numbers(BaseModel):
+class _Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class AffinePolicy(_Numbers):
+class AffinePolicy(_Parameters):
     """A random rotation, translation and scale about the image's centre (appendix D)."""
 
     degrees: float = Field(default=10.0, ge=0, le=180, description="largest rotation either way, degrees; appendix D")
@@ -37,11 +37,11 @@ class AffinePolicy(_Numbers):
     )
     scale: Interval = Field(default=(0.9, 1.1), description="range of magnification, factor; appendix D")
     fill: float = Field(
-        default=0.0, ge=0, le=1, description="what lies outside the image, in [0, 1]; the digits' background"
+        default=0.0, ge=0, le=1, description="value outside the image, in [0, 1]; 0 is the background of digits"
     )
 
 
-class CropPolicy(_Numbers):
+class CropPolicy(_Parameters):
     """A random box, resized to the output (the 'random resized crop' of SimCLR)."""
 
     area: Interval = Field(
@@ -58,7 +58,7 @@ class CropPolicy(_Numbers):
         return self
 
 
-class JitterPolicy(_Numbers):
+class JitterPolicy(_Parameters):
     """Random brightness, contrast, saturation and hue, in random order, all four or none."""
 
     probability: float = Field(default=0.8, ge=0, le=1, description="share of images that are jittered; authors' code")
@@ -70,7 +70,7 @@ class JitterPolicy(_Numbers):
     )
 
 
-class BlurPolicy(_Numbers):
+class BlurPolicy(_Parameters):
     """A random Gaussian blur."""
 
     probability: float = Field(
@@ -84,7 +84,7 @@ class BlurPolicy(_Numbers):
     )
 
 
-class Normalisation(_Numbers):
+class Normalisation(_Parameters):
     """(value - mean) / std for each channel."""
 
     mean: tuple[float, ...] = Field(default=(0.485, 0.456, 0.406), min_length=1, description="in [0, 1]; ImageNet's")
@@ -99,10 +99,10 @@ class Normalisation(_Numbers):
         return self
 
 
-class Policy(_Numbers):
-    """T_x: everything that may happen to an image."""
+class Policy(_Parameters):
+    """T_x: the parts of the augmentation and their parameters."""
 
-    name: str = Field(description="what errors call it")
+    name: str = Field(description="name, for error messages")
     affine: AffinePolicy | None = Field(default=None, description="rotation, translation, scale")
     crop: CropPolicy | None = Field(default=None, description="random resized crop")
     flip: float = Field(default=0.0, ge=0, le=1, description="share of images mirrored left to right")
@@ -110,10 +110,10 @@ class Policy(_Numbers):
     grayscale: float = Field(default=0.0, ge=0, le=1, description="share of images that lose their colour")
     blur: BlurPolicy | None = Field(default=None, description="Gaussian blur")
     normalise: Normalisation | None = Field(default=None, description="the last step")
-    size: int | None = Field(default=None, ge=1, description="pixels a side of a view; None keeps the image's own size")
+    size: int | None = Field(default=None, ge=1, description="side of a view, pixels; None keeps the image's size")
     antialias: bool = Field(
         default=True,
-        description="widen the filter when a resize shrinks: PIL and torchvision since 0.17 do; the authors' navigator "
+        description="antialias when a resize shrinks, as PIL and torchvision >= 0.17 do; the authors' navigator "
         "(torchvision 0.8, tensors) did not",
     )
 
@@ -144,20 +144,20 @@ def names() -> list[str]:
 
 
 def policy(name: str, **changes: Any) -> Policy:
-    """The policy of that name, with other numbers if wanted: `policy("simclr", flip=0, jitter={"hue": 0.2})`.
+    """A policy by name, optionally with changes: `policy("simclr", flip=0, jitter={"hue": 0.2})`.
 
     Args:
-        changes: fields of `Policy`. A table changes the fields it names; one for a part that the policy lacks adds the
-            part with its defaults; None takes a part away.
+        changes: fields of `Policy`. A dict changes the fields it names, and adds a part that the policy does not have
+            with the defaults of the rest; None removes a part.
 
     Raises:
-        UsageError: no such policy or field (the error gives the nearest name), or a number that cannot be meant.
+        UsageError: unknown policy or field (the error gives the nearest name), or an invalid value.
     """
     if name not in _POLICIES:
         raise unknown("view policy", name, _POLICIES)
     numbers = _POLICIES[name]
     if not changes:
         return numbers
-    # What is None in a merge counts as not given, so parts that go are taken out.
+    # `merge` treats None as not given, so parts that are removed are left out here.
     kept = {field: value for field, value in numbers.model_dump().items() if changes.get(field, value) is not None}
     return settings.build(Policy, settings.merge(kept, changes), origin=f"view policy '{name}'")

@@ -1,4 +1,4 @@
-"""The units of an image: [-1, 1] from a generator, [0, 1] while it is augmented, normalised for the encoder."""
+"""Value ranges of an image: [-1, 1] from a generator, [0, 1] while it is augmented, normalised for the encoder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from copgen.views.policies import Normalisation
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """[-1, 1] to [0, 1]; values beyond stay beyond."""
+    """[-1, 1] to [0, 1]; values outside are not clamped."""
     return (images + 1.0) * 0.5
 
 
 def normalise(images: Tensor, numbers: Normalisation) -> Tensor:
-    """(value - mean) / std for each channel; images (N, C, H, W) in [0, 1], as many channels as the numbers have."""
-    # Filled where they are used: a tensor made from a list would have to be sent, and a device would wait for it.
+    """(value - mean) / std for each channel; images (N, C, H, W) in [0, 1], with as many channels as `numbers`."""
+    # Filled on the device: a tensor made from a list is copied there, which synchronises.
     scale, shift = (
         torch.cat([images.new_full((1, 1, 1), value) for value in values])
         for values in (

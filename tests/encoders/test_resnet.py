@@ -1,4 +1,4 @@
-"""The backbones: torchvision's names and values, and the sizes of images they take."""
+"""The backbones: torchvision's names and values, and the supported image sizes."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_gradients_reach_every_parameter_and_the_images() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"There is no encoder 'resnet19'. Did you mean 'resnet18'"):
+    with pytest.raises(UsageError, match=r"'resnet19'.* 'resnet18'"):
         build("resnet19")
-    with pytest.raises(UsageError, match=r"There is no stem 'smal'. Did you mean 'small'"):
+    with pytest.raises(UsageError, match=r"'smal'.* 'small'"):
         build("resnet18", stem="smal")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="0 channels"):
+    with pytest.raises(UsageError, match="in_channels is 0"):
         build("resnet18", 0)
 
 

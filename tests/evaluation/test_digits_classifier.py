@@ -1,4 +1,4 @@
-"""The judge of generated digits, fitted once."""
+"""The classifier that judges generated digits, fitted once."""
 
 from __future__ import annotations
 

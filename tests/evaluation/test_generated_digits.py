@@ -1,4 +1,4 @@
-"""The judge's figures of a generator, with a judge and a generator whose answers are known."""
+"""The quality metrics of a digits generator, with a classifier and a generator whose outputs are known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from copgen.latents.prior import Prior
 
 
 class Threshold:
-    """A machine that says 1 for images whose first pixel is above a half, with certainty where it is above 0.75."""
+    """A classifier that predicts 1 if the first pixel is above 0.5, with probability 1 if it is above 0.75."""
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         first = features[:, 0]
@@ -31,7 +31,7 @@ class Threshold:
 
 @dataclass
 class Linear:
-    """A generator whose first pixel is z_0 / 4, in [-1, 1]; it remembers the latents it was given."""
+    """A generator whose first pixel is z_0 / 4, in [-1, 1]; it records the latents it is called with."""
 
     scale: float
     error: float = 0.0

@@ -1,4 +1,4 @@
-"""The probes on features whose answer is known, and the rule that nothing is chosen by the test split."""
+"""The probes on features with a known answer; nothing is chosen by the test split."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_test_labels_choose_nothing() -> None:
 
 
 def test_the_test_split_is_never_fitted() -> None:
-    """With more features than images a linear layer learns any labels by heart, so at chance it has not seen them."""
+    """With more features than images a linear layer memorises any labels: at chance accuracy it has not seen them."""
     rng = np.random.default_rng(0)
     train, validation, test = (Labelled(rng.normal(size=(100, 400)), np.arange(100) % CLASSES) for _ in range(3))
     assert linear_probe(train, validation, train, c_grid=GRID).top1 == 1.0
@@ -125,7 +125,7 @@ def test_label_draws_depend_on_the_seed_alone_and_more_labels_help() -> None:
 
 
 def test_more_labels_than_there_are_is_refused() -> None:
-    with pytest.raises(UsageError, match="41 labels per class were asked for, but class 0 has 40"):
+    with pytest.raises(UsageError, match=r"^41 labels per class.* class 0 has 40 "):
         few_label_probe(*splits(1.0), labels_per_class=41, draws=1, seed=0, c_grid=GRID)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from copgen.latents import Prior, displacement
-from copgen.latents.blocks import is_cut, spans_of
+from copgen.latents.blocks import are_spans, spans_of
 from copgen.latents.navigator import Form, load_navigator_with_header, new_navigator, save_navigator
 from copgen.runtime.errors import DataError, UsageError
 from copgen.storage.tensors import load_tensors, save_tensors
@@ -31,30 +31,30 @@ def test_blocks_are_spans_of_coordinates(chosen: tuple[int, ...] | None, spans: 
 
 
 @pytest.mark.parametrize(
-    ("chosen", "sizes", "says"),
+    ("chosen", "sizes", "match"),
     [
-        ((6,), SIX, "no latent block 6 in 'G': it has 6 latent blocks, 0 to 5"),
-        ((-1,), SIX, "no latent block -1"),
-        ((1,), (64,), "it has one latent block, 0"),
-        ((2, 2), SIX, "block 2 is chosen twice"),
-        ((), SIX, "nothing would move"),
+        ((6,), SIX, "block 6 in 'G'.* 0 to 5"),
+        ((-1,), SIX, "block -1 in 'G'"),
+        ((1,), (64,), "block 1 in 'G'.* one latent block, 0"),
+        ((2, 2), SIX, "block 2 .*twice"),
+        ((), SIX, "No latent block"),
     ],
 )
-def test_blocks_that_cannot_be_are_refused(chosen: tuple[int, ...], sizes: tuple[int, ...], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_invalid_blocks_are_refused(chosen: tuple[int, ...], sizes: tuple[int, ...], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
         spans_of(chosen, sizes, name="G")
 
 
 @pytest.mark.parametrize(
     "spans", [[], [[0]], [[0, 0]], [[5, 2]], [[0, 2], [1, 3]], [[0, 9]], [[0, True]], [[0, 1.5]], "ab", None, [[-1, 2]]]
 )
-def test_spans_of_a_damaged_file_are_no_spans(spans: object) -> None:
-    assert not is_cut(spans, 8)
-    assert is_cut([[0, 2], [2, 8]], 8)
+def test_spans_of_a_damaged_file_are_refused(spans: object) -> None:
+    assert not are_spans(spans, 8)
+    assert are_spans([[0, 2], [2, 8]], 8)
 
 
 @pytest.mark.parametrize("form", ["nonlinear", "linear"])
-def test_a_navigator_of_blocks_sees_and_moves_these_alone(tmp_path: Path, form: Form) -> None:
+def test_a_navigator_of_blocks_reads_and_moves_only_these(tmp_path: Path, form: Form) -> None:
     navigator = new_navigator(8, form=form, spans=[(2, 4), (6, 8)], prior=Prior(), seed=0)
     z = Prior().draw(range(50), dim=8, seed=0)
     T = navigator.displace(z)

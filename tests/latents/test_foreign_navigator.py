@@ -1,4 +1,4 @@
-"""Navigators of other programs: their tensors come over, and networks of another kind are told from them."""
+"""Navigators of other programs: their tensors are imported, and other networks are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_state_dict_will_do(tmp_path: Path, prefix: str) -> None:
 
 @pytest.mark.parametrize("layout", FORMATS)
 def test_a_linear_one_is_known_by_its_missing_activation(tmp_path: Path, layout: str) -> None:
-    """The authors' other kind, z + W2 W1 z, which has biases all the same."""
+    """The authors' linear form, z + W2 W1 z, which has biases as well."""
     network = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 5))
     state = {f"walker.{name}": value for name, value in network.state_dict().items()}
     for value in (network, state):
@@ -60,26 +60,26 @@ def test_a_linear_one_is_known_by_its_missing_activation(tmp_path: Path, layout:
 
 
 OTHERS: dict[str, tuple[Any, str]] = {
-    "one layer": (nn.Sequential(nn.Linear(5, 5)), "a network of Linear; a navigator is"),
-    "tanh": (nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)), "a network of Linear, Tanh, Linear"),
+    "one layer": (nn.Sequential(nn.Linear(5, 5)), "Linear.*; .*Linear, ReLU, Linear"),
+    "tanh": (nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)), "Linear, Tanh, Linear"),
     "deeper": (
         nn.Sequential(nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5)),
-        "a network of Linear, ReLU, Linear, ReLU, Linear",
+        "Linear, ReLU, Linear, ReLU, Linear",
     ),
-    "unequal": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4)), r"'layers.2.weight' has shape \(4, 7\)"),
-    "without bias": (nn.Sequential(nn.Linear(5, 7, bias=False), nn.ReLU(), nn.Linear(7, 5)), "3 in all"),
-    "convolution": (nn.Sequential(nn.Conv1d(5, 7, 1), nn.ReLU(), nn.Conv1d(7, 5, 1)), "a network of Conv1d"),
+    "unequal": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4)), r"'layers.2.weight'.*\(4, 7\)"),
+    "without bias": (nn.Sequential(nn.Linear(5, 7, bias=False), nn.ReLU(), nn.Linear(7, 5)), "3 tensors"),
+    "convolution": (nn.Sequential(nn.Conv1d(5, 7, 1), nn.ReLU(), nn.Conv1d(7, 5, 1)), "Conv1d"),
     "not finite": ({"0.weight": torch.full((2, 2), torch.nan), "0.bias": torch.ones(2), "2.weight": torch.ones(2, 2),
-                    "2.bias": torch.ones(2)}, "'layers.0.weight' holds values that are not finite"),
-    "classifier": ({"fc.weight": torch.ones(2, 2)}, r"its tensors are fc.weight \(1 in all\)"),
-    "numbers": ({"a": 1, "b": 2}, "holds a dict, which is no navigator"),
-    "list": ([torch.ones(2)], "holds a list, which is no navigator"),
-    "walks": ({"walk_jit": torch.ones(1, 128), "walk_rrc": nn.Linear(136, 128)}, "GenRep's walks in BigGAN-deep's"),
+                    "2.bias": torch.ones(2)}, "'layers.0.weight'"),
+    "classifier": ({"fc.weight": torch.ones(2, 2)}, "fc.weight"),
+    "numbers": ({"a": 1, "b": 2}, "a dict"),
+    "list": ([torch.ones(2)], "a list"),
+    "walks": ({"walk_jit": torch.ones(1, 128), "walk_rrc": nn.Linear(136, 128)}, "GenRep.*copgen navigator import"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_networks_are_told_from_navigators(tmp_path: Path, name: str) -> None:
+def test_other_networks_are_refused(tmp_path: Path, name: str) -> None:
     value, match = OTHERS[name]
     refused(save(value, tmp_path / "w.pth", "zip"), match)
 
@@ -91,4 +91,4 @@ def test_the_published_file_has_its_four_tensors() -> None:
 
 @pytest.mark.parametrize("name", ["N200000_1fc", "N320000_1optim"])
 def test_the_walks_of_genrep_are_called_by_their_name(name: str) -> None:
-    refused(shared(f"data/genrep/w_simclr_aug_lr0.001_{name}_final.pth"), "GenRep's walks .* steering transform")
+    refused(shared(f"data/genrep/w_simclr_aug_lr0.001_{name}_final.pth"), "GenRep.*copgen navigator import")

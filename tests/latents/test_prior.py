@@ -1,4 +1,4 @@
-"""Priors: rows by (seed, index), and the standard deviation that is promised."""
+"""Priors: rows by (seed, index), and the standard deviation."""
 
 from __future__ import annotations
 

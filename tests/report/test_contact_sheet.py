@@ -1,4 +1,4 @@
-"""Contact sheets: every pair in a column of its own, its caption beneath, bands as wide as a screen."""
+"""Contact sheets: every pair in its own column, its caption below, bands no wider than a screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def column(seed: int, *, positives: int = 1, side: int = 64, channels: int = 3, 
 
 
 def places(sheet: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
-    """Where a part lies in a sheet, by its first row of pixels."""
+    """The positions of a part in a sheet, found by its first row of pixels."""
     rows = np.lib.stride_tricks.sliding_window_view(sheet, part[:1].shape)[:, :, 0, 0]
     found = np.argwhere((rows == part[0]).all(axis=(-1, -2)))
     height, width = part.shape[:2]

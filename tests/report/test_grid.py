@@ -1,4 +1,4 @@
-"""Picture grids: where each image comes to lie, and how large."""
+"""Image grids: position and size of each image."""
 
 from __future__ import annotations
 

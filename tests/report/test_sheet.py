@@ -1,4 +1,4 @@
-"""Sheets: every image where it belongs, a label before each row."""
+"""Labelled sheets: the position of every image, and a label to the left of each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that the tests of T_x share."""
+"""Images shared by the tests of T_x."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def random_images(
 
 
 def rounding(dtype: torch.dtype, size: tuple[int, int]) -> float:
-    """What rounding pixel positions up to `size` may change in an image of contrast 1."""
+    """How much rounding pixel positions up to `size` may change an image of contrast 1."""
     return 16 * max(size) * torch.finfo(dtype).eps

@@ -1,4 +1,4 @@
-"""The affine map: torchvision's, image by image, except at a partly covered border where torchvision fades twice."""
+"""The affine map equals torchvision's, except at a partly covered border, where torchvision applies the fill twice."""
 
 from __future__ import annotations
 

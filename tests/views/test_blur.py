@@ -1,4 +1,4 @@
-"""Blur: torchvision's, image by image; images that stay sharp are untouched."""
+"""Blur equals torchvision's image by image; images that are not blurred are unchanged."""
 
 from __future__ import annotations
 

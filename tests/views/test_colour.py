@@ -1,4 +1,4 @@
-"""Colour: torchvision's four adjustments in each image's own order, grayscale, and gradients that stay finite."""
+"""Colour: torchvision's four adjustments in an order per image, grayscale, and gradients that stay finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from copgen.views.colour import ORDERS, ColourDraw, colour_jitter, drop_colour
 from copgen.views.hue import turn_hue
 from tests.views.images import random_images
 
-# Each of the four steps may amplify what the one before rounded; no step by more than a small factor.
+# Each of the four steps may amplify the rounding of the one before, by no more than a small factor.
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
@@ -24,7 +24,7 @@ def drawn(n: int, **fixed: Tensor) -> ColourDraw:
 
 
 def only(name: str, values: Tensor, order: int = 0) -> ColourDraw:
-    """One factor of the four changes, the others are the identity."""
+    """One of the four factors is given, the others are the identity."""
     one = torch.ones_like(values)
     neutral = {"brightness": one, "contrast": one, "saturation": one, "hue": 0 * one}
     true = torch.ones(len(values), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Crop, mirror and resize: torchvision's, image by image, with and without antialiasing."""
+"""Crop, flip and resize equal torchvision's image by image, with and without antialiasing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_whole_image_at_its_own_size_is_the_image_or_its_mirror(antialias: b
 
 
 @pytest.mark.parametrize("antialias", [False, True])
-def test_pixels_outside_the_box_have_no_part(antialias: bool) -> None:
+def test_pixels_outside_the_box_do_not_count(antialias: bool) -> None:
     images, d = random_images(20, (12, 12)), drawn(20, (12, 12))
     for n in range(20):
         inside = torch.zeros(12, 12, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""The draws: functions of (seed, stream, row), in their ranges, with the distributions of torchvision."""
+"""The random parameters: functions of (seed, stream, row), in their ranges, distributed as torchvision's."""
 
 from __future__ import annotations
 

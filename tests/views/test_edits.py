@@ -1,4 +1,4 @@
-"""The edits that steering imitates: each by what it does to a picture, masks by where nothing is known."""
+"""The edits that steering imitates: what each does to an image, and the mask of pixels from outside the image."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_sliders_are_shares_of_the_ranges_and_zoom_its_logarithm() -> None:
 
 
 def test_far_out_no_pixel_is_taken_for_known() -> None:
-    """Beyond the horizon of a plane that is turned."""
+    """Beyond the horizon of a rotated plane."""
     extreme = replace(still(2), rotation_3d=of(60.0, 2), zoom=of(4.0, 2), shift_x=torch.tensor([0.39, -0.39]).double())
     edited, mask = edit(torch.ones(2, 3, 64, 64), extreme)
     assert bool(edited.isfinite().all())

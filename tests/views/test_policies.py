@@ -1,4 +1,4 @@
-"""The policies: the paper's numbers, and refusals that say what is wrong."""
+"""The policies: the paper's values, and errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_policy_knows_its_name_and_survives_json(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no view policy 'simclrr'.*Did you mean 'simclr'"):
+    with pytest.raises(UsageError, match=r"'simclrr'.* 'simclr'"):
         policy("simclrr")
 
 
@@ -57,15 +57,15 @@ def test_numbers_can_be_changed_parts_added_and_taken_away() -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"flip": 2}, "flip = 2 cannot be used"),
-        ({"flipp": 0.5}, "no setting 'flipp'. Did you mean 'flip'"),
-        ({"jitter": {"hue": 3}}, "jitter.hue = 3 cannot be used"),
-        ({"blur": {"sigma": (2, 1)}}, "not an interval"),
-        ({"crop": {"area": (0.5, 2)}}, "larger than the image"),
-        ({"size": 0}, "size = 0 cannot be used"),
+        ({"flip": 2}, "simclr.*flip = 2 "),
+        ({"flipp": 0.5}, "'flipp'.* 'flip'"),
+        ({"jitter": {"hue": 3}}, "jitter.hue = 3 "),
+        ({"blur": {"sigma": (2, 1)}}, r"blur.sigma.*\(2.0, 1.0\)"),
+        ({"crop": {"area": (0.5, 2)}}, "crop.*area.* 2.0 "),
+        ({"size": 0}, "size = 0 "),
     ],
 )
-def test_a_change_that_cannot_be_meant_is_the_users_error(changes: dict[str, Any], match: str) -> None:
+def test_an_invalid_change_is_a_usage_error(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         policy("simclr", **changes)
 
@@ -90,7 +90,7 @@ def test_a_change_that_cannot_be_meant_is_the_users_error(changes: dict[str, Any
         (Normalisation, "std", (0.2, 0.0, 0.2)),
     ],
 )
-def test_a_number_that_cannot_be_meant_is_refused(model: type[BaseModel], field: str, value: Any) -> None:
+def test_an_invalid_value_is_refused(model: type[BaseModel], field: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         model.model_validate({field: value})
 

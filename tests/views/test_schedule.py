@@ -1,4 +1,4 @@
-"""Image by image or all together: the same views and gradients, whichever way a batch goes."""
+"""Image by image or all at once: the same views and gradients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALLER = policy("simclr-blur", size=20)
 
 
 def both_ways(images: Tensor, numbers: Policy, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
-    """Views and gradients, first image by image, then together."""
+    """Views and gradients, first image by image, then all at once."""
     drawn = draw(numbers, seed=4, rows=range(len(images)), stream="view", size=(images.shape[2], images.shape[3]))
     results = []
     for least in (ALWAYS, NEVER):
@@ -40,7 +40,7 @@ def test_views_and_gradients_agree(
     one_by_one, together = both_ways(images, numbers, monkeypatch)
     torch.testing.assert_close(one_by_one[0], together[0], rtol=0, atol=bound)
     wrong = (one_by_one[1] - together[1]).abs() > 100 * bound
-    # In float32 a value at a kink may round to either side of it, where the derivative is another.
+    # In float32 a value at a kink may round to either side of it, where the derivatives differ.
     assert wrong.sum() <= (4 if dtype == torch.float32 else 0)
 
 

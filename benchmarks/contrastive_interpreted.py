@@ -33,7 +33,6 @@ class InterpretedLoss(torch.autograd.Function):
             "both": False,
             "temperature": temperature,
             "bounded": True,
-            "input_precision": "tf32x3",
         }
         loss, lse, lost = kernels.forward(z, z_pos, None, z, z_pos, mean=True, **settings)
         ctx.save_for_backward(z, z_pos, *lengths, lse, lost)

@@ -5,6 +5,7 @@ from kernels import device_functions as device_functions
 from kernels import info_nce as info_nce
 from kernels import info_nce_backward as info_nce_backward
 from kernels import info_nce_forward as info_nce_forward
+from kernels import input_precision as input_precision
 from kernels import launch_grid as launch_grid
 from kernels import normalize as normalize
 from kernels import normalize_kernel as normalize_kernel

@@ -14,16 +14,16 @@ EPILOG = o.examples("copgen doctor", "copgen doctor --json")
 
 
 def doctor(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False) -> None:
-    """Say what this machine offers, which kernels run and why, and try them out."""
+    """Show what this machine offers and which kernels run and why, and self-test them."""
     from copgen.doctor.report import examine
 
     found = examine()
-    rows = [*machine_rows(found), *operation_rows(found), *trial_rows(found)]
+    rows = [*machine_rows(found), *operation_rows(found), *self_test_rows(found)]
     answer(found, rows, as_json=as_json)
-    if failed := [f"{one['operation']} on {one['device']}" for one in found["trials"] if not one["passed"]]:
+    if failed := [f"{one['operation']} on {one['device']}" for one in found["self_tests"] if not one["passed"]]:
         raise EnvironmentFault(
             f"The self-test of {' and of '.join(failed)} failed.",
-            fix="COPGEN_NATIVE=0 runs the reference of the operations on latents.",
+            fix="COPGEN_NATIVE=0 runs the reference of the native operators.",
         )
     Story(quiet=quiet).next("copgen", "navigate", "--dry-run")
 
@@ -63,14 +63,14 @@ def operation_rows(found: dict[str, Any]) -> list[Row]:
     ]
 
 
-def trial_rows(found: dict[str, Any]) -> list[Row]:
-    """The self-tests and times, in lines."""
+def self_test_rows(found: dict[str, Any]) -> list[Row]:
+    """The results of the self-tests, and times, in lines."""
     return [
         (
-            f"{one['operation']}, tried",
-            f"{one['device']}: {'as exact as it should be' if one['passed'] else 'WRONG'}"
-            f" (off by {one['error']:.1e}, allowed {one['bound']:.1e});"
+            f"{one['operation']}, self-test",
+            f"{one['device']}: {'within tolerance' if one['passed'] else 'FAILED'}"
+            f" (error {one['error']:.1e}, tolerance {one['bound']:.1e});"
             f" {one['shape']} in {one['microseconds']:,.0f} us, reference {one['reference_microseconds']:,.0f} us",
         )
-        for one in found["trials"]
+        for one in found["self_tests"]
     ]

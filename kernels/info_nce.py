@@ -13,6 +13,7 @@ from . import wide
 from .device_functions import WEAKEST
 from .info_nce_backward import finish_gradients, gradients
 from .info_nce_forward import finish_losses, sum_negatives
+from .input_precision import input_precision
 from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
 from .normalize import rows_at_once
 from .tiles import tile_for
@@ -33,7 +34,6 @@ def forward(
     temperature: float | Tensor,
     bounded: bool,
     mean: bool,
-    input_precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, () with `mean`, else (R,); per contrasted row (R,) log-sum-exp in base 2, and 1 - P(positive)."""
     pairs, D = h.shape
@@ -49,7 +49,7 @@ def forward(
     sum_negatives[(row_tiles, splits)](
         h, h_pos, h if negatives is None else negatives, h_all, h_pos_all, temperature, totals, tops,
         pairs, h_all.shape[0], 0 if negatives is None else negatives.shape[0], offset, splits,
-        BOTH=both, HAS_NEGATIVES=negatives is not None, INPUT_PRECISION=input_precision,
+        BOTH=both, HAS_NEGATIVES=negatives is not None, INPUT_PRECISION=input_precision(),
         BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth or width_of(D),
         num_warps=tile.warps, num_stages=tile.stages, **common,
     )  # fmt: skip
@@ -85,7 +85,6 @@ def backward(
     lengths: Sequence[Tensor] | None,
     dtypes: Sequence[torch.dtype],
     needs: Sequence[bool],
-    input_precision: str,
 ) -> tuple[list[Tensor | None], Tensor]:
     """The gradients of h, h_pos and negatives, None where not needed, and <dz, z> of their rows."""
     pairs, D = h.shape
@@ -123,7 +122,7 @@ def backward(
     if wide.is_wide(h):
         partial = wide.pull(
             h, h_pos, negatives, h_all, h_pos_all, lse_all, weight_all, lost_all, strongest, temperature,
-            offset=offset, both=both, running=running, needs=needed, input_precision=input_precision,
+            offset=offset, both=both, running=running, needs=needed,
         )  # fmt: skip
     else:
         tile = tile_for("gradients", h, rows_in_all, running=running)
@@ -135,7 +134,7 @@ def backward(
         gradients[(sum(tiles), splits)](
             *rows, h_all, h_pos_all, *numbers, *written, radial if partial is None else partial,
             *counts, tiles[0], tiles[1], rows_in_all, splits,
-            RUNNING=running, SEARCH=search, SPLIT=partial is not None, INPUT_PRECISION=input_precision,
+            RUNNING=running, SEARCH=search, SPLIT=partial is not None, INPUT_PRECISION=input_precision(),
             BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=width_of(D),
             num_warps=tile.warps, num_stages=tile.stages, **common,
         )  # fmt: skip

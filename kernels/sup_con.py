@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import wide
 from .device_functions import WEAKEST
+from .input_precision import input_precision
 from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
 from .normalize import rows_at_once
 from .sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
@@ -25,7 +26,6 @@ def forward(
     offset: int,
     temperature: float | Tensor,
     bounded: bool,
-    input_precision: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Per row (N,): the loss, log-sum-exp in base 2, 1 - P(positives), and the number of positives, int64."""
     count, D = z.shape
@@ -38,7 +38,7 @@ def forward(
     sum_by_label[(row_tiles, splits)](
         z, labels, z_all, labels_all, temperature, negatives, tops[0], positives, tops[1], logits, counts,
         count, z_all.shape[0], offset, splits,
-        D=D, LEARNT=isinstance(temperature, Tensor), RUNNING=running, INPUT_PRECISION=input_precision,
+        D=D, LEARNT=isinstance(temperature, Tensor), RUNNING=running, INPUT_PRECISION=input_precision(),
         BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth or width_of(D),
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
@@ -67,7 +67,6 @@ def backward(
     scale: float,
     lengths: Tensor | None,
     dtype: torch.dtype,
-    input_precision: str,
 ) -> tuple[Tensor, Tensor]:
     """The gradient of z (N, D), and <dz, z> of its rows."""
     count, D = z.shape
@@ -83,7 +82,7 @@ def backward(
     numbers = (lse_all, g, targets, count_all, strongest)
     common: dict[str, Any] = {"D": D, "LEARNT": isinstance(temperature, Tensor)}
     running = not shares_shift(temperature, bounded)
-    settings = common | {"RUNNING": running, "INPUT_PRECISION": input_precision}
+    settings = common | {"RUNNING": running, "INPUT_PRECISION": input_precision()}
     splits = 1
     if wide.is_wide(z):
         partial = torch.empty((1, count, D), dtype=torch.float32, device=z.device)

@@ -14,6 +14,7 @@ import triton
 from torch import Tensor
 
 from .info_nce_backward import write_weights
+from .input_precision import input_precision
 from .launch_grid import width_of
 from .tiles import WIDEST, operand_of, tile_for
 
@@ -55,7 +56,6 @@ def pull(
     both: bool,
     running: bool,
     needs: Sequence[bool],
-    input_precision: str,
 ) -> Tensor:
     """The weighted sums of columns for the rows of h, h_pos and negatives in order: (1, 2K + M, D), float32."""
     pairs, D = h.shape
@@ -74,7 +74,7 @@ def pull(
             part = rows.z[start : start + chunk]
             weights = _weights(
                 rows, columns, start, part.shape[0], diagonal, lse_all, weight_all, lost_all, strongest, temperature,
-                running=running, input_precision=input_precision,
+                running=running,
             )  # fmt: skip
             if of_rows is not None:
                 add_product(of_rows[start : start + chunk], weights, columns.z)
@@ -115,7 +115,6 @@ def _weights(
     temperature: float | Tensor,
     *,
     running: bool,
-    input_precision: str,
 ) -> Tensor:
     """The weights of rows `start` to `start + height` against all columns, (height, C)."""
     count, D = columns.z.shape
@@ -127,7 +126,7 @@ def _weights(
         0 if diagonal is None else diagonal + start, count,
         D=D, HAS_DIAGONAL=diagonal is not None, ROWS=rows.base is not None, COLUMNS=columns.base is not None,
         LEARNT=isinstance(temperature, Tensor), RUNNING=running, ROW_WEIGHTS=weight_all.dim() > 0,
-        INPUT_PRECISION=input_precision, BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
+        INPUT_PRECISION=input_precision(), BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return weights

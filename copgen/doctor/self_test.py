@@ -1,7 +1,8 @@
-"""What `copgen doctor` tries out: each operation as it is chosen here, held against its reference, and timed beside it.
+"""The self-test of `copgen doctor`: each operation as it is chosen here, held against float64, and timed beside its
+reference.
 
-Small inputs by counter, so that every machine tries the same. The bound of a self-test is what float32 may lose in sums
-as long as these; a kernel that is wrong misses it by orders of magnitude.
+Small inputs by counter, the same on every machine. The tolerance is what float32 may lose in sums as long as these; a
+kernel that is wrong misses it by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from copgen.latents.operations import reference as latents
 from copgen.objectives import info_nce
 from copgen.objectives import reference as losses
 from copgen.runtime import philox
+from copgen.runtime.dispatch import Operation
 
 K, DIM = 256, 120
 DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
@@ -36,17 +38,17 @@ Run = Callable[[], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """An operation as it is chosen, the same in the plain reference, and in float64; and the allowed difference."""
+class SelfTest:
+    """An operation as it is chosen, the same in the plain reference, and in float64; and the tolerance."""
 
-    operation: str
+    operation: Operation
     chosen: Run
     reference: Run
     exact: Run
     bound: float
 
-    def carry_out(self, device: torch.device) -> dict[str, Any]:
-        """The greatest difference from float64, whether that is within the bound, and both times."""
+    def run(self, device: torch.device) -> dict[str, Any]:
+        """The greatest difference from float64, whether that is within the tolerance, and both times."""
         pairs = zip(self.chosen(), self.exact(), strict=True)
         error = max(float((found.double() - exact.double()).abs().max()) for found, exact in pairs)
         return {
@@ -59,21 +61,21 @@ class Trial:
         }
 
 
-def trials(device: torch.device) -> Iterator[Trial]:
-    """The trials on a device, in float32."""
+def self_tests(device: torch.device) -> Iterator[SelfTest]:
+    """Those of every operation on a device, in float32."""
     # Sums of DIM products of numbers that are of the order of 1, twice; a distance is a mean, and so no worse.
     bound = 8.0 * math.sqrt(2 * DIM) * torch.finfo(torch.float32).eps
     narrow = [x.float().to(device) for x in _navigator()]
     z, w1, b1, w2, b2 = (x.double() for x in narrow)
     z_pos = (z + 0.3 * w1[:1]).float()
-    yield Trial(
+    yield SelfTest(
         "navigate",
         lambda: _moved(*narrow),
         lambda: latents.navigate(narrow[0], narrow[1], narrow[2], narrow[3], narrow[4], DELTA)[:2],
         lambda: latents.navigate(z, w1, b1, w2, b2, DELTA)[:2],
         bound,
     )
-    yield Trial(
+    yield SelfTest(
         "constrain",
         lambda: _projected(narrow[0], z_pos),
         lambda: latents.constrain(narrow[0], z_pos, DELTA, "project")[:2],
@@ -81,7 +83,7 @@ def trials(device: torch.device) -> Iterator[Trial]:
         bound,
     )
     rows = torch.arange(K, device=device)
-    yield Trial(
+    yield SelfTest(
         "draw_latents",
         lambda: [draw_latents(rows, dim=DIM, seed=0, threshold=THRESHOLD)],
         lambda: [latents.draw_latents(rows, 0, "latents", DIM, 1.0, THRESHOLD).float()],
@@ -89,14 +91,14 @@ def trials(device: torch.device) -> Iterator[Trial]:
         1e-6,
     )
     key = philox.stream_key(0, "doctor")
-    yield Trial(
+    yield SelfTest(
         "random words",
         lambda: [philox.bits(0, rows, DIM, stream="doctor")],
         lambda: [philox.plain_bits(rows, key, DIM)],
         lambda: [philox.plain_bits(rows, key, DIM)],
         0.0,
     )
-    yield Trial(
+    yield SelfTest(
         "fixed points",
         lambda: [_fixed_points(narrow[0], narrow[1])],
         lambda: [_fixed_points(narrow[0], narrow[1], anderson.PlainMemory)],
@@ -108,7 +110,7 @@ def trials(device: torch.device) -> Iterator[Trial]:
     exact_block = copy.deepcopy(block).double()
     scale = 1.0 + float(narrow[0].abs().max())
     # `forward` alone is any function, which is inverted in PyTorch.
-    yield Trial(
+    yield SelfTest(
         "flow inverse",
         lambda: _inverse(block, narrow[0], TOLERANCE),
         lambda: _inverse(block.forward, narrow[0], TOLERANCE),
@@ -117,7 +119,7 @@ def trials(device: torch.device) -> Iterator[Trial]:
     )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
-    yield Trial(
+    yield SelfTest(
         "contrastive loss",
         lambda: _with_gradients(info_nce(h, h_pos, temperature=TEMPERATURE), [h, h_pos]),
         lambda: _with_gradients(_plain_loss(h, h_pos), [h, h_pos]),

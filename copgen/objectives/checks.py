@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from copgen.objectives.implementations import chosen
+from copgen.objectives.kernel_interface import chosen
 from copgen.runtime.errors import UsageError, unknown
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -22,7 +22,7 @@ from torch.distributed import ProcessGroup
 from copgen.objectives import over_ranks as ranks
 from copgen.objectives import reference
 from copgen.objectives.checks import check_alike, check_embeddings, check_one_of, check_rows, check_temperature
-from copgen.objectives.implementations import chosen
+from copgen.objectives.kernel_interface import chosen
 from copgen.objectives.operators import info_nce as operator
 from copgen.runtime.errors import UsageError
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from copgen.objectives.checks import FLOATING
-from copgen.objectives.implementations import kernels_for
+from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients

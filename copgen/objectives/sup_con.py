@@ -20,8 +20,8 @@ from torch.distributed import ProcessGroup
 from copgen.objectives import over_ranks as ranks
 from copgen.objectives import reference
 from copgen.objectives.checks import check_device, check_embeddings, check_one_of, check_rows, check_temperature
-from copgen.objectives.implementations import chosen
 from copgen.objectives.info_nce import Reduction
+from copgen.objectives.kernel_interface import chosen
 from copgen.objectives.operators import sup_con as operator
 from copgen.runtime.errors import UsageError
 

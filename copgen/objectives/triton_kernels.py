@@ -11,7 +11,6 @@ float16 rows. float32 embeddings follow `torch.set_float32_matmul_precision`, as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -19,12 +18,16 @@ from torch import Tensor
 from copgen.kernels import info_nce as _info_nce
 from copgen.kernels import normalize as _normalize
 from copgen.kernels import sup_con as _sup_con
-from copgen.objectives.implementations import HALVES
+from copgen.objectives.kernel_interface import InfoNCEKernels, SupConKernels
+
+info_nce: InfoNCEKernels = _info_nce
+sup_con: SupConKernels = _sup_con
+normalize = _normalize.normalize
 
 
 def operand(dtype: torch.dtype) -> torch.dtype:
     """The dtype of the unit rows that embeddings of `dtype` become."""
-    if dtype in HALVES or torch.get_float32_matmul_precision() == "medium":
+    if dtype in (torch.float16, torch.bfloat16) or torch.get_float32_matmul_precision() == "medium":
         return torch.float16
     return torch.float32
 
@@ -37,19 +40,3 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
 def bounded(units: Sequence[Tensor]) -> bool:
     """Always true: a check would synchronise with the device."""
     return True
-
-
-def input_precision() -> str:
-    """How float32 operands are multiplied."""
-    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
-
-
-normalize = _normalize.normalize
-info_nce = SimpleNamespace(
-    forward=lambda *args, **settings: _info_nce.forward(*args, input_precision=input_precision(), **settings),
-    backward=lambda *args, **settings: _info_nce.backward(*args, input_precision=input_precision(), **settings),
-)
-sup_con = SimpleNamespace(
-    forward=lambda *args, **settings: _sup_con.forward(*args, input_precision=input_precision(), **settings),
-    backward=lambda *args, **settings: _sup_con.backward(*args, input_precision=input_precision(), **settings),
-)

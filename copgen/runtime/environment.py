@@ -17,6 +17,11 @@ def debug_wanted() -> bool:
     return os.environ.get("COPGEN_DEBUG", "") not in ("", "0")
 
 
+def native_forbidden() -> bool:
+    """Whether COPGEN_NATIVE=0 forces the PyTorch reference."""
+    return os.environ.get("COPGEN_NATIVE", "") == "0"
+
+
 def weights_directory() -> Path | None:
     """The folder that COPGEN_WEIGHTS names."""
     named = os.environ.get("COPGEN_WEIGHTS", "")

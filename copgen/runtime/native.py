@@ -1,19 +1,19 @@
 """The native operators `copgen._ops`: loaded once, if they were built, for this torch, and nobody forbids it.
 
 `copgen._C` beside them says how they were built. It is asked first: a library made for another torch is never loaded.
-COPGEN_NATIVE=0 forces the PyTorch reference; this is the one place that reads it.
+COPGEN_NATIVE=0 forces the PyTorch reference.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import copgen
+from copgen.runtime.environment import native_forbidden
 from copgen.runtime.software import torch_version
 
 REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editable ."
@@ -27,15 +27,21 @@ OPERATORS = (
 
 @dataclass(frozen=True, eq=False)
 class Native:
-    """Whether the native operators can be called, one sentence on why, how they were built, and what would mend it.
+    """The native operators of a process. Hashable, each being itself: what is chosen for it is remembered.
 
-    Hashable, each being itself: what is chosen for it is remembered.
+    Attributes:
+        usable: whether they can be called.
+        reason: one sentence on why.
+        built: how they were built.
+        command: what fixes it if they cannot.
+        instructions: the instruction set of their products in float32, such as "AVX2"; empty if there are none.
     """
 
     usable: bool
     reason: str
     built: dict[str, str] = field(default_factory=dict)
     command: str = ""
+    instructions: str = ""
 
     @property
     def cuda(self) -> bool:
@@ -53,7 +59,7 @@ def installed() -> Native:
 
     Nothing is loaded, torch neither.
     """
-    if os.environ.get("COPGEN_NATIVE", "") == "0":
+    if native_forbidden():
         return Native(False, "COPGEN_NATIVE=0 forces the reference")
     try:
         # Not `import copgen._C`: mypy and linters look for a file that need not be there.
@@ -67,17 +73,6 @@ def installed() -> Native:
     return Native(
         True, f"C++ for the CPU, built for torch {built['torch']} by {built['compiler'].split(' (')[0]}", built
     )
-
-
-@functools.cache
-def product_instructions() -> str:
-    """The instruction set of the native products in float32, such as "AVX2"; empty if there are none."""
-    if not native().usable:
-        return ""
-    import torch  # not before there is something to ask: plans are made without it
-
-    found: str = torch.ops.copgen.product_kernels()
-    return found
 
 
 @functools.cache
@@ -104,7 +99,7 @@ def _loaded(found: Native) -> Native:
     missing = [name for name in OPERATORS if not hasattr(torch.ops.copgen, name)]
     if missing:
         return _without(f"they were built from older sources, without {', '.join(missing)}", REBUILD, found.built)
-    return found
+    return replace(found, instructions=torch.ops.copgen.product_kernels())
 
 
 def _library() -> Path | None:

@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from copgen.runtime.native import native
+from copgen.runtime.dispatch import choose
 
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -51,16 +51,10 @@ def bits(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.devi
     """Random 32-bit words (N, C), int64 in [0, 2**32)."""
     row = as_rows(rows, device)
     key = stream_key(seed, stream)
-    if not torch.compiler.is_compiling() and type(row) is Tensor and why_plain(row.device) is None:
+    plain = torch.compiler.is_compiling() or type(row) is not Tensor
+    if not plain and choose("random words", row.device, row.dtype).name == "native":
         return cast("Tensor", torch.ops.copgen.philox_bits.default(row, signed(key), columns))
     return plain_bits(row, key, columns)
-
-
-def why_plain(device: torch.device) -> str | None:
-    """Why the words on a device are made in plain PyTorch; None where the native operator makes them."""
-    if device.type != "cpu":
-        return "the native operator for words is for the CPU; draws of latents have a CUDA kernel of their own"
-    return None if native().usable else native().reason
 
 
 def signed(key: int) -> int:

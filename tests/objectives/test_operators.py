@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.objectives import implementations, info_nce, reference, sup_con
+from copgen.objectives import info_nce, kernel_interface, reference, sup_con
+from copgen.runtime.dispatch import choose
 from copgen.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 0, 1, 1, 1, 2])
@@ -129,11 +130,12 @@ def test_without_gradients_nothing_is_kept() -> None:
 
 def test_what_has_no_kernel_runs_the_reference_and_says_so_once() -> None:
     device = torch.device("meta")
-    assert implementations.choose(device, torch.float32).name == "reference"
-    assert implementations.choose(torch.device("cuda"), torch.float64).name == "reference"
-    assert implementations.choose(torch.device("cpu"), torch.float16).name == "blocked"
+    assert choose("contrastive loss", device, torch.float32).name == "reference"
+    assert choose("contrastive loss", torch.device("cuda"), torch.float64).name == "reference"
+    assert choose("contrastive loss", torch.device("cpu"), torch.float16).name != "reference"
+    assert choose("contrastive loss", torch.device("cpu"), torch.float64).name == "blocked"
     h = torch.zeros(6, 5, device=device)
-    implementations._announce.cache_clear()
+    kernel_interface._announce.cache_clear()
     with pytest.warns(RuntimeWarning, match="type meta"):
         loss = info_nce(h, h, temperature=0.1)
     assert loss.shape == ()

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from copgen.objectives.blocked import products
 from copgen.objectives.reference import normalize
+from copgen.runtime.native import native
 
 SHAPES = [(1, 1, 1), (5, 7, 3), (6, 64, 16), (65, 129, 17), (193, 66, 300), (64, 31, 600), (400, 200, 120)]
-needs_native = pytest.mark.skipif(not products.instructions(), reason="no native products")
+needs_native = pytest.mark.skipif(not native().instructions, reason="no native products")
 
 
 def numbers(*shape: int, seed: int) -> Tensor:
@@ -34,7 +35,7 @@ def error(found: Tensor, exact: Tensor) -> float:
 @pytest.fixture(params=[pytest.param("native", marks=needs_native), "torch"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
-        monkeypatch.setattr(products, "instructions", lambda: "")
+        monkeypatch.setattr(products, "is_native", lambda x: False)
     return str(request.param)
 
 
@@ -178,8 +179,8 @@ SAME = """
 import sys, torch
 from copgen.latents.operations import navigate
 from copgen.objectives import info_nce
-from copgen.objectives.blocked import products
-assert products.instructions() == sys.argv[1], products.instructions()
+from copgen.runtime.native import native
+assert native().instructions == sys.argv[1], native().instructions
 draw = torch.Generator().manual_seed(0)
 shapes = [(70, 33), (45, 33), (45,), (33, 45), (33,), (700, 40), (700, 40)]
 z, w1, b1, w2, b2, h, h_pos = (torch.randn(shape, generator=draw) for shape in shapes)
@@ -201,7 +202,7 @@ print(f"{loss.item():.9f} {h.grad.double().norm().item():.12f}")
 def test_all_instruction_sets_agree_and_torch_s_variable_chooses() -> None:
     """A navigator's products and a flow's inverse have the same bits in all of them."""
     told = {"AVX-512": "avx512", "AVX2": "avx2", "": "default"}
-    if products.instructions() == "AVX2":
+    if native().instructions == "AVX2":
         del told["AVX-512"]
     printed = {}
     for name, variable in told.items():

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from copgen.latents.operations import implementations
-from copgen.runtime import native
+from copgen.runtime import dispatch, native
 
 HOW = {"torch": str(torch.__version__), "compiler": "gcc 12", "cuda": "", "architectures": "", "openmp": "201511"}
 CPU = torch.device("cpu")
@@ -48,7 +47,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, how: dict[str, str] | None) -> None
 def test_the_environment_can_force_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COPGEN_NATIVE", "0")
     pretend(monkeypatch, HOW)
-    choice = implementations.choose("navigate", CPU, torch.float32)
+    choice = dispatch.choose("navigate", CPU, torch.float32)
     assert (choice.name, choice.reason) == ("reference", "COPGEN_NATIVE=0 forces the reference")
 
 
@@ -59,7 +58,7 @@ def test_without_a_build_the_reference_runs_with_one_notice(monkeypatch: pytest.
     assert not found.usable
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert implementations.choose("navigate", CPU, torch.float32).name == "reference"
+        assert dispatch.choose("navigate", CPU, torch.float32).name == "reference"
 
 
 def test_a_build_for_another_torch_is_refused_before_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,33 +91,6 @@ def test_a_library_from_older_sources_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(native, "OPERATORS", ("navigate_by_the_stars",))
     with pytest.warns(RuntimeWarning, match="older sources, without navigate_by_the_stars"):
         assert not native.native().usable
-
-
-@pytest.mark.parametrize(
-    ("operation", "device", "dtype", "name", "reason"),
-    [
-        ("navigate", "cpu", torch.float32, "native", "C++ for the CPU"),
-        ("navigate", "cpu", torch.float16, "reference", "no kernel for float16"),
-        ("navigate", "meta", torch.float32, "reference", "devices of type meta"),
-        ("navigate", "cuda", torch.float32, "reference", "without CUDA"),
-        ("draw_latents", "cpu", torch.float64, "reference", "native draws are float32"),
-    ],
-)
-def test_the_choice_comes_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, operation: Any, device: str, dtype: torch.dtype, name: str, reason: str
-) -> None:
-    usable = native.Native(True, "C++ for the CPU, built for this torch", HOW)
-    monkeypatch.setattr(implementations, "native", lambda: usable)
-    choice = implementations.choose(operation, torch.device(device), dtype)
-    assert choice.name == name
-    assert reason in choice.reason
-
-
-def test_cuda_kernels_are_chosen_where_they_were_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable = native.Native(True, "", {**HOW, "cuda": "13.0", "architectures": "8.0;9.0+PTX"})
-    monkeypatch.setattr(implementations, "native", lambda: usable)
-    choice = implementations.choose("navigate", torch.device("cuda"), torch.bfloat16)
-    assert (choice.name, choice.reason) == ("native", "CUDA kernels for 8.0;9.0+PTX")
 
 
 def test_both_implementations_draw_the_same_bytes_in_processes_of_their_own() -> None:

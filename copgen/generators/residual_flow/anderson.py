@@ -26,7 +26,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from copgen.runtime.native import native
+from copgen.runtime.dispatch import choose
 
 DECREASE = 0.99
 LOST = 64.0  # rounding errors: a q that orthogonalisation leaves less of points anywhere
@@ -77,18 +77,11 @@ def fixed_point(
 
 def memory_of(x: Tensor) -> Callable[[Tensor, Tensor, int], Memory]:
     """The implementation for x."""
-    if x.dtype not in (torch.float32, torch.float64) or why_plain(x.device) is not None:
+    if choose("fixed points", x.device, x.dtype).name != "native":
         return PlainMemory
     from copgen.generators.residual_flow.native_memory import NativeMemory  # only where the library is
 
     return NativeMemory
-
-
-def why_plain(device: torch.device) -> str | None:
-    """Why fixed points on a device are found in plain PyTorch; None where the native operator helps."""
-    if device.type != "cpu":
-        return "the native operator for fixed points is for the CPU"
-    return None if native().usable else native().reason
 
 
 class PlainMemory:

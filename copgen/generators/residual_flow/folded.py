@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from copgen.generators.residual_flow import silu_layers
 from copgen.generators.residual_flow.lipschitz import LIPSWISH_SLOPE, LipschitzLinear, LipSwish, SpectralBound
+from copgen.runtime.dispatch import choose
 
 
 class FoldedNet(nn.Module):
@@ -67,7 +68,7 @@ class FoldedNet(nn.Module):
         return native_inverse.gradient(c, x, self._layers(), bound, window=window, max_rounds=max_rounds)
 
     def _is_native_for(self, x: Tensor) -> bool:
-        return self._is_linear and silu_layers.why_plain(x.device, x.dtype) is None
+        return self._is_linear and choose("flow inverse", x.device, x.dtype).name == "native"
 
     def _layers(self) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
         places = range(len(self._operators))

@@ -18,8 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.runtime.native import native, product_instructions
-
 Operator = Callable[..., Tensor]
 
 
@@ -39,14 +37,3 @@ def apply(
             x = F.silu(x, inplace=overwrite)
         x = operator(x, weight, bias)
     return x
-
-
-def why_plain(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why a block of linear layers is inverted in PyTorch; None where the native operator does it."""
-    if device.type != "cpu":
-        return "the native inverse of a flow's linear layers is for the CPU"
-    if dtype != torch.float32:
-        return "the native inverse of a flow's linear layers is for float32"
-    if not native().usable:
-        return native().reason
-    return None if product_instructions() else "native products are not built for this processor"

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from copgen.latents.operations import reference
 from copgen.latents.operations.checks import check_delta, check_pair
-from copgen.latents.operations.implementations import is_native
 from copgen.latents.operations.shift import Shift
+from copgen.runtime.dispatch import choose
 from copgen.runtime.errors import UsageError, unknown
 
 Mode = Literal["report", "reject", "project"]
@@ -54,7 +54,7 @@ def constrain(z: Tensor, z_pos: Tensor, *, delta: float | None = None, mode: Mod
         raise unknown("mode", mode, get_args(Mode))
     if delta is None and mode != "report":
         raise UsageError(f"mode '{mode}' has no delta.", fix="Give a delta, or report.")
-    if is_native("constrain", z.device, z.dtype):
+    if choose("constrain", z.device, z.dtype).name == "native":
         from copgen.latents.operations import operators
 
         projected, d, violates, order, stats = operators.constrain(z, z_pos, delta, mode)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from copgen.latents.operations import reference
-from copgen.latents.operations.implementations import is_native
 from copgen.runtime import philox
+from copgen.runtime.dispatch import choose
 from copgen.runtime.errors import UsageError
 
 
@@ -52,7 +52,7 @@ def draw_latents(
     if threshold is not None and not threshold > 0:
         raise UsageError(f"threshold is {threshold}.", fix="It is positive, or None for the whole normal.")
     rows = philox.as_rows(indices, device)
-    if not is_native("draw_latents", rows.device, torch.float32):
+    if choose("draw_latents", rows.device, torch.float32).name != "native":
         return reference.draw_latents(rows, seed, stream, dim, scale, threshold).float()
     from copgen.latents.operations import operators
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from copgen.latents.operations import reference
 from copgen.latents.operations.checks import check_delta, check_navigator
-from copgen.latents.operations.implementations import is_native
 from copgen.latents.operations.shift import Shift
+from copgen.runtime.dispatch import choose
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
         UsageError: shapes, dtypes or devices that do not fit, or a delta that cannot be.
     """
     check_delta(delta)
-    if is_native("navigate", z.device, z.dtype):
+    if choose("navigate", z.device, z.dtype).name == "native":
         # Only now, for without the library there is nothing to register.
         from copgen.latents.operations import operators
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copgen.runtime.native import product_instructions
+from copgen.runtime.dispatch import choose
 
 LOG2_E = 1.0 / math.log(2.0)
 _OPS: Any = torch.ops.copgen
@@ -22,12 +22,7 @@ _OPS: Any = torch.ops.copgen
 
 def is_native(x: Tensor) -> bool:
     """Whether the native kernels support matrices like this one."""
-    return x.dtype == torch.float32 and x.device.type == "cpu" and bool(instructions())
-
-
-def instructions() -> str:
-    """The instruction set that the native kernels use on this CPU, such as "AVX2"; empty if there are none."""
-    return product_instructions()
+    return choose("contrastive loss", x.device, x.dtype).name == "native"
 
 
 def add_product(out: Tensor, a: Tensor, b: Tensor) -> None:

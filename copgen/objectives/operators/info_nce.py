@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from copgen.objectives.blocked import one_pass, one_tile
-from copgen.objectives.implementations import kernels_for
+from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.library import (
     differentiate,
     eager_twin,

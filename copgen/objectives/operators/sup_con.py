@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copgen.objectives.implementations import kernels_for
+from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.operators.library import (
     differentiate,

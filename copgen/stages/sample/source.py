@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from copgen.generators.compiled import CompiledGenerator
-from copgen.latents.operations.implementations import choose
 from copgen.pairs import Plan
+from copgen.runtime.dispatch import choose
 from copgen.runtime.machine import resolve_device
 from copgen.stages.sample.batches import Source
 from copgen.stages.sample.plan import make_plan

@@ -10,8 +10,8 @@ import torch
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, ReferenceRule
 from copgen.generators.residual_flow.model import ResidualBlock, ResidualFlow
-from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.runtime import philox
+from copgen.runtime.dispatch import choose
 from tests.generators.residual_flow.flows import CONFIGS, small_flow
 
 
@@ -62,8 +62,8 @@ def test_in_float32_it_is_as_near_to_float64_as_the_layers_are() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_linear_layers_in_float32_have_a_native_inverse(name: str) -> None:
-    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
-        pytest.skip(reason)
+    if (choice := choose("flow inverse", torch.device("cpu"), torch.float32)).name != "native":
+        pytest.skip(choice.reason)
     for block, value in taps(small_flow(CONFIGS[name]).float().requires_grad_(False)):
         for dtype in (torch.float32, torch.float64):
             folded, y = FoldedNet(copy.deepcopy(block.nnet).to(dtype)), value.to(dtype)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from copgen.generators import load
 from copgen.generators.load_options import Precision
-from copgen.generators.residual_flow import FlowConfig, silu_layers
+from copgen.generators.residual_flow import FlowConfig, folded
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.generator import FlowGenerator, load_flow, save_flow
 from copgen.generators.residual_flow.inversion import FixedPoint
 from copgen.generators.residual_flow.model import ResidualBlock
-from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.latents.prior import Prior
+from copgen.runtime.dispatch import Choice, choose
 from copgen.runtime.errors import DataError
 from copgen.storage.files import sha256_of
 from copgen.storage.tensors import load_tensors, save_tensors
@@ -159,7 +159,7 @@ def test_acceleration_costs_digits_no_accuracy_and_saves_evaluations(monkeypatch
         images = exact(z.double())
         errors = {G: (G(z).double() - images).abs().flatten(1).amax(1) for G in (fast, plain)}
         # Evaluations inside of an operator are not seen.
-        monkeypatch.setattr(silu_layers, "why_plain", lambda device, dtype: "counting")
+        monkeypatch.setattr(folded, "choose", lambda *asked: Choice("reference", "counting"))
         for G in (fast, plain):
             for part in G.modules():
                 if isinstance(part, FoldedNet):
@@ -176,7 +176,7 @@ def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone_and_not_at_al
 ) -> None:
     G = digits(precision)
     z = G.sample_prior(range(64), seed=0)
-    exactly = why_plain(torch.device("cpu"), G.flow.dtype) is None
+    exactly = choose("flow inverse", torch.device("cpu"), G.flow.dtype).name == "native"
     atol = 0.0 if exactly else {torch.float32: 1e-4, torch.float64: 1e-11}[G.flow.dtype]
     with torch.no_grad():
         images = G(z)
@@ -190,8 +190,8 @@ def test_an_image_depends_on_its_neighbours_in_the_last_bits_alone_and_not_at_al
 
 @pytest.mark.parametrize("pixels", [8, 3])
 def test_the_number_of_threads_and_the_size_of_an_image_do_not_change_a_bit_with_native_layers(pixels: int) -> None:
-    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
-        pytest.skip(reason)
+    if (choice := choose("flow inverse", torch.device("cpu"), torch.float32)).name != "native":
+        pytest.skip(choice.reason)
     config = FlowConfig(image_size=pixels, blocks=(0,), linear_blocks=2, linear_width=6, coeff=0.9)
     G = FlowGenerator(small_flow(config, rule=FixedPoint()).float(), name="toy", prior=PRIOR)
     z = G.sample_prior(range(2501 if pixels == 8 else 64), seed=0)

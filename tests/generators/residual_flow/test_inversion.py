@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, invert_block
 from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
-from copgen.generators.residual_flow.silu_layers import why_plain
 from copgen.runtime import philox
+from copgen.runtime.dispatch import choose
 from copgen.runtime.errors import DataError, ExitCode
 
 FINE = FixedPoint(tolerance=1e-14, max_rounds=5000)
@@ -84,8 +84,8 @@ def test_an_item_does_not_depend_on_its_neighbours(conv: bool) -> None:
 
 
 def test_an_item_of_linear_layers_in_float32_has_the_same_bits_beside_any_neighbours() -> None:
-    if (reason := why_plain(torch.device("cpu"), torch.float32)) is not None:
-        pytest.skip(reason)
+    if (choice := choose("flow inverse", torch.device("cpu"), torch.float32)).name != "native":
+        pytest.skip(choice.reason)
     g, y = FoldedNet(contraction(0.95)).float(), points(70).float()
     alone = invert_block(g, y[:1], FixedPoint())[0]
     for others in (y, 1e-3 * y, 1e3 * y):

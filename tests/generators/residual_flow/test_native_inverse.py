@@ -15,10 +15,11 @@ from torch import Tensor
 
 from copgen.generators.residual_flow import anderson, silu_layers
 from copgen.runtime import philox
+from copgen.runtime.dispatch import choose
 
 CPU = torch.device("cpu")
-WHY_PLAIN = silu_layers.why_plain(CPU, torch.float32)
-needs_native = pytest.mark.skipif(WHY_PLAIN is not None, reason=str(WHY_PLAIN))
+CHOICE = choose("flow inverse", CPU, torch.float32)
+needs_native = pytest.mark.skipif(CHOICE.name != "native", reason=CHOICE.reason)
 
 N = 130
 WIDTHS = [(64, 128, 128, 64), (9, 6, 6, 9), (33, 17, 70, 33), (5, 5), (300, 257, 300)]
@@ -56,7 +57,7 @@ def bound_of(y: Tensor, tolerance: float = 1e-6) -> Tensor:
 
 
 def native(y: Tensor, layers: Layers, bound: Tensor | None = None, *, window: int = 3, max_rounds: int = 500) -> Tensor:
-    assert WHY_PLAIN is None
+    assert CHOICE.name == "native"
     from copgen.generators.residual_flow.native_inverse import invert
 
     return invert(y, layers, bound_of(y) if bound is None else bound, window=window, max_rounds=max_rounds)
@@ -65,7 +66,7 @@ def native(y: Tensor, layers: Layers, bound: Tensor | None = None, *, window: in
 def gradient(
     c: Tensor, x: Tensor, layers: Layers, *, window: int = 3, max_rounds: int = 500, tolerance: float = 1e-6
 ) -> Tensor:
-    assert WHY_PLAIN is None
+    assert CHOICE.name == "native"
     from copgen.generators.residual_flow.native_inverse import gradient
 
     bound = tolerance * c.abs().amax(1)
@@ -251,10 +252,3 @@ def test_a_wrong_argument_is_refused_by_name(changes: dict[int, Any], message: s
         torch.ops.copgen.invert_silu_layers_backward.default(arguments[0], *arguments)
     with pytest.raises(ValueError, match=r"^c .*float32 matrix"):
         torch.ops.copgen.invert_silu_layers_backward.default(y.double(), y, *layers, bound_of(y), 3, 100)
-
-
-def test_it_says_why_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "for float32" in str(silu_layers.why_plain(CPU, torch.float64))
-    assert "for the CPU" in str(silu_layers.why_plain(torch.device("cuda"), torch.float32))
-    monkeypatch.setattr(silu_layers, "product_instructions", lambda: "")
-    assert silu_layers.why_plain(CPU, torch.float32) is not None

@@ -34,7 +34,7 @@ def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Runs a test with each implementation."""
     if request.param == "reference":
         forced = native.Native(False, "the test forces the reference")
-        monkeypatch.setattr("copgen.latents.operations.implementations.native", lambda: forced)
+        monkeypatch.setattr("copgen.runtime.dispatch.native", lambda: forced)
     elif not native.native().usable:
         pytest.skip(f"no native operators: {native.native().reason}")
     return str(request.param)

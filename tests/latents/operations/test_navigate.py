@@ -16,8 +16,8 @@ from torch import Tensor
 
 from copgen.latents import navigate
 from copgen.latents.operations import reference
-from copgen.objectives.blocked import products
 from copgen.runtime.errors import UsageError
+from copgen.runtime.native import native
 from tests.latents.operations.navigators import Case, case, expected
 
 SHAPES = [(1, 1, 1), (3, 7, 5), (33, 119, 130), (129, 127, 1000), (257, 120, 120), (65, 784, 784), (2500, 4, 3)]
@@ -126,7 +126,7 @@ def test_the_number_of_threads_does_not_change_a_bit(built: None, device: torch.
         torch.testing.assert_close(gradient, of_two, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif(not products.instructions(), reason="BLAS may sum the rows of a small batch in another order")
+@pytest.mark.skipif(not native().instructions, reason="BLAS may sum the rows of a small batch in another order")
 @pytest.mark.parametrize(("dim", "hidden"), [(120, 120), (33, 17), (300, 420)])
 def test_a_row_has_the_same_bits_in_any_batch(dim: int, hidden: int) -> None:
     z, *weights = case(130, dim, hidden, dtype=torch.float32, device=torch.device("cpu"))

@@ -1,45 +1,27 @@
-"""Which implementation computes a contrastive loss, and why; the one place where that is decided.
+"""What an implementation of the contrastive losses offers to their operators, and which one a loss takes.
 
-blocked    the CPU, float32 and float64: tiles, whose products are native or PyTorch's; memory linear in the batch
-triton     CUDA, float32 and 16 bit: fused kernels, memory linear in the batch
-reference  anything else: the plain loss, with every logit in memory
-
-The first two have the same interface, `Kernels`; the reference is differentiable PyTorch.
+The kernels for the CPU (`blocked`) and for CUDA (`triton_kernels`) have the same interface, `Kernels`; the reference is
+differentiable PyTorch, without operators.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal, Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from copgen.objectives.blocked import products
-
-Name = Literal["blocked", "triton", "reference"]
-HALVES = (torch.float16, torch.bfloat16)
-OLDEST_CAPABILITY = (8, 0)  # the first with asynchronous copies and TF32, which every tile of the table uses
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An implementation's name, and one sentence on why it is the one."""
-
-    name: Name
-    reason: str
+from copgen.runtime.dispatch import Name, choose
 
 
 class InfoNCEKernels(Protocol):
     """InfoNCE of unit rows; `_all` are the rows of all ranks, of which this rank's begin at `offset`."""
 
-    @staticmethod
     def forward(
+        self,
         h: Tensor,
         h_pos: Tensor,
         negatives: Tensor | None,
@@ -54,8 +36,8 @@ class InfoNCEKernels(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and per contrasted row its log-sum-exp and 1 - P(positive)."""
 
-    @staticmethod
     def backward(
+        self,
         h: Tensor,
         h_pos: Tensor,
         negatives: Tensor | None,
@@ -80,8 +62,8 @@ class InfoNCEKernels(Protocol):
 class SupConKernels(Protocol):
     """SupCon "out" of unit rows, with the same meaning of `_all` and `offset`."""
 
-    @staticmethod
     def forward(
+        self,
         z: Tensor,
         labels: Tensor,
         z_all: Tensor,
@@ -93,8 +75,8 @@ class SupConKernels(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Per row: the loss, its log-sum-exp, 1 - P(positives), the number of positives."""
 
-    @staticmethod
     def backward(
+        self,
         z: Tensor,
         labels: Tensor,
         z_all: Tensor,
@@ -120,61 +102,22 @@ class Kernels(Protocol):
     info_nce: InfoNCEKernels
     sup_con: SupConKernels
 
-    @staticmethod
-    def operand(dtype: torch.dtype) -> torch.dtype:
+    def operand(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of the unit rows that embeddings of `dtype` become."""
 
-    @staticmethod
-    def accumulator(dtype: torch.dtype) -> torch.dtype:
+    def accumulator(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of the losses of embeddings of `dtype`."""
 
-    @staticmethod
-    def normalize(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    def normalize(self, tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
         """Unit rows in `dtype`, and the rows' lengths."""
 
-    @staticmethod
-    def bounded(units: Sequence[Tensor]) -> bool:
+    def bounded(self, units: Sequence[Tensor]) -> bool:
         """Whether rows that are said to be normalised are no longer than 1."""
-
-
-def choose(device: torch.device, dtype: torch.dtype) -> Choice:
-    """The implementation for embeddings of this device and dtype."""
-    if device.type == "cpu":
-        return Choice("blocked", _reason_on_cpu(dtype))
-    if device.type != "cuda":
-        return Choice("reference", f"there is no kernel for devices of type {device.type}")
-    if dtype == torch.float64:
-        return Choice("reference", "the CUDA kernels have no float64")
-    return _choose_cuda(device.index)
-
-
-def _reason_on_cpu(dtype: torch.dtype) -> str:
-    if dtype == torch.float64:
-        return "the CPU has tiles in plain PyTorch for float64"
-    instructions = products.instructions()
-    if instructions:
-        return f"the CPU has tiles with native products in {instructions}"
-    return "the CPU has tiles in plain PyTorch, where native products are not built or not for this processor"
-
-
-# A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.
-vars(_reason_on_cpu)["_dynamo_marked_constant"] = True
-
-
-@functools.cache
-def _choose_cuda(index: int | None) -> Choice:
-    if importlib.util.find_spec("triton") is None:
-        return Choice("reference", "triton is not installed")
-    capability = torch.cuda.get_device_capability(index)
-    if capability < OLDEST_CAPABILITY:
-        oldest = "{}.{}".format(*OLDEST_CAPABILITY)
-        return Choice("reference", f"compute capability {capability[0]}.{capability[1]} is older than {oldest}")
-    return Choice("triton", f"fused kernels for compute capability {capability[0]}.{capability[1]}")
 
 
 def chosen(h: Tensor) -> Name:
     """The implementation for these embeddings; says once when it is the slow one."""
-    choice = choose(h.device, h.dtype)
+    choice = choose("contrastive loss", h.device, h.dtype)
     if choice.name == "reference" and not torch.compiler.is_compiling():
         _announce(str(h.device), choice.reason)
     return choice.name
@@ -191,9 +134,15 @@ def _announce(device: str, reason: str) -> None:
 
 def kernels_for(device: torch.device) -> Kernels:
     """The kernels that the operators call on a CPU or CUDA device."""
-    return cast("Kernels", _load("triton_kernels" if device.type == "cuda" else "blocked"))
+    return _load(device.type)
 
 
 @functools.cache
-def _load(name: str) -> ModuleType:
-    return importlib.import_module(f"copgen.objectives.{name}")
+def _load(kind: str) -> Kernels:
+    if kind == "cuda":  # imports Triton
+        from copgen.objectives import triton_kernels
+
+        return triton_kernels
+    from copgen.objectives import blocked
+
+    return blocked

@@ -1,0 +1,151 @@
+"""Which implementation of an operation runs, and why: one table, and one question to it.
+
+triton     fused kernels (kernels/) for CUDA; memory linear in the batch
+native     C++ for the CPU and CUDA kernels (csrc/), where they were built
+blocked    tiles of the contrastive losses in PyTorch; memory linear in the batch
+reference  plain PyTorch: for every operation, on any device
+
+Every fast path asks `choose`, and `copgen doctor` shows the table's answers for this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+
+from copgen.runtime.native import Native, native
+
+Operation = Literal[
+    "contrastive loss", "navigate", "constrain", "draw_latents", "random words", "fixed points", "flow inverse"
+]
+Name = Literal["triton", "native", "blocked", "reference"]
+
+OLDEST_CAPABILITY = (8, 0)  # the first with asynchronous copies and TF32, which every tile of the kernels' table uses
+F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
+FLOATING = (F16, BF16, F32, F64)
+
+
+class Choice(NamedTuple):
+    """An implementation's name, and one sentence on why it is the one."""
+
+    name: Name
+    reason: str
+
+
+class Requirement(NamedTuple):
+    """Whether an implementation can run here, and one sentence on what it needs."""
+
+    met: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One that is faster than the reference: the type of device and the dtypes it is for, and what it needs there."""
+
+    name: Name
+    device: str
+    dtypes: tuple[torch.dtype, ...]
+    requirement: Callable[[Native, torch.device], Requirement]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The dtypes that an operation is asked for, all of which its reference has; and what is faster, fastest first."""
+
+    dtypes: tuple[torch.dtype, ...]
+    faster: tuple[Implementation, ...]
+
+
+def _cpp(library: Native, device: torch.device) -> Requirement:
+    return Requirement(library.usable, library.reason)
+
+
+def _cpp_products(library: Native, device: torch.device) -> Requirement:
+    if not library.usable:
+        return Requirement(False, library.reason)
+    if not library.instructions:
+        return Requirement(False, "native products are not built for this processor")
+    return Requirement(True, f"{library.reason}, with products in {library.instructions}")
+
+
+def _cuda(library: Native, device: torch.device) -> Requirement:
+    if not library.usable:
+        return Requirement(False, library.reason)
+    if not library.cuda:
+        return Requirement(False, "the native operators were built without CUDA")
+    return Requirement(True, f"CUDA kernels for {library.built['architectures']}")
+
+
+def _triton(library: Native, device: torch.device) -> Requirement:
+    if importlib.util.find_spec("triton") is None:
+        return Requirement(False, "triton is not installed")
+    capability = torch.cuda.get_device_capability(device.index)
+    has, needs = ("{}.{}".format(*version) for version in (capability, OLDEST_CAPABILITY))
+    if capability < OLDEST_CAPABILITY:
+        return Requirement(False, f"compute capability {has} is older than {needs}")
+    return Requirement(True, f"fused kernels for compute capability {has}")
+
+
+def _nothing(library: Native, device: torch.device) -> Requirement:
+    return Requirement(True, "")
+
+
+_ON_LATENTS = Operator(
+    FLOATING,
+    (
+        Implementation("native", "cpu", (BF16, F32, F64), _cpp),
+        Implementation("native", "cuda", (BF16, F32, F64), _cuda),
+    ),
+)
+TABLE: dict[Operation, Operator] = {
+    "contrastive loss": Operator(
+        FLOATING,
+        (
+            Implementation("triton", "cuda", (F16, BF16, F32), _triton),
+            Implementation("native", "cpu", (F16, BF16, F32), _cpp_products),  # the tiles' products
+            Implementation("blocked", "cpu", FLOATING, _nothing),
+        ),
+    ),
+    "navigate": _ON_LATENTS,
+    "constrain": _ON_LATENTS,
+    "draw_latents": Operator(
+        (F32,), (Implementation("native", "cpu", (F32,), _cpp), Implementation("native", "cuda", (F32,), _cuda))
+    ),
+    "random words": Operator((torch.int64,), (Implementation("native", "cpu", (torch.int64,), _cpp),)),
+    "fixed points": Operator((F32, F64), (Implementation("native", "cpu", (F32, F64), _cpp),)),
+    "flow inverse": Operator((F32, F64), (Implementation("native", "cpu", (F32,), _cpp_products),)),
+}
+
+
+def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
+    """The implementation for tensors of this device and dtype: the fastest whose requirement is met.
+
+    The reason is what that one needs; or, if it is not the fastest, why a faster one is not for these tensors.
+    """
+    return _choose(native(), operation, device, dtype)
+
+
+# A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.
+vars(choose)["_dynamo_marked_constant"] = True
+
+
+@functools.cache
+def _choose(library: Native, operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
+    hindrance = ""
+    for one in TABLE[operation].faster:
+        if one.device != device.type:
+            continue
+        if dtype not in one.dtypes:
+            hindrance = f"there is no {one.name} kernel for {str(dtype).removeprefix('torch.')}"
+            continue
+        requirement = one.requirement(library, device)
+        if requirement.met:
+            return Choice(one.name, hindrance or requirement.reason)
+        hindrance = requirement.reason
+    return Choice("reference", hindrance or f"there is no kernel for devices of type {device.type}")

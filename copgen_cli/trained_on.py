@@ -20,13 +20,14 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
         DataError: there is none, or its header is none of copgen's.
     """
     from copgen.latents.run_files import navigator_file, walk_file
-    from copgen.storage.tensor_header import read_header
 
     file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
         raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
+    from copgen.storage.tensors import read_header  # imports torch, which that error does without
+
     header = read_header(file, kind="walk" if steering else "navigator")
     made_by = _table(header, "made_by")
     if generator not in (None, made_by.get("generator")):

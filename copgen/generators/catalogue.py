@@ -25,7 +25,7 @@ class Known:
         recipe: its recipe's name.
         files: what was published; of several for one role, any will do.
         licence: the terms of its weights.
-        embedded: the weights file that comes with copgen, with a portrait beside it (`copgen.generators.portrait`).
+        embedded: the weights file that comes with copgen.
         has_priors: whether the distribution of z can be chosen.
     """
 

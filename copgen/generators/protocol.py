@@ -10,7 +10,6 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from copgen.generators.conditions import Conditions
-from copgen.generators.description import Description
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
@@ -49,19 +48,6 @@ class Generator(nn.Module, ABC):
     def train(self, mode: bool = True) -> Self:
         """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
         return super().train(False)
-
-    @property
-    def description(self) -> Description:
-        """What a plan says of it."""
-        return Description(
-            name=self.name,
-            weights_sha256=self.weights_sha256,
-            settings=dict(self.settings),
-            prior=self.prior,
-            latent_dim=self.latent_dim,
-            channels=self.channels,
-            image_size=self.image_size,
-        )
 
     @property
     def parameter_count(self) -> int:

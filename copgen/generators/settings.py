@@ -55,11 +55,6 @@ class GeneratorChoice(Settings):
         normal = below.get("prior") == "normal" and over.get("prior") is None
         return frozenset({"prior"}) if truncates and normal else frozenset()
 
-    def chosen_loading(self) -> dict[str, object]:
-        """What was chosen of how it is loaded, beside its name: nothing for a generator as it is."""
-        fields = {name: field for name, field in GeneratorChoice.model_fields.items() if name != "generator"}
-        return {name: getattr(self, name) for name, field in fields.items() if getattr(self, name) != field.default}
-
     def load_generator(self, device: torch.device) -> generators.Generator:
         """The generator, frozen, on the device; errors as `generators.load`."""
         from copgen.generators.conditions import Conditions  # settings are read without torch

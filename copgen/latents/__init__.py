@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from copgen.latents.distance import displacement
     from copgen.latents.navigator import Navigator, load_navigator
     from copgen.latents.operations import constrain, draw_latents, navigate
-    from copgen.latents.steering import Steering
     from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
-    from copgen.latents.walks import Walk, load_walk
+    from copgen.latents.walks import Steering, Walk, load_walk
 
 __all__ = [
     "Gaussian",
@@ -36,9 +35,8 @@ _HOMES = {
     "displacement": "distance",
     **dict.fromkeys(("Navigator", "load_navigator"), "navigator"),
     **dict.fromkeys(("constrain", "draw_latents", "navigate"), "operations"),
-    "Steering": "steering",
     **dict.fromkeys(("Gaussian", "Identity", "LatentTransform", "Optimal", "Random"), "transforms"),
-    **dict.fromkeys(("Walk", "load_walk"), "walks"),
+    **dict.fromkeys(("Steering", "Walk", "load_walk"), "walks"),
 }
 
 

@@ -4,7 +4,7 @@ none                z' = z
 gaussian            z' = z + std e, e standard normal
 gaussian-truncated  the same with e conditioned on |e| <= 2, as GenRep draws it: its standard deviation is 0.880 std
 random              z' is a new sample of the prior; the pair shares only its condition
-steering            z' = z + a walk that imitates edits of the image (`steering`)
+steering            z' = z + a walk that imitates edits of the image (`walks`)
 optimal             z' = z + T_z(z) with a navigator
 
 Each is a pure function of (seed, index) and its weights. `which` numbers the positives of an anchor: a stochastic

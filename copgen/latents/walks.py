@@ -16,6 +16,7 @@ Legend: K rows; d coordinates; s (K, D) sliders; w (D, d).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -98,6 +99,27 @@ class Walk(nn.Module):
         last = nn.functional.one_hot((u * 4).long(), 4).to(z.dtype)
         replaced: Tensor = self.layers(torch.cat((z, box, last), dim=1))
         return replaced
+
+
+@dataclass(frozen=True)
+class Steering:
+    """z' that imitates a random edit of the image, by a trained walk.
+
+    Attributes:
+        walk: the trained walk.
+        seed, which: decide the edits of positive number `which`.
+        gain: factor on the 3-D rotation (GenRep: 5), for walks that have one.
+    """
+
+    walk: Walk
+    seed: int
+    gain: float = GENREP_GAIN
+    which: int = 0
+
+    def __call__(self, z: Tensor, condition: Tensor | None, indices: philox.Rows) -> Tensor:
+        with torch.no_grad():
+            moved: Tensor = self.walk(z, seed=self.seed, rows=indices, which=self.which, gain=self.gain)
+        return moved
 
 
 def save_walk(path: Path, walk: Walk, *, made_by: Mapping[str, Any]) -> None:

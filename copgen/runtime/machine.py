@@ -5,13 +5,16 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 import torch
 
+import copgen
 from copgen.runtime.environment import threads_are_set
 from copgen.runtime.errors import EnvironmentFault, UsageError
-from copgen.runtime.software import versions
+
+_PACKAGES = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -63,6 +66,15 @@ def cpu_threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of what determines the numbers; that of torch says which build it is ('2.14.1+cu130')."""
+    return {
+        "copgen": copgen.__version__,
+        "torch": str(torch.__version__),
+        **{name: metadata.version(name) for name in _PACKAGES},
+    }
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 import copgen
 from copgen.runtime.environment import native_forbidden
-from copgen.runtime.software import torch_version
 
 REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall --editable ."
 INSTALL = "pip install --no-build-isolation ."
@@ -54,11 +55,8 @@ def native() -> Native:
     return _load()
 
 
-def installed() -> Native:
-    """What `native` will find, as far as their build says it: a library that then cannot be loaded is not foreseen.
-
-    Nothing is loaded, torch neither.
-    """
+def _built() -> Native:
+    """What their build says of them, before anything is loaded."""
     if native_forbidden():
         return Native(False, "COPGEN_NATIVE=0 forces the reference")
     try:
@@ -66,8 +64,8 @@ def installed() -> Native:
         built: dict[str, str] = importlib.import_module("copgen._C").built()
     except ImportError:
         return _without("the native operators were not built with this installation", INSTALL)
-    if built["torch"] != torch_version():
-        return _without(f"they were built for torch {built['torch']} and this is {torch_version()}", REBUILD, built)
+    if built["torch"] != torch.__version__:
+        return _without(f"they were built for torch {built['torch']} and this is {torch.__version__}", REBUILD, built)
     if _library() is None:
         return _without("the library of the native operators is missing", REBUILD, built)
     return Native(
@@ -77,7 +75,7 @@ def installed() -> Native:
 
 @functools.cache
 def _load() -> Native:
-    found = installed()
+    found = _built()
     if found.usable:
         found = _loaded(found)
     if found.command:
@@ -89,8 +87,6 @@ def _load() -> Native:
 
 def _loaded(found: Native) -> Native:
     """The same after their library was loaded; what hinders it, otherwise."""
-    import torch  # not before there is something to load: plans are made without it
-
     try:
         torch.ops.load_library(_library())  # type: ignore[no-untyped-call]
     except OSError as error:

@@ -7,18 +7,21 @@ The header entry `copgen` is a JSON object with `format` (the version of this la
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
 from copgen.storage.files import write_bytes
-from copgen.storage.tensor_header import ENTRY, FORMAT, read_header, reading
+
+FORMAT = 1
+ENTRY = "copgen"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
@@ -35,6 +38,35 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header
     write_bytes(path, save(plain, metadata={ENTRY: entry}))
 
 
+def read_header(path: Path, *, kind: str) -> dict[str, Any]:
+    """The header of a file of the given kind; its length is checked, its tensors are not.
+
+    Raises:
+        DataError: missing, truncated, foreign, of another kind, or of a newer format.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: no {kind} to load.", fix="Name its file, or the run folder that it lies in."
+        )
+    with _reading(path), safe_open(path, framework="np") as file:
+        entry = (file.metadata() or {}).get(ENTRY)
+    if entry is None:
+        raise DataError(f"{path} is a safetensors file, but copgen did not write it (no 'copgen' entry in its header).")
+    try:
+        header = json.loads(entry)
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}: the 'copgen' header entry is not JSON.") from None
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise DataError(f"{path}: the 'copgen' header entry is not an object with a format number.")
+    if header["format"] > FORMAT:
+        raise DataError(
+            f"{path} has format {header['format']}; this copgen reads up to {FORMAT}.", fix="Update copgen."
+        )
+    if header.get("kind") != kind:
+        raise DataError(f"{path} holds a {header.get('kind')}, not a {kind}.")
+    return header
+
+
 def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read (tensors, header) of a file of the given kind; tensors on the CPU.
 
@@ -42,7 +74,7 @@ def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
         DataError: missing, truncated, foreign, of another kind, or of a newer format.
     """
     header = read_header(path, kind=kind)
-    with reading(path), safe_open(path, framework="pt", device="cpu") as file:
+    with _reading(path), safe_open(path, framework="pt", device="cpu") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return tensors, header
 
@@ -69,3 +101,15 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: P
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"{path}: tensor '{name}' holds values that are not finite.")
     module.load_state_dict(dict(tensors))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a file that is no whole safetensors file raises into an error that says so."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path} is not a whole safetensors file: {error}.",
+            fix="It is truncated or of another format; make it again.",
+        ) from None

@@ -19,14 +19,13 @@ from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen.stages.pretrain.settings import PretrainSettings
-from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.settings import SampleSettings, Transform
 from copgen.stages.sample.stage import sample
 from copgen.stages.sample.transform import build_transform
-from copgen.stages.sample.transform_settings import Name, TransformChoice
 from tests.generators import narrow
 from tests.stages.small import Recorder
 
-TRANSFORMS: tuple[str, ...] = get_args(Name)
+TRANSFORMS: tuple[str, ...] = get_args(Transform)
 STOCHASTIC = [name for name in TRANSFORMS if name not in ("none", "optimal")]
 GENERATORS = ("digits", *narrow.NAMES)
 
@@ -193,10 +192,10 @@ def test_what_cannot_be_is_refused_with_the_reason(
 ) -> None:
     place = trained("bigbigan" if changes.get("other") else "digits")
     given = {name: value for name, value in changes.items() if name != "other"}
-    fields = {k: v for k, v in choice("digits", files, place, **given).items() if k in TransformChoice.model_fields}
+    settings = SampleSettings.model_validate(choice("digits", files, place, **given))
     G = generators.load("digits", weights=files["digits"])
     with pytest.raises(UsageError, match=says):
-        build_transform(TransformChoice.model_validate(fields), G, torch.device("cpu"))
+        build_transform(settings, G, torch.device("cpu"))
 
 
 def test_a_lonely_navigator_has_one_positive(
@@ -204,10 +203,10 @@ def test_a_lonely_navigator_has_one_positive(
 ) -> None:
     file = tmp_path / "alone.safetensors"
     file.write_bytes((trained("digits") / "navigator.safetensors").read_bytes())
-    fields = {"generator": "digits", "weights": files["digits"], "navigator": file, "positives": 2}
+    fields = {"generator": "digits", "weights": files["digits"], "navigator": file, "positives": 2, "n": 1}
     G = generators.load("digits", weights=files["digits"])
     with pytest.raises(UsageError, match=r"no snapshots lie beside it\. Ask for at most 1"):
-        build_transform(TransformChoice.model_validate(fields), G, torch.device("cpu"))
+        build_transform(SampleSettings.model_validate(fields), G, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from copgen.runtime.errors import DataError
-from copgen.storage.tensor_header import FORMAT
-from copgen.storage.tensors import load_into, load_tensors, save_tensors
+from copgen.storage.tensors import FORMAT, load_into, load_tensors, save_tensors
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float32).view(2, 3),

@@ -22,8 +22,7 @@ from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neighbour
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events, Silent
-from copgen.runtime.machine import resolve_device
-from copgen.runtime.software import versions
+from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.eval.settings import EvalLinearSettings
 from copgen.storage.files import sha256_of, write_json
 

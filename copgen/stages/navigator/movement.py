@@ -10,9 +10,8 @@ from copgen.latents import navigator as navigators
 from copgen.latents import walks
 from copgen.latents.navigator import Navigator, load_navigator_with_header
 from copgen.latents.run_files import navigator_file
-from copgen.latents.steering import Steering
 from copgen.latents.transforms import LatentTransform, Optimal
-from copgen.latents.walks import Walk, load_walk
+from copgen.latents.walks import Steering, Walk, load_walk
 from copgen.runtime.errors import DataError
 from copgen.storage.tensors import load_tensors
 

@@ -28,8 +28,8 @@ from copgen.pairs.places import Places
 from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.machine import versions
 from copgen.runtime.signals import StopRequest
-from copgen.runtime.software import versions
 from copgen.stages.pairs_folder.progress import watcher
 from copgen.storage.lock import locked, refuse_foreign
 

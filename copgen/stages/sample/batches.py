@@ -12,46 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from copgen import generators
 from copgen.latents.distance import displacement
 from copgen.pairs import FilterRules, Pair, Plan
 from copgen.pairs.pixels import to_uint8
 from copgen.stages.sample.quality_filter import give_up, refused, similarities
-from copgen.stages.sample.transform import Positives
-
-if TYPE_CHECKING:
-    from copgen.encoders import Encoder
-    from copgen.generators.compiled import CompiledGenerator
+from copgen.stages.sample.source import Source
 
 ATTEMPT = 2**40  # rows from one attempt to the next: above the largest count that a run can have
 NO_RULES = FilterRules(attempts=1)
-
-
-@dataclass(frozen=True)
-class Source:
-    """What pairs are made with.
-
-    Attributes:
-        G: the generator.
-        positives: a transform for each positive.
-        encoder: f of the rules on similarity, where there is one.
-        compiled: G as it is run, where it was compiled.
-    """
-
-    G: generators.Generator
-    positives: Positives
-    encoder: Encoder | None = None
-    compiled: CompiledGenerator | None = None
-
-    def images(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        """G(z), for up to a batch of the plan's size."""
-        images: Tensor = (self.compiled or self.G)(z, condition)
-        return images
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from copgen.distributed.slices import ShardSlice
 from copgen.generators.settings import terms
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
-from copgen.stages.sample.transform_settings import TransformChoice
+from copgen.stages.sample.settings import SampleSettings
 
 MOST_WORKERS = 256
 
@@ -40,7 +40,7 @@ def refuse_choices(out: str, *, overwrite: bool, workers: int, part: ShardSlice,
         raise UsageError(f"{out} is in the memory of one process.", fix="Leave out --workers.")
 
 
-def tell_terms(settings: TransformChoice, G: generators.Generator, events: Events) -> None:
+def tell_terms(settings: SampleSettings, G: generators.Generator, events: Events) -> None:
     """What the user should know of the generator's weights and of the transform."""
     if note := terms(G):
         events.say(note)

@@ -1,12 +1,26 @@
-"""What a run of `copgen sample` finds in its folder, and so has left to make. Nothing here needs torch."""
+"""What a run of `copgen sample` finds in its folder, and so has left to make."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from copgen.pairs import Plan, layout, missing_shards
+from copgen.pairs import Plan, layout, missing_shards, read_plan
 from copgen.pairs.store import Store
 from copgen.runtime.errors import DataError, UsageError
+
+
+def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
+    """The plan with a number of threads, on a CPU: convolutions depend on it in their last bits.
+
+    So it must not follow from the machine or the number of workers, or a shard would not be a function of the plan.
+    One thread is the default: workers use the other cores better than further threads do.
+    """
+    if plan.device != "cpu":
+        return plan
+    if threads is None:
+        there = read_plan(store) if store.size(layout.PLAN) is not None else None
+        threads = there.threads if isinstance(there, Plan) else 1
+    return plan.model_copy(update={"threads": threads})
 
 
 def pairs_left(store: Store, plan: Plan, only: Sequence[int] = ()) -> int:

@@ -7,16 +7,36 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from copgen.generators.settings import GeneratorChoice
+from copgen.latents.genrep import GENREP_GAIN
 from copgen.pairs import FilterRules, Rounding
 from copgen.pairs.codecs import ImageFormat
-from copgen.stages.sample.transform_settings import TransformChoice
+
+Transform = Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"]
 
 
-class SampleSettings(TransformChoice):
+class SampleSettings(GeneratorChoice):
     """Settings of `copgen sample`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"device", "encoders"})
 
+    seed: int = Field(default=0, ge=0, description="decides every random number")
+    transform: Transform = Field(
+        default="optimal",
+        description="how z' comes from z: not at all, by a normal step or one truncated at 2 std, anew from the prior, "
+        "by a steering walk, or by a navigator",
+    )
+    std: float = Field(
+        default=0.2,
+        gt=0,
+        description="standard deviation of the gaussian step, before truncation (GenRep, BigBiGAN: 0.2, truncated)",
+    )
+    navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
+    walk: Path = Field(default=Path("runs/steering"), description="run folder or file, for transform = steering")
+    rotation_gain: float = Field(
+        default=GENREP_GAIN, ge=0, description="factor on the 3-D rotation of transform = steering (GenRep: 5)"
+    )
+    positives: int = Field(default=1, ge=1, le=99, description="positives per anchor (GenRep tried 1, 5 and 20)")
     n: int = Field(ge=1, description="pairs")
     batch: int = Field(
         default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
+from copgen.generators import Generator
 from copgen.generators.compiled import CompiledGenerator
-from copgen.pairs import Plan
+from copgen.pairs import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource, encoder_versions
+from copgen.pairs.codecs import DEFAULT_QUALITY
 from copgen.runtime.dispatch import choose
-from copgen.runtime.machine import resolve_device
-from copgen.stages.sample.batches import Source
-from copgen.stages.sample.plan import make_plan
+from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.sample.quality_filter import load_encoder
 from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.transform import build_transform
+from copgen.stages.sample.transform import Positives, build_transform
+
+if TYPE_CHECKING:
+    from copgen.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class Source:
+    """What pairs are made with.
+
+    Attributes:
+        G: the generator.
+        positives: a transform for each positive.
+        encoder: f of the rules on similarity, where there is one.
+        compiled: G as it is run, where it was compiled.
+    """
+
+    G: Generator
+    positives: Positives
+    encoder: Encoder | None = None
+    compiled: CompiledGenerator | None = None
+
+    def images(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        """G(z), for up to a batch of the plan's size."""
+        images: Tensor = (self.compiled or self.G)(z, condition)
+        return images
 
 
 def open_source(
@@ -33,14 +62,38 @@ def open_source(
     positives = build_transform(settings, G, device)
     f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
     planned = planned or device
-    plan = make_plan(
-        settings,
-        G.description,
-        positives.source,
-        device=planned.type,
-        latents=choose("navigate", planned, torch.float32).name,
-        rules=settings.rules(sha256),
-    )
+    plan = make_plan(settings, G, positives.source, device=planned, rules=settings.rules(sha256))
     compiled = CompiledGenerator(G, plan.rows_at_once) if settings.compile != "off" else None
     # On another device than the plan's nothing is made; a few pairs at most, to see how large they are.
     return Source(G, positives, f, compiled if device.type == planned.type else None), plan
+
+
+def make_plan(
+    settings: SampleSettings,
+    G: Generator,
+    transform: TransformSource,
+    *,
+    device: torch.device,
+    rules: FilterRules | None,
+) -> Plan:
+    """Everything that determines the bytes of the folder, but for the number of threads."""
+    latents = choose("navigate", device, torch.float32).name  # native and plain operations round differently
+    shape = (G.channels, G.image_size, G.image_size)
+    compiled = {"compile": settings.compile} if settings.compile != "off" else {}
+    return Plan(
+        seed=settings.seed,
+        pairs=settings.n,
+        pairs_per_shard=settings.pairs_per_shard,
+        batch=settings.batch,
+        generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings={**G.settings, **compiled}),
+        prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
+        transform=transform,
+        positives=settings.positives,
+        filter=rules,
+        image_format=settings.image_format,
+        quality=settings.quality if settings.quality else DEFAULT_QUALITY[settings.image_format],
+        rounding=settings.rounding,
+        image_shape=shape,
+        versions={**versions(), **encoder_versions(settings.image_format, shape), "latents": latents},
+        device=device.type,
+    )

@@ -21,16 +21,14 @@ from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.signals import StopRequest
-from copgen.stages.sample.batches import Source, make_batches
+from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.conflicts import refuse_choices, tell_terms
-from copgen.stages.sample.estimate import estimate
-from copgen.stages.sample.plan import with_threads
+from copgen.stages.sample.estimate import estimate, refuse_small_disk
 from copgen.stages.sample.plan_settings import places_of
-from copgen.stages.sample.preflight import refuse_small_disk
-from copgen.stages.sample.remaining import check_only
+from copgen.stages.sample.remaining import check_only, with_threads
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.shards import Note, Tally, make_shards
-from copgen.stages.sample.source import open_source
+from copgen.stages.sample.source import Source, open_source
 from copgen.stages.sample.workers import run_workers
 from copgen.training.estimate import folder_bytes
 

@@ -6,21 +6,23 @@ from it and the latest snapshots of its run that differ from it, newest first. O
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from copgen import generators
+from copgen.generators import Generator
 from copgen.latents.genrep import GENREP_THRESHOLD
 from copgen.latents.navigator import Navigator, load_navigator_with_header
-from copgen.latents.run_files import navigator_file
-from copgen.latents.steering import Steering
+from copgen.latents.run_files import navigator_file, walk_file
 from copgen.latents.transforms import Gaussian, Identity, LatentTransform, Optimal, Random
-from copgen.latents.walks import load_walk
+from copgen.latents.walks import Steering, load_walk
 from copgen.pairs import TransformSource
 from copgen.runtime.errors import UsageError
-from copgen.stages.sample.transform_settings import TransformChoice, check_belongs, source_of
+from copgen.stages.sample.settings import SampleSettings
+from copgen.storage.files import sha256_of
 
 SNAPSHOTS = "snapshots"
 
@@ -33,7 +35,7 @@ class Positives:
     source: TransformSource
 
 
-def build_transform(settings: TransformChoice, G: generators.Generator, device: torch.device) -> Positives:
+def build_transform(settings: SampleSettings, G: Generator, device: torch.device) -> Positives:
     """The latent transforms of the settings.
 
     Raises:
@@ -41,34 +43,54 @@ def build_transform(settings: TransformChoice, G: generators.Generator, device: 
             are different ones.
         DataError: a file that fails verification.
     """
-    seed = settings.seed
     if settings.transform == "none":
-        return Positives((Identity(),), source_of(settings, G.description))
+        if settings.positives > 1:
+            raise UsageError(
+                f"{settings.positives} positives were asked for, but the transform 'none' draws nothing: they would "
+                "all be alike.",
+                fix="Leave out --positives, or choose gaussian, gaussian-truncated, random or steering.",
+            )
+        return Positives((Identity(),), TransformSource(name="none"))
     if settings.transform == "optimal":
         return navigators(settings, G, device)
-    first: Gaussian | Random | Steering
+    first, source = drawing(settings, G, device)
+    return Positives(tuple(replace(first, which=which) for which in range(settings.positives)), source)
+
+
+def drawing(
+    settings: SampleSettings, G: Generator, device: torch.device
+) -> tuple[Gaussian | Random | Steering, TransformSource]:
+    """The transform of the first positive, of those that draw, and what the plan says of it; errors as above."""
+    seed = settings.seed
     if settings.transform == "random":
-        first = Random(G.prior, seed)
-    elif settings.transform == "steering":
-        first = Steering(load_walk(settings.walk)[0].to(device), seed, gain=settings.rotation_gain)
-    else:
-        truncated = settings.transform == "gaussian-truncated"
-        first = Gaussian(settings.std, seed, threshold=GENREP_THRESHOLD if truncated else None)
-    transforms = tuple(replace(first, which=which) for which in range(settings.positives))
-    return Positives(transforms, source_of(settings, G.description))
+        return Random(G.prior, seed), TransformSource(name="random")
+    if settings.transform == "steering":
+        walk, header = load_walk(settings.walk)
+        check_belongs(header, G, f"walk {settings.walk}", train="copgen navigate --objective steering")
+        if walk.form == "edits" and walk.channels != G.channels:
+            raise UsageError(f"The walk {settings.walk} is for images of {walk.channels} channels, not {G.channels}.")
+        gain = {"rotation_gain": settings.rotation_gain} if walk.form == "edits" else {}
+        source = TransformSource(
+            name="steering", settings={"form": walk.form, **gain}, sha256=sha256_of(walk_file(settings.walk))
+        )
+        return Steering(walk.to(device), seed, gain=settings.rotation_gain), source
+    bounded = settings.transform == "gaussian-truncated"
+    step = Gaussian(settings.std, seed, threshold=GENREP_THRESHOLD if bounded else None)
+    bound = {"threshold": GENREP_THRESHOLD, "effective_std": step.effective_std} if bounded else {}
+    return step, TransformSource(name=settings.transform, settings={"std": settings.std, **bound})
 
 
-def navigators(settings: TransformChoice, G: generators.Generator, device: torch.device) -> Positives:
+def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> Positives:
     """The navigator, and as many of its run's snapshots as there are further positives."""
-    navigator, header = load_navigator_with_header(settings.navigator)
-    check_belongs(header, G.description, f"navigator {settings.navigator}")
+    file = navigator_file(settings.navigator)
+    navigator, header = load_navigator_with_header(file)
+    check_belongs(header, G, f"navigator {settings.navigator}")
     ring: list[tuple[Path, Navigator]] = []
-    beside = navigator_file(settings.navigator).parent / SNAPSHOTS
-    for path in sorted(beside.glob("*.safetensors"), reverse=True):
+    for path in sorted((file.parent / SNAPSHOTS).glob("*.safetensors"), reverse=True):
         if len(ring) + 1 == settings.positives:
             break
         snapshot, made = load_navigator_with_header(path)
-        check_belongs(made, G.description, f"snapshot {path}")
+        check_belongs(made, G, f"snapshot {path}")
         if not alike(snapshot, ring[-1][1] if ring else navigator):
             ring.append((path, snapshot))
     if len(ring) + 1 < settings.positives:
@@ -78,11 +100,31 @@ def navigators(settings: TransformChoice, G: generators.Generator, device: torch
             f"{found}.",
             fix=f"Ask for at most {len(ring) + 1}, or train with a smaller snapshot_every (in --config).",
         )
+    hashes = {f"snapshot_{which}": sha256_of(path) for which, (path, _) in enumerate(ring, start=1)}
     transforms = (Optimal(navigator.to(device)), *(Optimal(snapshot.to(device)) for _, snapshot in ring))
-    return Positives(transforms, source_of(settings, G.description, [path for path, _ in ring]))
+    return Positives(transforms, TransformSource(name="optimal", settings=dict(hashes), sha256=sha256_of(file)))
 
 
 def alike(one: Navigator, other: Navigator) -> bool:
     """Whether two navigators have the same weights."""
     here, there = one.state_dict(), other.state_dict()
     return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
+
+
+def check_belongs(header: Mapping[str, Any], G: Generator, what: str, *, train: str = "copgen navigate") -> None:
+    """Refuse a navigator or walk that was made for another generator, by the hash of its weights or by its name.
+
+    Raises:
+        UsageError: with the generator it was made for.
+    """
+    made_by, latent_dim = header.get("made_by"), header.get("latent_dim")
+    made_for: Mapping[str, Any] = made_by if isinstance(made_by, Mapping) else {}
+    # An imported one names its generator alone, one that was trained here the very weights.
+    sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
+    foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
+    if latent_dim != G.latent_dim or foreign:
+        raise UsageError(
+            f"The {what} was trained on generator '{made_for.get('generator', 'unknown')}' "
+            f"({latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
+            fix=f"Name the generator and weights it was trained on, or train one: {train}.",
+        )

@@ -12,10 +12,7 @@ from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import estimate, sample
 
-# 20 pairs in shards of 4, by a portrait's word and by a rehearsal's.
-FORESEEN = SampleSettings(generator="digits", transform="none", n=20, pairs_per_shard=4, device="cpu")
-REHEARSED = FORESEEN.model_copy(update={"batch": 7})
-BOTH = pytest.mark.parametrize("settings", [FORESEEN, REHEARSED], ids=["foreseen", "rehearsed"])
+SETTINGS = SampleSettings(generator="digits", transform="none", n=20, batch=7, pairs_per_shard=4, device="cpu")
 
 
 def without(store: LocalStore, numbers: list[int]) -> None:
@@ -23,26 +20,24 @@ def without(store: LocalStore, numbers: list[int]) -> None:
         store.remove(layout.record_name(number))
 
 
-@BOTH
-def test_what_is_left_is_estimated(tmp_path: Path, settings: SampleSettings) -> None:
+def test_what_is_left_is_estimated(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    anew, whole = estimate(settings), estimate(settings, store=store)
+    anew, whole = estimate(SETTINGS), estimate(SETTINGS, store=store)
     assert (anew.pairs, whole.pairs) == (20, 20)
-    sample(settings, out=tmp_path)
-    finished = estimate(settings, store=store)
+    sample(SETTINGS, out=tmp_path)
+    finished = estimate(SETTINGS, store=store)
     assert (finished.pairs, finished.seconds, finished.disk_bytes) == (0, 0, 0)
     without(store, [1, 4])
-    part = estimate(settings, store=store)
+    part = estimate(SETTINGS, store=store)
     assert part.pairs == 8
     assert part.disk_bytes == pytest.approx(0.4 * anew.disk_bytes, abs=1)
     assert part.seconds > 0
-    assert estimate(settings, store=store, only=[3]).pairs == 4
+    assert estimate(SETTINGS, store=store, only=[3]).pairs == 4
 
 
-@BOTH
-def test_a_folder_with_another_plan_is_refused_as_the_run_would(tmp_path: Path, settings: SampleSettings) -> None:
-    sample(settings, out=tmp_path)
-    other = settings.model_copy(update={"seed": 3, "threads": 2})
+def test_a_folder_with_another_plan_is_refused_as_the_run_would(tmp_path: Path) -> None:
+    sample(SETTINGS, out=tmp_path)
+    other = SETTINGS.model_copy(update={"seed": 3, "threads": 2})
     said = []
     for call in (lambda: estimate(other, store=LocalStore(tmp_path)), lambda: sample(other, out=tmp_path)):
         with pytest.raises(UsageError, match=r"another plan: seed is 0, not 3; threads is 1, not 2\.") as caught:
@@ -50,6 +45,6 @@ def test_a_folder_with_another_plan_is_refused_as_the_run_would(tmp_path: Path, 
         said.append(str(caught.value))
     assert said[0] == said[1]
     with pytest.raises(UsageError, match="There is no shard 9"):
-        estimate(settings, store=LocalStore(tmp_path), only=[9])
+        estimate(SETTINGS, store=LocalStore(tmp_path), only=[9])
     with pytest.raises(DataError, match=r"plan\.json is missing"):
-        estimate(settings, store=LocalStore(tmp_path / "none"), only=[0])
+        estimate(SETTINGS, store=LocalStore(tmp_path / "none"), only=[0])

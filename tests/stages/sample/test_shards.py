@@ -23,6 +23,7 @@ from copgen.runtime.errors import DataError, EnvironmentFault, Stopped, UsageErr
 from copgen.stages.sample import batches as drawing
 from copgen.stages.sample.plan_settings import settings_of_folder
 from copgen.stages.sample.settings import SampleSettings
+from copgen.stages.sample.source import Source
 from copgen.stages.sample.stage import sample
 from tests.pairs import stores
 from tests.stages.small import At, Recorder, files, send
@@ -55,7 +56,7 @@ def made_by(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     real = drawing.make_batches
 
-    def traced(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    def traced(source: Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
         made.append(number)
         return real(source, plan, number)
 
@@ -208,7 +209,7 @@ def test_a_shard_that_is_not_what_it_was_is_told(
     sample(settings(), out=tmp_path)
     real = drawing.make_batches
 
-    def other(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    def other(source: Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
         for batch in real(source, plan, number):
             yield [pairs.Pair(pair.index, pair.positive, (pair.anchor,), pair.metadata) for pair in batch]
 
@@ -245,7 +246,7 @@ def test_the_number_of_threads_is_the_plans_and_not_the_machines(
     seen: list[int] = []
     real = drawing.make_batches
 
-    def watched(source: drawing.Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    def watched(source: Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
         seen.append(torch.get_num_threads())
         return real(source, plan, number)
 

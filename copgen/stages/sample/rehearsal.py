@@ -1,34 +1,29 @@
-"""Before the first shard: what the run will take, and whether the disk has it.
+"""A rehearsal of `copgen sample`: a few pairs of the run are made and encoded in memory, and nothing is written.
 
-A few pairs of the run are made and encoded in memory, nothing is written. Nothing here grows with the number of pairs.
+Nothing here grows with the number of pairs.
 """
 
 from __future__ import annotations
 
 import io
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from copgen.pairs import EncodedPair, Plan, encode_pair
 from copgen.pairs.pipeline import AHEAD
-from copgen.pairs.record import load_record
 from copgen.pairs.shard import add_pair
-from copgen.pairs.sizing import expected_bytes, most_bytes
 from copgen.pairs.tar import TarWriter
-from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.machine import cpu_threads
-from copgen.runtime.sizes import size
-from copgen.stages.sample.batches import Source, make_pairs
+from copgen.stages.sample.batches import make_pairs
+from copgen.stages.sample.source import Source
 from copgen.training.estimate import peak_memory
 
 FEW = 16  # pairs that are made in any case; each further part of a batch is four times as large
 MANY = 256  # pairs of several batches after which their sizes are known
-ENOUGH_S = 0.5  # seconds after which no further part is begun; small parts take longer for a pair
+ENOUGH_S = 0.25  # seconds after which no further part is begun; small parts take longer for a pair
 
 
 @dataclass(frozen=True)
@@ -80,42 +75,6 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     waiting = (AHEAD + 1) * most * pixels
     memory = after + (after - before) * (most - len(part)) // len(part) + waiting
     return Rehearsal(encoded, (made - start) / len(part), (done - made) / len(part), memory)
-
-
-def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Args:
-        out: the pairs folder, which need not be there.
-        plan: of the run.
-        missing: the shards still to be written.
-        source: what to make pairs with, where the disk is not large enough for whatever they may be.
-        reclaimed: bytes that will be freed before the first shard is written.
-
-    Raises:
-        EnvironmentFault: with the bytes that are needed and those that are free.
-    """
-    free = shutil.disk_usage(_nearest(out)).free + reclaimed
-    share = sum(len(plan.shard_range(number)) for number in missing) / plan.pairs
-    if most_bytes(plan) * share <= free or not missing:
-        return
-    there = set(range(plan.shards)).difference(missing)
-    if there:
-        records = [load_record(out, plan, number) for number in there]
-        written = sum(record.bytes + record.index_bytes for record in records) / sum(record.count for record in records)
-        needed = round(written * share * plan.pairs)
-    else:
-        needed = round(expected_bytes(plan, rehearse(source, plan).pairs) * share)
-    if needed > free:
-        raise EnvironmentFault(
-            f"The disk is too small: these pairs need about {size(needed)} more, and {size(free)} are free at {out}.",
-            fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
-        )
-
-
-def _nearest(path: Path) -> Path:
-    """A path, or the first folder above it that is there."""
-    return next(place for place in (path, *path.absolute().parents) if place.is_dir())
 
 
 def _parts(plan: Plan, *, whole: bool) -> Iterator[range]:

@@ -11,5 +11,5 @@ from kernels import normalize as normalize
 from kernels import normalize_kernel as normalize_kernel
 from kernels import sup_con as sup_con
 from kernels import sup_con_kernels as sup_con_kernels
-from kernels import tiles as tiles
+from kernels import tile_table as tile_table
 from kernels import wide as wide

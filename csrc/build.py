@@ -68,7 +68,7 @@ def extension() -> dict[str, Any]:
     }
     loader = Extension(
         "copgen._C",
-        [str(FOLDER / "build.cpp")],
+        [str(FOLDER / "build_info.cpp")],
         include_dirs=[path for path in cpp_extension.include_paths() if not path.endswith("api/include")],
         extra_compile_args={"cxx": [*openmp, *(f"-D{name}={value}" for name, value in about.items())]},
         language="c++",

@@ -22,7 +22,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from . import info_nce_backward, info_nce_forward, normalize_kernel, sup_con_kernels
-from .tiles import TABLE, Key, Tile
+from .tile_table import TABLE, Key, Tile
 
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes available to a program
 # The architecture's own instruction, and the one that all architectures since Volta support.

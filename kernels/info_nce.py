@@ -16,7 +16,7 @@ from .info_nce_forward import finish_losses, sum_negatives
 from .input_precision import input_precision
 from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
 from .normalize import rows_at_once
-from .tiles import tile_for
+from .tile_table import tile_for
 
 MOST_SEARCHED = 16384  # rows up to which every program finds the largest weight itself; above, a separate launch does
 ROWS_OF_ONE_PROGRAM = 2048  # rows up to which a single program computes the mean of the losses

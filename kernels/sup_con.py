@@ -14,7 +14,7 @@ from .input_precision import input_precision
 from .launch_grid import backward_splits, forward_splits, shares_shift, width_of
 from .normalize import rows_at_once
 from .sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
-from .tiles import tile_for
+from .tile_table import tile_for
 
 
 def forward(

@@ -16,7 +16,7 @@ from torch import Tensor
 from .info_nce_backward import write_weights
 from .input_precision import input_precision
 from .launch_grid import width_of
-from .tiles import WIDEST, operand_of, tile_for
+from .tile_table import WIDEST, operand_of, tile_for
 
 CHUNK_BYTES = 512 * 2**20  # of weights, at most; may be lowered if memory is scarce
 

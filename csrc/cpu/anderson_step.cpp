@@ -14,7 +14,7 @@
 #include <tuple>
 
 #include "../checks.h"
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "rows.h"
 
 namespace copgen::cpu {

@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "../checks.h"
-#include "blocks.h"
+#include "row_blocks.h"
 #include "rows.h"
 
 namespace copgen::cpu {

@@ -14,7 +14,7 @@
 #include <algorithm>
 
 #include "../checks.h"
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "../philox.h"
 #include "rows.h"
 

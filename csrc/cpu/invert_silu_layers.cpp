@@ -9,7 +9,7 @@
 #include <deque>
 
 #include "../checks.h"
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "products.h"
 #include "side_by_side.h"
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "products.h"
 
 namespace copgen::cpu {

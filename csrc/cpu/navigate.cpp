@@ -9,7 +9,7 @@
 #include <tuple>
 
 #include "../checks.h"
-#include "blocks.h"
+#include "row_blocks.h"
 #include "linear.h"
 #include "rows.h"
 

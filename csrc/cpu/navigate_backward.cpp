@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "../checks.h"
-#include "blocks.h"
+#include "row_blocks.h"
 #include "linear.h"
 #include "rows.h"
 #include "scratch.h"

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "../checks.h"
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "rows.h"
 
 namespace copgen::cpu {

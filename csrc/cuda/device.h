@@ -11,7 +11,7 @@
 
 #include <algorithm>
 
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "../statistics.h"
 #include "launch.h"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from copgen.kernels import info_nce as launches
-from copgen.kernels import tiles, wide
+from copgen.kernels import tile_table, wide
 from copgen.objectives import info_nce, reference
 from tests.kernels.exact import DEVICE, Errors, embeddings, errors
 
@@ -232,7 +232,7 @@ def test_columns_may_be_split(monkeypatch: pytest.MonkeyPatch, anchors: Anchors,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("anchors", ANCHORS)
 def test_the_tiles_of_large_batches(monkeypatch: pytest.MonkeyPatch, anchors: Anchors, dtype: torch.dtype) -> None:
-    monkeypatch.setattr(tiles, "FEW", 1)
+    monkeypatch.setattr(tile_table, "FEW", 1)
     monkeypatch.setattr(launches, "MOST_SEARCHED", 1)
     check(compare(257, 123, 0.05, dtype, anchors), dtype, 0.05)
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../dispatch.h"
+#include "../plain_numbers.h"
 #include "../statistics.h"
 
 namespace copgen::cpu {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from copgen.kernels import aot, tiles
+from copgen.kernels import aot, tile_table
 
 KERNELS = ("sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights")
 
@@ -27,10 +27,10 @@ def compiled(architecture: int, what: str) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("architecture", tiles.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", tile_table.ARCHITECTURES)
 def test_every_entry_compiles_without_a_spill_and_onto_the_matrix_units(architecture: int, kernel: str) -> None:
     entries = compiled(architecture, kernel)
-    assert len(entries) == sum(key.architecture == architecture and key.kernel == kernel for key in tiles.TABLE)
+    assert len(entries) == sum(key.architecture == architecture and key.kernel == kernel for key in tile_table.TABLE)
     for entry in entries:
         report = entry["report"]
         assert report["stack"] == 0, entry
@@ -38,7 +38,7 @@ def test_every_entry_compiles_without_a_spill_and_onto_the_matrix_units(architec
         assert report["matrix"] > 0, entry
 
 
-@pytest.mark.parametrize("architecture", tiles.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", tile_table.ARCHITECTURES)
 def test_the_kernels_without_tiles_compile_too(architecture: int) -> None:
     entries = compiled(architecture, "rest")
     assert len(entries) == 4 * len(aot.REST)
@@ -50,16 +50,16 @@ def test_the_kernels_without_tiles_compile_too(architecture: int) -> None:
 @pytest.mark.parametrize("d", [1, 16, 17, 64, 100, 128, 200, 256, 257, 512, 2048])
 def test_there_is_a_tile_for_every_width_and_number_of_rows(d: int, dtype: torch.dtype) -> None:
     z = torch.zeros(1, d, dtype=dtype)
-    wide = d > tiles.WIDEST["float16" if dtype == torch.float16 else "float32"]
+    wide = d > tile_table.WIDEST["float16" if dtype == torch.float16 else "float32"]
     for rows in (1, 1024, 1025, 10**6):
         for running in (False, True):
             for kernel in ("sums", "label_sums", *(("weights", "label_weights") if wide else ("gradients",))):
-                tile = tiles.tile_for(kernel, z, rows, running=running)
+                tile = tile_table.tile_for(kernel, z, rows, running=running)
                 assert tile.rows >= 16
                 assert (tile.depth > 0) == wide or not wide
 
 
 def test_few_rows_have_smaller_tiles() -> None:
     z = torch.zeros(1, 128, dtype=torch.float16)
-    few, many = (tiles.tile_for("sums", z, rows, running=False) for rows in (256, 65536))
+    few, many = (tile_table.tile_for("sums", z, rows, running=False) for rows in (256, 65536))
     assert few.rows * few.columns < many.rows * many.columns

@@ -1,14 +1,15 @@
-"""Claims: which worker makes which shard. No worker knows of the others but through these files.
+"""Claims: which worker makes which shard. Workers coordinate only through these files.
 
-A claim is a file `claims/shard-000017.json` that only one worker can create. It names its process, and its content
-changes every few seconds for as long as that lives. It is dead when its process is, if that was on this machine; or
-when it has not changed for the length of a lease, by the watcher's own clock, so that no two clocks are compared.
+A claim is a file `claims/shard-000017.json` that only one worker can create. It names its process, and a heartbeat
+changes its content every few seconds while that process lives. A claim is dead if its process has ended, when that ran
+on this machine, or if it has not changed for the length of a lease, measured by the observer's clock, so that clocks of
+two machines are never compared.
 
-A dead claim is taken over by creating the next generation, `claims/shard-000017.1.json`: of several workers that see
-the death one succeeds. The lower generations stay until the shard is done, or their names could be claimed again.
+A dead claim is taken over by creating the next generation, `claims/shard-000017.1.json`: of several workers that try,
+one succeeds. Lower generations stay until the shard is done, or their names could be claimed again.
 
-A claim saves work and guards nothing. A worker that was only asleep makes the same shard as the one that took it over,
-byte for byte, under a temporary name of its own.
+A claim only avoids duplicate work; correctness does not depend on it. A worker that was merely suspended makes the same
+shard as the one that took it over, byte for byte, under its own temporary name.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _NAME = re.compile(r"shard-(\d{6,})(?:\.(\d+))?\.json")
 
 
 class Claims:
-    """The claims of one worker, inside a `with`: they are kept alive in it, and given up at its end.
+    """The claims of one worker, as a context manager: kept alive inside the `with`, released at its end.
 
     Args:
-        store: of the pairs folder.
-        lease_s: seconds without a change after which another machine's claim is dead.
-        beat_s: seconds between two changes of this worker's claims.
+        store: the store of the pairs folder.
+        lease_s: seconds without a heartbeat after which another machine's claim is dead.
+        beat_s: seconds between two heartbeats of this worker's claims.
     """
 
     def __init__(self, store: Store, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> None:
@@ -49,49 +50,49 @@ class Claims:
         self._seen: dict[str, tuple[bytes, float]] = {}  # name -> content, and since when
         self._beats = 0
         self._ended = threading.Event()
-        self._turn = threading.Lock()
-        self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
+        self._lock = threading.Lock()
+        self._heartbeat = threading.Thread(target=self._beat, name="claims", daemon=True)
 
     def __enter__(self) -> Claims:
-        self._heart.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._heart.join()
+        self._heartbeat.join()
         for number in list(self._held):
-            with suppress(CopgenError):  # it dies with this process
+            with suppress(CopgenError):  # the claim is dead once this process has ended
                 self.release(number)
 
     def take(self, numbers: Iterable[int]) -> int | None:
-        """Claim the first of these shards that nobody has; None where all are claimed."""
+        """Claim the first of these shards that is free; None if all are claimed."""
         newest = self._newest()
         dead = {number for number, generation in newest.items() if self._is_dead(number, generation)}
         for number in numbers:
             if number in newest and number not in dead:
                 continue
             generation = newest[number] + 1 if number in newest else 0
-            with self._turn:
+            with self._lock:
                 if self._store.create(layout.claim_name(number, generation), self._content()):
                     self._held[number] = generation
                     return number
         return None
 
     def release(self, number: int) -> None:
-        """Give a claim up, with those it took over; the oldest first, as a lone older one would look dead."""
-        with self._turn:
+        """Release a claim and those it took over; the oldest first, since an older one left alone would look dead."""
+        with self._lock:
             for generation in range(self._held.pop(number) + 1):
                 self._store.remove(layout.claim_name(number, generation))
 
     def is_held(self, number: int) -> bool:
-        """Whether a claim that this worker took is still its own."""
+        """Whether this worker still holds a claim that it took."""
         return self._newest().get(number) == self._held.get(number)
 
     def forget(self, number: int) -> None:
-        """Leave a claim to the worker that took it over, with the files of it."""
-        with self._turn:
+        """Leave a claim, and its files, to the worker that took it over."""
+        with self._lock:
             del self._held[number]
 
     def _newest(self) -> dict[int, int]:
@@ -109,7 +110,7 @@ class Claims:
         name = layout.claim_name(number, generation)
         try:
             content = self._store.read(name)
-        except DataError:  # given up in the meantime; the next look finds it free
+        except DataError:  # released in the meantime; the next check finds it free
             return False
         now = time.monotonic()
         known, since = self._seen.get(name, (None, now))
@@ -125,15 +126,15 @@ class Claims:
         while not self._ended.wait(self._beat_s):
             self._beats += 1
             for number in list(self._held):
-                with self._turn, suppress(CopgenError):  # where it cannot be written another worker may take over
+                with self._lock, suppress(CopgenError):  # if the write fails, another worker may take over
                     if number in self._held:
                         self._store.write(layout.claim_name(number, self._held[number]), self._content())
 
 
 def identity() -> dict[str, Any]:
-    """This process as others can look for it: the machine since it was started, the number, and the time of its start.
+    """What identifies this process to others: machine and boot, PID namespace, PID, and start time.
 
-    Numbers of processes are given anew, and count for one container only.
+    PIDs are reused, and are only valid within one container.
     """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     space = os.stat("/proc/self/ns/pid").st_ino
@@ -141,22 +142,22 @@ def identity() -> dict[str, Any]:
 
 
 def _start_of(process: int) -> int | None:
-    """When a process of this machine was started, in ticks since the machine was; None where there is none."""
+    """The start time of a process of this machine, in ticks since boot; None if there is no such process."""
     try:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return None
-    state, *fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    state, *fields = text.rpartition(")")[2].split()  # the process name before it may contain anything
     return None if state in "ZX" else int(fields[18])
 
 
 def _has_ended(content: bytes) -> bool:
-    """Whether a claim is of a process of this machine that is no more; False where it cannot be told."""
+    """Whether a claim belongs to a process of this machine that has ended; False if unknown."""
     try:
         claim = json.loads(content)
         machine, process, started = claim["machine"], int(claim["process"]), claim["started"]
     except (ValueError, KeyError, TypeError):
         return False
     own = identity()
-    # One of this very process that its owner does not hold was left by an earlier run in it.
+    # A claim of this process that its owner does not hold was left by an earlier run in the same process.
     return bool(machine == own["machine"]) and (process == own["process"] or _start_of(process) != started)

@@ -1,11 +1,11 @@
-"""The image formats of a pairs folder, and one pair of functions for all of them.
+"""The image formats of a pairs folder, with one `encode` and one `decode` for all of them.
 
-png    lossless; what copgen writes unless told otherwise
+png    lossless; the default
 jpg    lossy with a quality from 1 to 100; baseline, 4:4:4
 webp   lossy with a quality from 1 to 100
 
-All three are Pillow's, but for PNG files of tiny images (`tiny_png`). Decoding trusts no header: the size is compared
-with the plan's before a pixel is decoded.
+All three are Pillow's, but for PNG files of tiny images (`tiny_png`). Decoding does not trust a file's header: the
+size is compared with the plan's before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def encode(
 
     Args:
         image: the pixels.
-        format: how they are written.
+        format: the image format.
         quality: 1 to 100 for jpg and webp; None for png.
-        scratch: as `jpg.encode` takes it; the others need none.
+        scratch: as in `jpg.encode`; the other formats do not use it.
 
     Raises:
-        ValueError: a quality for png, or none for another format.
+        ValueError: a quality is given for png, or missing for another format.
     """
     if (quality is None) != (format == "png"):
         raise ValueError(f"quality {quality} does not go with {format}")
@@ -48,17 +48,17 @@ def encode(
 
 
 def decode(data: bytes, format: ImageFormat, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The (C, H, W) uint8 image of what should be a whole file of that format.
+    """Decode a file of that format to a (C, H, W) uint8 image.
 
     Raises:
-        ValueError: another format, size or kind of colour (found before decoding), or damaged; the text goes after a
-            name.
+        ValueError: the data have another format, size or colour type (checked before decoding), or are damaged. The
+            message is a predicate, to follow the file's name.
     """
     return _DECODERS[format](data, shape)
 
 
 def encoder_versions(format: ImageFormat, shape: tuple[int, int, int]) -> dict[str, str]:
-    """Versions of all that determines the bytes of an image (C, H, W) in that format."""
+    """Versions of every library that determines the bytes of an image (C, H, W) in that format."""
     if format == "png" and tiny_png.is_tiny(shape):
         return {"png": tiny_png.VERSION}
     return {"pillow": PIL.__version__, **library_versions(*_LIBRARIES[format])}

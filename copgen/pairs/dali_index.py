@@ -1,7 +1,7 @@
-"""The index that NVIDIA DALI's `readers.webdataset` takes beside a tar (version v1.2, as its `wds2idx` writes it).
+"""The index file that NVIDIA DALI's `readers.webdataset` reads with a tar (version v1.2, as its `wds2idx` writes it).
 
 The first line is `v1.2 <samples>`; then one line a sample, with `<component> <offset> <size> <member name>` for each
-member, all between single spaces. Offsets are those of the data, in bytes, and multiples of 512.
+member, all separated by single spaces. Offsets are those of the data, in bytes, and multiples of 512.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ def line(index: int, components: Sequence[str], offsets: Iterable[int], sizes: I
 
 
 def text(lines: Sequence[str]) -> str:
-    """The whole file of these samples."""
+    """The content of the file, from the lines of its samples."""
     return "\n".join([f"{VERSION} {len(lines)}", *lines, ""])

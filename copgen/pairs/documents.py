@@ -1,4 +1,4 @@
-"""The JSON documents of a pairs folder: frozen models with one canonical text each, so that equal means equal bytes."""
+"""The JSON documents of a pairs folder: frozen models with one canonical text, so equal models give equal bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Document(BaseModel):
-    """A model that is a file. Unknown names are refused; numbers are finite."""
+    """A model that is stored as a file. Unknown names are refused; numbers must be finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,25 +30,25 @@ class Document(BaseModel):
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write the canonical text atomically, also where another process writes the same."""
+        """Write the canonical text atomically, also while another process writes the same file."""
         write_bytes(path, self.text().encode(), alone=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read one back.
+        """Read a document.
 
         Raises:
-            DataError: missing, not JSON, of another format, or with a wrong value; the error names it.
-            EnvironmentFault: there, but not readable.
+            DataError: missing, not JSON, of another format, or with an invalid value; the error names it.
+            EnvironmentFault: the file exists but cannot be read.
         """
         return cls.parse(read_bytes(path), str(path))
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Self:
-        """The document of these bytes; `where` they come from is named in errors.
+        """Parse a document; errors name `where` the bytes come from.
 
         Raises:
-            DataError: not JSON, of another format, or with a wrong value; the error names it.
+            DataError: not JSON, of another format, or with an invalid value; the error names it.
         """
         value = parse_json(data, where)
         known = cls.model_fields["format"].default if "format" in cls.model_fields else None

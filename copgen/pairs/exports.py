@@ -1,10 +1,11 @@
-"""Pairs as other programs want them: ImageFolder, the authors' tree, and anchors alone as a WebDataset.
+"""Export pairs for other programs: ImageFolder, the authors' tree, and only the anchors as a WebDataset.
 
 `folder`      <class>/000000017.anchor.png, <class>/000000017.positive.png: what torchvision's ImageFolder reads
-`genrep`      train/<class>/seed0007_sample00017_anchor.png and ..._neighbor.png (_neighbor_0.png, ... where several)
-`wds-single`  shard-000017.tar with 000000017.png, 000000017.json, and 000000017.cls where there are numbered classes
+`genrep`      train/<class>/seed0007_sample00017_anchor.png and ..._neighbor.png (_neighbor_0.png, ... if several)
+`wds-single`  shard-000017.tar with 000000017.png, 000000017.json, and 000000017.cls if classes are numbered
 
-Images are the bytes of the shards, not encoded again. A class is what the metadata say; `named` gives its folder.
+Images are copied from the shards byte for byte, not encoded again. The class comes from a pair's metadata; `named`
+gives its folder.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults, writing
 Form = Literal["folder", "genrep", "wds-single"]
 FORMS: tuple[str, ...] = get_args(Form)
 WITHOUT_CLASS = "all"
-PER_FOLDER = 1300  # what the authors put into each folder of an unconditional generator
+PER_FOLDER = 1300  # images that the authors put into each folder of an unconditional generator
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _STEM = re.compile(r"seed\d+_sample\d+")
 Metadata = dict[str, Any]
@@ -34,15 +35,15 @@ Classes = Sequence[str]
 
 
 def named(metadata: Metadata, classes: Classes) -> str | None:
-    """The folder of a pair's class or instance; None where it has neither.
+    """The folder name for a pair's class or instance; None if it has neither.
 
     Args:
         metadata: of the pair.
-        classes: names of the numbered classes, such as ImageNet's wnids; empty: they are called by their number.
+        classes: names of the numbered classes, such as ImageNet's wnids; if empty, the number is the name.
 
     Raises:
-        DataError: a class that cannot be a folder's name.
-        UsageError: fewer names than there are classes.
+        DataError: the class is not a valid folder name.
+        UsageError: there are fewer names than classes.
     """
     known = metadata.get("class", metadata.get("instance"))
     if known is None:
@@ -51,33 +52,33 @@ def named(metadata: Metadata, classes: Classes) -> str | None:
         if "class" not in metadata:
             return f"instance-{known:06d}"
         if classes and known >= len(classes):
-            raise UsageError(f"There is a pair of class {known}, but only {len(classes)} names of classes.")
+            raise UsageError(f"A pair has class {known}, but there are only {len(classes)} class names.")
         return classes[known] if classes else f"{known:04d}"
     return plain(known)
 
 
 def plain(name: object) -> str:
-    """The name, where it is one of a single folder.
+    """The name, if it is a valid name of a single folder.
 
     Raises:
-        DataError: it leads elsewhere, or is none.
+        DataError: it is not, or leads to another place.
     """
     if not isinstance(name, str) or not _PLAIN.fullmatch(name):
-        raise DataError(f"{name!r} is the class of a pair and cannot be the name of a folder.")
+        raise DataError(f"A pair has the class {name!r}, which is not a valid folder name.")
     return name
 
 
 def folder_names(plan: Contents, index: int, metadata: Metadata, classes: Classes) -> list[str]:
-    """Where the images of a pair go for torchvision's ImageFolder, in the order of the components."""
+    """The file names of a pair's images for torchvision's ImageFolder, in the order of the components."""
     place = named(metadata, classes) or WITHOUT_CLASS
     return [f"{place}/{layout.key(index)}.{component}" for component in plan.components[:-1]]
 
 
 def genrep_names(plan: Contents, index: int, metadata: Metadata, classes: Classes) -> list[str]:
-    """Where the images of a pair go in the authors' tree.
+    """The file names of a pair's images in the authors' tree.
 
-    Imported pairs get their old names back. Others have their class for a seed, as the authors' have, and their index
-    for a sample; those without a class are laid into folders of 1,300, as the authors do with BigBiGAN.
+    Imported pairs get their original names. Others use their class as the seed, as the authors do, and their index as
+    the sample; those without a class go into folders of 1,300, as the authors do with BigBiGAN.
     """
     place, stem = named(metadata, classes), metadata.get("file")
     if place is None:
@@ -101,7 +102,7 @@ NAMES: dict[str, Callable[[Contents, int, Metadata, Classes], list[str]]] = {
 
 
 def put_images(out: Path, form: str, plan: Contents, classes: Classes, index: int, shard: ShardReader) -> None:
-    """Put the images of a pair into the folder `out`; each appears whole or not at all, but not yet durably."""
+    """Write the images of a pair into the folder `out`, each atomically but without fsync."""
     row = index % plan.pairs_per_shard
     for column, name in enumerate(NAMES[form](plan, index, shard.metadata(row), classes)):
         path = out / name
@@ -117,13 +118,13 @@ def put_images(out: Path, form: str, plan: Contents, classes: Classes, index: in
 
 
 def put_anchors(out: Path, plan: Contents, number: int, shard: ShardReader, checked: Callable[[int], None]) -> None:
-    """Write the anchors of a shard as a WebDataset shard, whole or not at all.
+    """Write the anchors of a shard as a WebDataset shard, atomically.
 
     Args:
-        out: the folder.
-        plan: of the pairs.
-        number: of the shard.
-        shard: the same, open.
+        out: the folder to write to.
+        plan: the plan of the pairs.
+        number: the shard's number.
+        shard: the open shard.
         checked: called with the index of each pair before it is written; may raise.
     """
     end = plan.components[0].rpartition(".")[2]

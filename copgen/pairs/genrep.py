@@ -1,11 +1,11 @@
-"""The authors' tree of images, as GenRep and COP-Gen write it: how files are named, and which pairs a folder holds.
+"""The authors' tree of images, as GenRep and COP-Gen write it: file names, and which pairs a folder holds.
 
 train/n01440764/seed0000_sample00017_anchor.png
 train/n01440764/seed0000_sample00017_neighbor.png       COP-Gen: one positive
 train/n01440764/seed0000_sample00017_neighbor_0.png     GenRep, steered: several, from 0
 train/n01440764/seed0000_sample00017_1.0_1.png          GenRep, Gaussian: several, from 1; the 1.0 is fixed
 
-A folder is a class; of an unconditional generator it means nothing. Their `z_dataset.pkl` is a pickle and not read.
+A folder is a class; for an unconditional generator it has no meaning. Their `z_dataset.pkl` is a pickle and not read.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ PARTITION = "train"
 _NAME = re.compile(r"(?P<stem>seed(?P<seed>\d{1,18})_sample(?P<sample>\d{1,18}))_(?P<role>[a-z0-9._]+)\.png")
 _POSITIVE = re.compile(r"neighbor|neighbor_(?P<steered>\d{1,2})|1\.0_(?P<gaussian>\d{1,2})")
 _CHANNELS = {"L": 1, "RGB": 3}
-_MOST_PIXELS = 8192  # a side
-NAMED = "Images are named as seed0000_sample00017_anchor.png and seed0000_sample00017_neighbor.png, a folder a class."
+_MAX_SIDE = 8192  # pixels
+NAMED = "Expected names like seed0000_sample00017_anchor.png and seed0000_sample00017_neighbor.png, one folder a class."
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What a tree holds.
+    """The content of a tree.
 
     Attributes:
-        root: the folder that the classes lie in.
-        classes: names of the classes' folders, each with its pairs' stems, in the order of seed and sample.
-        roles: what stands after a pair's stem: `anchor`, then the positives in order.
-        files: images in all.
+        root: the folder that contains the classes.
+        classes: names of the class folders, each with the stems of its pairs, in the order of seed and sample.
+        roles: the parts of the file names after a stem: `anchor`, then the positives in order.
+        files: number of images.
         sha256: of the list of their names and sizes.
-        shape: channels, height and width of the first image, which all others must have.
-        ignored: how many other files lie beside them.
+        shape: channels, height and width of the first image; all others must have the same.
+        ignored: number of other files.
     """
 
     root: Path
@@ -54,7 +54,7 @@ class Tree:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return sum(map(len, self.classes.values()))
 
     def stems(self, indices: range) -> Iterator[tuple[str, str]]:
@@ -71,16 +71,16 @@ class Tree:
 
 
 def read_tree(folder: Path) -> Tree:
-    """The tree in a folder, by the names of its files; of the images only the first one's header is read.
+    """The tree in a folder, from its file names; only the first image's header is read.
 
     Args:
-        folder: what the authors' scripts wrote: the data set, its `train`, or the folder of one class.
+        folder: output of the authors' scripts: the data set, its `train`, or the folder of one class.
 
     Raises:
-        DataError: no such folder, no such images, a PNG file with another name, or a pair of which one is missing.
+        DataError: no such folder, no such images, a PNG file with another name, or a pair with a missing image.
     """
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.", fix="Name the folder that holds the classes' folders.")
+        raise DataError(f"There is no folder {folder}.", fix="Pass the folder that contains the class folders.")
     root = folder / PARTITION if (folder / PARTITION).is_dir() else folder
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     if not names:  # one class alone
@@ -89,26 +89,26 @@ def read_tree(folder: Path) -> Tree:
     roles: tuple[str, ...] = ()
     digest, files, ignored = hashlib.sha256(), 0, 0
     for name in names:
-        found, sizes, others = _of_class(root / name)
+        stems_roles, sizes, others = _of_class(root / name)
         ignored += others
-        if not found:
+        if not stems_roles:
             continue
-        roles = roles or _order(next(iter(found.values())))
-        for stem, present in found.items():
+        roles = roles or _order(next(iter(stems_roles.values())))
+        for stem, present in stems_roles.items():
             _check_roles(root / name, stem, present, roles)
         for file in sorted(sizes):
             digest.update(f"{name}/{file} {sizes[file]}\n".encode())
         files += len(sizes)
-        classes[name] = list(found)
+        classes[name] = list(stems_roles)
     if not classes:
-        raise DataError(f"{root} holds no pairs of the authors' naming.", fix=NAMED)
+        raise DataError(f"{root} contains no pairs with the authors' file names.", fix=NAMED)
     name, stems = next(iter(classes.items()))
     shape = _shape(root / name / f"{stems[0]}_{roles[0]}.png")
     return Tree(root, classes, roles, files, digest.hexdigest(), shape, ignored)
 
 
 def _of_class(folder: Path) -> tuple[dict[str, set[str]], dict[str, int], int]:
-    """The roles of each stem of a class, in the order of seed and sample; sizes by name; how many other files."""
+    """The roles of each stem of a class, in the order of seed and sample; sizes by name; number of other files."""
     numbered: list[tuple[int, int, str, str]] = []
     sizes: dict[str, int] = {}
     others = 0
@@ -119,13 +119,13 @@ def _of_class(folder: Path) -> tuple[dict[str, set[str]], dict[str, int], int]:
                 continue
             match = _NAME.fullmatch(entry.name)
             if match is None or not (match["role"] == "anchor" or _POSITIVE.fullmatch(match["role"])):
-                raise DataError(f"{entry.path} is not named as the authors name their images.", fix=NAMED)
+                raise DataError(f"{entry.path} does not have a name like the authors' images.", fix=NAMED)
             sizes[entry.name] = entry.stat().st_size
             numbered.append((int(match["seed"]), int(match["sample"]), match["stem"], match["role"]))
-    found: dict[str, set[str]] = {}
+    roles: dict[str, set[str]] = {}
     for _, _, stem, role in sorted(numbered):
-        found.setdefault(stem, set()).add(role)
-    return found, sizes, others
+        roles.setdefault(stem, set()).add(role)
+    return roles, sizes, others
 
 
 def _order(roles: set[str]) -> tuple[str, ...]:
@@ -139,14 +139,14 @@ def _order(roles: set[str]) -> tuple[str, ...]:
 
 
 def _check_roles(folder: Path, stem: str, present: set[str], roles: tuple[str, ...]) -> None:
-    fix = "The authors' script leaves a class unfinished when it is stopped: make it again, or remove the pair's files."
+    fix = "The authors' script leaves a class incomplete when stopped: generate it again, or remove the pair's files."
     if len(roles) == 1:
-        raise DataError(f"{folder / stem}_neighbor.png is missing: the anchor has no neighbour.", fix=fix)
+        raise DataError(f"{folder / stem}_neighbor.png is missing: the anchor has no positive.", fix=fix)
     for role in roles:
         if role not in present:
             raise DataError(f"{folder / stem}_{role}.png is missing: its pair has {len(present)} images.", fix=fix)
     if more := sorted(present - set(roles)):
-        what = f"{folder / stem}_{more[0]}.png is one more positive than the first pair has."
+        what = f"{folder / stem}_{more[0]}.png is a positive that the first pair does not have."
         raise DataError(what, fix="All pairs of a tree must have the same positives.")
 
 
@@ -154,12 +154,12 @@ def image_bytes(path: Path) -> bytes:
     """The bytes of an image file.
 
     Raises:
-        DataError: it is gone or too large.
+        DataError: it is missing or too large.
     """
     try:
         size = path.stat().st_size
         if size > MAX_MEMBER_BYTES:
-            raise DataError(f"{path} has {size:,} bytes; up to {MAX_MEMBER_BYTES:,} are taken.")
+            raise DataError(f"{path} has {size:,} bytes; at most {MAX_MEMBER_BYTES:,} are supported.")
         return path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -174,7 +174,7 @@ def _shape(path: Path) -> tuple[int, int, int]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a PNG image ({error}).") from None
     if mode not in _CHANNELS:
-        raise DataError(f"{path} has mode {mode}; grey (L) and RGB are taken.")
-    if max(width, height) > _MOST_PIXELS:
-        raise DataError(f"{path} is {height} x {width} pixels; up to {_MOST_PIXELS} a side are taken.")
+        raise DataError(f"{path} has mode {mode}; expected grey (L) or RGB.")
+    if max(width, height) > _MAX_SIDE:
+        raise DataError(f"{path} is {height} x {width} pixels; at most {_MAX_SIDE} a side are supported.")
     return _CHANNELS[mode], height, width

@@ -1,6 +1,6 @@
-"""One image to JPEG and back: baseline, colours at full resolution (4:4:4), no metadata.
+"""Encode and decode one image as JPEG: baseline, colours at full resolution (4:4:4), no metadata.
 
-The bytes and the decoded pixels depend on Pillow and on its libjpeg, so both belong into the plan.
+The bytes and the decoded pixels depend on Pillow and its libjpeg, so the plan records both versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from copgen.pairs.pillow import from_pillow, to_pillow
 
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _BASELINE = 0xC0
-# Frames: 0xC0 to 0xCF, but for the tables DHT, JPG and DAC, which share the range.
+# Frames: 0xC0 to 0xCF, except DHT, JPG and DAC, which share the range.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FULL = 0x11  # sampling factors 1 x 1
 
@@ -27,8 +27,8 @@ def encode(image: NDArray[np.uint8], quality: int, scratch: BinaryIO | None = No
     Args:
         image: the pixels.
         quality: 1 to 100.
-        scratch: an unbuffered file of the caller's that they go through: other threads run while Pillow compresses into
-            one, but not while it does into a Python object.
+        scratch: an unbuffered file to compress into: Pillow releases the GIL while it writes JPEG to a file, but not
+            while it writes to a Python object.
     """
     stream = scratch or io.BytesIO()
     stream.seek(0)
@@ -39,14 +39,14 @@ def encode(image: NDArray[np.uint8], quality: int, scratch: BinaryIO | None = No
 
 
 def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The (C, H, W) uint8 image of JPEG bytes.
+    """Decode JPEG bytes to a (C, H, W) uint8 image.
 
     Args:
         data: a whole JPEG file.
-        shape: what its frame header must say; C = 1 means grey, C = 3 means colour at full resolution.
+        shape: the shape that its frame header must have; C = 1 means grey, C = 3 means colour at full resolution.
 
     Raises:
-        ValueError: no JPEG, of another size or kind (found before decoding), or damaged; the text goes after a name.
+        ValueError: not a JPEG, another size or kind (checked before decoding), or damaged; the message is a predicate.
     """
     channels, height, width = shape
     kind, found_height, found_width, sampling = _frame(data)
@@ -59,12 +59,12 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     if channels > 1 and any(factors != _FULL for factors in sampling):
         raise ValueError("has subsampled colours; copgen writes 4:4:4")
     if not data.endswith(_END):
-        raise ValueError("is cut: it lacks the end of a JPEG image")
+        raise ValueError("is truncated: the end of the JPEG image is missing")
     return from_pillow(data, "JPEG", shape)
 
 
 def _frame(data: bytes) -> tuple[int, int, int, bytes]:
-    """(kind, height, width, sampling factors of the components) as the first frame header says."""
+    """(kind, height, width, sampling factors of the components) from the first frame header."""
     if not data.startswith(_START):
         raise ValueError("is not a JPEG image")
     position = 2
@@ -79,4 +79,4 @@ def _frame(data: bytes) -> tuple[int, int, int, bytes]:
             _, height, width, _ = struct.unpack_from(">BHHB", segment)
             return marker, height, width, segment[7::3]
         position += 2 + length
-    raise ValueError("is not a whole JPEG image: it has no frame header")
+    raise ValueError("is truncated or corrupt: the JPEG image has no frame header")

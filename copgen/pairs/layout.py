@@ -1,12 +1,12 @@
-"""Where things lie in a pairs folder, and what they are called.
+"""The files of a pairs folder, and their names.
 
 plan.json                  everything that determines the bytes
-shards/shard-000017.tar    the pairs; beside it shard-000017.idx, the index for DALI
+shards/shard-000017.tar    the pairs; with shard-000017.idx, the index for DALI
 records/shard-000017.json  written last: a shard without its record does not exist
 manifest.json              all records: the folder is finished
 README.md                  the dataset card
-places.json                where the files lay that the plan knows by their hashes; decides nothing
-claims/shard-000017.json   while a worker makes the shard; gone when the folder is finished
+places.json                paths of the input files that the plan knows by their hashes; affects no byte
+claims/shard-000017.json   exists while a worker makes the shard; removed when the folder is finished
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ SHARDS = "shards"
 RECORDS = "records"
 CLAIMS = "claims"  # of workers at work
 METADATA = "json"
-AGAIN = "`copgen verify` says what is missing, and gives the command that makes it anew."
+RUN_VERIFY = "Run `copgen verify` to list what is missing and the command that regenerates it."
 
 
 def shard_name(number: int) -> str:
-    """The stem that a shard's tar, index and record share."""
+    """The common stem of a shard's tar, index and record."""
     return f"shard-{number:06d}"
 
 
 def shard_number(stem: str) -> int | None:
-    """The number in such a stem; None for any other name."""
+    """The number in the stem of a shard; None for any other name."""
     digits = stem.removeprefix("shard-")
     number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
     return number if number is not None and shard_name(number) == stem else None
@@ -50,7 +50,7 @@ def record_name(number: int) -> str:
 
 
 def claim_name(number: int, generation: int = 0) -> str:
-    """A worker's claim on a shard; each one that takes it over from a dead worker is of the next generation."""
+    """A worker's claim on a shard; a claim that takes over from a dead worker has the next generation."""
     return f"{CLAIMS}/{shard_name(number)}{f'.{generation}' if generation else ''}.json"
 
 
@@ -71,11 +71,11 @@ def key(index: int) -> str:
     return f"{index:09d}"
 
 
-@functools.cache  # asked for again for each pair
+@functools.cache  # called for each pair
 def components(positives: int, image_format: str) -> tuple[str, ...]:
     """The components of one sample in the order of the tar: anchor, positive, positive-1, ..., metadata.
 
-    A component is what WebDataset and DALI call an extension: all that follows the first dot of a member's name.
+    A component is what WebDataset and DALI call an extension: everything after the first dot of a member's name.
     """
     images = ["anchor", "positive", *(f"positive-{j}" for j in range(1, positives))]
     return (*(f"{image}.{image_format}" for image in images), METADATA)

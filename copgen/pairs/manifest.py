@@ -1,4 +1,4 @@
-"""The manifest: all records of a pairs folder. It is written last of all; with it the folder is finished."""
+"""The manifest: all records of a pairs folder. It is written last; a folder with a manifest is finished."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Manifest(Document):
     format: Literal[1] = 1
     plan: str = Field(pattern=SHA256, description="sha256 of plan.json")
     pairs: int = Field(ge=1, description="in all shards")
-    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, in all shards")
-    bytes: int = Field(ge=0, description="of all tars")
+    rejected: int = Field(0, ge=0, description="draws rejected by the plan's filter, in all shards")
+    bytes: int = Field(ge=0, description="total size of the tars")
     shards: tuple[Record, ...]
 
     @classmethod
@@ -41,14 +41,14 @@ class Manifest(Document):
 
 
 def written_shards(folder: Path | Store, plan: Contents) -> dict[int, Record]:
-    """The records of the shards that are there, by number and in order.
+    """The records of the shards that are complete, by number and in order.
 
-    A shard is there when its record is, belongs to the plan, and tar and index have the recorded sizes. A tar without
-    a record counts as not there and will be overwritten.
+    A shard is complete if its record exists and belongs to the plan, and its tar and index have the recorded sizes. A
+    tar without a record does not count and will be overwritten.
     """
     store = as_store(folder)
     records, sizes = store.read_all(layout.RECORDS), store.sizes(layout.SHARDS)
-    digest, found = plan.digest, {}
+    digest, written = plan.digest, {}
     for number in range(plan.shards):
         name = layout.shard_name(number)
         if (data := records.get(f"{name}.json")) is None:
@@ -58,28 +58,28 @@ def written_shards(folder: Path | Store, plan: Contents) -> dict[int, Record]:
         except DataError:
             continue
         if (sizes.get(f"{name}.tar"), sizes.get(f"{name}.idx")) == (record.bytes, record.index_bytes):
-            found[number] = record
-    return found
+            written[number] = record
+    return written
 
 
 def missing_shards(folder: Path | Store, plan: Contents) -> list[int]:
     """The numbers of the shards that are still to be written, in order."""
-    there = written_shards(folder, plan)
-    return [number for number in range(plan.shards) if number not in there]
+    written = written_shards(folder, plan)
+    return [number for number in range(plan.shards) if number not in written]
 
 
 def known_records(store: Store, plan: Contents, numbers: Sequence[int]) -> dict[int, Record]:
-    """The records of these shards, by number, whether the shards are there or not; without the broken ones."""
-    found = {}
+    """The valid records of these shards, by number, whether or not the shards themselves exist."""
+    records = {}
     for number in numbers:
         name = layout.record_name(number)
         with suppress(DataError):
-            found[number] = parse_record(store.read(name), store.where(name), plan, number, digest=plan.digest)
-    return found
+            records[number] = parse_record(store.read(name), store.where(name), plan, number, digest=plan.digest)
+    return records
 
 
 def is_written(store: Store, plan: Contents, number: int) -> bool:
-    """Whether one shard is there."""
+    """Whether one shard is complete."""
     record = known_records(store, plan, [number]).get(number)
     if record is None:
         return False
@@ -88,24 +88,24 @@ def is_written(store: Store, plan: Contents, number: int) -> bool:
 
 
 def finish(folder: Path | Store, plan: Contents) -> Manifest:
-    """Write the dataset card and, last, the manifest. Doing it again gives the same bytes.
+    """Write the dataset card and, last, the manifest. Repeating it gives the same bytes.
 
     Raises:
         DataError: a shard is missing.
     """
     store = as_store(folder)
-    there = written_shards(store, plan)
-    if len(there) < plan.shards:
-        raise unfinished(folder, plan, done=len(there))
-    manifest = Manifest.of(plan, tuple(there.values()))
+    written = written_shards(store, plan)
+    if len(written) < plan.shards:
+        raise unfinished(folder, plan, done=len(written))
+    manifest = Manifest.of(plan, tuple(written.values()))
     store.write(layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected).encode())
     store.write(layout.MANIFEST, manifest.text().encode())
     return manifest
 
 
 def unfinished(folder: Path | Store, plan: Contents, *, done: int) -> DataError:
-    """The error for a folder that lacks shards or its manifest."""
+    """The error for a folder without all shards or without its manifest."""
     return DataError(
         f"{as_store(folder).where()} is unfinished: {done} of {plan.shards} shards are written.",
-        fix=f"Give the same `{plan.command}` command again; it goes on from there.",
+        fix=f"Run the same `{plan.command}` command again to resume.",
     )

@@ -1,9 +1,9 @@
 """A pairs folder in an object store, reached through fsspec: `s3://`, `gs://`, `memory://`.
 
-A shard is made in a temporary folder of this machine and uploaded whole: tar, index, and last the record. An upload
-appears when it is complete, so a worker that dies in between leaves nothing, or files without a record, which do not
-count. Claims are conditional puts (`If-None-Match` on S3, a generation match on Google's); where a service does not
-know them two workers may make the same shard, which costs time and changes nothing, as they make the same bytes.
+A shard is made in a local temporary folder and uploaded: tar, index, and last the record. An upload becomes visible
+when it is complete, so a worker that dies in between leaves nothing, or files without a record, which do not count.
+Claims are conditional puts (`If-None-Match` on S3, a generation match on Google Cloud Storage). If a service does not
+support them, two workers may make the same shard, which wastes time but gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 
 class ObjectStore:
-    """A place below a URL."""
+    """The files below a URL."""
 
     pause_s = 2.0
 
@@ -33,34 +33,34 @@ class ObjectStore:
         protocol = url.partition("://")[0]
         if protocol not in fsspec.available_protocols():
             raise UsageError(
-                f"'{url}' is of an unknown kind: '{protocol}'.", fix="Name a folder, or a URL with s3:// or gs://."
+                f"'{url}' has the unknown protocol '{protocol}'.", fix="Pass a folder, or a URL with s3:// or gs://."
             )
         try:
             with self._faults(""):
-                # Other workers write too: a listing of a moment ago is not good enough.
+                # Other workers write too, so listings must not be cached.
                 self._service, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
             extra = EXTRAS.get(protocol)
-            fix = f"pip install 'copgen[{extra}]'" if extra else f"Install what fsspec needs for it: {error}."
+            fix = f"pip install 'copgen[{extra}]'" if extra else f"Install the package that fsspec needs: {error}."
             raise EnvironmentFault(f"{url} needs a package that is not installed.", fix=fix) from None
 
     @contextmanager
     def _faults(self, name: str) -> Iterator[None]:
-        """Errors of the service as ours. What is missing, or taken, is an answer and no error."""
+        """Convert errors of the service to copgen's. A missing or an existing file is an answer, not an error."""
         try:
             yield
         except (CopgenError, FileNotFoundError, FileExistsError, ImportError):
             raise
-        except Exception as error:  # every client has exceptions of its own
-            why = str(error).strip().rstrip(".") or type(error).__name__
+        except Exception as error:  # every client has its own exceptions
+            reason = str(error).strip().rstrip(".") or type(error).__name__
             raise EnvironmentFault(
-                f"{self.where(name)} cannot be reached: {why}.",
-                fix="Check the address, the credentials and the network; the same command goes on.",
+                f"{self.where(name)} cannot be reached: {reason}.",
+                fix="Check the address, the credentials and the network, then run the same command to resume.",
             ) from error
 
-    def _no_place(self, name: str) -> EnvironmentFault:
+    def _no_bucket(self, name: str) -> EnvironmentFault:
         return EnvironmentFault(
-            f"{self.where(name)} cannot be written: there is no such bucket.", fix="Make the bucket first."
+            f"{self.where(name)} cannot be written: there is no such bucket.", fix="Create the bucket first."
         )
 
     def _path(self, name: str) -> str:
@@ -82,8 +82,8 @@ class ObjectStore:
         if not paths:
             return {}
         with self._faults(folder):
-            found: dict[str, bytes] = self._service.cat(paths, on_error="omit")
-        return {posixpath.basename(path): data for path, data in found.items()}
+            contents: dict[str, bytes] = self._service.cat(paths, on_error="omit")
+        return {posixpath.basename(path): data for path, data in contents.items()}
 
     def sizes(self, folder: str) -> dict[str, int]:
         try:
@@ -107,7 +107,7 @@ class ObjectStore:
             with self._faults(name):
                 self._service.pipe_file(self._path(name), data)
         except FileNotFoundError:
-            raise self._no_place(name) from None
+            raise self._no_bucket(name) from None
 
     def create(self, name: str, data: bytes) -> bool:
         try:
@@ -116,7 +116,7 @@ class ObjectStore:
         except FileExistsError:
             return False
         except FileNotFoundError:
-            raise self._no_place(name) from None
+            raise self._no_bucket(name) from None
         return True
 
     def remove(self, name: str) -> None:
@@ -125,22 +125,22 @@ class ObjectStore:
 
     @contextmanager
     def shard_folder(self, number: int) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="copgen-") as made:
-            yield Path(made)
+        with tempfile.TemporaryDirectory(prefix="copgen-") as local:
+            yield Path(local)
             self.remove(layout.record_name(number))
             for name in (layout.tar_name(number), layout.index_name(number), layout.record_name(number)):
                 with self._faults(name):
-                    self._service.put_file(str(Path(made) / name), self._path(name))
+                    self._service.put_file(str(Path(local) / name), self._path(name))
 
     @contextmanager
     def writers(self, *, overwrite: bool) -> Iterator[None]:
         if overwrite:
             if held := self.sizes(layout.CLAIMS):
                 raise EnvironmentFault(
-                    f"{self.url} is in use: there is {self.where(layout.CLAIMS)}/{min(held)}.",
-                    fix=f"Wait for its workers; where there are none, remove {self.where(layout.CLAIMS)}/.",
+                    f"{self.url} is in use: {self.where(layout.CLAIMS)}/{min(held)} exists.",
+                    fix=f"Wait for its workers; if there are none, remove {self.where(layout.CLAIMS)}/.",
                 )
-            # The records first: what is left after a crash in between does not exist any more.
+            # Records first: a shard without its record does not exist, even after a crash in between.
             for folder in (layout.RECORDS, layout.SHARDS):
                 for name in self.sizes(folder):
                     self.remove(f"{folder}/{name}")

@@ -1,4 +1,4 @@
-"""Between arrays (C, H, W) and Pillow, which encodes and decodes: what all image formats share."""
+"""Conversion between arrays (C, H, W) and Pillow images, shared by all image formats."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def to_pillow(image: NDArray[np.uint8]) -> Image.Image:
 
 
 def from_pillow(data: bytes, format: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The (C, H, W) uint8 array of an image whose own header was found to promise `shape`.
+    """Decode an image whose header has been checked to say `shape`, to a (C, H, W) uint8 array.
 
     Raises:
-        ValueError: it cannot be decoded, or decodes to another shape; the text goes after a name.
+        ValueError: it cannot be decoded, or decodes to another shape; the message is a predicate.
     """
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
@@ -45,6 +45,6 @@ def from_pillow(data: bytes, format: str, shape: tuple[int, int, int]) -> NDArra
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Versions of those of these libraries that Pillow was built with."""
-    found = {name: features.version(name) for name in names}
-    return {name: str(version) for name, version in found.items() if version}
+    """Versions of these libraries, as far as Pillow was built with them."""
+    versions = {name: features.version(name) for name in names}
+    return {name: str(version) for name, version in versions.items() if version}

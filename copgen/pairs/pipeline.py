@@ -1,12 +1,12 @@
-"""Making, encoding and writing pairs at the same time, so that the device waits neither for encoders nor for the disk.
+"""Generate, encode and write pairs concurrently, so that the device waits neither for encoders nor for the disk.
 
-    one thread         makes batches of pairs, shard after shard; at most AHEAD are finished before they are needed
+    one thread         generates batches of pairs, shard after shard, at most AHEAD of them in advance
     several threads    encode them, in slices of a batch
-    the caller         takes encoded pairs in their order, and writes them
+    the caller         takes encoded pairs in order, and writes them
 
-Images of a few thousand bytes are compressed in less time than what surrounds it in Python takes, and threads would
-only take the interpreter from each other: there the caller does everything, one batch after the other. Memory is
-bounded by AHEAD + 2 batches of pixels, whatever the number of pairs.
+For images of a few thousand bytes compression takes less time than the Python code around it, and threads would only
+compete for the GIL: there the caller does everything, one batch after the other. Memory is bounded by AHEAD + 2 batches
+of pixels, whatever the number of pairs.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from copgen.pairs.plan import Plan
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair
 
 AHEAD = 2
-SMALL = 64 * 64  # bytes of an image up to which threads do not pay
+SMALL = 64 * 64  # bytes of an image up to which threads do not help
 Batches = Iterator[list[Pair]]
-Encoding = list[Future[list[EncodedPair]]]  # a batch, on its way through the encoders
+Encoding = list[Future[list[EncodedPair]]]  # a batch that is being encoded
 Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
 
 
-def encoder_threads(plan: Plan, wanted: int | None = None) -> int:
-    """How many threads encode images: those wanted, else as many as help. 0: the caller does it between batches."""
-    if wanted is not None:
-        return wanted
+def encoder_threads(plan: Plan, requested: int | None = None) -> int:
+    """The number of encoder threads: as requested, else as many as help. 0: the caller encodes between batches."""
+    if requested is not None:
+        return requested
     channels, height, width = plan.image_shape
     return 0 if channels * height * width <= SMALL else len(os.sched_getaffinity(0))
 
@@ -40,16 +40,16 @@ def encoder_threads(plan: Plan, wanted: int | None = None) -> int:
 def overlapped(
     plan: Plan, numbers: Iterable[int], make: Callable[[int], Batches], *, encoders: int | None = None
 ) -> Iterator[Shards]:
-    """Shard by shard, its number and its encoded pairs, while the next ones are being made.
+    """Yield each shard's number and encoded pairs while the next shards are being generated.
 
     Args:
-        plan: what the folder holds.
-        numbers: of the shards to make; taken one by one in another thread, when the one before is made.
-        make: the batches of pairs of a shard, in order; runs in that thread too.
-        encoders: threads that encode, as `encoder_threads` takes them.
+        plan: the plan of the folder.
+        numbers: the shards to make; consumed in another thread, each when the one before is generated.
+        make: returns the batches of pairs of a shard, in order; runs in that thread too.
+        encoders: number of encoder threads, as in `encoder_threads`.
 
-    The pairs of a shard have to be taken before the next shard is. What `numbers`, `make` or an encoder raises comes
-    out at the pair that it happened at. When the block ends, what is being made is finished and thrown away.
+    The pairs of a shard must be consumed before the next shard. An exception from `numbers`, `make` or an encoder is
+    raised at the pair where it occurred. When the block ends, the batch in progress is finished and discarded.
     """
     threads = encoder_threads(plan, encoders)
     if not threads:
@@ -74,13 +74,13 @@ def overlapped(
 
 
 def _encode(plan: Plan, pairs: list[Pair]) -> list[EncodedPair]:
-    # Pillow lets other threads run while it compresses PNG and WebP, but JPEG only into a file that the system knows.
+    # Pillow releases the GIL while it compresses PNG and WebP, but for JPEG only if it writes to a real file.
     with os.fdopen(os.memfd_create("images"), "w+b", buffering=0) as scratch:
         return [encode_pair(plan, pair, scratch) for pair in pairs]
 
 
 def _ahead(batches: Iterator[Encoding], thread: ThreadPoolExecutor) -> Iterator[Encoding]:
-    """The same batches, of which the next ones are made in the one thread of an executor."""
+    """The same batches, with the next ones prepared in the executor's single thread."""
     futures = deque(thread.submit(next, batches, None) for _ in range(AHEAD))
     while (batch := futures.popleft().result()) is not None:
         futures.append(thread.submit(next, batches, None))
@@ -94,7 +94,7 @@ def _encoded(batches: Iterator[Encoding]) -> Iterator[EncodedPair]:
 
 
 def _by_shard(plan: Plan, pairs: Iterator[EncodedPair]) -> Shards:
-    """Cuts the stream where the plan says, without a look beyond the end of a shard."""
+    """Split the stream into the plan's shards, without reading beyond the end of a shard."""
     for first in pairs:
         number = first.index // plan.pairs_per_shard
         rest = islice(pairs, len(plan.shard_range(number)) - 1)

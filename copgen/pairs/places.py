@@ -1,6 +1,6 @@
-"""Where the files lay that a plan knows by their hashes, so that a shard can be made anew without naming them again.
+"""Paths of the input files that a plan knows by their hashes, so that a shard can be regenerated without passing them.
 
-`places.json` decides no byte. It may be edited or removed, and what lies at a place is still held against the hash.
+`places.json` affects no byte. It may be edited or removed; a file found through it is still checked against its hash.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from copgen.runtime.errors import CopgenError, DataError
 Role = Literal["weights", "instances", "navigator", "walk", "filter_encoder", "tree"]
 
 
-def _fit_to_print(place: str) -> str:
-    """Such a path is printed in commands; one with control characters could redraw a terminal."""
-    if not (os.path.isabs(place) and place.isprintable()):
-        raise ValueError("a place is an absolute path of printable characters")
-    return place
+def _printable(path: str) -> str:
+    """Paths are printed in commands, and control characters could manipulate a terminal."""
+    if not (os.path.isabs(path) and path.isprintable()):
+        raise ValueError("expected an absolute path of printable characters")
+    return path
 
 
 class Places(Document):
-    """Absolute paths, by what lies there; a `tree` is what pairs were imported from."""
+    """Absolute paths by role; `tree` is the folder that pairs were imported from."""
 
     format: Literal[1] = 1
-    files: dict[Role, Annotated[str, AfterValidator(_fit_to_print)]] = Field(default_factory=dict)
+    files: dict[Role, Annotated[str, AfterValidator(_printable)]] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, paths: Mapping[Role, Path]) -> Self:
-        """Those of these paths that can be written down; relative ones are below the current folder."""
+        """From paths, relative ones to the current folder; unprintable ones are left out."""
         absolute = {role: os.path.abspath(path) for role, path in paths.items()}
         return cls(files={role: place for role, place in absolute.items() if place.isprintable()})
 
     @classmethod
     def load(cls, folder: Path | Store) -> Self:
-        """Those of a pairs folder; none where nothing is written down.
+        """The places of a pairs folder; empty if it has no places.json.
 
         Raises:
-            DataError: what is there is broken.
+            DataError: places.json is invalid.
         """
         store = as_store(folder)
         if store.size(layout.PLACES) is None:
@@ -52,24 +52,24 @@ class Places(Document):
         try:
             return cls.parse(store.read(layout.PLACES), store.where(layout.PLACES))
         except DataError as error:
-            fix = error.fix or "Remove it: it only says where files were, which options can say."
+            fix = error.fix or "Remove it: it only holds paths that can be passed as options."
             raise DataError(error.what, fix=fix) from None
 
     def save(self, folder: Path | Store) -> None:
-        """Add them to what is there, and replace what is broken; the same ones again change nothing."""
+        """Merge into the folder's places.json, replacing an invalid one; does not write if nothing changes."""
         store = as_store(folder)
         try:
-            there = Places.load(store)
+            known = Places.load(store)
         except CopgenError:
-            there = Places()
-        together = Places(files={**there.files, **self.files})
-        if together != there:
-            store.write(layout.PLACES, together.text().encode())
+            known = Places()
+        merged = Places(files={**known.files, **self.files})
+        if merged != known:
+            store.write(layout.PLACES, merged.text().encode())
 
     def path(self, role: Role) -> Path | None:
-        """One of them, relative where it lies below the current folder; None where it is not known."""
-        place = self.files.get(role)
-        if place is None:
+        """The path for a role, relative if it is below the current folder; None if unknown."""
+        path = self.files.get(role)
+        if path is None:
             return None
-        near = os.path.relpath(place)
-        return Path(place if near.startswith((os.pardir, "-")) else near)  # a dash would make it an option
+        relative = os.path.relpath(path)
+        return Path(path if relative.startswith((os.pardir, "-")) else relative)  # a leading dash would be an option

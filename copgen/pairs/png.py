@@ -52,5 +52,5 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         found = _COLOURS.get(colour, f"of colour type {colour}")
         raise ValueError(f"is {depth}-bit {found}; the plan says 8-bit {'grey' if channels == 1 else 'RGB'}")
     if not data.endswith(END):
-        raise ValueError("is cut: it lacks the end of a PNG image")
+        raise ValueError("is truncated: the end of the PNG image is missing")
     return from_pillow(data, "PNG", shape)

@@ -1,7 +1,7 @@
-"""Reading pairs: one after the other, or any of them by index; from memory where they fit, else from the shards.
+"""Read pairs in order or by index; from memory if they fit, else from the shards.
 
-Nothing is ever unpacked to disk. A shard's headers are walked once, when it is first needed; then each image is read
-where it lies. Nothing stays open between calls, so a PairSet can be used after a fork, in threads, and pickled.
+Nothing is unpacked to disk. A shard's headers are scanned once, when it is first needed; after that each image is read
+at its offset. No file stays open between calls, so a PairSet can be used after a fork, in threads, and pickled.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class PairSet:
     """The pairs of a finished folder, in order: `len(pairs)`, `pairs[k]`, `for pair in pairs`, `pairs.batch(indices)`.
 
     Attributes:
-        folder: where they are.
-        plan: what made them.
+        folder: the pairs folder.
+        plan: its plan.
     """
 
     def __init__(self, folder: Path, plan: Contents, *, cache_bytes: int) -> None:
@@ -63,7 +63,7 @@ class PairSet:
 
         Args:
             indices: (N,) integers in 0..len - 1, in any order, repeats allowed.
-            which: the number of the positive, in 0..plan.positives - 1; one for all, or (N,).
+            which: number of the positive, in 0..plan.positives - 1; one for all pairs, or (N,).
 
         Raises:
             IndexError: an index or a `which` out of range.
@@ -73,7 +73,7 @@ class PairSet:
         chosen = _checked([which] if isinstance(which, int) else which, self.plan.positives, "positive")
         chosen = chosen.expand(len(rows)) if isinstance(which, int) else chosen
         if len(chosen) != len(rows):
-            raise IndexError(f"{len(chosen)} choices of a positive for {len(rows)} pairs")
+            raise IndexError(f"{len(chosen)} positive indices for {len(rows)} pairs")
         if self._cache is not None:
             anchors, positives = self._cache
             return anchors[rows], positives[rows, chosen]
@@ -127,12 +127,12 @@ def open_pairs(
     Args:
         folder: what `copgen sample` wrote.
         verify: `full` reads and hashes every byte first, `quick` checks names, sizes and counts, `none` only that the
-            folder is finished. Tars are walked strictly and images checked before decoding whichever it is.
+            folder is finished. Tar headers are always scanned strictly, and images checked before decoding.
         cache_bytes: decode everything into memory now if it takes no more than this (0: never).
 
     Raises:
-        DataError: no such folder, no pairs folder, unfinished, or the first problem that the verification finds.
-        UsageError: no such level.
+        DataError: no such folder, not a pairs folder, unfinished, or the first problem that the verification finds.
+        UsageError: unknown level.
     """
     folder = Path(folder)
     if verify not in ("full", "quick", "none"):
@@ -148,7 +148,7 @@ def open_pairs(
 
 
 def read(folder: Path | str, verify: Literal["full", "quick", "none"] = "quick") -> Iterator[Pair]:
-    """The pairs of a folder in order, one at a time; the folder is checked at once. Errors as `open_pairs`."""
+    """Iterate over the pairs of a folder in order; the folder is checked immediately. Errors as `open_pairs`."""
     return iter(open_pairs(folder, verify, cache_bytes=0))
 
 
@@ -156,5 +156,5 @@ def _checked(indices: Indices, count: int, kind: str) -> Tensor:
     """(N,) int64 on the CPU, all in 0..count - 1."""
     rows = torch.as_tensor(indices, dtype=torch.int64, device="cpu")
     if rows.ndim != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
-        raise IndexError(f"{kind} indices must be a row of integers in 0..{count - 1}")
+        raise IndexError(f"{kind} indices must be a vector of integers in 0..{count - 1}")
     return rows

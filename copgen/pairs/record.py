@@ -1,4 +1,4 @@
-"""The record of one shard: what its tar and index must be. Written last; without it the shard does not exist."""
+"""The record of one shard: sizes and hashes of its tar and index. Written last; without it the shard does not exist."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Record(Document):
     """Count, sizes and hashes of one shard."""
 
     shard: int = Field(ge=0, description="the shard's number")
-    plan: str = Field(pattern=SHA256, description="sha256 of the plan it was made by")
+    plan: str = Field(pattern=SHA256, description="sha256 of the plan")
     count: int = Field(ge=1, description="pairs")
-    rejected: int = Field(0, ge=0, description="draws that the plan's filter refused, and that were drawn again")
+    rejected: int = Field(0, ge=0, description="draws rejected by the plan's filter and drawn again")
     bytes: int = Field(ge=0, description="size of the tar")
     sha256: str = Field(pattern=SHA256, description="of the tar")
     index_bytes: int = Field(ge=0, description="size of the DALI index")
@@ -29,17 +29,17 @@ def load_record(folder: Path, plan: Contents, number: int) -> Record:
     """The record of shard `number`, which must belong to the plan.
 
     Raises:
-        DataError: missing, broken, of another shard or plan, or with another count.
+        DataError: missing, invalid, of another shard or plan, or with another count.
     """
     path = layout.record_path(folder, number)
     return _checked(Record.read(path), str(path), plan, number, plan.digest)
 
 
 def parse_record(data: bytes, where: str, plan: Contents, number: int, *, digest: str) -> Record:
-    """The same from a record's bytes; `digest` is the plan's, which takes time to compute for every shard anew.
+    """The same from a record's bytes; `digest` is the plan's, passed in to compute it once for all shards.
 
     Raises:
-        DataError: broken, of another shard or plan, or with another count.
+        DataError: invalid, of another shard or plan, or with another count.
     """
     return _checked(Record.parse(data, where), where, plan, number, digest)
 

@@ -1,4 +1,4 @@
-"""Walking through a shard's tar without unpacking it: where each member's data lie, and that nothing else is there."""
+"""Scan the headers of a shard's tar without unpacking it: where the members' data are, and that nothing else exists."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from copgen.runtime.errors import DataError
 
 @dataclass(frozen=True)
 class Members:
-    """Where the members of a shard lie.
+    """The positions of the members of a shard.
 
     Attributes:
         start: index of its first pair.
-        components: what the columns are.
-        offsets: (pairs, components) int64, of the data, in bytes.
-        sizes: (pairs, components) int64, in bytes.
+        components: names of the columns.
+        offsets: (pairs, components) int64, start of the data, bytes.
+        sizes: (pairs, components) int64, bytes.
     """
 
     start: int
@@ -33,7 +33,7 @@ class Members:
     sizes: NDArray[np.int64]
 
     def index_text(self) -> str:
-        """The DALI index that belongs to it."""
+        """The content of the shard's DALI index."""
         rows = zip(self.offsets.tolist(), self.sizes.tolist(), strict=True)
         return dali_index.text(
             [dali_index.line(self.start + row, self.components, *columns) for row, columns in enumerate(rows)]
@@ -41,23 +41,23 @@ class Members:
 
 
 def scan(folder: Path, plan: Contents, number: int) -> Members:
-    """The members of shard `number`, from its headers alone; no data are read, nothing is written.
+    """The members of shard `number`, from its headers only; no data are read, nothing is written.
 
-    Every header must be, byte for byte, the one that the writer gives the next member of the plan.
+    Every header must equal, byte for byte, the one that the writer gives the next member of the plan.
 
     Raises:
-        DataError: anything else: a link, a device, a strange name, a name twice, a sample that is torn or incomplete,
-            a size over the cap, a cut. The error names the shard and the member.
+        DataError: anything else: a link, a device, an unexpected or duplicate name, a split or incomplete sample, a
+            size over the cap, a truncated file. The error names the shard and the member.
     """
     path = layout.tar_path(folder, number)
     indices = plan.shard_range(number)
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.AGAIN) from None
+        raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
     try:
         end = os.fstat(file).st_size
-        # A sample has a header for each member, so of a plan that promises more than fits the rest is never reached.
+        # Every member has a header, which bounds the rows that fit, however many a damaged plan claims.
         rows = min(len(indices), end // (BLOCK * len(plan.components)) + 1)
         places = np.empty((2, rows, len(plan.components)), np.int64)
         position = 0
@@ -79,7 +79,7 @@ def scan(folder: Path, plan: Contents, number: int) -> Members:
 
 
 def _octal(digits: bytes) -> int:
-    """The number in a size field as the writer fills it; -1 for any other filling."""
+    """The number in a size field as the writer formats it; -1 for any other content."""
     try:
         return int(digits, 8) if digits.isdigit() else -1
     except ValueError:

@@ -1,6 +1,6 @@
-"""Writing one shard: pairs in, tar and index and record out, whole or not at all.
+"""Write one shard atomically: its tar, its index and its record.
 
-A pair is encoded first, which takes the time and needs no order, and then written.
+A pair is first encoded, which is slow and can happen in any order, and then written.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Pair:
     """An anchor with its positives.
 
     Attributes:
-        index: the pair's place in the run; with the seed it determines everything else.
+        index: the pair's index in the run; with the seed it determines everything else.
         anchor: x (C, H, W), uint8, on the CPU.
         positives: x' (C, H, W) each, uint8, on the CPU; at least one.
-        metadata: JSON-able; what else is known (class, distance d(z, z'), ...).
-        rejected: how many draws of this pair the plan's filter refused before this one.
+        metadata: JSON-able, such as the class and the distance d(z, z').
+        rejected: number of draws of this pair that the plan's filter rejected before this one.
     """
 
     index: int
@@ -53,12 +53,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A pair as the shard holds it.
+    """A pair as it is stored in a shard.
 
     Attributes:
-        index: the pair's place in the run.
+        index: the pair's index in the run.
         members: the bytes of each of the plan's components, in their order.
-        rejected: how many draws of this pair the plan's filter refused before this one.
+        rejected: number of draws of this pair that the plan's filter rejected before this one.
     """
 
     index: int
@@ -67,11 +67,11 @@ class EncodedPair:
 
 
 def encode_pair(plan: Contents, pair: Pair, scratch: BinaryIO | None = None) -> EncodedPair:
-    """The members of a pair; equal pairs give equal bytes. `scratch` as `codecs.encode` takes it.
+    """Encode the members of a pair; equal pairs give equal bytes. `scratch` as in `codecs.encode`.
 
     Raises:
-        ValueError: another number of positives than the plan's, an image that is not (C, H, W) uint8 of the plan's
-            shape, or metadata that is not JSON.
+        ValueError: the number of positives differs from the plan's, an image is not (C, H, W) uint8 of the plan's
+            shape, or the metadata are not JSON.
     """
     if len(pair.positives) != plan.positives:
         raise ValueError(f"pair {pair.index} has {len(pair.positives)} positives; the plan says {plan.positives}")
@@ -90,7 +90,7 @@ def encode_members(
     metadata: Mapping[str, Any],
     scratch: BinaryIO | None = None,
 ) -> tuple[bytes, ...]:
-    """The bytes of each of the plan's components, of images (C, H, W) and metadata as the plan wants them."""
+    """The bytes of each of the plan's components, from images (C, H, W) and metadata that fit the plan."""
     encoded = [codecs.encode(image, plan.image_format, plan.quality, scratch) for image in images]
     return *encoded, _JSON.encode(metadata).encode("ascii")
 
@@ -99,19 +99,19 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
     """Write shard `number` of the plan: tar, index, and last the record. Equal pairs give equal bytes.
 
     Args:
-        folder: the pairs folder; made where it is missing.
-        plan: what the folder holds.
+        folder: the pairs folder; created if missing.
+        plan: its plan.
         number: in 0..plan.shards - 1.
-        pairs: exactly the pairs of `plan.shard_range(number)`, in order, encoded or not; taken one at a time.
+        pairs: exactly the pairs of `plan.shard_range(number)`, in order, encoded or not; consumed one at a time.
 
     Raises:
-        ValueError: another index than the plan's next one, too few pairs or too many, or a pair that `encode_pair`
-            refuses. No record is left, nor a new tar.
+        ValueError: an index other than the plan's next one, too few or too many pairs, or a pair that `encode_pair`
+            refuses. Neither a record nor a new tar is left.
         EnvironmentFault: the disk is full or not writable.
     """
     expected = plan.shard_range(number)
     tar_path, index_path = layout.tar_path(folder, number), layout.index_path(folder, number)
-    _forget(layout.record_path(folder, number))
+    _remove_record(layout.record_path(folder, number))
     lines: list[str] = []
     rejected = 0
     with writing(tar_path, alone=False) as stream:
@@ -120,12 +120,12 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
             if len(lines) == len(expected):
                 raise ValueError(f"shard {number}: pair {pair.index} comes after the last one, {expected[-1]}")
             if pair.index != expected[len(lines)]:
-                raise ValueError(f"shard {number}: pair {pair.index} comes where {expected[len(lines)]} belongs")
+                raise ValueError(f"shard {number}: pair {pair.index} comes where {expected[len(lines)]} should be")
             encoded = pair if isinstance(pair, EncodedPair) else encode_pair(plan, pair)
             lines.append(add_pair(tar, plan, encoded))
             rejected += encoded.rejected
         if len(lines) < len(expected):
-            raise ValueError(f"shard {number}: {len(lines)} pairs came; the plan has {len(expected)}")
+            raise ValueError(f"shard {number}: got {len(lines)} pairs; the plan has {len(expected)}")
         tar.close()
     index = dali_index.text(lines).encode("ascii")
     write_bytes(index_path, index, alone=False)
@@ -143,8 +143,8 @@ def write_shard(folder: Path, plan: Contents, number: int, pairs: Iterable[Pair 
     return record
 
 
-def _forget(record_path: Path) -> None:
-    """Take an old record away, durably, before its shard is touched."""
+def _remove_record(record_path: Path) -> None:
+    """Remove an old record, durably, before its shard is touched."""
     if record_path.exists():
         with disk_faults(record_path):
             record_path.unlink()
@@ -152,7 +152,7 @@ def _forget(record_path: Path) -> None:
 
 
 def add_pair(tar: TarWriter, plan: Contents, pair: EncodedPair) -> str:
-    """Write the members of one pair; its line in the index."""
+    """Write the members of one pair; returns its line of the index."""
     key, components = layout.key(pair.index), plan.components
     offsets = tar.add(*((f"{key}.{component}", data) for component, data in zip(components, pair.members, strict=True)))
     return dali_index.line(pair.index, components, offsets, map(len, pair.members))

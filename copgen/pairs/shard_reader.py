@@ -1,4 +1,4 @@
-"""One shard, open for reading: images and metadata at known places, checked before they are decoded."""
+"""One shard, open for reading: images and metadata at known offsets, checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from copgen.runtime.errors import DataError
 
 
 class ShardReader:
-    """One tar, open inside a `with`; rows and columns are those of its members.
+    """One tar, open inside a `with`; rows and columns are those of its `Members`.
 
     Raises:
-        DataError: the file cannot be opened, or a member is not what the plan says; the error names both.
+        DataError: the file cannot be opened, or a member differs from the plan; the error names both.
     """
 
     def __init__(self, folder: Path, plan: Contents, number: int, members: Members) -> None:
@@ -35,7 +35,7 @@ class ShardReader:
         try:
             self._file = os.open(self._path, os.O_RDONLY)
         except OSError as error:
-            raise DataError(f"{self._path} cannot be read: {error.strerror}.", fix=layout.AGAIN) from None
+            raise DataError(f"{self._path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -46,7 +46,7 @@ class ShardReader:
         size = int(self._members.sizes[row, column])
         data = os.pread(self._file, size, int(self._members.offsets[row, column]))
         if len(data) != size:
-            raise self._bad(row, column, "was cut while it was being read")
+            raise self._bad(row, column, "was truncated while it was being read")
         return data
 
     def image(self, row: int, column: int) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ class ShardReader:
         return Pair(self._members.start + row, images[0], tuple(images[1:]), self.metadata(row))
 
     def metadata(self, row: int) -> dict[str, Any]:
-        """What is known of a pair beside its images."""
+        """The metadata of a pair."""
         column = len(self._members.components) - 1
         try:
             metadata = json.loads(self.data(row, column))

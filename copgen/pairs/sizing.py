@@ -1,4 +1,4 @@
-"""How many bytes a pairs folder will take: an expectation from some of its pairs, and a bound without any."""
+"""The size of a pairs folder in bytes: an estimate from some of its pairs, and an upper bound without any."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from copgen.pairs.record import Record
 from copgen.pairs.shard import EncodedPair
 from copgen.pairs.tar import BLOCK, RECORD, padded, total_bytes
 
-METADATA_BOUND = 4096  # bytes; copgen's own metadata take a few numbers
-NOISE = 2  # no format makes more of an image than twice its pixels, and 2 KiB of headers and tables
+METADATA_BOUND = 4096  # bytes; copgen's own metadata are a few numbers
+NOISE = 2  # an encoded image is at most twice its pixels, plus 2 KiB of headers and tables, in any format
 
 
 def expected_bytes(plan: Plan, sample: Sequence[EncodedPair]) -> int:
-    """Bytes of the whole folder, if its pairs are like those of the sample, of which there is at least one."""
+    """Bytes of the whole folder if its pairs are like those of the sample (at least one)."""
     sizes = [[len(member) for member in pair.members] for pair in sample]
     each = fmean(sum(BLOCK + padded(size) for size in members) for members in sizes)
     whole, rest = divmod(plan.pairs, plan.pairs_per_shard)
     tars = [(whole, total_bytes(round(each * plan.pairs_per_shard))), (int(rest > 0), total_bytes(round(each * rest)))]
     total = sum(count * size for count, size in tars)
-    # A typical line of the index: a pair of the middle of the run in the middle of its shard.
+    # A typical line of the index: a pair from the middle of the run in the middle of its shard.
     offset = round(each * min(plan.pairs, plan.pairs_per_shard) / 2)
     places = [offset] * len(plan.components)
     line = fmean(len(dali_index.line(plan.pairs // 2, plan.components, places, members)) + 1 for members in sizes)
@@ -32,7 +32,7 @@ def expected_bytes(plan: Plan, sample: Sequence[EncodedPair]) -> int:
 
 
 def most_bytes(plan: Plan) -> int:
-    """Bytes that the folder cannot exceed, whatever is in the images."""
+    """Upper bound of the folder's bytes, whatever the images."""
     channels, height, width = plan.image_shape
     image = BLOCK + padded(NOISE * channels * height * width + 2048)
     lines = len(plan.components) * 64

@@ -1,6 +1,6 @@
-"""Where a pairs folder is written: a local folder, or a place in an object store. The same few operations on both.
+"""Where a pairs folder is written: a local folder or an object store, with the same few operations.
 
-Names are those of `layout`, such as `records/shard-000017.json`. Whatever is written appears whole or not at all.
+Names are those of `layout`, such as `records/shard-000017.json`. Every write is atomic.
 """
 
 from __future__ import annotations
@@ -21,56 +21,56 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}")
 
 
 class Store(Protocol):
-    """A place for the files of a pairs folder.
+    """Storage for the files of a pairs folder.
 
-    Every operation raises EnvironmentFault where the disk or the service refuses it.
+    Every operation raises EnvironmentFault if the disk or the service refuses it.
 
     Attributes:
-        pause_s: seconds between two looks at what other workers do.
+        pause_s: seconds between two checks of what other workers do.
     """
 
     pause_s: float
 
     def where(self, name: str = "") -> str:
-        """What a file is called in messages; the folder itself without a name."""
+        """The name of a file in messages; that of the folder itself if `name` is empty."""
 
     def read(self, name: str) -> bytes:
-        """A file's content; DataError where it is missing."""
+        """A file's content; DataError if it is missing."""
 
     def read_all(self, folder: str) -> dict[str, bytes]:
-        """The content of all files directly in a folder, by their names in it; none where there is no such folder."""
+        """Contents of all files directly in a folder, by their names in it; empty if there is no such folder."""
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """The sizes of all files directly in a folder, by their names in it; none where there is no such folder."""
+        """Sizes of all files directly in a folder, by their names in it; empty if there is no such folder."""
 
     def size(self, name: str) -> int | None:
-        """A file's size; None where it is missing."""
+        """A file's size; None if it is missing."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, over what is there."""
+        """Write a file, replacing an existing one."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file unless its name is taken; whether it was not. Of several that do so at once, one succeeds."""
+        """Write a file if its name is free, and return whether it was; of several concurrent calls one succeeds."""
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
 
     def shard_folder(self, number: int) -> AbstractContextManager[Path]:
-        """A local folder for `write_shard`; what it wrote there is in the store when the block ends well."""
+        """A local folder for `write_shard`; its files are in the store once the block ends without an exception."""
 
     def writers(self, *, overwrite: bool) -> AbstractContextManager[None]:
-        """Held by everyone who writes; with `overwrite` what is there is removed first, which needs it alone."""
+        """A lock shared by all writers; `overwrite` first takes it exclusively and removes the existing files."""
 
     def tidy(self) -> None:
-        """Remove what workers leave beside a finished dataset: claims, and temporary files of killed ones."""
+        """Remove what workers leave in a finished folder: claims, and temporary files of killed workers."""
 
 
 def open_store(place: str | Path) -> Store:
-    """The store of a folder's path or of a URL such as `s3://bucket/pairs`.
+    """The store for a folder's path or a URL such as `s3://bucket/pairs`.
 
     Raises:
-        UsageError: a kind of URL that nobody knows.
-        EnvironmentFault: one that needs a package which is not installed.
+        UsageError: unknown protocol.
+        EnvironmentFault: the protocol needs a package that is not installed.
     """
     if "://" not in str(place):
         return LocalStore(Path(place))
@@ -80,32 +80,32 @@ def open_store(place: str | Path) -> Store:
 
 
 def refuse_url(folder: Path) -> None:
-    """Refuse a URL where only a local folder will do; a Path has made one slash of its two.
+    """Refuse a URL where a local folder is required (as a Path it has one slash after the colon instead of two).
 
     Raises:
-        UsageError: with a way to get the pairs here.
+        UsageError: with the command that copies the pairs to a local folder.
     """
     if (match := _URL.match(str(folder))) and not folder.exists():
         url = f"{match[1]}://{str(folder)[match.end() :]}"
         raise UsageError(
             f"Pairs are read from a local folder, not from {url}.",
-            fix=f"Copy them here first, such as with: {' '.join(copy_command(url, 'pairs'))}",
+            fix=f"Copy them first, for example: {' '.join(copy_command(url, 'pairs'))}",
         )
 
 
 def copy_command(url: str, folder: str) -> tuple[str, ...]:
-    """A command that copies what is below a URL into a local folder."""
+    """A command that copies the files below a URL into a local folder."""
     known = {"s3": ("aws", "s3", "sync"), "gs": ("gcloud", "storage", "rsync", "--recursive")}
     return (*known.get(url.partition("://")[0], ("rclone", "sync")), url, folder)
 
 
 def as_store(place: Path | Store) -> Store:
-    """The store of a local folder; a store is itself."""
+    """The store of a local folder; a store is returned as it is."""
     return LocalStore(place) if isinstance(place, Path) else place
 
 
 class LocalStore:
-    """A folder of this machine, or of a file system that several machines share."""
+    """A folder on this machine or on a file system shared by several machines."""
 
     pause_s = 0.2
 
@@ -119,18 +119,18 @@ class LocalStore:
         return read_bytes(self.folder / name)
 
     def read_all(self, folder: str) -> dict[str, bytes]:
-        found = {}
+        contents = {}
         for path in self._files(folder):
-            with suppress(DataError):  # it was there a moment ago
-                found[path.name] = read_bytes(path)
-        return found
+            with suppress(DataError):  # removed since the listing
+                contents[path.name] = read_bytes(path)
+        return contents
 
     def sizes(self, folder: str) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for path in self._files(folder):
             with suppress(FileNotFoundError):
-                found[path.name] = path.stat().st_size
-        return found
+                sizes[path.name] = path.stat().st_size
+        return sizes
 
     def _files(self, folder: str) -> list[Path]:
         try:
@@ -156,7 +156,7 @@ class LocalStore:
 
     @contextmanager
     def shard_folder(self, number: int) -> Iterator[Path]:
-        # Those of a worker that died, or whose claim was taken over: it can no longer rename them.
+        # Files of a worker that died or whose claim was taken over; once removed it cannot rename them.
         for folder in (layout.SHARDS, layout.RECORDS):
             for stray in (self.folder / folder).glob(f"{layout.shard_name(number)}.*{TEMPORARY_SUFFIX}"):
                 stray.unlink(missing_ok=True)
@@ -172,7 +172,7 @@ class LocalStore:
             yield
 
     def empty(self) -> None:
-        """Remove the pairs and all that belongs to them."""
+        """Remove all files of the pairs folder."""
         for name in (layout.SHARDS, layout.RECORDS, layout.CLAIMS):
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)

@@ -1,7 +1,7 @@
-"""The tar of a shard, byte by byte: USTAR, everything that could vary set to zero.
+"""The tar of a shard, byte by byte: USTAR, with every field that could vary set to zero.
 
-A member's header is a pure function of its name and size. So the reader does not interpret headers: it computes the one
-that must be there and compares. Whatever differs is refused, and only then looked at, to say what it is.
+A member's header is a pure function of its name and size. So the reader does not interpret headers: it computes the
+expected one and compares. A header that differs is refused, and only then parsed, to explain it (diagnosis.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 MAX_MEMBER_BYTES = 64 * 2**20
-SPAN = 2**20  # bytes that are hashed and written at once
+SPAN = 2**20  # bytes per hash update and write
 _MODE_UID_GID = b"0000644\0" + b"0000000\0" * 2
 _MTIME = b"00000000000\0"
 _AFTER_CHECKSUM = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
@@ -24,7 +24,7 @@ _FIXED_SUM = sum(_MODE_UID_GID + _MTIME + b" " * 8 + _AFTER_CHECKSUM)
 def header(name: str, size: int) -> bytes:
     """The 512-byte USTAR header of a regular file: mode 0644, owner 0, mtime 0.
 
-    Equal to what the standard library's `tarfile` makes, at a tenth of the time (tests/pairs/test_tar.py).
+    Equal to the header of the standard library's `tarfile`, in a tenth of the time (tests/pairs/test_tar.py).
     """
     name_bytes, size_bytes = name.encode("ascii"), b"%011o\0" % size
     checksum = b"%06o\0 " % (_FIXED_SUM + sum(name_bytes) + sum(size_bytes))
@@ -32,7 +32,7 @@ def header(name: str, size: int) -> bytes:
 
 
 def padded(size: int, unit: int = BLOCK) -> int:
-    """`size` rounded up to whole units."""
+    """`size` rounded up to a multiple of `unit`."""
     return -(-size // unit) * unit
 
 
@@ -42,14 +42,13 @@ def total_bytes(end_of_members: int) -> int:
 
 
 class TarWriter:
-    """Writes members one after the other to a stream, and hashes what it writes; in spans, not member by member.
+    """Writes members to a stream and hashes them, in spans of about 1 MiB instead of member by member.
 
-    Hashing and writing let other threads run, and each time the interpreter has to be won back from one that encodes,
-    which may take longer than both.
+    Hashing and writing release the GIL, and getting it back from an encoder thread may take longer than both.
 
     Attributes:
-        bytes: of the members so far, and after `close` of the whole file.
-        sha256: of what is written; after `close`, of the whole file.
+        bytes: size of the members so far; after `close`, of the whole file.
+        sha256: hash of what is written; after `close`, of the whole file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -60,7 +59,7 @@ class TarWriter:
         self.sha256 = hashlib.sha256()
 
     def add(self, *members: tuple[str, bytes]) -> list[int]:
-        """Add members, (name, data) each; the offsets of their data."""
+        """Add members, (name, data) each; returns the offsets of their data."""
         offsets: list[int] = []
         for name, data in members:
             size = len(data)
@@ -74,7 +73,7 @@ class TarWriter:
         return offsets
 
     def close(self) -> None:
-        """Write the end of the archive, and all before it."""
+        """Write the rest, and the end of the archive."""
         end = bytes(total_bytes(self.bytes) - self.bytes)
         self._parts.append(end)
         self.bytes += len(end)

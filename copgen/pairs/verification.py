@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from copgen.pairs import layout, mending
+from copgen.pairs import layout, repair
 from copgen.pairs.manifest import Manifest, unfinished
 from copgen.pairs.plan import Contents, ImportedPlan, Plan, read_plan
 from copgen.pairs.record import Record, load_record
@@ -29,11 +29,11 @@ class Problem:
     """One thing that is wrong with a pairs folder.
 
     Attributes:
-        file: which file or folder.
-        what: what is wrong with it; names the file too.
+        file: the file or folder.
+        what: what is wrong with it; includes its name.
         fix: what to do about it.
-        shard: the number of the shard that it belongs to, if to one.
-        command: the command that mends it, as words, where there is one.
+        shard: the number of its shard, if it belongs to one.
+        command: the command that fixes it, as a list of words, if there is one.
     """
 
     file: Path
@@ -49,26 +49,26 @@ class Problem:
 
 
 def verify(folder: Path | str, level: Level = "quick") -> list[Problem]:
-    """All problems of a pairs folder; none where it is finished, whole and unaltered.
+    """All problems of a pairs folder; empty if it is finished, complete and unmodified.
 
-    `quick` finds missing and extra files, wrong sizes and counts, and documents that contradict each other. `full`
-    finds besides, by sha256, any altered byte of shards, indices, plan, records and manifest, and walks through every
-    tar. `decode` decodes every image and reads the metadata of every pair besides, for shards of which one does not
-    know who wrote them: there the hashes may agree with images that are none. The card is free to be edited.
+    `quick` finds missing and unexpected files, wrong sizes and counts, and documents that contradict each other. `full`
+    also finds, by sha256, any modified byte of shards, indices, plan, records and manifest, and scans every tar.
+    `decode` also decodes every image and reads the metadata of every pair, for shards from an unknown source, whose
+    hashes may match data that are not images. The card may be edited.
 
     Raises:
-        UsageError: no such level.
+        UsageError: unknown level.
     """
     return list(problems(Path(folder), level))
 
 
 def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | None = None) -> Iterator[Problem]:
-    """The same one by one, so that a caller can stop at the first.
+    """The same as an iterator, so that a caller can stop at the first problem.
 
     Args:
         folder: the pairs folder.
-        level: how closely to look.
-        checked: called with the number of shards that have been looked at, after each.
+        level: quick, full or decode.
+        checked: called after each shard with the number of shards checked so far.
     """
     if level not in LEVELS:
         raise unknown("verification level", level, LEVELS)
@@ -80,20 +80,20 @@ def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | Non
     manifest: Manifest | None = None
     path = folder / layout.MANIFEST
     if not path.is_file():
-        lacking = unfinished(folder, plan, done=len(_recorded(folder, plan)))
-        yield Problem(path, lacking.what, lacking.fix)
+        missing = unfinished(folder, plan, done=len(_recorded(folder, plan)))
+        yield Problem(path, missing.what, missing.fix)
     else:
         try:
             manifest = Manifest.read(path)
         except DataError as error:
-            yield Problem(path, error.what, mending.again(plan))
+            yield Problem(path, error.what, repair.rerun(plan))
     if manifest is not None:
         if manifest.plan != plan.digest and not _is_of_the_records(folder, plan):
-            what = f"{folder / layout.PLAN} was altered: {path} names another sha256."
-            yield Problem(folder / layout.PLAN, what, mending.COPY)
-            return  # by another plan nothing else can be judged
+            what = f"{folder / layout.PLAN} was modified: {path} has another sha256 for it."
+            yield Problem(folder / layout.PLAN, what, repair.COPY)
+            return  # nothing else can be checked against another plan
         yield from _about_manifest(folder, plan, manifest, level)
-    # Never simply all that a plan promises: it may promise without end.
+    # A damaged plan may claim any number of shards, so without a manifest only the recorded ones are checked.
     listed = manifest.shards[: plan.shards] if manifest is not None else ()
     numbers = (
         range(plan.shards) if len(listed) == plan.shards else sorted({*range(len(listed)), *_recorded(folder, plan)})
@@ -106,33 +106,33 @@ def problems(folder: Path, level: Level, *, checked: Callable[[int], None] | Non
 
 
 def shard_problems(folder: Path, plan: Contents, number: int, level: Level) -> list[Problem]:
-    """What is wrong with one shard that should be there, whatever the manifest says."""
+    """The problems of one shard that should exist, whatever the manifest says."""
     return list(_of_shard(folder, plan, number, level, None))
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What stopped workers may have left beside the pairs, and does no harm: claims, and files half written."""
+    """Harmless files that stopped workers may have left: claims, and temporary files."""
     claims = folder / layout.CLAIMS
-    found = list(claims.iterdir()) if claims.is_dir() else []
+    files = list(claims.iterdir()) if claims.is_dir() else []
     for place in (folder, folder / layout.SHARDS, folder / layout.RECORDS):
-        found += place.glob(f"*{TEMPORARY_SUFFIX}")
-    return sorted(found)
+        files += place.glob(f"*{TEMPORARY_SUFFIX}")
+    return sorted(files)
 
 
 def load_plan(folder: Path) -> Plan | ImportedPlan:
-    """The plan of what should be a pairs folder.
+    """The plan of a pairs folder.
 
     Raises:
-        DataError: no such folder, no pairs folder, or a broken plan.
+        DataError: no such folder, not a pairs folder, or an invalid plan.
     """
     refuse_url(folder)
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.", fix="Name a pairs folder, as `copgen sample` writes it.")
+        raise DataError(f"There is no folder {folder}.", fix="Pass a pairs folder, as `copgen sample` writes it.")
     if not (folder / layout.PLAN).is_file():
         others = (layout.SHARDS, layout.RECORDS, layout.MANIFEST)
         if any((folder / name).exists() for name in others):
             path = folder / layout.PLAN
-            raise DataError(f"{path} is missing, so the pairs of this folder cannot be read.", fix=mending.COPY)
+            raise DataError(f"{path} is missing, so the pairs of this folder cannot be read.", fix=repair.COPY)
         raise DataError(
             f"{folder} is not a pairs folder: it has no {layout.PLAN}.",
             fix=f"Expected {layout.PLAN}, {layout.SHARDS}/, {layout.RECORDS}/ and {layout.MANIFEST}, as "
@@ -141,24 +141,24 @@ def load_plan(folder: Path) -> Plan | ImportedPlan:
     try:
         return read_plan(folder)
     except DataError as error:
-        raise DataError(error.what, fix=error.fix or mending.COPY) from None
+        raise DataError(error.what, fix=error.fix or repair.COPY) from None
 
 
 def _about_manifest(folder: Path, plan: Contents, manifest: Manifest, level: Level) -> Iterator[Problem]:
-    path, of_plan, fix = folder / layout.MANIFEST, folder / layout.PLAN, mending.again(plan)
+    path, of_plan, fix = folder / layout.MANIFEST, folder / layout.PLAN, repair.rerun(plan)
     if level != "quick" and sha256_of(of_plan) != plan.digest:
-        yield Problem(of_plan, f"{of_plan} was altered: it is not as copgen writes it.", mending.COPY)
+        yield Problem(of_plan, f"{of_plan} was modified: it is not in copgen's canonical form.", repair.COPY)
     if manifest.plan != plan.digest:
-        yield Problem(path, f"{path} was altered: it names another plan than the records do.", fix)
+        yield Problem(path, f"{path} was modified: it names another plan than the records do.", fix)
     elif len(manifest.shards) != plan.shards or manifest.pairs != plan.pairs:
         counts = f"{manifest.pairs} pairs in {len(manifest.shards)} shards"
         yield Problem(path, f"{path} counts {counts}; the plan has {plan.pairs} in {plan.shards}.", fix)
     elif level != "quick" and path.read_bytes() != Manifest.of(plan, manifest.shards).text().encode():
-        yield Problem(path, f"{path} was altered: it is not what the records add up to.", fix)
+        yield Problem(path, f"{path} was modified: it differs from the sum of the records.", fix)
 
 
 def _is_of_the_records(folder: Path, plan: Contents) -> bool:
-    """Whether any record belongs to the plan: then it is the manifest that does not."""
+    """Whether any record belongs to the plan; if so, the manifest is the file that does not."""
     for number in _recorded(folder, plan):
         try:
             load_record(folder, plan, number)
@@ -169,7 +169,7 @@ def _is_of_the_records(folder: Path, plan: Contents) -> bool:
 
 
 def _recorded(folder: Path, plan: Contents) -> list[int]:
-    """The numbers of the shards that have a record."""
+    """The numbers of the shards with a record."""
     records = folder / layout.RECORDS
     names = [path.stem for path in records.glob("*.json")] if records.is_dir() else []
     return sorted(
@@ -178,13 +178,13 @@ def _recorded(folder: Path, plan: Contents) -> list[int]:
 
 
 def _of(folder: Path, plan: Contents, number: int, file: Path, what: str) -> Problem:
-    """A problem of a shard, with the command that makes it anew."""
-    fix, command = mending.shard_anew(folder, plan, number), mending.only(folder, plan, number)
+    """A problem of a shard, with the command that regenerates it."""
+    fix, command = repair.regenerate(folder, plan, number), repair.shard_command(folder, plan, number)
     return Problem(file, what, fix, number, command)
 
 
 def _of_shard(folder: Path, plan: Contents, number: int, level: Level, listed: Record | None) -> Iterator[Problem]:
-    """What is wrong with a shard; `listed` is its record in the manifest."""
+    """The problems of a shard; `listed` is its record in the manifest."""
     path = layout.record_path(folder, number)
     try:
         record = load_record(folder, plan, number)
@@ -194,7 +194,7 @@ def _of_shard(folder: Path, plan: Contents, number: int, level: Level, listed: R
     if listed is not None and listed != record:
         yield _of(folder, plan, number, path, f"{path} and {layout.MANIFEST} contradict each other.")
     elif level != "quick" and path.read_bytes() != record.text().encode():
-        yield _of(folder, plan, number, path, f"{path} was altered: it is not as copgen writes it.")
+        yield _of(folder, plan, number, path, f"{path} was modified: it is not in copgen's canonical form.")
     wrong = False
     try:
         for file, what in _about_bytes(folder, record, level):
@@ -216,12 +216,12 @@ def _about_bytes(folder: Path, record: Record, level: Level) -> Iterator[tuple[P
         (layout.index_path(folder, record.shard), record.index_bytes, record.index_sha256),
     ):
         if not path.is_file():
-            yield path, f"{path} is missing, but its record is there."
-        elif (found := path.stat().st_size) != size:
-            change = "cut" if found < size else "lengthened"
-            yield path, f"{path} was {change}: it has {found} bytes, its record says {size}."
+            yield path, f"{path} is missing, but its record exists."
+        elif (actual := path.stat().st_size) != size:
+            change = "truncated" if actual < size else "too long"
+            yield path, f"{path} is {change}: it has {actual} bytes, its record says {size}."
         elif level != "quick" and (digest := sha256_of(path)) != sha256:
-            yield path, f"{path} was altered: its sha256 is {digest[:12]}..., its record says {sha256[:12]}...."
+            yield path, f"{path} was modified: its sha256 is {digest[:12]}..., its record says {sha256[:12]}...."
 
 
 def _about_members(folder: Path, plan: Contents, number: int, level: Level) -> Iterator[tuple[Path, str]]:
@@ -235,11 +235,11 @@ def _about_members(folder: Path, plan: Contents, number: int, level: Level) -> I
         return
     path = layout.index_path(folder, number)
     if path.read_bytes() != members.index_text().encode("ascii"):
-        yield path, f"{path} does not point at the members of its tar."
+        yield path, f"{path} does not match the members of its tar."
 
 
 def _decode(folder: Path, plan: Contents, number: int, members: Members) -> None:
-    """Decode every image and read all metadata of a shard; raises the DataError of the first that is not as it must."""
+    """Decode every image and read all metadata of a shard; raises the DataError of the first that is damaged."""
     with ShardReader(folder, plan, number, members) as shard:
         for row in range(len(plan.shard_range(number))):
             shard.pair(row)
@@ -255,4 +255,4 @@ def _extra_files(folder: Path, plan: Contents) -> Iterator[Problem]:
             number = layout.shard_number(path.stem)
             if path.suffix not in suffixes or number is None or number >= plan.shards:
                 what = f"{path} does not belong to the {plan.shards} shards of the plan."
-                yield Problem(path, what, mending.REMOVE, command=("rm", *(["-r"] if path.is_dir() else []), str(path)))
+                yield Problem(path, what, repair.REMOVE, command=("rm", *(["-r"] if path.is_dir() else []), str(path)))

@@ -1,8 +1,8 @@
-"""One image to lossy WebP and back: a single frame, no alpha, no metadata.
+"""Encode and decode one image as lossy WebP: a single frame, no alpha, no metadata.
 
-The format has no grey images, and its colours are always at half resolution: a grey image is written with three equal
-channels and comes back as their luminance. Bytes and decoded pixels depend on Pillow and on its libwebp, so both belong
-into the plan.
+The format has no grey images, and its colours always have half the resolution: a grey image is written with three equal
+channels and read as their luminance. Bytes and decoded pixels depend on Pillow and its libwebp, so the plan records
+both versions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from copgen.pairs.pillow import from_pillow, to_pillow
 
-METHOD = 4  # libwebp's own default between speed (0) and size (6)
-MAX_SIDE = 16_383  # pixels; the format's
+METHOD = 4  # libwebp's default between speed (0) and size (6)
+MAX_SIDE = 16_383  # pixels; limit of the format
 _HEADER = struct.Struct("<4sI4s4sI3s3sHH")
 _FRAME_START = b"\x9d\x01\x2a"
 
@@ -29,14 +29,15 @@ def encode(image: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The (C, H, W) uint8 image of WebP bytes.
+    """Decode WebP bytes to a (C, H, W) uint8 image.
 
     Args:
         data: a whole WebP file of one lossy frame.
-        shape: what its own header must say of the sides; C = 1 takes the luminance.
+        shape: the height and width that its header must have; C = 1 takes the luminance.
 
     Raises:
-        ValueError: no such WebP, of another size (found before decoding), cut or damaged; the text goes after a name.
+        ValueError: not such a WebP, another size (checked before decoding), truncated or damaged; the message is a
+            predicate.
     """
     _, height, width = shape
     if len(data) < _HEADER.size:
@@ -48,8 +49,8 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         raise ValueError("is not a WebP image of one lossy frame")
     # The upper two bits of each side are a hint for scaling.
     if (found_height & MAX_SIDE, found_width & MAX_SIDE) != (height, width):
-        found = f"{found_height & MAX_SIDE} x {found_width & MAX_SIDE}"
-        raise ValueError(f"is {found} pixels; the plan says {height} x {width}")
+        size = f"{found_height & MAX_SIDE} x {found_width & MAX_SIDE}"
+        raise ValueError(f"is {size} pixels; the plan says {height} x {width}")
     if len(data) != length + 8:
-        raise ValueError(f"is cut or lengthened: it has {len(data)} bytes, its header says {length + 8}")
+        raise ValueError(f"is truncated or too long: it has {len(data)} bytes, its header says {length + 8}")
     return from_pillow(data, "WEBP", shape)

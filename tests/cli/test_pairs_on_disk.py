@@ -51,7 +51,7 @@ def test_verify_names_shard_and_command_and_ends_with_3(sampled: Path) -> None:
     assert lines[2] == "problems  3"
     assert lines[3].startswith("shard 1   pairs/shards/shard-000001.idx is missing")
     assert lines[4] == "  mend    copgen sample --out pairs/ --only 1"
-    assert lines[5].startswith("shard 2   pairs/shards/shard-000002.tar was altered")
+    assert lines[5].startswith("shard 2   pairs/shards/shard-000002.tar was modified")
     assert lines[6] == "  mend    copgen sample --out pairs/ --only 2"
     assert lines[8] == "  mend    rm pairs/shards/more.tar"
     assert last(outcome.err) == "Next: copgen sample --out pairs/ --only 1"

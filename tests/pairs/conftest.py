@@ -1,4 +1,4 @@
-"""The tests write thousands of small files; durability on a power cut is not what they ask about."""
+"""Fixtures. The tests write thousands of small files and do not test durability after a power cut."""
 
 from __future__ import annotations
 

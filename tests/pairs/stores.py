@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 @contextmanager
 def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket's URL on a server of this process, which the environment names meanwhile."""
+    """A bucket's URL on a server in this process; the environment points to it meanwhile."""
     if find_spec("moto") is None or find_spec("s3fs") is None:
         pytest.skip("moto's server and s3fs are not installed; they come with copgen[dev]")
     from moto.server import ThreadedMotoServer
@@ -41,7 +41,7 @@ def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def new_place(kind: str, folder: Path, bucket: str) -> str:
-    """A new place of a kind."""
+    """A new store location of a kind."""
     if kind == "folder":
         return str(folder / f"pairs-{next(_numbers)}")
     return f"{'memory://' if kind == 'memory' else bucket + '/'}pairs-{next(_numbers)}"

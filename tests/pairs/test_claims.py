@@ -1,4 +1,4 @@
-"""Claims: one worker per shard, whoever dies, sleeps or gives up."""
+"""Claims: one worker per shard, whichever worker dies, is suspended or gives up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def put(store: Store, name: str, **changes: Any) -> None:
 
 
 def as_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on this process claims as one of another machine does."""
+    """Make this process claim like a process of another machine from now on."""
     monkeypatch.setattr("copgen.pairs.claims.identity", lambda: {**identity(), "machine": "another"})
 
 

@@ -1,4 +1,4 @@
-"""Every image format gives an image back, alike or nearly; anything else is refused before it is decoded."""
+"""Every image format returns an image exactly or nearly; other data are refused before decoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = [(1, 8, 8), (3, 8, 8), (1, 1, 1), (3, 1, 1), (3, 5, 9), (3, 64, 64)]
 
 
 def smooth(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Slow waves, another in each channel, about the middle grey: what a lossy format is made for."""
+    """Slow waves around middle grey, different in each channel: well suited to a lossy format."""
     channels, height, width = shape
     y, x, c = np.arange(height)[:, None] / 16, np.arange(width)[None] / 16, np.arange(channels)[:, None, None]
     wave: NDArray[np.float64] = np.sin(y + 0.3 * c) + np.cos(x)
@@ -87,14 +87,14 @@ GREY_JPG, GREY_WEBP = jpg.encode(smooth((1, 8, 8)), 95), webp.encode(smooth((1, 
         ("jpg", pillow("L", (9, 8), "JPEG"), "is 8 x 9 pixels; the plan says 8 x 8"),
         ("jpg", pillow("RGB", (8, 8), "JPEG"), "has 3 colour components; the plan says 1"),
         ("jpg", pillow("L", (8, 8), "JPEG", progressive=True), "not a baseline JPEG"),
-        ("jpg", GREY_JPG[:-1], "is cut"),
+        ("jpg", GREY_JPG[:-1], "is truncated"),
         ("jpg", GREY_JPG[:200] + GREY_JPG[-2:], "cannot be decoded"),
         ("webp", b"", "is not a WebP"),
         ("webp", GREY_JPG, "is not a WebP"),
         ("webp", pillow("L", (8, 8), "WEBP", lossless=True), "one lossy frame"),
         ("webp", pillow("L", (9, 8), "WEBP"), "is 8 x 9 pixels; the plan says 8 x 8"),
-        ("webp", GREY_WEBP[:-1], "is cut or lengthened"),
-        ("webp", GREY_WEBP + b"\0", "is cut or lengthened"),
+        ("webp", GREY_WEBP[:-1], "is truncated or too long"),
+        ("webp", GREY_WEBP + b"\0", "is truncated or too long"),
         # The frame's tag claims a first partition that is longer than the file.
         ("webp", GREY_WEBP[:21] + b"\xff\xff" + GREY_WEBP[23:], "cannot be decoded"),
     ],

@@ -1,4 +1,4 @@
-"""Every truncation and every flipped byte of a folder is found, and the command that mends it names the right shard."""
+"""Every truncation and every flipped byte of a folder is found, and the command that fixes it names the right shard."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def damaged(path: Path, contents: Iterator[bytes]) -> Iterator[bytes]:
-    """The file with one content after the other, and then its own again."""
+    """The file with one content after the other, and finally its original content."""
     good = path.read_bytes()
     try:
         for content in contents:

@@ -1,4 +1,4 @@
-"""Tars made to harm are refused, each by what it is, though all hashes and counts agree; nothing is unpacked."""
+"""Malicious tars are refused with the reason, although all hashes and counts agree; nothing is unpacked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA = GOOD[1][1]
 
 
 def _with(place: int, *entries: Member, instead: bool = True) -> list[Member]:
-    """The good members with others put in at a place."""
+    """The good members with others inserted or put in their place."""
     return [*GOOD[:place], *entries, *GOOD[place + instead :]]
 
 
@@ -40,7 +40,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png(width: int, height: int, *, pixels: bytes = b"", text: bytes = b"") -> bytes:
-    """A grey PNG of that size by its header, with these pixels, and with a compressed text if there is one."""
+    """A grey PNG whose header says that size, with these pixels, and a compressed text chunk if given."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     note = _chunk(b"zTXt", b"k\0\0" + zlib.compress(text)) if text else b""
     data = _chunk(b"IDAT", zlib.compress(pixels or bytes((width + 1) * height if width < 99 else 99)))
@@ -58,29 +58,29 @@ HOSTILE: dict[str, tuple[list[Member], str]] = {
     "absolute name": (_with(1, member("/etc/passwd", DATA)), "member /etc/passwd has an absolute name"),
     "parent step": (_with(1, member("../x.positive.png", DATA)), "has '..' in its name"),
     "hidden parent step": (_with(1, member("a/../../x.png", DATA)), "has '..' in its name"),
-    "name twice": (_with(3, GOOD[0], instead=False), "member 000000000.anchor.png is there twice"),
-    "name twice at the end": ([*GOOD, GOOD[0]], "member 000000000.anchor.png is there twice"),
+    "name twice": (_with(3, GOOD[0], instead=False), "member 000000000.anchor.png occurs twice"),
+    "name twice at the end": ([*GOOD, GOOD[0]], "member 000000000.anchor.png occurs twice"),
     "one sample too many": ([*GOOD, *folders.sample(PLAN, 3)], "000000003.anchor.png comes after the last sample"),
     "interleaved": (
         [GOOD[k] for k in (0, 3, 1, 2, 4, 5, 6, 7, 8)],
-        "sample 000000000 are not adjacent: 000000001.anchor.png stands before 000000000.positive.png",
+        "sample 000000000 are not adjacent: 000000001.anchor.png comes before 000000000.positive.png",
     ),
     "late member": (
         _with(3, member("000000000.mask.png", DATA), instead=False),
-        "sample 000000000 are not adjacent: 000000000.mask.png stands where 000000001.anchor.png",
+        "sample 000000000 are not adjacent: 000000000.mask.png is where 000000001.anchor.png",
     ),
     "no positive": ([GOOD[0], *GOOD[2:]], "sample 000000000 has no positive.png"),
     "no metadata at the end": (GOOD[:-1], "ends after 2 of 3 samples, before 000000002.json"),
-    "no anchor": (GOOD[1:], "000000000.positive.png stands where 000000000.anchor.png belongs"),
-    "foreign member": (_with(0, member("hello.txt", b"x"), instead=False), "hello.txt stands before 000000000.anchor"),
-    "samples swapped": ([*GOOD[3:6], *GOOD[:3], *GOOD[6:]], "000000001.anchor.png stands before 000000000.anchor.png"),
+    "no anchor": (GOOD[1:], "000000000.positive.png is where 000000000.anchor.png should be"),
+    "foreign member": (_with(0, member("hello.txt", b"x"), instead=False), "hello.txt comes before 000000000.anchor"),
+    "samples swapped": ([*GOOD[3:6], *GOOD[:3], *GOOD[6:]], "000000001.anchor.png comes before 000000000.anchor.png"),
     "empty": ([], "ends after 0 of 3 samples"),
-    "other owner": (_with(1, member("000000000.positive.png", DATA, uid=7)), "is not as copgen writes it"),
+    "other owner": (_with(1, member("000000000.positive.png", DATA, uid=7)), "header of member 000000000.positive.png"),
     "undecodable": (
         _with(1, member("000000000.positive.png", DATA[:45] + DATA[-12:])),
         "positive.png cannot be decoded",
     ),
-    "cut image": (_with(1, member("000000000.positive.png", DATA[:-20])), "positive.png is cut"),
+    "cut image": (_with(1, member("000000000.positive.png", DATA[:-20])), "positive.png is truncated"),
     "no image": (_with(1, member("000000000.positive.png", b"x" * 99)), "positive.png is not a PNG"),
     "other size": (
         _with(1, member("000000000.positive.png", png.encode(folders.pair(PLAN, 0).anchor[:, :5].numpy()))),
@@ -189,17 +189,17 @@ def _header() -> bytes:
     [
         (_size_field(10 * 2**30), "claims 10737418240 bytes, more than the cap of 67108864"),
         (_size_field(MAX_MEMBER_BYTES + 1), "claims 67108865 bytes, more than the cap"),
-        (_size_field(MAX_MEMBER_BYTES), "it is cut at byte 10240, before 000000000.json"),
-        (_gnu(9_999_999), "it is cut at byte 10240, inside member 000000000.positive.png"),
+        (_size_field(MAX_MEMBER_BYTES), "it is truncated at byte 10240, before 000000000.json"),
+        (_gnu(9_999_999), "it is truncated at byte 10240, inside member 000000000.positive.png"),
         (_size_field(-1), "claims a size of -1 bytes"),
         (_size_field(0)[:124] + b"99999999999\0" + _size_field(0)[136:], "is damaged"),
         (_header()[:10] + b"\0" + _header()[11:], "is damaged"),
         (
             member("00000\0000.positive.png")[0].tobuf(tarfile.GNU_FORMAT, "ascii"),
-            "00000 up to there, goes on after a NUL",
+            "00000 up to there, continues after a NUL",
         ),
         (b"\xff" * 512, "is damaged"),
-        (member("\xe9.png")[0].tobuf(tarfile.USTAR_FORMAT, "latin-1"), r"\xe9.png stands"),
+        (member("\xe9.png")[0].tobuf(tarfile.USTAR_FORMAT, "latin-1"), r"\xe9.png comes before"),
     ],
 )
 def test_a_hostile_header_is_refused(folder: Path, header: bytes, message: str) -> None:
@@ -207,7 +207,7 @@ def test_a_hostile_header_is_refused(folder: Path, header: bytes, message: str) 
     place = 1024  # after the first anchor: its header and one block of data
     assert good[place : place + 22] == b"000000000.positive.png"
     folders.put_tar(folder, PLAN, 0, good[:place] + header + good[place + 512 :])
-    if "stands" in message or "NUL" in message:  # a small foreign member stands before the due one
+    if "comes before" in message or "NUL" in message:  # a small foreign member comes before the expected one
         folders.put_tar(folder, PLAN, 0, good[:place] + header + good[place:])
     _refused(lambda: list(pairs.read(folder, "none")), message)
 
@@ -226,7 +226,7 @@ def test_every_cut_is_refused_though_the_record_agrees(folder: Path) -> None:
         end = tar.getmembers()[-1].offset_data + 512
     for cut in sorted({*range(0, len(good), 512), 1, 700, len(good) - 1}):
         folders.put_tar(folder, PLAN, 0, good[:cut])
-        message = f"it is cut at byte {cut}" if cut <= end else "it does not end as an archive of copgen does"
+        message = f"it is truncated at byte {cut}" if cut <= end else "it does not end as copgen's archives do"
         _refused(lambda: list(pairs.read(folder, "none")), message)
 
 
@@ -234,9 +234,9 @@ def test_data_after_the_end_are_refused(folder: Path) -> None:
     good = folders.tar_of(GOOD)
     for more in (bytes(512), folders.tar_of(GOOD)):
         folders.put_tar(folder, PLAN, 0, good + more)
-        _refused(lambda: list(pairs.read(folder, "none")), "does not end as an archive of copgen does")
+        _refused(lambda: list(pairs.read(folder, "none")), "does not end as copgen's archives do")
     folders.put_tar(folder, PLAN, 0, good[:-1] + b"x")
-    _refused(lambda: list(pairs.read(folder, "none")), "does not end as an archive of copgen does")
+    _refused(lambda: list(pairs.read(folder, "none")), "does not end as copgen's archives do")
 
 
 def test_a_cache_of_lies_is_not_believed(folder: Path) -> None:

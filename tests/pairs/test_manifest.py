@@ -1,4 +1,4 @@
-"""A shard without its record does not exist; the manifest is written when all records are there."""
+"""A shard without its record does not exist; the manifest is written when all records exist."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_unfinished_folder_gets_no_manifest(tmp_path: Path) -> None:
     plan = folders.plan()
     plan.save(tmp_path)
     pairs.write_shard(tmp_path, plan, 0, folders.shard_pairs(plan, 0))
-    with pytest.raises(DataError, match=r"unfinished: 1 of 3 shards are written\. Give the same `copgen sample`"):
+    with pytest.raises(DataError, match=r"unfinished: 1 of 3 shards are written\. Run the same `copgen sample`"):
         pairs.finish(tmp_path, plan)
     assert not (tmp_path / "manifest.json").exists()
 

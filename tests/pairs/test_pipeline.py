@@ -1,4 +1,4 @@
-"""Pairs that are made, encoded and written at the same time: in order, a bounded number ahead, errors in place."""
+"""Pairs are generated, encoded and written concurrently: in order, a bounded number ahead, errors at their pair."""
 
 from __future__ import annotations
 

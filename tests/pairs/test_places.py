@@ -1,4 +1,4 @@
-"""Where the files of a plan lay: written beside it, added to, and read back as a user would write them."""
+"""Paths of a plan's input files: saved, merged, and read back as a user would write them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_path_that_could_redraw_a_terminal_is_left_out(tmp_path: Path) -> None
         ("[]", "places.json", "Remove it"),
     ],
 )
-def test_what_is_none_is_refused_and_replaced(tmp_path: Path, text: str, says: str, fix: str) -> None:
+def test_an_invalid_file_is_refused_and_replaced(tmp_path: Path, text: str, says: str, fix: str) -> None:
     (tmp_path / layout.PLACES).write_text(text)
     with pytest.raises(DataError, match=says) as caught:
         Places.load(tmp_path)

@@ -49,8 +49,8 @@ def test_equal_images_give_equal_bytes() -> None:
         (_pillow("P", (8, 8)), "is 1-bit palette"),
         (_pillow("1", (8, 8)), "is 1-bit grey"),
         (_pillow("I;16", (8, 8)), "is 16-bit grey"),
-        (_pillow("L", (8, 8))[:-1], "is cut"),
-        (_pillow("L", (8, 8))[:-20], "is cut"),
+        (_pillow("L", (8, 8))[:-1], "is truncated"),
+        (_pillow("L", (8, 8))[:-20], "is truncated"),
         (_pillow("L", (8, 8))[:45] + _pillow("L", (8, 8))[-12:], "cannot be decoded"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A shard is written whole or not at all, the same bytes each time, and readable by everybody."""
+"""A shard is written atomically, with the same bytes each time, and readable by other programs."""
 
 from __future__ import annotations
 
@@ -120,9 +120,9 @@ def _changed(**changes: Any) -> Callable[[Plan], Iterator[Pair]]:
 
 
 REFUSED = [
-    (_short, "2 pairs came; the plan has 3"),
+    (_short, "2 pairs; the plan has 3"),
     (_long, "pair 3 comes after the last one, 2"),
-    (_reordered, "pair 2 comes where 1 belongs"),
+    (_reordered, "pair 2 comes where 1 should be"),
     (_changed(positives=()), "has 0 positives; the plan says 1"),
     (_changed(anchor=torch.zeros(1, 6, 5)), "float32"),
     (_changed(anchor=torch.zeros(1, 5, 6, dtype=torch.uint8)), "the plan says uint8"),

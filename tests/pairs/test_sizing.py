@@ -1,4 +1,4 @@
-"""The bytes a folder is expected to take, and those it cannot exceed, beside those it takes."""
+"""The estimated size of a folder and its upper bound, compared with the actual size."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_a_record_goes_before_its_shard_is_touched(
 
 
 def test_a_missing_bucket_is_the_environments(bucket: str) -> None:
-    with pytest.raises(EnvironmentFault, match=r"s3://nowhere-1/pairs/plan\.json cannot be written: there is no such"):
+    with pytest.raises(EnvironmentFault, match=r"s3://nowhere-1/pairs/plan\.json cannot be written"):
         folders.plan().save(open_store("s3://nowhere-1/pairs"))
 
 
@@ -186,7 +186,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'s4://bucket' is of an unknown kind: 's4'\."):
+    with pytest.raises(UsageError, match=r"'s4://bucket'.*'s4'"):
         open_store("s4://bucket")
 
 

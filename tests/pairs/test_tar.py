@@ -1,4 +1,4 @@
-"""The tar writer gives what the standard library gives, and what everybody can read."""
+"""The tar writer gives the same bytes as the standard library, readable by other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is missing, cut, altered or extra is found, and said by the file's name."""
+"""Missing, truncated, modified and unexpected files are found and named."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_whole_folder_has_no_problems(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (TAR, "shard-000001.tar is missing, but its record is there"),
+        (TAR, "shard-000001.tar is missing"),
         (INDEX, "shard-000001.idx is missing"),
         (RECORD, "shard-000001.json is missing"),
         ("manifest.json", "unfinished: 3 of 3 shards"),
@@ -67,7 +67,7 @@ def test_every_cut_is_found(folder: Path, name: str) -> None:
         (folder / name).write_bytes(whole[:cut])
         _found(folder, name)
         if name in (TAR, INDEX):
-            assert f"was cut: it has {cut} bytes" in _found(folder, name, quick=True).what
+            assert f"is truncated: it has {cut} bytes" in _found(folder, name, quick=True).what
     (folder / name).write_bytes(whole + b"\0")
     _found(folder, name)
 
@@ -92,7 +92,7 @@ def test_only_the_full_level_reads_every_byte(folder: Path, name: str) -> None:
     content[-1] ^= 1
     (folder / name).write_bytes(content)
     assert pairs.verify(folder, "quick") == []
-    assert "was altered: its sha256" in _found(folder, name).what
+    assert "was modified: its sha256" in _found(folder, name).what
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_what_is_no_shard_does_no_harm(folder: Path, name: str) -> None:
 
 def test_a_plan_changed_afterwards_is_found(folder: Path) -> None:
     folders.plan(seed=4).write(folder / "plan.json")
-    assert "plan.json was altered" in _found(folder, "plan.json", quick=True).what
+    assert "plan.json was modified" in _found(folder, "plan.json", quick=True).what
 
 
 def test_a_manifest_of_another_plan_is_found(folder: Path) -> None:
     manifest = pairs.Manifest.read(folder / "manifest.json")
     manifest.model_copy(update={"plan": "0" * 64}).write(folder / "manifest.json")
-    assert "manifest.json was altered: it names another plan" in _found(folder, "manifest.json", quick=True).what
+    assert "manifest.json was modified: it names another plan" in _found(folder, "manifest.json", quick=True).what
 
 
 def test_by_another_plan_nothing_else_is_judged(folder: Path) -> None:
@@ -134,7 +134,7 @@ def test_what_mends_a_problem_depends_on_what_is_damaged(folder: Path) -> None:
     (folder / "shards/folder").mkdir()
     one, extra_folder, extra = pairs.verify(folder)
     assert one.command == ("copgen", "sample", "--out", f"{folder}/", "--only", "1")
-    assert one.fix == f"Copy it again from where it came, or make it anew: copgen sample --out {folder}/ --only 1"
+    assert f"copgen sample --out {folder}/ --only 1" in one.fix
     assert (extra.shard, extra.command) == (None, ("rm", str(folder / "shards/more.tar")))
     assert extra_folder.command == ("rm", "-r", str(folder / "shards/folder"))
     (folder / "manifest.json").unlink()
@@ -173,7 +173,7 @@ def test_a_plan_that_promises_without_end_is_not_believed(folder: Path, per_shar
     """A trillion pairs in a trillion shards, or in one: neither time nor memory follows the promise."""
     plan = folders.plan(pairs=10**12, pairs_per_shard=per_shard)
     plan.write(folder / "plan.json")
-    assert "plan.json was altered" in pairs.verify(folder, "full")[0].what
+    assert "plan.json was modified" in pairs.verify(folder, "full")[0].what
     manifest = pairs.Manifest.read(folder / "manifest.json")
     records = tuple(record.model_copy(update={"plan": plan.digest}) for record in manifest.shards)
     for record in records:
@@ -237,7 +237,7 @@ def test_an_index_that_points_elsewhere_is_found_even_when_its_hash_agrees(folde
     record = pairs.Record.read(folder / RECORD)
     record.model_copy(update={"index_sha256": hashlib.sha256(content).hexdigest()}).write(folder / RECORD)
     pairs.finish(folder, plan)
-    assert "does not point at the members" in _found(folder, INDEX).what
+    assert "does not match the members" in _found(folder, INDEX).what
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

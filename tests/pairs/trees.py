@@ -28,7 +28,7 @@ def tree(
     roles: Sequence[str] = ("anchor", "neighbor"),
     shape: tuple[int, int, int] = SHAPE,
 ) -> Path:
-    """A data set with so many pairs in each class; image k of the whole is `picture(k)`."""
+    """A data set with this many pairs in each class; image k of all is `picture(k)`."""
     count = 0
     for number, (name, of_class) in enumerate(pairs.items()):
         place = folder / "train" / name

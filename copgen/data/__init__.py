@@ -1,1 +1,1 @@
-"""Labelled real images: what generators are fitted to and encoders are judged on."""
+"""Where images come from and in which order: generated pairs, datasets, and the epoch sampler."""

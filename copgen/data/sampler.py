@@ -1,0 +1,38 @@
+"""The epoch sampler: which item of the data each sample index of a run stands for.
+
+Sample index s is item s mod n of a random permutation drawn for epoch s // n, so it is a function of (seed, epoch, i)
+alone: it depends neither on the batch size, nor on the number of ranks, nor on where a run was resumed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from copgen.runtime import philox
+
+
+class EpochSampler:
+    """Items of n in a new random order in each epoch.
+
+    Args:
+        n: how many items there are.
+        seed: of the run.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n = n
+        self.seed = seed
+        self._orders: dict[int, Tensor] = {}
+
+    def __getitem__(self, samples: range) -> Tensor:
+        """The items (K,), int64, of a range of sample indices; the range may reach into the next epoch."""
+        first, last = samples.start // self.n, (samples.stop - 1) // self.n
+        self._orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
+        offset = first * self.n
+        return torch.cat(list(self._orders.values()))[samples.start - offset : samples.stop - offset]
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch in self._orders:
+            return self._orders[epoch]
+        return philox.permutation(self.seed, self.n, stream=f"pretrain/order/{epoch}")

@@ -181,7 +181,7 @@ def recipe_of_dataset(name: str) -> str | None:
 def count_pairs(settings: PretrainSettings) -> int:
     """How many pairs, or real images, an epoch has."""
     from copgen.pairs import read_plan
-    from copgen.stages.pretrain.stage import open_source
+    from copgen.stages.pretrain.stage import open_data
 
     # The plan says it at once; opening the folder reads and verifies all of it, which the stage does anyway.
-    return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_source(settings))
+    return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_data(settings))

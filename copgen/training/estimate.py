@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from copgen.training.checkpoints import KEPT
-from copgen.training.run_folder import read_metrics
+from copgen.training.metrics import read_metrics
 
 
 def rehearse_training(

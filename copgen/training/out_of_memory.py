@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -20,40 +19,38 @@ SMALL = 4  # the smaller of the two batches that are tried, or the smallest that
 SHARE = 0.95  # of the free memory: allocators leave gaps
 
 
-@contextmanager
 def explained(
-    try_out: Callable[[int], object], device: torch.device, *, batch: int, world: int, parts: Mapping[str, int]
-) -> Iterator[None]:
-    """Turn a lack of memory inside the block into an error that names the largest batch that would fit.
+    error: BaseException,
+    try_update: Callable[[int], object],
+    device: torch.device,
+    *,
+    batch: int,
+    world: int,
+    parts: Mapping[str, int],
+    remedy: str,
+) -> EnvironmentFault:
+    """What to raise for a lack of memory: an error that names the largest batch that would fit.
 
     Args:
-        try_out: does one update of this process with so many rows.
+        error: the lack of memory; what its frames hold is released.
+        try_update: does one update of this process with so many rows.
         device: where.
         batch: the global batch.
         world: processes that share it.
         parts: what has to divide it, by name.
-
-    Raises:
-        EnvironmentFault: there was not enough memory.
+        remedy: what needs less memory otherwise, a sentence; empty where nothing does.
     """
-    try:
-        yield
-    except Exception as error:
-        if not memory.is_out_of_memory(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # they hold the activations
-        step = math.lcm(1, *parts.values())
-        fits = largest_batch(
-            lambda rows: memory.peak_of(lambda: try_out(rows), device),
-            free=memory.free(device),
-            step=step // math.gcd(step, world),
-        )
-        raise EnvironmentFault(
-            f"{device} has not enough memory for a batch of {batch:,}.",
-            fix=f"The largest that would fit is about {fits * world:,}; --memory save and --precision bf16 need less."
-            if fits
-            else "Not even the smallest batch fits; --memory save and --precision bf16 need less.",
-        ) from None
+    traceback.clear_frames(error.__traceback__)  # they hold the activations
+    step = math.lcm(1, *parts.values())
+    fits = largest_batch(
+        lambda rows: memory.peak_of(lambda: try_update(rows), device),
+        free=memory.free(device),
+        step=step // math.gcd(step, world),
+    )
+    size = f"The largest that would fit is about {fits * world:,}" if fits else "Not even the smallest batch fits"
+    return EnvironmentFault(
+        f"{device} has not enough memory for a batch of {batch:,}.", fix=f"{size}; {remedy}" if remedy else f"{size}."
+    )
 
 
 def largest_batch(peak: Callable[[int], int | None], *, free: int | None, step: int) -> int:

@@ -11,12 +11,10 @@ settings is refused with the difference; one that holds anything else is left al
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,10 +25,12 @@ from copgen.runtime.settings import Settings, build, read_toml
 from copgen.storage.files import disk_faults, read_json, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
 from copgen.training.checkpoints import Checkpoints
+from copgen.training.metrics import FILE_NAME as METRICS
 
 _CONFIG = "config.toml"
 _ENVIRONMENT = "environment.json"
-_FILES = (_ENVIRONMENT, "metrics.jsonl", "log.txt")
+SUMMARY = "summary.json"
+_FILES = (_ENVIRONMENT, METRICS, "log.txt")
 _FOLDERS = ("checkpoints", "previews", "snapshots")
 
 
@@ -111,48 +111,8 @@ class RunFolder:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
         # The settings go last: a folder without them would not be taken for a run any more.
-        for name in (self.artefact.name, "summary.json", *_FILES, _CONFIG):
+        for name in (self.artefact.name, SUMMARY, *_FILES, _CONFIG):
             (self.path / name).unlink(missing_ok=True)
-
-
-class Metrics:
-    """`metrics.jsonl`: one JSON object per line with an `update` number, flushed at each line."""
-
-    def __init__(self, path: Path, *, update: int) -> None:
-        """Open for appending; lines beyond `update` (written after the checkpoint that is resumed) are dropped."""
-        kept = [line for line in _lines(path) if line["update"] <= update]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._path = path
-        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
-
-    def write(self, values: Mapping[str, Any]) -> None:
-        with disk_faults(self._path):
-            self._stream.write(json.dumps(dict(values)) + "\n")
-            self._stream.flush()
-
-    def close(self) -> None:
-        with disk_faults(self._path):
-            self._stream.close()
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; a last line that a crash tore is dropped."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text("utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                break
-            if not isinstance(line, dict) or "update" not in line:
-                break
-            lines.append(line)
-    return lines
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All lines of a run's metrics."""
-    return _lines(path)
 
 
 class Logged:

@@ -1,4 +1,6 @@
-"""When navigating ends before its samples are used up (appendix B, section 'Termination').
+"""When training ends before its updates are used up.
+
+The rules of navigate (appendix B, section 'Termination'):
 
 `delta` is the early return of Algorithm 1: the first update at which d(z, z') > delta for more than the allowed share
 of the batch. `turn` ends when the smoothed loss of f has turned upwards, which is when T_z starts to win; on the
@@ -12,9 +14,23 @@ would look like a minimum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
+
+
+class StopRule(Protocol):
+    """Sees the metrics of every update in order, as they are read from the device."""
+
+    @property
+    def name(self) -> str:
+        """What the summary says of a run that it ended."""
+
+    def refuses(self, metrics: Mapping[str, float]) -> bool:
+        """Whether this update must not count: the run ended before it, and nothing was learned from it."""
+
+    def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
+        """Whether this update is the last one; may add to its metrics, which are logged then."""
 
 
 class TurnDetector:

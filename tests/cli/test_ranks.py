@@ -16,7 +16,7 @@ import torch
 
 from copgen.latents import load_navigator
 from copgen.runtime.errors import ExitCode
-from copgen.training.run_folder import read_metrics
+from copgen.training.metrics import read_metrics
 from copgen_cli.navigate import without_nproc
 from tests.cli.command import copgen
 

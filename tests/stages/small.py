@@ -18,7 +18,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.seeds import seeded
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.training.checkpoints import Checkpoints
-from copgen.training.run_folder import read_metrics
+from copgen.training.metrics import read_metrics
 
 FLOW = FlowConfig(blocks=(0,), linear_blocks=2, linear_width=16, coeff=0.9, logit_alpha=0.05)
 Stage = Callable[[Path, Events], dict[str, Any]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from copgen.distributed.ranks import Ranks
 from copgen.runtime import philox
-from copgen.runtime.errors import Diverged, ExitCode, Stopped
+from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.settings import Settings
 from copgen.storage.files import read_json
 from copgen.training.loop import Training
-from copgen.training.run_folder import RunFolder, read_metrics
+from copgen.training.metrics import read_metrics
+from copgen.training.run import started
 from tests.distributed.listeners import Kept
 
 UPDATES, BATCH, EVERY = 8, 4, 3
@@ -48,39 +50,65 @@ class Learner:
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.05)
         self.counter = Counter()
 
-    def update(self, training: Training, update: int) -> Tensor:
-        x = philox.normal(0, range(update * BATCH, (update + 1) * BATCH), 3, stream="x").float()
+    def update(self, training: Training, factor: float) -> None:
+        x = philox.normal(0, training.rows, 3, stream="x").float()
         loss: Tensor = (self.net(x) - x.sum(1, keepdim=True)).square().mean()
-        training.check_finite(update, loss=loss)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        self.counter.seen.append(update)
-        training.log(update, {"loss": loss.item()})
-        return loss
+        self.counter.seen.append(training.update)
+        training.step({"loss": factor * loss}, {"chance": 3.0})
+
+
+class EndAt:
+    """A stop rule that ends the run with an update, or before it."""
+
+    name = "enough"
+
+    def __init__(self, update: int, *, refused: bool) -> None:
+        self.update = update
+        self.refused = refused
+        self.seen = 0
+
+    def refuses(self, metrics: Mapping[str, float]) -> bool:
+        return self.refused and self.seen == self.update
+
+    def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
+        self.seen += 1
+        metrics["seen"] = self.seen
+        return not self.refused and self.seen > self.update
 
 
 Inside = Callable[[int, Learner, Training], None]
 
 
-def train(path: Path, inside: Inside | None = None, events: Kept | None = None) -> Learner:
+def train(
+    path: Path,
+    inside: Inside | None = None,
+    events: Kept | None = None,
+    *,
+    stop: EndAt | None = None,
+    read_every: int | None = None,
+    poisoned: int | None = None,
+    value: float = 1.0,
+) -> Learner:
     """Train in the run folder `path`; `inside` runs in every update, after the step."""
     learner = Learner()
-    folder = RunFolder(path, stage="toy", artefact="toy.safetensors")
     with (
-        folder.open(Toy(), device=torch.device("cpu"), overwrite=False) as run,
+        started(
+            Toy(), path, stage="toy", artefact="toy.safetensors", device="cpu", events=events or Kept(), ranks=Ranks()
+        ) as run,
         Training(
             run,
-            state={"net": learner.net, "optimizer": learner.optimizer, "counter": learner.counter},
+            state={"net": learner.net, "counter": learner.counter},
+            optimizer=learner.optimizer,
             updates=UPDATES,
-            samples_per_update=BATCH,
+            batch=BATCH,
             checkpoint_every=EVERY,
-            events=events or Kept(),
             title="toy",
+            stop=stop,
+            read_every=read_every,
         ) as training,
     ):
         for update in training:
-            learner.update(training, update)
+            learner.update(training, value if update == poisoned else 1.0)
             if inside is not None:
                 inside(update, learner, training)
     return learner
@@ -198,35 +226,90 @@ def test_the_second_signal_acts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("update", [0, 4])
 def test_an_early_end_stays_the_end(tmp_path: Path, update: int) -> None:
-    def end(reached: int, learner: Learner, training: Training) -> None:
-        if reached == update:
-            training.end_early("enough", done=update + 1)
-
-    first = train(tmp_path, end)
+    first = train(tmp_path, stop=EndAt(update, refused=False))
     assert first.counter.seen == list(range(update + 1))
     assert newest(tmp_path) == update + 1
+    assert [line["seen"] for line in metrics(tmp_path)] == list(range(1, update + 2))
     assert same(first, train(tmp_path, lambda *_: pytest.fail("an update beyond the end")))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_loss_that_is_not_finite_stops_before_anything_changes(tmp_path: Path, value: float) -> None:
-    reached: list[Learner] = []
+@pytest.mark.parametrize("read_every", [None, 3, 100])
+def test_a_refused_update_is_not_counted_nor_logged(tmp_path: Path, read_every: int | None) -> None:
+    train(tmp_path, stop=EndAt(4, refused=True), read_every=read_every)
+    assert newest(tmp_path) == 4
+    assert [line["update"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
 
-    def poison(update: int, learner: Learner, training: Training) -> None:
-        if update == 4:
-            before = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
-            with pytest.raises(Diverged) as caught:
-                training.check_finite(5, fine=torch.tensor(1.0), loss_encoder=torch.tensor(value))
-            assert f"loss_encoder is {value} at update 6 (samples 20 to 23)" in str(caught.value)
-            assert all(torch.equal(before[name], tensor) for name, tensor in learner.net.state_dict().items())
-            reached.append(learner)
-            raise caught.value
+
+@pytest.mark.parametrize("read_every", [2, 100])
+def test_reading_seldom_changes_nothing_that_is_written(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]], read_every: int
+) -> None:
+    assert same(train(tmp_path, read_every=read_every), straight[0])
+    assert metrics(tmp_path) == straight[1]
+
+
+@pytest.mark.parametrize("read_every", [None, 100])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_stops_before_anything_changes(
+    tmp_path: Path, value: float, read_every: int | None
+) -> None:
+    weights: list[list[Tensor]] = []
+
+    def note(update: int, learner: Learner, training: Training) -> None:
+        weights.append([parameter.detach().clone() for parameter in learner.net.parameters()])
 
     with pytest.raises(Diverged) as caught:
-        train(tmp_path, poison)
+        train(tmp_path, note, poisoned=4, value=value, read_every=read_every)
     assert caught.value.code is ExitCode.DIVERGED
-    assert reached
+    assert "loss is " in str(caught.value)
+    assert "at update 5 (samples 16 to 19)" in str(caught.value)
     assert newest(tmp_path) == 3
+    assert [line["update"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
+    for later in weights[4:]:
+        assert all(torch.equal(a, b) for a, b in zip(weights[3], later, strict=True))
+
+
+def test_intervals_are_passed_once_for_each_update_that_reaches_them(tmp_path: Path) -> None:
+    passed: dict[int, int] = {}
+
+    def note(update: int, learner: Learner, training: Training) -> None:
+        for interval in (BATCH, 2 * BATCH, 3 * BATCH, 10, 3, 1000):
+            passed[interval] = passed.get(interval, 0) + training.due(interval)
+
+    train(tmp_path, note)
+    assert passed == {BATCH: 8, 2 * BATCH: 4, 3 * BATCH: 2, 10: 3, 3: 8, 1000: 0}
+
+
+def test_a_finished_run_has_no_update_left_and_gives_its_summary(tmp_path: Path) -> None:
+    def run(summary: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        learner, updates = Learner(), 0
+        with started(Toy(), tmp_path, stage="toy", artefact="toy.txt", device="cpu", ranks=Ranks()) as opened:
+            with Training(
+                opened,
+                state={"net": learner.net},
+                optimizer=learner.optimizer,
+                updates=2,
+                batch=BATCH,
+                checkpoint_every=EVERY,
+                title="toy",
+            ) as training:
+                for _ in training:
+                    learner.update(training, 1.0)
+                    updates += 1
+            found = opened.finish(lambda: summary, lambda path, _: path.write_text("done"))
+        return updates, found
+
+    assert run({"loss": 1.0}) == (2, {"loss": 1.0})
+    assert run({"loss": 2.0}) == (0, {"loss": 1.0})
+
+
+def test_what_is_refused_before_the_folder_is_opened_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="no"),
+        started(Toy(), tmp_path / "run", stage="toy", artefact="toy.txt", device="cpu", ranks=Ranks()),
+    ):
+        raise UsageError("no")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_that_is_not_finite_makes_no_checkpoint(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,7 +15,7 @@ from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.settings import Settings, read_toml
 from copgen.storage.files import TEMPORARY_SUFFIX, read_json
 from copgen.storage.lock import LOCK
-from copgen.training.run_folder import Logged, Metrics, RunFolder, read_metrics
+from copgen.training.run_folder import Logged, RunFolder
 from tests.distributed.listeners import Kept
 
 
@@ -178,72 +176,6 @@ def test_the_folder_is_held_by_one(tmp_path: Path) -> None:
     ):
         enter(tmp_path, overwrite=True)
     enter(tmp_path)
-
-
-def lines(path: Path) -> list[int]:
-    return [line["update"] for line in read_metrics(path)]
-
-
-@pytest.mark.parametrize("update", [0, 3, 5, 9])
-def test_metrics_beyond_the_checkpoint_are_dropped(tmp_path: Path, update: int) -> None:
-    path = tmp_path / "metrics.jsonl"
-    metrics = Metrics(path, update=0)
-    for n in range(1, 6):
-        metrics.write({"update": n, "loss": 0.1 * n})
-    metrics.close()
-    before = path.read_text().splitlines()
-    Metrics(path, update=update).close()
-    assert path.read_text().splitlines() == before[:update]
-
-
-@pytest.mark.parametrize(
-    "torn", ['{"update": 3, "lo', "{", '{"update": 3}x', "3", "null", '{"loss": 1.0}', "\ufffd", "\x00\x00\x00"]
-)
-def test_a_torn_last_line_is_dropped(tmp_path: Path, torn: str) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"update": 1}\n{"update": 2}\n' + torn)
-    assert lines(path) == [1, 2]
-    metrics = Metrics(path, update=2)
-    metrics.write({"update": 3, "loss": 0.5})
-    metrics.close()
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [
-        {"update": 1},
-        {"update": 2},
-        {"update": 3, "loss": 0.5},
-    ]
-
-
-def test_a_line_torn_within_a_letter_is_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"update": 1}\n{"update": 2, "name": "\xc3')
-    assert lines(path) == [1]
-
-
-def test_metrics_are_there_as_soon_as_they_are_written(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    assert read_metrics(path) == []
-    metrics = Metrics(path, update=0)
-    metrics.write({"update": 1})
-    assert lines(path) == [1]
-    metrics.close()
-
-
-class FullDisk:
-    """A stream on a disk without space."""
-
-    def write(self, text: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    flush = close = lambda self: None
-
-
-def test_a_full_disk_is_an_environment_fault(tmp_path: Path) -> None:
-    metrics = Metrics(tmp_path / "metrics.jsonl", update=0)
-    metrics.close()
-    stream: Any = FullDisk()
-    metrics._stream = stream
-    with pytest.raises(EnvironmentFault, match="disk is full"):
-        metrics.write({"update": 1})
 
 
 def test_the_log_keeps_sentences_and_passes_everything_on(tmp_path: Path) -> None:

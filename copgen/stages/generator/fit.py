@@ -8,100 +8,106 @@ are an exponential moving average. All random numbers depend on (seed, sample in
 from __future__ import annotations
 
 import copy
-import math
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from copgen import views
 from copgen.data import digits
+from copgen.distributed.ranks import Ranks
 from copgen.evaluation.generated_digits import assess_digits
 from copgen.generators.residual_flow import ResidualFlow, bits_per_dim
 from copgen.generators.residual_flow.generator import FlowGenerator, save_flow
 from copgen.generators.residual_flow.log_det import SeriesLength, poisson_length
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
-from copgen.runtime.events import Events, Silent
+from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.seeds import seeded
 from copgen.stages.generator.fit_settings import FitFlowSettings
-from copgen.storage.files import read_json, write_json
+from copgen.training.ema import average_into, warmed_up
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
-from copgen.training.run_folder import Logged, RunFolder
+from copgen.training.optimizers import build_optimizer
+from copgen.training.run import Run, started
+from copgen.training.schedules import Cosine
 from copgen.views.policies import AffinePolicy
 
-ARTEFACT, SUMMARY = "generator.safetensors", "summary.json"
+ARTEFACT = "generator.safetensors"
+BETAS = (0.9, 0.99)
+new_run = partial(started, stage="generator fit", artefact=ARTEFACT, ranks=Ranks())
 
 
 def fit_flow(
     settings: FitFlowSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
-    """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and figures.
+    """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and metrics.
+
+    Args:
+        settings: which flow, and how it is fitted.
+        out: the run folder; a run that it holds is resumed.
+        overwrite: start from scratch.
+        events: hears of progress.
 
     Raises:
         EnvironmentFault, UsageError: as the folder and the settings give cause.
-        Diverged: the loss is not finite; raised before anything is updated with it.
-        Stopped: a signal came; the state is saved and the same call goes on.
+        Diverged: the loss is not finite; nothing was updated with it, nor afterwards.
+        Stopped: a signal came; the state is saved and the same call resumes.
     """
-    device = resolve_device(settings.device)
-    folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
-    with folder.open(settings, device=device, overwrite=overwrite) as run:
-        if run.finished:
-            return dict(read_json(run.path / SUMMARY))
-        events = Logged(events or Silent(), run.path / "log.txt")
-        averaged = learn(settings, run, device=device, events=events)
+    with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
+        averaged = learn(settings, run)
         prior = Prior(scale=settings.prior_scale)
-        held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
-        events.say("Bits/dim, exact log-determinant: " + ", ".join(f"{s} {b:.3f}" for s, b in held_out.items()) + ".")
-        quality = assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior))
-        made_by = {
-            "command": f"copgen generator fit {settings.dataset}",
-            "settings": settings.tree(),
-            "bits_per_dim": held_out,
-            "quality": quality,
-        }
-        write_json(run.path / SUMMARY, made_by)
-        save_flow(run.artefact, averaged, prior=prior, made_by=made_by)
-        return made_by
+
+        def assess() -> dict[str, Any]:
+            averaged.power_iterate(100)  # until the singular vectors have converged
+            held_out = {split: held_out_bits(averaged, split, prior=prior) for split in ("validation", "test")}
+            bits = ", ".join(f"{split} {value:.3f}" for split, value in held_out.items())
+            run.events.say(f"Bits/dim, exact log-determinant: {bits}.")
+            return {
+                "command": f"copgen generator fit {settings.dataset}",
+                "settings": settings.tree(),
+                "bits_per_dim": held_out,
+                "quality": assess_digits(FlowGenerator(copy.deepcopy(averaged).cpu(), name="digits", prior=prior)),
+            }
+
+        return run.finish(assess, lambda path, summary: save_flow(path, averaged, prior=prior, made_by=summary))
 
 
-def learn(settings: FitFlowSettings, run: RunFolder, *, device: torch.device, events: Events) -> ResidualFlow:
-    """The training loop, in an open run folder; returns the averaged flow with its singular vectors converged."""
+def learn(settings: FitFlowSettings, run: Run) -> ResidualFlow:
+    """The training loop; returns the averaged flow."""
     with seeded(settings.seed, "flow"):
-        flow = ResidualFlow(settings.flow).to(device).train()
+        flow = ResidualFlow(settings.flow).to(run.device).train()
         flow.power_iterate(30)
     averaged = copy.deepcopy(flow)
-    optimizer = torch.optim.Adam(flow.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-    fine = finer(digits.load_levels("train")[0].to(device))
+    fine = finer(digits.load_levels("train")[0].to(run.device))
     with Training(
         run,
-        state={"flow": flow, "averaged": averaged, "optimizer": optimizer},
+        state={"flow": flow, "averaged": averaged},
+        optimizer=build_optimizer("adam", flow, lr=settings.lr, betas=BETAS),
+        schedule=Cosine(settings.lr, settings.updates, warmup=settings.warmup),
+        clip=settings.clip,
         updates=settings.updates,
-        samples_per_update=settings.batch,
+        batch=settings.batch,
         checkpoint_every=settings.checkpoint_every,
-        events=events,
         title="fit",
+        try_update=lambda rows: torch.autograd.backward(bits_of(flow, fine, settings, 0, range(rows))),
     ) as training:
         for update in training:
-            rows = range(update * settings.batch, (update + 1) * settings.batch)
-            x = training_images(fine, settings, rows)
-            probes, length = draw_series(flow, settings, update, rows)
-            loss = mean_bits(flow.log_prob(x, probes.to(device), length), settings)
-            training.check_finite(update, bits_per_dim=loss)
-            set_learning_rate(optimizer, settings, update)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(flow.parameters(), settings.clip)
-            optimizer.step()
+            training.step({"bits_per_dim": bits_of(flow, fine, settings, update, training.rows)})
             flow.power_iterate(1)
-            average_into(averaged, flow, decay=min(settings.ema, (update + 1) / (update + 10)))
-            training.log(update, {"bits_per_dim": loss.item()})
-    averaged.power_iterate(100)
+            average_into(averaged, flow, decay=warmed_up(settings.ema, update))
     return averaged
+
+
+def bits_of(flow: ResidualFlow, fine: Tensor, settings: FitFlowSettings, update: int, rows: range) -> Tensor:
+    """The loss of one update, mean bits per dimension of its rows, from the finer images of `finer`."""
+    x = training_images(fine, settings, rows)
+    probes, length = draw_series(flow, settings, update, rows)
+    return mean_bits(flow.log_prob(x, probes.to(x.device), length), settings)
 
 
 def finer(levels: Tensor) -> Tensor:
@@ -160,22 +166,6 @@ def mean_bits(log_prob: Tensor, settings: FitFlowSettings) -> Tensor:
     return bits_per_dim(log_prob, latent_dim=settings.flow.latent_dim, levels=digits.LEVELS).mean()
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: FitFlowSettings, update: int) -> None:
-    """Linear warm-up, then a cosine down to zero."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * update / settings.updates))
-    for group in optimizer.param_groups:
-        group["lr"] = settings.lr * min(1.0, (update + 1) / settings.warmup) * cosine
-
-
-@torch.no_grad()
-def average_into(averaged: nn.Module, current: nn.Module, *, decay: float) -> None:
-    """averaged <- decay * averaged + (1 - decay) * current for parameters; buffers are copied."""
-    for mean, new in zip(averaged.parameters(), current.parameters(), strict=True):
-        mean.lerp_(new, 1.0 - decay)
-    for kept, buffer in zip(averaged.buffers(), current.buffers(), strict=True):
-        kept.copy_(buffer)
-
-
 def held_out_images(split: Literal["validation", "test"], *, draw: int, device: torch.device) -> Tensor:
     """The unaugmented images of a split in (0, 1), dequantised by draw number `draw`."""
     levels = digits.load_levels(split)[0].float().to(device)
@@ -201,11 +191,10 @@ def estimate(settings: FitFlowSettings) -> dict[str, float]:
     The assessment at the end, about half a minute, is not in it.
     """
     short = settings.model_copy(update={"updates": min(settings.updates, 5)})
-    device = resolve_device(settings.device)
 
-    def rehearse(out: Path) -> None:
-        folder = RunFolder(out, stage="generator fit", artefact=ARTEFACT)
-        with folder.open(short, device=device, overwrite=False) as run:
-            save_flow(run.artefact, learn(short, run, device=device, events=Silent()), prior=Prior(), made_by={})
+    def rehearse(folder: Path) -> None:
+        with new_run(short, folder, device=settings.device) as run:
+            flow = learn(short, run)
+            run.finish(dict, lambda path, _: save_flow(path, flow, prior=Prior(), made_by={}))
 
-    return rehearse_training(rehearse, updates=settings.updates)
+    return rehearse_training(rehearse, updates=settings.updates, device=resolve_device(settings.device))

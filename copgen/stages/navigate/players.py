@@ -6,8 +6,7 @@ the gradients of f's weights. In both, G is run once for the anchors without gra
 differentiated once, in z' alone.
 
 Nothing here waits for the device. An update that must not happen (its loss is not finite, or d(z, z') went beyond
-delta) is prevented there: `halted` is 1 from then on, and the optimizers leave every weight as it is. Whoever reads the
-figures finds out, at the next reading, which update that was.
+delta) is prevented there (training/halt.py).
 
 Legend: K rows of this rank; z, z' (K, dim); x, x' images; v, v' views; y (K,) classes; h, h' (K, D) embeddings.
 """
@@ -16,12 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import signature
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from copgen import encoders, generators
@@ -31,10 +28,10 @@ from copgen.latents.navigator import new_navigator
 from copgen.objectives import info_nce, sup_con
 from copgen.runtime.seeds import seeded
 from copgen.stages.navigate.settings import NavigateSettings
-
-# torch 2.14 has a new name for it and warns of the old one.
-_NEW, _OLD = "forward_sync_buffers", "broadcast_buffers"
-_BUFFERS_AS_THEY_ARE: dict[str, Any] = {_NEW if _NEW in signature(DistributedDataParallel).parameters else _OLD: False}
+from copgen.training.data_parallel import averaging_gradients
+from copgen.training.halt import Halt
+from copgen.training.optimizers import build_optimizer
+from copgen.training.precision import autocast, compiler, dtype_of, uses_cuda_graphs
 
 
 class Game:
@@ -46,7 +43,7 @@ class Game:
         self.settings = settings
         self.ranks = ranks or Ranks()
         self.device = device
-        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.dtype = dtype_of(settings.precision)
         self.T_z = new_navigator(
             G.latent_dim,
             **settings.shape_for(G),
@@ -61,25 +58,19 @@ class Game:
             f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         self.f: nn.Module = synchronise(f, self.ranks.group, device)
-        # Fused, they take a flag on the device that says whether to step at all.
-        adam = partial(torch.optim.Adam, betas=settings.betas, fused=True)
-        self.ascend = adam(self.T_z.parameters(), lr=settings.lr_navigator, maximize=True)
-        self.descend = adam(self.f.parameters(), lr=settings.lr_encoder)
-        self.halted = torch.zeros((), device=device)
-        for optimizer in (self.ascend, self.descend):
-            cast("Any", optimizer).found_inf = self.halted
+        # Fused on the CPU too, so that an update never waits for the flag that may halt it.
+        adam = partial(build_optimizer, "adam", betas=settings.betas, fused=True)
+        self.ascend = adam(self.T_z, lr=settings.lr_navigator, maximize=True)
+        self.descend = adam(self.f, lr=settings.lr_encoder)
+        self.halt = Halt(device)
 
-        compiled = _compiler(settings)
+        compiled = compiler(settings.compile)
         if settings.memory == "save":
             for segment in G.segments():
                 segment.forward = partial(checkpoint, segment.forward, use_reentrant=False, preserve_rng_state=False)
         self.G = compiled(G) if G.compiles else G
         self.embed = compiled(self.f)
-        self.embed_and_average = self.embed
-        if self.ranks.group is not None:
-            self.embed_and_average = DistributedDataParallel(
-                self.embed, process_group=self.ranks.group, gradient_as_bucket_view=True, **_BUFFERS_AS_THEY_ARE
-            )
+        self.embed_and_average = averaging_gradients(self.embed, self.ranks)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -88,7 +79,7 @@ class Game:
 
     def paint(self, z: Tensor, z_pos: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """x = G(z) without graph, and x' = G(z') with a graph to z'; both of condition y."""
-        if self.settings.compile in ("reduce-overhead", "max-autotune"):
+        if uses_cuda_graphs(self.settings.compile):
             begin: Any = torch.compiler.cudagraph_mark_step_begin  # untyped in torch
             begin()
         with torch.no_grad():
@@ -99,8 +90,7 @@ class Game:
 
     def loss(self, embed: Callable[[Tensor], Tensor], v: Tensor, v_pos: Tensor, y: Tensor | None) -> Tensor:
         """L of this rank's views (K, C, H, W), in nats; one pass of f over both, so batch statistics are joint."""
-        half = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with autocast(self.device, self.settings.precision):
             h_both = embed(torch.cat((v, v_pos)))
         h_both = h_both.to(self.dtype)
         tau, group = self.settings.temperature, self.ranks.group
@@ -122,7 +112,7 @@ class Game:
         self.ascend.zero_grad()
         torch.autograd.backward(self.settings.loss_scale * loss)
         loss = self._checked(loss)
-        self.descend.step()
+        self.halt.step(self.descend)
         self._ascend()
         return {"loss_encoder": loss, "loss_navigator": loss}
 
@@ -131,7 +121,7 @@ class Game:
         self.descend.zero_grad()
         torch.autograd.backward(self.settings.loss_scale * loss_f)
         loss_f = self._checked(loss_f)
-        self.descend.step()
+        self.halt.step(self.descend)
 
         loss_T = self.loss(self.embed, v, v_pos, y)
         self.ascend.zero_grad()
@@ -142,21 +132,10 @@ class Game:
 
     def _ascend(self) -> None:
         self.ranks.average_gradients(list(self.T_z.parameters()))
-        self.ascend.step()
-
-    def halt_where(self, condition: Tensor) -> None:
-        """Leave all weights as they are from now on, if the condition () holds."""
-        self.halted.copy_(torch.maximum(self.halted, condition.to(self.halted.dtype)))
+        self.halt.step(self.ascend)
 
     def _checked(self, loss: Tensor) -> Tensor:
         """The loss over all ranks; where it is not finite, nothing is updated with it nor after it."""
         loss = self.ranks.mean(loss)
-        self.halt_where(~loss.isfinite())
+        self.halt.where(~loss.isfinite())
         return loss
-
-
-def _compiler(settings: NavigateSettings) -> Callable[[nn.Module], Any]:
-    """torch.compile in the mode that was chosen, or nothing."""
-    if settings.compile == "off":
-        return lambda module: module
-    return partial(torch.compile, mode=settings.compile, dynamic=False)

@@ -10,20 +10,12 @@ import torch
 
 from copgen import generators
 from copgen.latents.navigator import Navigator
-from copgen.latents.operations import Shift
 from copgen.objectives import chance_level
 from copgen.report.grid import grid_picture, save_picture
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.training.stop_rules import TurnDetector
 
 PREVIEW_PAIRS = 16
-SHIFT = ("shift_mean", "shift_std", "d_mean", "d_p95", "d_max", "violations")
-
-
-def shift_statistics(shift: Shift) -> dict[str, float]:
-    """Mean and standard deviation of z' - z over all coordinates, d (mean, 95th percentile, max), and violations."""
-    numbers = shift.numbers()
-    return {name: numbers[name] for name in SHIFT}
 
 
 @torch.no_grad()
@@ -35,11 +27,6 @@ def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int)
     save_picture(path, grid_picture([G(z, condition), G(z_pos, condition)]))
 
 
-def provenance(settings: NavigateSettings, G: generators.Generator) -> dict[str, Any]:
-    """What made a navigator: the settings, and the generator by the hash of its weights."""
-    return {"stage": "navigate", "settings": settings.tree(), "generator": G.name, "weights_sha256": G.weights_sha256}
-
-
 @torch.no_grad()
 def summarise(
     settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
@@ -47,7 +34,6 @@ def summarise(
     """What the run came to, with the shift of the final navigator over 4,096 fresh latents."""
     drawn = settings.updates * settings.batch
     z = G.sample_prior(range(drawn, drawn + 4096), settings.seed).to(next(T_z.parameters()).dtype)
-    shift = shift_statistics(T_z.move(z, delta=settings.delta))
     finite = math.isfinite(turn.minimum)
     return {
         "ended_by": ended,
@@ -57,7 +43,7 @@ def summarise(
         "loss_smoothed": turn.smoothed() if turn.updates else None,
         "loss_minimum": turn.minimum if finite else None,
         "loss_minimum_samples": turn.minimum_update * settings.batch,
-        "shift": shift,
+        "shift": T_z.move(z, delta=settings.delta).numbers(),
     }
 
 

@@ -16,22 +16,22 @@ import torch
 from torch import Tensor
 
 from copgen import generators
+from copgen.distributed.ranks import Ranks
 from copgen.generators.settings import terms
 from copgen.latents.walks import FILE_NAME, Walk, save_walk
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime import philox
-from copgen.runtime.events import Events, Silent
+from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
+from copgen.stages.navigate.origin import inputs, source
 from copgen.stages.navigate.steering_settings import SteeringSettings
-from copgen.storage.files import read_json, write_json
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
-from copgen.training.run_folder import Logged, RunFolder, read_metrics
+from copgen.training.optimizers import build_optimizer
+from copgen.training.run import started
 from copgen.views import edits
 
 PREVIEW_PAIRS = 16
-STAGE = "navigate steering"
-SUMMARY = "summary.json"
 STREAM = "steering/edits"
 
 
@@ -57,71 +57,76 @@ def navigate_steering(
 ) -> dict[str, Any]:
     """Train a walk and write `walk.safetensors` into the run folder `out`; returns its summary.
 
+    Args:
+        settings: what is learned, and how.
+        out: the run folder; a run that it holds is resumed.
+        overwrite: start from scratch.
+        events: hears of progress.
+
     Raises:
         UsageError, DataError, EnvironmentFault: as the settings, the weights and the folder give cause.
-        Diverged: the loss is not finite; raised before anything is updated with it.
-        Stopped: a signal came; the state is saved and the same call goes on.
+        Diverged: the loss is not finite; nothing was updated with it, nor afterwards.
+        Stopped: a signal came; the state is saved and the same call resumes.
     """
-    device = resolve_device(settings.device)
-    G = settings.load_generator(device)
-    walk = new_walk(settings, G).to(device)
-    optimizer = torch.optim.Adam(walk.parameters(), lr=settings.lr, betas=settings.betas)
-    inputs = {"generator": G.weights_sha256}
-    if instances := G.settings.get("instances_sha256"):
-        inputs["instances"] = str(instances)
-    folder = RunFolder(out, stage=STAGE, artefact=FILE_NAME)
-    with folder.open(settings, device=device, overwrite=overwrite, inputs=inputs) as run:
-        if run.finished:
-            return dict(read_json(run.path / SUMMARY))
-        events = Logged(events or Silent(), run.path / "log.txt")
-        if note := terms(G):
-            events.say(note)
-        K, seed = settings.batch, settings.seed
+    with started(
+        settings,
+        out,
+        stage="navigate steering",
+        artefact=FILE_NAME,
+        device=settings.device,
+        overwrite=overwrite,
+        events=events,
+        ranks=Ranks(),
+    ) as run:
+        G = settings.load_generator(run.device)
+        walk = new_walk(settings, G).to(run.device)
+        optimizer = build_optimizer("adam", walk, lr=settings.lr, betas=settings.betas)
         with Training(
             run,
-            state={"walk": walk, "optimizer": optimizer},
+            state={"walk": walk},
+            optimizer=optimizer,
             updates=settings.updates,
-            samples_per_update=K,
+            batch=settings.batch,
             checkpoint_every=settings.checkpoint_every,
-            events=events,
             title="steering",
+            inputs=inputs(G),
+            note=terms(G),
+            try_update=lambda rows: torch.autograd.backward(one_update(settings, G, walk, range(rows))[0]),
         ) as training:
-            for update in training:
-                indices = range(update * K, (update + 1) * K)
-                z, condition = G.sample_prior(indices, seed), G.sample_condition(indices, seed)
-                drawn = edits.draw_edits(
-                    settings.edits, channels=G.channels, seed=seed, rows=indices, stream=STREAM, device=device
-                )
-                with torch.no_grad():
-                    y, M = edits.edit(G(z, condition), drawn)
-                x_pos = G(walk.steer(z, edits.sliders(drawn, settings.edits)), condition)
-                loss = steering_loss(x_pos, y, M)
-                training.check_finite(update, loss=loss)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-                training.log(update, {"loss": loss.item(), "valid": M.double().mean().item()})
-                if (update + 1) * K // settings.preview_every > update * K // settings.preview_every:
-                    save_preview(run.path / "previews" / f"samples-{(update + 1) * K:010d}.png", settings, G, walk)
-        save_preview(run.path / "previews" / "final.png", settings, G, walk)
-        made_by = {
-            "stage": STAGE,
-            "settings": settings.tree(),
-            "generator": G.name,
-            "weights_sha256": G.weights_sha256,
-            "prior": G.prior.model_dump(mode="json"),
-        }
-        losses = [line["loss"] for line in read_metrics(run.path / "metrics.jsonl")]
-        summary = {
-            "updates": settings.updates,
-            "samples": settings.updates * K,
-            "loss_first": mean(losses[:20]),
-            "loss_last": mean(losses[-20:]),
-            "rms": dict(zip(edits.names(G.channels), rms(walk), strict=True)),
-        }
-        write_json(run.path / SUMMARY, summary)
-        save_walk(run.artefact, walk, made_by={**made_by, "summary": summary})
-        return summary
+            for _ in training:
+                loss, valid = one_update(settings, G, walk, training.rows)
+                training.step({"loss": loss}, {"valid": valid})
+                if training.due(settings.preview_every):
+                    name = f"samples-{training.rows.stop:010d}.png"
+                    save_preview(run.path / "previews" / name, settings, G, walk)
+
+        def summarise() -> dict[str, Any]:
+            losses = run.logged("loss")
+            return {
+                "updates": settings.updates,
+                "samples": settings.updates * settings.batch,
+                "loss_first": mean(losses[:20]),
+                "loss_last": mean(losses[-20:]),
+                "rms": dict(zip(edits.names(G.channels), rms(walk), strict=True)),
+            }
+
+        def save(path: Path, summary: dict[str, Any]) -> None:
+            save_preview(run.path / "previews" / "final.png", settings, G, walk)
+            prior = G.prior.model_dump(mode="json")
+            save_walk(path, walk, made_by=run.made_by(**source(G), prior=prior, summary=summary))
+
+        return run.finish(summarise, save)
+
+
+def one_update(settings: SteeringSettings, G: generators.Generator, walk: Walk, rows: range) -> tuple[Tensor, Tensor]:
+    """The loss of the rows of one batch, and the share of pixels in which an edited image means something."""
+    seed = settings.seed
+    z, condition = G.sample_prior(rows, seed), G.sample_condition(rows, seed)
+    drawn = edits.draw_edits(settings.edits, channels=G.channels, seed=seed, rows=rows, stream=STREAM, device=z.device)
+    with torch.no_grad():
+        y, M = edits.edit(G(z, condition), drawn)
+    x_pos = G(walk.steer(z, edits.sliders(drawn, settings.edits)), condition)
+    return steering_loss(x_pos, y, M), M.double().mean()
 
 
 def mean(values: list[float]) -> float:
@@ -152,5 +157,9 @@ def save_preview(path: Path, settings: SteeringSettings, G: generators.Generator
 def estimate(settings: SteeringSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
     short = settings.model_copy(update={"samples": min(settings.samples, 4 * settings.batch)})
-    more = {"previews/final.png": settings.samples // settings.preview_every}
-    return rehearse_training(lambda folder: navigate_steering(short, out=folder), updates=settings.updates, more=more)
+    return rehearse_training(
+        lambda folder: navigate_steering(short, out=folder),
+        updates=settings.updates,
+        more={"previews/final.png": settings.samples // settings.preview_every},
+        device=resolve_device(settings.device),
+    )

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from copgen import generators
 from copgen.generators.residual_flow import ResidualFlow
 from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.generator import fit as stage
-from copgen.stages.generator.fit import average_into, dequantise, estimate, fit_flow, set_learning_rate
+from copgen.stages.generator.fit import dequantise, estimate, fit_flow
 from copgen.stages.generator.fit_settings import FitFlowSettings
 from copgen.storage.files import read_json
 from tests.stages.small import FLOW, At, Stage, assert_same_run, files, interrupted, killed, metrics, newest, send
@@ -146,20 +145,6 @@ def test_overwrite_starts_anew(tmp_path: Path, straight: Path) -> None:
     assert_same_run(tmp_path, straight, ARTEFACT)
 
 
-def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
-    settings = fit_settings(updates=100, warmup=10, lr=0.5)
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    rates = []
-    for update in range(101):
-        set_learning_rate(optimizer, settings, update)
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates[0] == pytest.approx(0.05)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0.45 < max(rates) <= 0.5
-    assert rates[100] == pytest.approx(0.0, abs=1e-15)
-
-
 def test_dequantised_pixels_stay_in_their_bins() -> None:
     levels = torch.arange(17.0).repeat(20, 1).view(20, 1, 1, 17)
     x = dequantise(levels, seed=0, rows=range(20))
@@ -168,20 +153,6 @@ def test_dequantised_pixels_stay_in_their_bins() -> None:
     within = 17 * x - levels
     assert float(within.mean()) == pytest.approx(0.5, abs=0.06)
     assert torch.equal(dequantise(levels[5:9], seed=0, rows=range(5, 9)), x[5:9])
-
-
-def test_averaging_leaves_the_current_weights_alone_and_copies_buffers() -> None:
-    def layer(value: float) -> nn.BatchNorm1d:
-        made = nn.BatchNorm1d(1)
-        nn.init.constant_(made.weight, value)
-        assert made.running_mean is not None
-        made.running_mean.fill_(value)
-        return made
-
-    averaged, current = layer(1.0), layer(3.0)
-    average_into(averaged, current, decay=0.75)
-    assert (averaged.weight.item(), current.weight.item()) == (1.5, 3.0)
-    assert torch.equal(averaged.state_dict()["running_mean"], torch.tensor([3.0]))
 
 
 def test_the_weights_that_are_kept_are_the_averaged_ones(straight: Path) -> None:

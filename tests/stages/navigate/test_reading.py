@@ -21,7 +21,6 @@ from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.stage import navigate, one_update
 from copgen.storage.files import read_json
 from copgen.training.out_of_memory import largest_batch
-from copgen.training.readings import Readings
 from tests.stages.navigating import ARTEFACT, KINDS, of_kind
 from tests.stages.painter import Painter, painter_settings
 from tests.stages.small import files, metrics, navigate_settings
@@ -105,22 +104,6 @@ def test_what_comes_after_a_loss_that_is_not_finite_changes_no_weight(
     for name, parameter in kept[0].f.named_parameters():
         assert torch.equal(parameter, weights[1][name]), name
     assert metrics(tmp_path)[-1]["update"] == 2
-
-
-def test_readings_are_fetched_together_in_their_order() -> None:
-    readings = Readings(every=3)
-    weight = torch.zeros(2)
-    for update in range(3):
-        assert not readings.full
-        readings.note(update, {"a": torch.tensor(update), "b": torch.tensor(0.5 * update)}, weights={"w": weight})
-        weight += 1
-    assert readings.full
-    found = readings.read()
-    assert [(reading.update, reading.values) for reading in found] == [
-        (update, {"a": float(update), "b": 0.5 * update}) for update in range(3)
-    ]
-    assert [reading.weights["w"].tolist() for reading in found] == [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
-    assert readings.read() == []
 
 
 # Memory

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from copgen import encoders
+from copgen.methods import simclr
 from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode, Stopped, UsageError
 from copgen.runtime.settings import build
-from copgen.stages.pretrain import stage
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.pretrain.stage import pretrain
 from copgen.stages.sample.settings import SampleSettings
@@ -124,7 +124,7 @@ def test_a_finished_run_returns_its_summary_and_computes_nothing(
 ) -> None:
     shutil.copytree(straight_pretrain("sgd"), tmp_path / "run")
     before = files(tmp_path / "run")
-    monkeypatch.setattr(stage, "info_nce", None)
+    monkeypatch.setattr(simclr, "info_nce", None)
     summary = pretrain(pretrain_settings(pretrain_pairs, **KINDS["sgd"]), out=tmp_path / "run")
     assert summary == read_json(straight_pretrain("sgd") / "summary.json")
     assert files(tmp_path / "run") == before

@@ -13,24 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from copgen import encoders, pairs, views
-from copgen.data import digits
+from copgen import encoders, views
+from copgen.data.sampler import EpochSampler
+from copgen.methods import simclr
 from copgen.objectives import info_nce
-from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import Diverged, ExitCode, Stopped
 from copgen.runtime.seeds import seeded
-from copgen.stages.pretrain import stage
-from copgen.stages.pretrain.stage import (
-    PairsSource,
-    VisitOrder,
-    count_updates,
-    estimate,
-    open_source,
-    pretrain,
-    set_learning_rate,
-)
-from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.stage import sample
+from copgen.stages.pretrain.stage import count_updates, estimate, open_data, pretrain
 from copgen.storage.files import read_json
 from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, as_stage, pretrain_settings
 from tests.stages.small import At, assert_same_run, files, interrupted, killed, metrics, newest, send
@@ -79,7 +68,7 @@ def test_the_first_update_descends_the_symmetric_loss(pretrain_pairs: Path, tmp_
         f = torch.nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, 16, 8)).train()
     f = f.to(memory_format=torch.channels_last)  # the same kernels, so that no ReLU falls on the other side
     rows = range(K)
-    x, x_pos = open_source(settings).batch(VisitOrder(PAIRS, 0)[rows], rows)
+    x, x_pos = open_data(settings).batch(EpochSampler(PAIRS, 0)[rows], rows)
     v = views.augment(x, views.policy("mnist"), seed=0, rows=rows, stream="views/anchor")
     v_pos = views.augment(x_pos, views.policy("mnist"), seed=0, rows=rows, stream="views/positive")
     h, h_pos = f(torch.cat((v, v_pos))).chunk(2)
@@ -139,29 +128,6 @@ def test_every_update_is_logged(straight_pretrain: Callable[[str], Path]) -> Non
     assert all(set(line) == {"update", "samples", "loss", "chance"} for line in lines)
 
 
-# The order of visits
-
-
-@pytest.mark.parametrize(("n", "batch"), [(80, 16), (80, 24), (7, 7), (7, 3), (5, 2), (1, 1)])
-def test_every_epoch_visits_every_pair_once_in_batches_of_any_size(n: int, batch: int) -> None:
-    order = VisitOrder(n, seed=0)
-    visits = order[range(4 * n)]
-    for epoch in visits.view(4, n):
-        assert sorted(epoch.tolist()) == list(range(n))
-    stepwise = VisitOrder(n, seed=0)
-    starts = range(0, 4 * n, batch)
-    parts = [stepwise[range(start, min(start + batch, 4 * n))] for start in starts]
-    assert torch.equal(torch.cat(parts), visits)
-    backwards = [stepwise[range(start, min(start + batch, 4 * n))] for start in reversed(starts)]
-    assert torch.equal(torch.cat(backwards[::-1]), visits)
-
-
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    epochs = [VisitOrder(50, seed)[range(50 * epoch, 50 * epoch + 50)].tolist() for seed in (0, 1) for epoch in (0, 1)]
-    assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert list(range(50)) not in epochs
-
-
 @pytest.mark.parametrize(
     ("changes", "updates"),
     [
@@ -174,46 +140,6 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 )
 def test_epochs_are_counted_in_whole_batches(pretrain_pairs: Path, changes: dict[str, Any], updates: int) -> None:
     assert count_updates(pretrain_settings(pretrain_pairs, **changes), PAIRS) == updates
-
-
-# The sources
-
-
-def test_pairs_come_as_they_lie_in_the_folder(pretrain_pairs: Path) -> None:
-    source = open_source(pretrain_settings(pretrain_pairs))
-    indices = torch.tensor([60, 3, 3])
-    x, x_pos = source.batch(indices, range(3))
-    read = {pair.index: pair for pair in pairs.read(pretrain_pairs)}
-    assert (len(source), source.image_shape) == (PAIRS, (1, 8, 8))
-    for place, index in enumerate(indices.tolist()):
-        assert torch.equal(x[place], from_uint8(read[index].anchor))
-        assert torch.equal(x_pos[place], from_uint8(read[index].positive))
-    assert not torch.equal(x, x_pos)
-
-
-def test_real_images_are_their_own_positives_and_only_the_training_split(pretrain_pairs: Path) -> None:
-    source = open_source(pretrain_settings(pretrain_pairs, dataset="digits"))
-    train = digits.load("train").images
-    x, x_pos = source.batch(torch.arange(len(source)), range(len(source)))
-    assert torch.equal(x, train)
-    assert torch.equal(x_pos, train)
-
-
-# The learning rate
-
-
-@pytest.mark.parametrize("final_lr", [0.0, 1e-3, 1.0])
-def test_the_learning_rate_falls_along_a_cosine(pretrain_pairs: Path, final_lr: float) -> None:
-    settings = pretrain_settings(pretrain_pairs, lr=0.3, final_lr=final_lr)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    rates = []
-    for update in range(101):
-        set_learning_rate(optimizer, settings, update, 100)
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates[0] == 0.3
-    assert rates[50] == pytest.approx(0.3 * (1 + final_lr) / 2)
-    assert rates[100] == pytest.approx(0.3 * final_lr, abs=1e-15)
-    assert rates == sorted(rates, reverse=True)
 
 
 # What goes wrong
@@ -238,7 +164,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
         return info_nce(h, h_pos, **settings) * value
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "info_nce", poisoned)
+        patch.setattr(simclr, "info_nce", poisoned)
         with pytest.raises(Diverged, match=r"loss is (nan|inf) at update 5") as caught:
             pretrain(settings, out=tmp_path)
     assert caught.value.code == ExitCode.DIVERGED
@@ -258,21 +184,3 @@ def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
     pretrain(settings, out=tmp_path / "run")
     true = sum(map(len, files(tmp_path / "run").values()))
     assert found["disk_bytes"] == pytest.approx(true, rel=0.1)
-
-
-def test_of_several_positives_each_visit_sees_one_at_random(flow: Path, tmp_path: Path) -> None:
-    fields = {"generator": "digits", "weights": flow, "n": 20, "batch": 20, "transform": "gaussian", "positives": 3}
-    sample(SampleSettings.model_validate({**fields, "device": "cpu"}), out=tmp_path / "pairs")
-    source = PairsSource(pairs.open_pairs(tmp_path / "pairs"), seed=0)
-    indices, seen = torch.arange(20), []
-    for epoch in range(12):
-        visits = range(20 * epoch, 20 * epoch + 20)
-        x, x_pos = source.batch(indices, visits)
-        assert torch.equal(x_pos, source.batch(indices, visits)[1])
-        each = torch.stack([from_uint8(source.pairs.batch(indices, which=which)[1]) for which in range(3)])
-        seen.append((each == x_pos).all(dim=(2, 3, 4)).int().argmax(0))
-        assert torch.equal(each[seen[-1], indices], x_pos)
-        assert torch.equal(x, from_uint8(source.pairs.batch(indices)[0]))
-    counts = torch.stack(seen).flatten().bincount(minlength=3)
-    assert counts.tolist() == pytest.approx([80, 80, 80], abs=30)
-    assert not torch.equal(seen[0], seen[1])

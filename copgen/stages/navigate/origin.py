@@ -1,0 +1,18 @@
+"""Where a navigator or a walk comes from: the generator, by the hash of its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from copgen import generators
+
+
+def inputs(G: generators.Generator) -> dict[str, str]:
+    """What a run over this generator reads, by name and hash."""
+    instances = G.settings.get("instances_sha256")
+    return {"generator": G.weights_sha256, **({"instances": str(instances)} if instances else {})}
+
+
+def source(G: generators.Generator) -> dict[str, Any]:
+    """The generator as the file of a navigator or walk names it."""
+    return {"generator": G.name, "weights_sha256": G.weights_sha256}

@@ -1,0 +1,36 @@
+"""Learning-rate schedules: functions of the number of the update alone, so that a resumed run needs no state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Linear warm-up, then a cosine from the peak down to a share of it (Loshchilov and Hutter 2017).
+
+    Attributes:
+        peak: the largest learning rate.
+        updates: of the whole run; the cosine starts with the first, not after the warm-up.
+        final: the last learning rate, as a share of the peak.
+        warmup: updates to reach the peak; 1 is none.
+    """
+
+    peak: float
+    updates: int
+    final: float = 0.0
+    warmup: int = 1
+
+    def __call__(self, update: int) -> float:
+        """The learning rate of an update, from 0."""
+        cosine = 0.5 * (1.0 + math.cos(math.pi * update / self.updates))
+        return self.peak * min(1.0, (update + 1) / self.warmup) * (self.final + (1.0 - self.final) * cosine)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The same rate for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

@@ -1,1 +1,1 @@
-"""Benchmarks of copgen against what a user would pick instead; benchmarks/README.md says how to run them."""
+"""Benchmarks of copgen against the alternatives; see benchmarks/README.md."""

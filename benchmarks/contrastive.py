@@ -1,7 +1,7 @@
-"""InfoNCE against what a user would pick instead: `python -m benchmarks.contrastive [--device cpu|cuda] [--toy]`.
+"""InfoNCE against the alternatives: `python -m benchmarks.contrastive [--device cpu|cuda] [--toy]`.
 
 Forward pass and backward pass to both inputs, from embeddings that are not normalised. Every method is first compared
-with float64 at a small size, then timed at every shape together with the others. benchmarks/README.md says more.
+with float64 at a small size, then timed at every shape, interleaved with the others. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PEER_PACKAGES = ("lightly", "pytorch-metric-learning", "inf-cl")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: the real one, or the toy that only shows that everything works."""
+    """The configuration of a run: the full benchmark, or a toy run to test it."""
 
     device: torch.device
     toy: bool
@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """A method at a shape: its time, or why there is none."""
+    """A method at a shape: its time, or the reason why there is none."""
 
     method: Method
     time: timing.Timing | None = None
@@ -92,17 +92,17 @@ def _preamble(plan: Plan) -> Iterable[str]:
     yield f"Measured on: {timing.machine(plan.device, PEER_PACKAGES)}."
     yield ""
     if plan.toy:
-        yield "A toy run: it shows that the benchmark works, and its times say nothing."
+        yield "A toy run to test the benchmark; its times are meaningless."
         yield ""
     yield (
         f"Random embeddings, not normalised, tau {TEMPERATURE}. Milliseconds: median and 10th to 90th percentile of "
-        "interleaved rounds; ratio: theirs to ours for the same loss. Extra memory: the peak above the inputs, the "
-        "gradients included. Losses: first is Algorithm 1, both is symmetric NT-Xent, other is compared with first."
+        "interleaved rounds; ratio: theirs to ours for the same loss. Extra memory: the peak above the inputs, with "
+        "gradients. Losses: first is Algorithm 1, both is symmetric NT-Xent, other is compared with first."
     )
 
 
 def accuracy(plan: Plan) -> list[str]:
-    """Every method's loss and gradient beside those of float64, as a markdown table."""
+    """The errors of every method's loss and gradient relative to float64, as a markdown table."""
     shape = replace(ACCURACY_SHAPE, dtype=plan.accuracy_dtype)
     head = [
         f"## Against float64, {shape}",
@@ -140,7 +140,7 @@ def _errors(function: Function, loss: peers.Loss, shape: Shape, device: torch.de
 
 def measure(plan: Plan, shape: Shape) -> list[Row]:
     """Every method at one shape."""
-    torch.compiler.reset()  # the next shape is compiled anew, rather than once for all sizes
+    torch.compiler.reset()  # compile each shape separately, not once with dynamic shapes
     h, h_pos = peers.embeddings(shape.k, shape.d, getattr(torch, shape.dtype), plan.device)
     calls: dict[str, Callable[[], object]] = {}
     troubles: dict[str, str] = {}
@@ -198,7 +198,7 @@ def _memory_cpu(method: Method, shape: Shape) -> int | None:
 
 def _built(method: Method) -> Function:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what peers say on import is not about this benchmark
+        warnings.simplefilter("ignore")  # import warnings of peers
         return method.build()
 
 
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
     chosen = parser.parse_args(arguments)
     if chosen.device == "cuda" and available != "cuda":
-        parser.error("there is no CUDA device here")
+        parser.error("no CUDA device found")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

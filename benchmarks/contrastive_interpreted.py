@@ -1,6 +1,6 @@
 """The CUDA kernels on a machine without a GPU: Triton's interpreter runs them on CPU tensors (TRITON_INTERPRET=1).
 
-Only whether they run at the GPU benchmark's dtypes, and how exact they are; an interpreter's time says nothing.
+Shows only that they run with the GPU benchmark's dtypes, and their accuracy; interpreted times are meaningless.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SHORTEST = 1e-12  # a row's length is at least this, as in the library
 
 
 def wanted() -> bool:
-    """Whether Triton has been told to interpret; it reads the variable when it is imported."""
+    """Whether TRITON_INTERPRET is set, which Triton reads when it is imported."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -53,7 +53,7 @@ class InterpretedLoss(torch.autograd.Function):
 
 
 def _unit_rows(*embeddings: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Rows of length 1 as the kernels want them, and the rows' lengths in float32."""
+    """Unit rows in the kernels' dtype, and the original lengths in float32."""
     lengths = [h.float().norm(dim=1).clamp(min=SHORTEST) for h in embeddings]
     operand = torch.float32 if embeddings[0].dtype == torch.float32 else torch.float16
     rows = zip(embeddings, lengths, strict=True)

@@ -1,6 +1,6 @@
-"""One method's extra peak memory on the CPU, in a process of its own.
+"""One method's extra peak memory on the CPU, in a separate process.
 
-`python -m benchmarks.contrastive_memory NAME K D DTYPE TEMPERATURE` writes bytes, or "None" where they cannot be read.
+`python -m benchmarks.contrastive_memory NAME K D DTYPE TEMPERATURE` prints bytes, or "None" if not available.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What computes InfoNCE with dual negatives today: copgen, plain PyTorch, and the libraries a user would find.
+"""Implementations of InfoNCE with dual negatives: copgen, plain PyTorch, and other libraries.
 
-Every method is a function (h, h_pos, temperature) -> scalar loss of embeddings that are not normalised yet. Which loss:
+Every method is a function (h, h_pos, temperature) -> scalar loss of embeddings that are not normalised. The losses:
 
     first   Algorithm 1: every anchor against the other anchors and all positives
     both    SimCLR's NT-Xent: the positives are contrasted too
-    other   something close to "first", with other logits; its value is not comparable, its time roughly is
+    other   similar to "first" with different logits; its value is not comparable, its time is roughly
 
 Legend: K pairs, D embedding dimension, E = 2K embeddings, C rows of a chunk.
 """
@@ -32,12 +32,12 @@ WEIGHT_SCALE = 256.0  # lifts probabilities of about 1/E out of float16's subnor
 
 
 class NotInstalledError(Exception):
-    """A peer that is not there; the message says what is missing."""
+    """A peer is not installed; the message names what is missing."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way of computing the loss; `build` makes the function, and raises NotInstalledError where it cannot."""
+    """A method of computing the loss; `build` returns the function, or raises NotInstalledError."""
 
     name: str
     loss: Loss
@@ -74,7 +74,7 @@ def cross_entropy(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
 
 
 def log_sum_exp(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
-    """The same loss as a difference of log-sum-exp and positive, without a concatenation: the easiest to fuse."""
+    """The same loss as a difference of log-sum-exp and positive, without concatenation: the easiest to fuse."""
     h, h_pos = _unit(h), _unit(h_pos)
     own = torch.eye(len(h), dtype=torch.bool, device=h.device)
     to_anchors = torch.logsumexp((h @ h.T / temperature).masked_fill(own, -math.inf), dim=1)
@@ -101,7 +101,7 @@ def _compiled(function: Function) -> Function:
 
 
 def _linear_cross_entropy() -> Function:
-    """PyTorch's own loss without all logits in memory, with its chunks switched on."""
+    """PyTorch's own loss that does not materialise all logits, with chunking."""
     loss = getattr(F, "linear_cross_entropy", None)
     options = getattr(torch.nn, "LinearCrossEntropyOptions", None)
     if loss is None or options is None:
@@ -119,8 +119,8 @@ def _linear_cross_entropy() -> Function:
 class ChunkedLoss(torch.autograd.Function):
     """The anchors' loss ("first") of unit rows, in chunks of rows: cuBLAS products of float16, statistics in float32.
 
-    The gradient is made in the forward pass, while a chunk's logits are still there; they lie in one float16 buffer
-    (C, E) that turns into the probabilities in place.
+    The gradient is computed in the forward pass, chunk by chunk; the logits are in one float16 buffer (C, E), which is
+    turned into probabilities in place.
     """
 
     @staticmethod
@@ -158,7 +158,7 @@ class ChunkedLoss(torch.autograd.Function):
 
 
 def chunked(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
-    """A loop over chunks of rows, as the losses for large batches do it."""
+    """A loop over chunks of rows, as in losses for large batches."""
     value: Tensor = ChunkedLoss.apply(_unit(h), _unit(h_pos), temperature)
     return value
 
@@ -195,7 +195,7 @@ def _inf_cl() -> Function:
     loss = _imported("inf_cl").cal_flash_loss
 
     def function(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
-        head = min(h.shape[1], 256)  # how its kernel cuts the dimension; it does not change the loss
+        head = min(h.shape[1], 256)  # how its kernel splits the dimension; it does not change the loss
         value: Tensor = loss(_unit(h), _unit(h_pos), scale=1.0 / temperature, head_dim=head)
         return value.mean()
 
@@ -222,7 +222,7 @@ METHODS: tuple[Method, ...] = (
         LINEAR_CROSS_ENTROPY,
         "other",
         _linear_cross_entropy,
-        note="cannot leave out an anchor's own logit: E instead of E - 1 for each anchor",
+        note="cannot exclude an anchor's own logit: E instead of E - 1 per anchor",
     ),
     Method("torch cross_entropy, bf16 autocast", "first", lambda: autocast_cross_entropy, ("cuda",)),
     Method("chunked cuBLAS loop", "first", lambda: chunked, ("cuda",), note=f"{CHUNK_ROWS} rows at a time, float16"),
@@ -247,7 +247,7 @@ def methods_on(device: str, *, compiled: bool = True) -> list[Method]:
 
 
 def embeddings(k: int, d: int, dtype: torch.dtype, device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Random embeddings (K, D) and positives near them, which want gradients."""
+    """Random embeddings (K, D) and positives near them, which require gradients."""
     generator = torch.Generator().manual_seed(seed)
     h = torch.randn(k, d, generator=generator)
     h_pos = h + 0.7 * torch.randn(k, d, generator=generator)
@@ -257,7 +257,7 @@ def embeddings(k: int, d: int, dtype: torch.dtype, device: torch.device, seed: i
 def value_and_gradients(
     function: Function, h: Tensor, h_pos: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss, and the gradients of both inputs: what is timed."""
+    """The timed function: the loss and the gradients of both inputs."""
     loss = function(h, h_pos, temperature)
     dh, dh_pos = torch.autograd.grad(loss, (h, h_pos))
     return loss, dh, dh_pos

@@ -1,6 +1,6 @@
-"""What the contrastive loss has to reach, and whether a run reached it.
+"""The targets of the contrastive loss, and whether a run met them.
 
-A target that a run has no number for is "not measured", never "met".
+A target without a measurement is "not measured", never "met".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Number:
-    """What was measured of a method at a shape; None is what was not."""
+    """The measurements of a method at a shape; None if not measured."""
 
     ms: float | None = None
     graph_ms: float | None = None
@@ -38,7 +38,7 @@ class Number:
 
     @property
     def device_ms(self) -> float | None:
-        """A graph's replay where there is one: what the GPU needs, without the time Python takes to launch."""
+        """The time of a CUDA graph's replay if available, which excludes Python's launch overhead."""
         return self.ms if self.graph_ms is None else self.graph_ms
 
 
@@ -54,7 +54,7 @@ CUDA_SHAPES = (
     Shape(4096, 128, "float32"),
 )
 CPU_HEADLINE = Shape(4096, 128)
-# Who, our method, the ratio to reach; of several peers the fastest counts.
+# Peer, our method, the target ratio; of several peers the fastest counts.
 CPU_RATIOS = (
     ("torch cross_entropy", "first", (peers.CROSS_ENTROPY,), 3.5),
     ("the best torch.compile", "first", peers.COMPILED, 1.6),
@@ -74,7 +74,7 @@ CUDA_KERNELS = 4
 
 
 def floor_ms(shape: Shape) -> tuple[float, float]:
-    """What an H200 cannot go below: 12 K^2 D floating-point operations, and two exponentials for each logit."""
+    """The lower bounds on an H200: 12 K^2 D floating-point operations, and two exponentials per logit."""
     logits = 2 * shape.k**2
     return 12e3 * shape.k**2 * shape.d / TENSOR_FLOPS, 2e3 * logits / EXPONENTIALS
 
@@ -101,7 +101,7 @@ def _cpu_ratios(numbers: Numbers) -> Iterable[str]:
 
 def _ratio(ours: float | None, theirs: Sequence[float | None]) -> float | None:
     measured = [ms for ms in theirs if ms is not None]
-    # The best of several is only known when all were measured.
+    # The best of several is only known if all were measured.
     return None if ours is None or len(measured) < len(theirs) else min(measured) / ours
 
 

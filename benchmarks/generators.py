@@ -1,7 +1,7 @@
-"""Images per second and peak memory of each generator, beside its forward with spectral norm recomputed at every call.
+"""Images per second and peak memory of each generator, compared with spectral norm recomputed at every call.
 
 python -m benchmarks.generators --out benchmarks/results/generators-cpu.md      # about 45 minutes on one core
-python -m benchmarks.generators --toy                                           # seconds: shows that it works
+python -m benchmarks.generators --toy                                           # seconds: tests the benchmark
 
 Weights are random, widths as published. CPU: one thread, process CPU time. Median and 10th to 90th percentile of
 interleaved rounds; batches above 16 take half a minute each, so they have a single one, and no reference. The options
@@ -53,7 +53,7 @@ class Row:
 
 
 def peak_of(call: Call, device: torch.device) -> int | None:
-    """Extra peak memory of a call that was made before."""
+    """Extra peak memory of a call, after a warm-up call."""
     return timing.peak_memory_cuda(call) if device.type == "cuda" else timing.peak_memory_once(call)
 
 
@@ -88,7 +88,7 @@ def ways(name: str, path: Path, batch: int, args: argparse.Namespace) -> dict[st
             z, condition = weights.inputs(G, batch)
             forward: Any = compiled(G) if compile_it else G
             if compile_it:
-                forward(z, condition)  # a single round shall not be that of compiling
+                forward(z, condition)  # compile before a single timed round
             return lambda: forward(z, condition)
 
         return make
@@ -122,7 +122,7 @@ def measure(name: str, path: Path, batch: int, args: argparse.Namespace) -> list
             call()
             memory[way] = peak_of(call, device)
             calls[way] = call
-        except Exception as error:  # a way that this machine cannot go has a row that says so
+        except Exception as error:  # the row gives the reason
             rows.append(Row(name, batch, way, None, None, f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"))
     if calls:
         rounds = (3, 15) if batch == 1 else (2, 3)
@@ -158,10 +158,8 @@ def main() -> None:
     parser.add_argument("--bfloat16-batch", type=int, default=64, help="largest batch in bfloat16")
     parser.add_argument("--interleaved-batch", type=int, default=16, help="larger ones get a single round")
     parser.add_argument("--toy", action="store_true", help="an eighth of the widths, batch 1 and 2")
-    parser.add_argument(
-        "--note", default="", type=" {}".format, help="what else the reader should know, such as a busy machine"
-    )
-    parser.add_argument("--out", type=Path, help="the report; a report that is there gets the sections added")
+    parser.add_argument("--note", default="", type=" {}".format, help="a note for the reader, such as a busy machine")
+    parser.add_argument("--out", type=Path, help="the report; sections are appended to an existing report")
     args = parser.parse_args()
     torch.set_num_threads(1)
     batches = args.batch or ([1, 2] if args.toy else [1, 16, 64])

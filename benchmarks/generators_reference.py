@@ -1,8 +1,8 @@
-"""The same forward passes as the reference networks do them, for comparison.
+"""The forward passes as in the reference networks, for comparison.
 
-Sigma is computed again at every call and layer; upsampling comes before the convolution; batch norm, gain and bias are
-separate steps. Each takes the tensors of a published checkpoint, or the flow itself, and gives what the generator in
-`copgen` gives.
+Sigma is recomputed at every call and layer; upsampling comes before the convolution; batch norm, gain and bias are
+separate steps. Each takes the tensors of a published checkpoint, or the flow itself, and returns the same as the
+generator in `copgen`.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def biggan_deep(tensors: Tensors, config: BigGANDeepConfig, z: Tensor, classes: 
 
 
 def flow(G: Generator) -> Callable[[Tensor], Tensor]:
-    """The images of a Residual Flow, which is changed.
+    """The images of a Residual Flow, which is modified.
 
-    Every layer computes sigma at every call; the fixed points are iterated plainly, and as tightly as ours, so that the
+    Every layer computes sigma at every call; the fixed points use plain iteration with our tolerance, so that the
     images are the same.
     """
     for part in G.modules():

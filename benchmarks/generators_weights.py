@@ -24,7 +24,7 @@ from copgen.generators.weights_files import Sources
 from copgen.latents.prior import Prior
 from copgen.storage.tensors import save_tensors
 
-# All: base width 96, 128 and 512, as published; `narrow` divides them, to show in seconds that the benchmark works.
+# Base widths 96, 128 and 512, as published; `narrow` divides them for toy runs.
 NAMES = ("bigbigan", "biggan-deep-128", "icgan-128", "residual-flow-mnist")
 Call = Callable[[], object]
 _UNITS = (16, 16, 8, 4, 2, 1)
@@ -96,7 +96,7 @@ def inputs(G: Generator, batch: int) -> tuple[Tensor, Tensor | None]:
 
 
 def reference_call(name: str, path: Path, G: Generator, batch: int) -> Call:
-    """The same forward with spectral norm recomputed, as the reference networks do it."""
+    """The same forward with spectral norm recomputed, as in the reference networks."""
     z, condition = inputs(G, batch)
     if name == "residual-flow-mnist":
         images = reference.flow(G)
@@ -125,5 +125,5 @@ def reference_call(name: str, path: Path, G: Generator, batch: int) -> Call:
 
 
 def temporary() -> tempfile.TemporaryDirectory[str]:
-    """A folder for such files, for as long as they are needed."""
+    """A temporary folder for such files."""
     return tempfile.TemporaryDirectory(prefix="copgen-generators-")

@@ -1,7 +1,7 @@
-"""`make gpu-check`: what only a machine with a GPU can say. Builds in place, tests, looks for memory faults, measures.
+"""`make gpu-check`: everything that needs a GPU. Builds in place, tests, checks for memory errors, runs benchmarks.
 
-Works with the interpreter that runs it, installs nothing and needs no network. Every step runs; the exit code is 0 when
-all of them did what they should, 4 without a GPU.
+Uses the interpreter that runs it, installs nothing and needs no network. All steps run, even if one fails; the exit
+code is 0 if all succeeded, 4 without a GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def steps() -> list[tuple[str, list[str]]]:
     ]
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer is None:
-        sys.stderr.write("compute-sanitizer is not here: memory faults are not looked for.\n")
+        sys.stderr.write("compute-sanitizer not found: skipping the check for memory errors.\n")
     else:
         watched = [sanitizer, "--error-exitcode", "1", *pytest, TESTS[0], "-k", "cuda and not compiles"]
         found.append(("compute-sanitizer", watched))
@@ -51,7 +51,7 @@ def steps() -> list[tuple[str, list[str]]]:
 def main() -> int:
     """Runs all steps; returns the exit code."""
     if not torch.cuda.is_available():
-        sys.stderr.write(f"There is no CUDA device for {sys.executable} (torch {torch.__version__}).\n")
+        sys.stderr.write(f"{sys.executable} finds no CUDA device (torch {torch.__version__}).\n")
         return NO_GPU
     environment = {**os.environ, "COPGEN_BUILD_NATIVE": "1", "PYTHONPATH": str(ROOT)}
     failed = []

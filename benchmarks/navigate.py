@@ -1,7 +1,7 @@
 """One update of `copgen navigate` against the authors': `python -m benchmarks.navigate [--device cpu|cuda] [--toy]`.
 
-BigBiGAN with random weights, ResNet-18, SimCLR's T_x at 128 px. The steps take turns in one run; then each runs in a
-process of its own for its memory, and ours once more with a clock between its parts. benchmarks/README.md says more.
+BigBiGAN with random weights, ResNet-18, SimCLR's T_x at 128 px. The steps are interleaved in one run; then each runs in
+a separate process for its memory, and ours once more with timing of its parts. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTED = ("simultaneous", "alternating")
 
 
 def times(plan: Plan, steps: Mapping[str, Callable[[int], object]]) -> dict[str, timing.Timing]:
-    """Milliseconds of an update, the steps taking turns."""
+    """Milliseconds of an update, with the steps interleaved."""
     samples: dict[str, list[float]] = {name: [] for name in steps}
     for name, step in steps.items():
         _progress(f"warm-up: {name}")
@@ -44,7 +44,7 @@ def times(plan: Plan, steps: Mapping[str, Callable[[int], object]]) -> dict[str,
 
 
 def peak(plan: Plan, weights: Path, name: str) -> int:
-    """Bytes at the peak of an update, weights, gradients and moments included; for a process of its own."""
+    """Peak bytes of an update, including weights, gradients and moments; for a separate process."""
     if plan.device.type == "cuda":
         return memory.peak_of(lambda: build(plan, weights, name)(0), plan.device) or 0
     before = memory.resident()
@@ -54,7 +54,7 @@ def peak(plan: Plan, weights: Path, name: str) -> int:
 
 
 def peaks(plan: Plan) -> dict[str, int | None]:
-    """The peaks of the steps, each in a process of its own; on the CPU the compiler's own memory would be counted."""
+    """The peaks of the steps, each in a separate process; None if compiled on the CPU, as the compiler would count."""
     found: dict[str, int | None] = {}
     for name in plan.methods:
         if name == COMPILED and plan.device.type == "cpu":
@@ -87,12 +87,12 @@ def report(plan: Plan) -> str:
         "",
     ]
     if plan.toy:
-        lines += ["A toy run: it shows that the benchmark works, and its times say nothing.", ""]
+        lines += ["A toy run to test the benchmark; its times are meaningless.", ""]
     lines += [
         f"BigBiGAN of width {plan.width} (published: {WIDTH}), random weights; ResNet-18, SimCLR's T_x, 128 px; "
         f"batch {plan.batch}, {plan.precision}. Milliseconds: median and 10th to 90th percentile of interleaved "
-        "rounds. Memory: the peak of an update, with weights, gradients and moments; on the CPU not where it is "
-        "compiled, as the compiler's own would be counted.",
+        "rounds. Memory: the peak of an update, including weights, gradients and moments; not for compiled steps on "
+        "the CPU, as the compiler's memory would be counted.",
         "",
         "| step | ms | 10th to 90th | times as fast | peak MiB | of the authors' |",
         "|---|---|---|---|---|---|",
@@ -117,7 +117,7 @@ def targets(
     parts: Mapping[str, Mapping[str, float]],
     cuda: Mapping[str, float],
 ) -> list[str]:
-    """What was asked, and what was found."""
+    """The targets and the measurements."""
 
     def ratio(name: str) -> float | None:
         return measured[AUTHORS].median / measured[name].median if {name, AUTHORS} <= measured.keys() else None
@@ -166,11 +166,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=[AUTHORS, *OURS], choices=[AUTHORS, *OURS])
     parser.add_argument("--memory", metavar="STEP", help="only print the peak of this step, in bytes")
-    parser.add_argument("--toy", action="store_true", help="a few seconds; shows that it works")
+    parser.add_argument("--toy", action="store_true", help="a few seconds; tests the benchmark")
     parser.add_argument("--out", type=Path, help="a markdown file; printed by default")
     given = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", category=RuntimeWarning)
-    torch.set_num_threads(1)  # CPU time with one thread; several would be counted while they wait for each other
+    torch.set_num_threads(1)  # CPU time with one thread; several would include the time they wait for each other
     plan = Plan(torch.device(given.device), given.batch, given.width, given.rounds, given.methods, given.toy)
     if given.toy:
         plan = Plan(plan.device, 2, TOY_WIDTH, 1, [AUTHORS, "simultaneous", "alternating"], True)

@@ -1,8 +1,8 @@
-"""The authors' update as their code does it: BigBiGAN with spectral norm at every call, T_x image by image.
+"""The update step of the authors' code: BigBiGAN with spectral norm at every call, T_x image by image.
 
-Rebuilt from what is known of it: two Adams; f first, on detached images, then T_z against the new f; per-image
-torchvision transforms in a loop (torchvision of the time: no antialiasing of tensors), gathered in a tensor and moved
-back; the generator's weights left to be differentiated; the contrastive loss with its logits in memory.
+Reimplemented: two Adam optimizers; f first, on detached images, then T_z against the updated f; per-image torchvision
+transforms in a loop (without antialiasing of tensors, as in torchvision at the time), stacked and moved back to the
+device; gradients of the generator's weights; the contrastive loss with its logits in memory.
 
 Legend: K batch size; z (K, dim); x, x' images in [-1, 1].
 """
@@ -22,7 +22,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Spectral:
-    """One power step from the stored vector at every call, and the division of the weight."""
+    """One power iteration from the stored vector at every call, and the division of the weight."""
 
     def __init__(self, tensors: dict[str, Tensor], name: str) -> None:
         self.weight = nn.Parameter(tensors[f"{name}.weight"].clone())
@@ -40,7 +40,7 @@ class Spectral:
 
 
 class AuthorsGenerator:
-    """BigBiGAN's network, layer by layer as published; `parameters` are all that gather gradients."""
+    """BigBiGAN's network, layer by layer as published; `parameters` are all tensors that require gradients."""
 
     def __init__(self, tensors: dict[str, Tensor], *, channels: tuple[int, ...], chunk: int, attention: int) -> None:
         self.tensors, self.channels, self.chunk, self.attention = tensors, channels, chunk, attention
@@ -120,7 +120,7 @@ class AuthorsStep:
         )
 
     def views(self, x: Tensor) -> Tensor:
-        """T_x of every image, one after the other, gathered on the CPU and moved back."""
+        """T_x of the images, one at a time, stacked on the CPU and moved back."""
         found = torch.zeros(len(x), 3, 128, 128)
         for k, image in enumerate((x + 1) / 2):
             found[k] = self.T_x(image)

@@ -1,4 +1,4 @@
-"""What benchmarks.navigate measures on a GPU besides: rates in bf16, and the share of the matrix rate reached."""
+"""Additional GPU measurements of benchmarks.navigate: rates in bf16, and the share of the matmul rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAPER_BATCHES = (176, 1024)
 
 
 def on_cuda(plan: Plan, weights: Path) -> dict[str, float]:
-    """The figures of a GPU: rates in bf16, the share of its matrix rate, and the authors' step beside."""
+    """The metrics on a GPU: rates in bf16, the share of its matmul rate, and the ratio to the authors' step."""
     found: dict[str, float] = {}
     for batch in PAPER_BATCHES:
         here = Plan(plan.device, batch, plan.width, plan.rounds, plan.methods, plan.toy, precision="bfloat16")

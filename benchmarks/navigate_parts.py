@@ -1,8 +1,8 @@
-"""Where the time of an update goes: a clock that is read at the borders of G, T_x, f and the loss, both ways.
+"""Where the time of an update goes: times G, T_x, f and the loss, forward and backward.
 
-Forward it is read around each of the four. Backward it is read when a gradient reaches a border: h (the loss is done),
-v' (f is), x' (T_x is) and z' (G is); that is the order in which autograd walks. What is left is the rest: latents, T_z,
-the optimizers, the statistics.
+In the forward pass the clock is read around each of the four; in the backward pass when a gradient reaches h (the loss
+is done), v' (f), x' (T_x) and z' (G), in the order of autograd. The remainder is latents, T_z, the optimizers, the
+statistics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTS = ("G", "T_x", "f", "loss", "rest")
 
 
 class Clock:
-    """Gives the time since it was last read to a part."""
+    """Attributes the time since it was last read to a part."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -34,7 +34,7 @@ class Clock:
         self._last = self._clock()
 
     def enter(self, part: str) -> None:
-        """What follows belongs to this part."""
+        """The following time belongs to this part."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = self._clock()
@@ -42,7 +42,7 @@ class Clock:
         self.now_in, self._last = part, now
 
     def around(self, part: str, call: Callable[..., Tensor], *, behind: str) -> Callable[..., Tensor]:
-        """The same function, timed; when its result's gradient is there, `behind` begins."""
+        """The same function, timed; when its result's gradient is available, `behind` begins."""
 
         def timed(*args: Any, **kwargs: Any) -> Tensor:
             self.enter(part)
@@ -55,7 +55,7 @@ class Clock:
         return timed
 
     def when_differentiated(self, tensor: Tensor, part: str) -> None:
-        """Enter the part when the tensor's gradient is there."""
+        """Enter the part when the tensor's gradient is available."""
         register: Any = tensor.register_hook  # untyped in torch
         register(lambda _: self.enter(part))
 

@@ -1,4 +1,4 @@
-"""The steps that benchmarks.navigate compares, on BigBiGAN with random weights: ours in several forms, the authors."""
+"""The steps that benchmarks.navigate compares, on BigBiGAN with random weights: variants of ours, and the authors'."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AUTHORS, LAID_OUT, COMPILED = "authors", "simultaneous, channels_last", "simulta
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures, and at which size."""
+    """The configuration of a run."""
 
     device: torch.device
     batch: int
@@ -72,7 +72,7 @@ def tensors(config: BigGANConfig) -> dict[str, torch.Tensor]:
 
 
 def weights_file(config: BigGANConfig, folder: Path) -> Path:
-    """The tensors in a file as it was published."""
+    """The tensors in a file of the published format."""
     path = folder / "BigBiGAN_x1.pth"
     if not path.exists():
         torch.save(tensors(config), path)

@@ -1,8 +1,7 @@
-"""The navigator and the draws against what a user would write: `python -m benchmarks.navigator [--device cpu|cuda]`.
+"""The navigator and random latents against plain PyTorch: `python -m benchmarks.navigator [--device cpu|cuda]`.
 
 z' = z + MLP(z), its distances and statistics, float32, forward and forward with the weights' gradients. All methods
-take turns in one run. On the CPU with all its threads and by the clock on the wall, or with one thread and by its CPU
-time; on CUDA between events.
+are interleaved in one run. On the CPU, wall clock with all threads or CPU time of one thread; on CUDA, events.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ RESAMPLED = "torch.randn, truncated by resampling"
 
 @dataclass
 class Found:
-    """What a run measured: medians in ms by (shape, way, method), temporaries in bytes, draws in ms."""
+    """The measurements of a run: medians in ms by (shape, way, method), temporaries in bytes, sampling in ms."""
 
     ms: dict[tuple[Shape, str, str], float] = field(default_factory=dict)
     memory: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class Found:
 
 
 def _clock() -> Callable[[], float]:
-    # One thread's own time does not see what else runs; that of several does not say how long they wait.
+    # CPU time of one thread is independent of other processes; that of several does not include waiting.
     return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
@@ -59,7 +58,7 @@ def report(
     threads = "one thread, process CPU time" if count == 1 else f"{count} threads, wall clock"
     copy, products = rates(device)
     parts = [
-        "# The navigator and the draws",
+        "# The navigator and random latents",
         "",
         f"Measured on: {timing.machine(device, ('numpy',), threads)}.",
         "",
@@ -122,7 +121,7 @@ def measure(
 
 
 def memory(found: Found, device: torch.device, *, toy: bool) -> Iterable[str]:
-    """Temporaries at the largest shape, in processes of their own."""
+    """Temporaries at the largest shape, in separate processes."""
     if device.type != "cpu":
         return
     shape = HEADLINE if toy else WIDEST
@@ -139,9 +138,9 @@ def memory(found: Found, device: torch.device, *, toy: bool) -> Iterable[str]:
 
 
 def draw(found: Found, device: torch.device, *, toy: bool) -> Iterable[str]:
-    """Latents drawn."""
+    """Sampling of latents."""
     shape = Shape(32, 8) if toy else DRAWN
-    yield from (f"## Drawing {shape}", "", *_head(("method", "median ms", "p10-p90", "ns a number")))
+    yield from (f"## Sampling {shape}", "", *_head(("method", "median ms", "p10-p90", "ns a number")))
     calls = m.draws(shape.rows, shape.width, device)
     for call in calls.values():
         call()
@@ -154,7 +153,7 @@ def draw(found: Found, device: torch.device, *, toy: bool) -> Iterable[str]:
 
 
 def targets(found: Found, device: torch.device) -> Iterable[str]:
-    """What was to be reached; what a run has no number for is not measured."""
+    """The targets; "not measured" if a run has no measurement."""
     yield from ("## Targets", "", *_head(("target", "reached", "verdict")))
 
     def line(target: str, reached: float | None, least: float) -> str:
@@ -185,7 +184,7 @@ def targets(found: Found, device: torch.device) -> Iterable[str]:
 
 
 def rates(device: torch.device) -> tuple[float, float]:
-    """Bytes copied and floating-point operations in products, each a second, as measured here."""
+    """Bytes copied per second and FLOP/s of matrix products, as measured on this machine."""
     size, n = (1 << 26, 8192) if device.type == "cuda" else (1 << 24, 1024)
     a, b = torch.empty(size, device=device), torch.ones(size, device=device)
     x = torch.randn(n, n, device=device)
@@ -215,13 +214,13 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--device", choices=("cpu", "cuda"), default=available, help=f"here: {available}")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="batches")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="widths of both layers")
-    parser.add_argument("--threads", type=int, help="on the CPU; with 1, its CPU time instead of the wall's clock")
-    parser.add_argument("--most-gflop", type=float, default=math.inf, help="leave out forward passes beyond that")
-    parser.add_argument("--toy", action="store_true", help="two rounds, nothing compiled: it shows that it works")
+    parser.add_argument("--threads", type=int, help="on the CPU; with 1, CPU time instead of wall clock")
+    parser.add_argument("--most-gflop", type=float, default=math.inf, help="skip larger forward passes")
+    parser.add_argument("--toy", action="store_true", help="two rounds, nothing compiled; tests the benchmark")
     parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
     chosen = parser.parse_args(arguments)
     if chosen.device == "cuda" and available != "cuda":
-        parser.error("there is no CUDA device here")
+        parser.error("no CUDA device found")
     rows, widths = ((8, 16), (8,)) if chosen.toy else (chosen.rows, chosen.widths)
     threads = torch.get_num_threads()
     torch.set_num_threads(chosen.threads or threads)

@@ -1,6 +1,6 @@
-"""One method's temporaries on the CPU, in a process of its own: the peak above the inputs, less what it returns.
+"""One method's temporaries on the CPU, in a separate process: the peak above the inputs, minus the outputs.
 
-`python -m benchmarks.navigator_memory NAME ROWS WIDTH forward|both` writes bytes, or "None" where they cannot be read.
+`python -m benchmarks.navigator_memory NAME ROWS WIDTH forward|both` prints bytes, or "None" if not available.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(name: str, rows: str, width: str, way: str) -> None:
         else:
             m.forward(step, tensors)
 
-    # Either way z' exists while the temporaries do; gradients of the weights are small beside it.
+    # In both cases z' exists at the same time as the temporaries; gradients of the weights are small in comparison.
     returned = tensors[0].numel() * tensors[0].element_size()
     peak = timing.peak_memory_cpu(call)
     sys.stdout.write(f"{None if peak is None else max(peak - returned, 0)}\n")

@@ -1,4 +1,4 @@
-"""What the navigator's benchmark compares: copgen, eager PyTorch and torch.compile; and the draws with theirs."""
+"""The methods of the navigator's benchmark: copgen, eager PyTorch and torch.compile; and ways to sample latents."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def both_ways(step: Step, tensors: list[Tensor], upstream: Tensor) -> object:
 
 
 def by_index_in_numpy(rows: int, width: int) -> np.ndarray:
-    """NumPy's own counter-based generator, keyed anew for each row: what "a function of (seed, k)" costs there."""
+    """NumPy's counter-based generator, re-keyed for each row: the cost of "a function of (seed, k)" there."""
     out = np.empty((rows, width), dtype=np.float32)
     for k in range(rows):
         out[k] = np.random.Generator(np.random.Philox(key=0, counter=[0, 0, 0, k])).standard_normal(width)
@@ -93,7 +93,7 @@ def by_index_in_numpy(rows: int, width: int) -> np.ndarray:
 
 
 def resampled(rows: int, width: int, device: torch.device) -> Tensor:
-    """A normal truncated at 2 by drawing again what lies beyond, from torch's generator: no function of the row."""
+    """A normal truncated at 2 by resampling, from torch's generator: not a function of the row."""
     z = torch.randn(rows, width, device=device)
     beyond = z.abs() > 2.0
     while beyond.any():

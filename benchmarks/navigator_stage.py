@@ -1,7 +1,7 @@
-"""`copgen navigate` on digits end to end, native operators or none: `python -m benchmarks.navigator_stage`.
+"""`copgen navigate` on digits end to end, with and without native operators: `python -m benchmarks.navigator_stage`.
 
-Runs of the stage with the recipe's settings take turns in processes of their own; the seconds are those of the updates,
-after a first short run that loads everything.
+Runs of the stage with the recipe's settings are interleaved, in separate processes; the seconds are those of the
+updates, after a short warm-up run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UPDATES, RUNS = 40, 5
 
 
 def seconds(updates: int) -> float:
-    """What so many updates take in this process."""
+    """The seconds of the given number of updates in this process."""
     recipe: dict[str, Any] = tomllib.loads(resources.files("copgen").joinpath("recipes/digits.toml").read_text())
     settings = NavigateSettings(**{**recipe["navigate"], "stop": "samples"})
     for count in (2, updates):
@@ -41,7 +41,7 @@ def seconds(updates: int) -> float:
 
 
 def report(updates: int, runs: int) -> str:
-    """Both in turn, as markdown."""
+    """Both, interleaved, as markdown."""
     taken: dict[str, list[float]] = {"1": [], "0": []}
     for index in range(runs):
         for value in list(taken)[:: -1 if index % 2 else 1]:

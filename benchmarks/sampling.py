@@ -1,11 +1,11 @@
-"""Pairs a second beside the authors' procedure, the writer alone, memory over time, planning, and the disk's estimate.
+"""`copgen sample`: speed relative to the authors' procedure, the writer alone, memory, planning, and the estimates.
 
     OMP_NUM_THREADS=2 python -m benchmarks.sampling --out benchmarks/results/sampling-cpu.md    # 9 minutes on two cores
     python -m benchmarks.sampling --parts writer memory
-    python -m benchmarks.sampling --toy                     # seconds; shows that the benchmark works
+    python -m benchmarks.sampling --toy                     # seconds; tests the benchmark
 
-Wall clock; what is compared takes turns in one run. Both write the same images: the same weights, latents and rule of
-rounding, to at most one grey level, which is checked first.
+Wall clock; what is compared is interleaved in one run. Both write the same images, up to one grey level, which is
+checked first: the same weights, latents and rounding.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def report(args: argparse.Namespace) -> str:
         f"Measured on: {timing.machine(torch.device('cpu'), ['pillow'], _how())}.",
         "The authors' procedure: benchmarks/sampling_authors.py.",
         "",
-        *(["A toy run: it shows that the benchmark works, and its numbers say nothing.", ""] if toy else []),
+        *(["A toy run to test the benchmark; its numbers are meaningless.", ""] if toy else []),
         "| what | asked | measured |",
         "|---|---|---|",
         *(f"| {what} | {asked} | {'not measured' if x is None else f'{x:.3g}'} |" for what, asked, x in targets),
@@ -91,8 +91,8 @@ def _writer(parts: Sequence[str], sizes: dict[str, tuple[int, int]], rounds: int
     lines = [
         "## The writer alone",
         "",
-        "Pairs of 128 x 128 colour images, given; two tars with fsync. Images a second. A JPEG takes so little time to",
-        "encode that hashing and writing it, and the Python around each pair, are a good part of the whole.",
+        "Pairs of given 128 x 128 colour images; two tars with fsync. Images per second. Encoding a JPEG is so fast",
+        "that hashing, writing and the Python overhead per pair are a good part of the total.",
         "",
         "| format, pairs, batch | way | images/s (lowest to highest) | of the bare loop |",
         "|---|---|---|---|",
@@ -127,7 +127,7 @@ def _memory(parts: Sequence[str], toy: bool, targets: list[Row]) -> list[str]:
     lines = [
         "## Memory",
         "",
-        "Resident memory that a run adds at its peak to what the loaded generator takes, each in a process of its own.",
+        "Peak resident memory of a run beyond the loaded generator, each in a separate process.",
         "",
         "| run | peak MiB |",
         "|---|---|",
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=8, help="of BigBiGAN, in every round")
     parser.add_argument("--memory", choices=("pixels", "bigbigan"), help="only print the peak of this run, in bytes")
-    parser.add_argument("--toy", action="store_true", help="a few seconds; shows that it works")
+    parser.add_argument("--toy", action="store_true", help="a few seconds; tests the benchmark")
     parser.add_argument("--out", type=Path, help="a markdown file; printed by default")
     given = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", category=RuntimeWarning)

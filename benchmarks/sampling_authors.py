@@ -1,7 +1,7 @@
-"""Writing pairs as the authors' script does: one process, a folder of PNG files, a pickle of latents.
+"""The authors' way of writing pairs: one process, a folder of PNG files, a pickle of latents.
 
-Rebuilt from what is known of it: float32, spectral norm recomputed at every call, images brought to the CPU batch by
-batch, converted one by one by (x + 1) / 2 * 256, clipped and truncated, and saved by Pillow; latents in a dictionary.
+Reimplemented: float32, spectral norm recomputed at every call, images moved to the CPU batch by batch, converted one by
+one by (x + 1) / 2 * 256, clipped and truncated, and saved by Pillow; latents in a dictionary.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Paint = Callable[[Tensor], Tensor]
 
 
 def painter(G: Generator, weights: Path | None) -> Paint:
-    """z (N, dim) to images as the reference networks give them, sigma anew at every call."""
+    """A function from z (N, dim) to the images of the reference networks, with sigma recomputed at every call."""
     if weights is None:
         return reference.flow(G)
     convert = registry.entry("bigbigan").convert

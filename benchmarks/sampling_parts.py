@@ -1,4 +1,4 @@
-"""What `benchmarks.sampling` measures beside speed: memory, planning, the estimate of the disk; and the bare G."""
+"""Measurements of `benchmarks.sampling` other than speed: memory, planning, the estimates; and G alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.settings import SampleSettings
 from copgen.training.estimate import folder_bytes
 
-# A program starts with the peak of the one that starts it, so that has to be a small one. Prints seconds and KiB.
+# A child inherits its parent's peak memory, so it is started from a small process. Prints seconds and KiB.
 LAUNCH = """
 import os, subprocess, sys, time
 begin = time.perf_counter()
@@ -49,21 +49,21 @@ def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> S
         "navigator": navigator,
         "rounding": "truncate256",
         "device": "cpu",
-        "threads": torch.get_num_threads(),  # as many as what it is compared with
+        "threads": torch.get_num_threads(),  # as for the other side of the comparison
         **changes,
     }
     return SampleSettings.model_validate(fields)
 
 
 def write(out: Path, plan: pairs.Plan, make: Callable[[int], Batches]) -> None:
-    """All shards of a plan, as one worker makes them."""
+    """Write all shards of a plan, as one worker."""
     with overlapped(plan, range(plan.shards), make) as shards:
         for number, encoded in shards:
             pairs.write_shard(out, plan, number, encoded)
 
 
 def memory_beside(what: str, count: int) -> int:
-    """Bytes of resident memory that writing `count` pairs adds at its peak; for a process of its own."""
+    """Peak bytes of resident memory that writing `count` pairs adds; for a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         if what == "bigbigan":
             settings = settings_of("bigbigan", Path(folder), narrow=1, n=count, batch=8)
@@ -92,7 +92,7 @@ def planning() -> dict[str, tuple[float, int]]:
 
 
 def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
-    """(estimated, taken) bytes of pairs of digits, and of 128-pixel images of which sixteen pairs were seen."""
+    """(estimated, actual) bytes of pairs of digits, and of 128-pixel images estimated from sixteen pairs."""
     settings = settings_of("digits", folder, narrow=1, n=count)
     estimated = round(stage.estimate(settings).disk_bytes)
     stage.sample(settings, out=folder / "disk")
@@ -113,7 +113,7 @@ def disk(folder: Path, count: int) -> dict[str, tuple[int, int]]:
 
 
 def time_taken(count: int) -> tuple[str, float, float]:
-    """(what the estimate rests on, estimated seconds, taken seconds) of pairs of digits."""
+    """(basis of the estimate, estimated seconds, actual seconds) of pairs of digits."""
     settings = SampleSettings(generator="digits", transform="gaussian", n=count, device="cpu")
     said = stage.estimate(settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,9 +124,9 @@ def time_taken(count: int) -> tuple[str, float, float]:
 
 @torch.no_grad()
 def against_the_bare_forward(settings: SampleSettings, out: Path) -> dict[str, float]:
-    """Images a second of G alone, and of a run from its first batch to its manifest, on the device of the settings.
+    """Images per second of G alone, and of a run from its first batch to its manifest, on the device of the settings.
 
-    Loading and compiling are not counted: a run of 1.3 million pairs does them once.
+    Loading and compiling are excluded, as a run of 1.3 million pairs does them once.
     """
     source, plan = stage.open_source(settings)
     device = torch.device(settings.device)

@@ -1,4 +1,4 @@
-"""Pairs a second of the authors' procedure and of `copgen sample`, which write the same images."""
+"""Pairs per second of the authors' procedure and of `copgen sample`, which write the same images."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from copgen.stages.sample import stage
 from copgen.stages.sample.settings import SampleSettings
 
 MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
-MANY = 100_000  # pairs for two workers; their start takes as long as some 15,000
+MANY = 100_000  # pairs for two workers, whose start takes as long as about 15,000 pairs
 WORKERS = f"copgen --workers 2, {MANY:,} pairs"
 
 
 def against_the_authors(
     settings: SampleSettings, *, batch: int, rounds: int, many: int | None = None
 ) -> dict[str, list[float]]:
-    """Pairs a second of the authors' procedure in batches of `batch`, and of `sample`, in every round.
+    """Pairs per second of the authors' procedure in batches of `batch`, and of `sample`, in every round.
 
-    Where `many` pairs are named, `sample` also makes so many by two workers of one thread, whose processes it starts.
+    With `many`, `sample` also writes that many pairs with two worker processes of one thread each.
 
-    All write into memory. On a disk the numbers follow from what was deleted there before: ext4 passes over inodes that
-    were freed in the last minutes, one by one, by which a new file took up to fourteen times as long. The authors write
-    a file for each image.
+    All write to memory. On a disk the results depend on what was deleted before: ext4 skips inodes that were freed in
+    the last minutes, one by one, which made creating a file up to fourteen times as slow. The authors write one file
+    per image.
     """
     G = settings.load_generator(torch.device("cpu"))
     source, _ = stage.open_source(settings)
@@ -72,7 +72,7 @@ def against_the_authors(
 
 
 def refuse_other_images(theirs: Path, ours: Path, seed: int) -> None:
-    """Stop where the two did not write the same images; the networks' low bits may move a value over a border."""
+    """Raise if the images differ by more than one grey level, which rounding errors of the networks can cause."""
     for pair in pairs.read(ours):
         for kind, image in (("anchor", pair.anchor), ("neighbor", pair.positive)):
             with Image.open(theirs / f"seed{seed:04d}_sample{pair.index:05d}_{kind}.png") as opened:
@@ -90,9 +90,9 @@ def table(generator: str, count: int, batch: int, theirs: int, found: dict[str, 
         f"## {generator}",
         "",
         f"{count:,} pairs, {note}, float32, a navigator; batch {batch}, the authors' {theirs}. One process each.",
-        "Counted, in a process that has started: for the authors from a loaded generator, for copgen from settings;",
-        "until all files are written, to a file system in memory.",
-        *(["The two workers have a thread each; the start of their processes counts."] if WORKERS in found else []),
+        "Measured in a running process: for the authors from a loaded generator, for copgen from settings; until all",
+        "files are written, to an in-memory file system.",
+        *(["The two workers have one thread each; starting their processes is included."] if WORKERS in found else []),
         "",
         "| procedure | pairs/s (lowest to highest) | times as fast |",
         "|---|---|---|",

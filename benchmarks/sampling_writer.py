@@ -1,7 +1,7 @@
-"""The writer path alone, images given: encoded, put into tars and made durable, beside a bare loop of the encoder.
+"""The writer alone, on given images: encoding, tars and fsync, compared with a bare encoding loop.
 
-One core and two: the process is held on as many, so that a thread of copgen's does not get a core that the bare loop
-does not have. The images are smooth with a little noise: their PNG files are as long as those of natural images.
+On one core and on two: the process is pinned to them, so that copgen's threads do not use a core that the bare loop
+does not have. The images are smooth with a little noise, so that their PNG files are as large as natural images'.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def images() -> torch.Tensor:
     coarse = torch.randn(POOL, 3, 16, 16, generator=draw)
     smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")
     noisy = 0.3 * (smooth + 0.05 * torch.randn(smooth.shape, generator=draw)) + 0.5
-    # With the channels of a pixel side by side, as `sample` hands images to the encoders.
+    # In channels-last memory, as `sample` passes images to the encoders.
     return (noisy.clamp(0, 1) * 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
 
 def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = False) -> Iterator[list[pairs.Pair]]:
-    """The pairs of a shard, as views of the pool; `fresh` ones have memory of their own, as a generator's do."""
+    """The pairs of a shard, as views of the pool or, if `fresh`, as copies, like a generator's output."""
     indices = made.shard_range(number)
     for start in range(indices.start, indices.stop, made.batch):
         rows = range(start, min(start + made.batch, indices.stop))
@@ -72,28 +72,28 @@ def batches(made: pairs.Plan, number: int, pool: torch.Tensor, *, fresh: bool = 
 
 
 def given(made: pairs.Plan, numbers: Iterable[int], pool: torch.Tensor) -> Given:
-    """The pairs of those shards, made before they are asked for."""
+    """The pairs of the given shards, created in advance."""
     made_before = {number: list(batches(made, number, pool)) for number in numbers}
-    gc.collect()  # now, and not while the writer's clock runs
+    gc.collect()  # not during the timed part
     return made_before
 
 
 def write(out: Path, made: pairs.Plan, shards: Given, *, encoders: int | None) -> None:
-    """Write those shards."""
+    """Write the given shards."""
     with overlapped(made, shards, lambda number: iter(shards[number]), encoders=encoders) as encoded_shards:
         for number, encoded in encoded_shards:
             pairs.write_shard(out, made, number, encoded)
 
 
 def bare_loop(format: ImageFormat, count: int, pool: torch.Tensor) -> None:
-    """Encode the images of as many pairs, and throw the bytes away."""
+    """Encode the images of `count` pairs and discard the bytes."""
     arrays = pool.numpy()
     for k in range(2 * count):
         encode(arrays[k % POOL], format, DEFAULT_QUALITY[format])
 
 
 def rates(format: ImageFormat, count: int, batch: int, rounds: int) -> dict[str, list[float]]:
-    """Images a second of each way, in every round; the ways take turns."""
+    """Images per second of each method in every round, interleaved."""
     pool = images()
     cores = sorted(os.sched_getaffinity(0))
     one, two = set(cores[:1]), set(cores[:2])
@@ -124,7 +124,7 @@ def rates(format: ImageFormat, count: int, batch: int, rounds: int) -> dict[str,
 
 
 def _in_two_processes(made: pairs.Plan) -> float:
-    """Images a second of two processes that write a shard each, from when both are ready until the slower is done."""
+    """Images per second of two processes that write a shard each, from both being ready until the slower is done."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, context.Manager() as manager:
         ready = manager.Barrier(2)
@@ -135,7 +135,7 @@ def _in_two_processes(made: pairs.Plan) -> float:
 
 
 def _worker(folder: Path, made: pairs.Plan, number: int, ready: Any) -> tuple[float, float]:
-    """Writes one shard of two; when it began and ended."""
+    """Write one of two shards; returns the start and end times."""
     torch.set_num_threads(1)
     shard = given(made, [number], images())
     ready.wait(timeout=120)

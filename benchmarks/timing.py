@@ -1,10 +1,10 @@
-"""Time and memory of functions that are compared with each other, and the machine they were measured on.
+"""Time and memory of functions to compare, and the machine they were measured on.
 
-Time: the functions take turns in one run, so that a slow minute of the machine hits all of them, and every other round
-goes in the opposite order. The median is reported with the 10th and the 90th percentile. On the CPU it is the process's
-CPU time with one thread; on CUDA the time between two events, and the time of a captured graph's replay.
+Time: the functions are interleaved in one run, so that slow phases of the machine affect all of them, with the order
+reversed every other round. The median is reported with the 10th and the 90th percentile. On the CPU it is process CPU
+time with one thread; on CUDA the time between two events, and the time of a captured graph's replay.
 
-Memory: the peak above what was there before the call, the inputs included. Gradients count as extra.
+Memory: the peak above the level before the call, which includes the inputs. Gradients count as extra.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import torch
 
 Call = Callable[[], object]
 SHORTEST_SAMPLE_S = 5e-3  # calls shorter than this are repeated within a sample, far above the clocks' resolution
-RESET_PEAK = "5"  # what Linux wants to read in clear_refs to set the peak back (proc(5))
+RESET_PEAK = "5"  # written to /proc/self/clear_refs, resets the peak (proc(5))
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def interleaved(
     seconds: float,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Timing]:
-    """Every call's time in a run they share.
+    """The times of all calls, interleaved in one run.
 
     Args:
-        calls: functions that have been called before, so that nothing is compiled or allocated for the first time.
+        calls: functions that have been warmed up.
         device: where they run.
-        rounds: the fewest and the most rounds.
-        seconds: about how long the rounds may take together, within those bounds.
-        clock: what a second is on the CPU; `time.perf_counter` for several threads.
+        rounds: minimum and maximum number of rounds.
+        seconds: approximate total time of the rounds, within those bounds.
+        clock: the clock on the CPU; `time.perf_counter` for several threads.
     """
     sample = _sample_cuda if device.type == "cuda" else functools.partial(_sample_cpu, clock=clock)
     repeats, round_ms = {}, 0.0
@@ -88,7 +88,7 @@ def _sample_cpu(call: Call, repeats: int, *, clock: Callable[[], float]) -> floa
 
 
 def _sample_cuda(call: Call, repeats: int) -> float:
-    call()  # puts the allocator in the state that this call leaves behind
+    call()  # brings the allocator into the state after this call
     event: Any = torch.cuda.Event  # untyped in torch
     begin, end = event(enable_timing=True), event(enable_timing=True)
     begin.record()
@@ -100,7 +100,7 @@ def _sample_cuda(call: Call, repeats: int) -> float:
 
 
 def captured(call: Call, warm_up: int = 3) -> torch.cuda.CUDAGraph | None:
-    """The call as a CUDA graph, or None where it cannot be captured."""
+    """The call as a CUDA graph, or None if it cannot be captured."""
     new_stream: Any = torch.cuda.Stream  # untyped in torch
     stream = new_stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -114,7 +114,7 @@ def captured(call: Call, warm_up: int = 3) -> torch.cuda.CUDAGraph | None:
         with torch.cuda.graph(graph):
             call()
     except Exception:
-        # Whatever a peer's code raises on capture (a synchronisation, a transfer, no memory) means that it cannot be.
+        # Any exception on capture (a synchronisation, a transfer, out of memory) means that it cannot be captured.
         torch.cuda.synchronize()
         return None
     return graph
@@ -142,22 +142,22 @@ def peak_memory_cuda(call: Call) -> int:
 
 
 def peak_memory_cpu(call: Call) -> int | None:
-    """Bytes of resident memory that the call adds at its peak; meant for a process of its own. None if not on Linux.
+    """Peak bytes of resident memory that the call adds; for a separate process. None if not on Linux.
 
-    `ru_maxrss` would not do: it never falls, so the compiler's memory would hide the call's, and a child process
-    inherits its parent's peak. Linux sets the peak of /proc back on request.
+    `ru_maxrss` does not work: it never falls, so the compiler's memory would hide the call's, and a child process
+    inherits its parent's peak. Linux can reset the peak in /proc.
     """
     call()
     return peak_memory_once(call)
 
 
 def peak_memory_once(call: Call) -> int | None:
-    """The same of a call that was made before, in whichever process this is."""
+    """The same for a call that has been warmed up, in any process."""
     reset = Path("/proc/self/clear_refs")
     gc.collect()
     if not reset.exists():
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # what malloc keeps of the first call would not be counted in the second
+    ctypes.CDLL(None).malloc_trim(0)  # memory cached by malloc from the first call would not be counted
     reset.write_text(RESET_PEAK)
     before = _status_bytes("VmRSS")
     call()
@@ -170,7 +170,7 @@ def _status_bytes(name: str) -> int:
 
 
 def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> str | None:
-    """What a Python module, started from the repository's root, writes to its output; None where it fails."""
+    """The output of a Python module, run from the repository's root; None if it fails."""
     command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
     root = Path(__file__).resolve().parent.parent
     try:
@@ -181,7 +181,7 @@ def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> s
 
 
 def machine(device: torch.device, packages: Sequence[str] = (), how: str = "one thread, process CPU time") -> str:
-    """The device, the versions and the date, in one line: what every number has to be read with."""
+    """The device, the versions and the date, in one line."""
     where = _gpu(device) if device.type == "cuda" else f"{cpu_model()}, {how}"
     versions = [f"torch {torch.__version__}", *(f"{name} {_version(name)}" for name in ("triton", *packages))]
     return f"{where}; Python {platform.python_version()}, {', '.join(versions)}; {datetime.date.today().isoformat()}"

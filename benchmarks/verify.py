@@ -1,9 +1,9 @@
-"""How long `copgen verify` takes: `python -m benchmarks.verify --out benchmarks/results/verify-cpu.md`.
+"""The time of `copgen verify`: `python -m benchmarks.verify --out benchmarks/results/verify-cpu.md`.
 
-`--quick` on a folder of 100,000 shards: real plan, records and manifest; the tars and indices are empty files of the
-recorded sizes, as `--quick` looks at their sizes alone. The whole command is timed, by the wall's clock, and its peak
-memory taken. Then the three levels on real shards of 128 x 128 RGB pairs, in this process, in turns with what bounds
-them: hashing the same files, and decoding the same images with Pillow alone.
+`--quick` on a folder of 100,000 shards: real plan, records and manifest; the tars and indices are sparse files of the
+recorded sizes, as `--quick` only checks sizes. Measures wall clock and peak memory of the whole command. Then the three
+levels on real shards of 128 x 128 RGB pairs, in this process, interleaved with their lower bounds: hashing the same
+files, and decoding the same images with Pillow alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def plan(count: int, per_shard: int, side: int) -> pairs.Plan:
 
 
 def many_shards(folder: Path, shards: int) -> None:
-    """A finished folder of that many shards of one pair; tars and indices are empty files of the right sizes."""
+    """A finished folder of that many shards of one pair; tars and indices are sparse files of the right sizes."""
     made = plan(shards, 1, 8)
     made.save(folder)
     for name in (layout.SHARDS, layout.RECORDS):
@@ -73,7 +73,7 @@ def many_shards(folder: Path, shards: int) -> None:
 
 
 def command(folder: Path) -> tuple[float, int]:
-    """Seconds and peak memory in bytes of `copgen verify --quick`, the start of Python included."""
+    """Seconds and peak memory in bytes of `copgen verify --quick`, including the start of Python."""
     words = [sys.executable, "-m", "copgen_cli", "verify", str(folder), "--quick", "--quiet"]
     begin = time.perf_counter()
     child = subprocess.Popen(words, cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.DEVNULL)
@@ -169,7 +169,7 @@ def _images(folder: Path, made: pairs.Plan, number: int) -> Iterator[bytes]:
 
 
 def _rates(name: str, total: int, count: int, ms: float) -> str:
-    """MB/s and pairs/s, where every byte is read."""
+    """MB/s and pairs/s, if every byte is read."""
     return "- | -" if "quick" in name else f"{total / ms / 1e3:.0f} | {count / ms * 1e3:,.0f}"
 
 
@@ -183,7 +183,7 @@ def main(arguments: list[str]) -> str:
     """Parse, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--toy", action="store_true", help="seconds; shows that the benchmark works")
+    parser.add_argument("--toy", action="store_true", help="seconds; tests the benchmark")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     sizes = {"shards": 20, "count": 8, "rounds": 1} if given.toy else {"shards": SHARDS, "count": PAIRS, "rounds": 5}

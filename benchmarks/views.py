@@ -1,7 +1,8 @@
-"""T_x against what a user would pick instead: `python -m benchmarks.views [--threads 1|2] [--toy]`.
+"""T_x against the alternatives: `python -m benchmarks.views [--threads 1|2] [--toy]`.
 
-SimCLR Aug. of a batch, a new draw in every call, forward pass and backward pass to the images. The peers draw the same
-distributions by their own means; kornia draws one order of the colours for a batch, the others one for each image.
+SimCLR Aug. of a batch with new random parameters in every call, forward and backward pass to the images. The peers
+sample from the same distributions; kornia samples one order of the colour operations per batch, the others one per
+image.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def copgen_views(device: torch.device) -> Views:
-    """The library's simclr policy; the rows go on as in a run."""
+    """The library's simclr policy; the row numbers advance as in a run."""
     numbers, visits = policy("simclr"), count()
 
     def views(images: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def copgen_views(device: torch.device) -> Views:
 
 
 def copgen_compiled(device: torch.device) -> Views:
-    """The same in one graph, the draws included."""
+    """The same in one graph, including the sampling."""
     numbers, visits = policy("simclr"), count()
 
     def whole(images: Tensor, rows: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ def kornia_views(device: torch.device, size: int) -> Views:
 
 
 def torchvision_views(size: int) -> Views:
-    """torchvision's transforms on each image, as the authors' navigator has them."""
+    """torchvision's transforms on each image, as in the authors' code."""
     T: Any = importlib.import_module("torchvision.transforms")
     transform = T.Compose(
         [
@@ -93,7 +94,7 @@ def torchvision_views(size: int) -> Views:
 
 
 def methods(device: torch.device, size: int, *, compiled: bool) -> dict[str, Callable[[], Views]]:
-    """What is compared, by name."""
+    """The methods by name."""
     table: dict[str, Callable[[], Views]] = {
         OURS: lambda: copgen_views(device),
         KORNIA: lambda: kornia_views(device, size),
@@ -106,7 +107,7 @@ def methods(device: torch.device, size: int, *, compiled: bool) -> dict[str, Cal
 
 
 def forward_and_backward(views: Views, images: Tensor, gradient: Tensor) -> Tensor:
-    """What is timed."""
+    """The timed function."""
     return torch.autograd.grad(views(images), images, gradient)[0]
 
 
@@ -122,7 +123,7 @@ def report(device: torch.device, *, threads: int, toy: bool, compiled: bool) -> 
         sys.stderr.write(f"{name}\n")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what peers say is not about this benchmark
+                warnings.simplefilter("ignore")  # warnings of peers
                 call = functools.partial(forward_and_backward, build(), images, gradient)
                 for _ in range(1 if toy else 3):
                     call()
@@ -141,7 +142,7 @@ def report(device: torch.device, *, threads: int, toy: bool, compiled: bool) -> 
         "# T_x: SimCLR Aug., forward and backward",
         "",
         f"Measured on: {timing.machine(device, ('torchvision', 'kornia'), how)}.",
-        *(["", "A toy run: it shows that the benchmark works, and its times say nothing."] if toy else []),
+        *(["", "A toy run to test the benchmark; its times are meaningless."] if toy else []),
         "",
         f"Batch {batch}, {size} px, float32. Milliseconds: median and 10th to 90th percentile of interleaved rounds; "
         "ratio: to copgen's eager row.",
@@ -160,7 +161,7 @@ def report(device: torch.device, *, threads: int, toy: bool, compiled: bool) -> 
 
 
 def targets(times: dict[str, timing.Timing], *, toy: bool, cuda: bool) -> list[str]:
-    """What has to be reached, and whether it was; what was not measured is never met."""
+    """The targets and whether they were met; a target without a measurement is never met."""
     lines = ["| target | reached | verdict |", "|---|---|---|"]
     for peer, least in TARGETS:
         ratio = None if toy or cuda or peer not in times else times[peer].median / times[OURS].median

@@ -1,6 +1,6 @@
-"""The whole way on two cores (`make demo`): navigate, sample, pretrain, eval linear on the embedded generator.
+"""The whole pipeline on two cores (`make demo`): navigate, sample, pretrain, eval linear with the embedded generator.
 
-Runs the four commands as one would type them, in the folder `runs/demo`, and ends with a table and a picture.
+Runs the four commands in the folder `runs/demo`, and ends with a table and a picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMANDS = (
 
 
 def copgen(command: str) -> Any:
-    """Run one command with its story on the terminal, and return its JSON answer."""
+    """Run one command with its log on the terminal, and return its JSON output."""
     print(f"\n$ copgen {command}", flush=True)
     line = [sys.executable, "-m", "copgen_cli", *command.split(), "--json"]
     done = subprocess.run(line, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False)
@@ -34,7 +34,7 @@ def copgen(command: str) -> Any:
 
 
 def untrained() -> dict[str, Any]:
-    """The same probes on the same architecture with random weights: the floor."""
+    """The same probes on the same architecture with random weights: the baseline."""
     from copgen import encoders
     from copgen.runtime.seeds import seeded
     from copgen.stages.eval import linear
@@ -47,7 +47,7 @@ def untrained() -> dict[str, Any]:
 
 
 def picture() -> Path:
-    """Sixteen anchors over their positives, from the pairs that were written."""
+    """Plot sixteen anchors above their positives, from the pairs that were written."""
     from copgen.pairs import from_uint8, open_pairs
     from copgen.report.grid import grid_picture, save_picture
 

@@ -1,1 +1,1 @@
-"""Experiments: whole tables of the paper in small, made by one command each."""
+"""Experiments: tables of the paper at small scale, each run by one command."""

@@ -1,11 +1,11 @@
-"""Table 9 in small (`make experiment-digits`): ways of making positives, judged by probes on real digits.
+"""Table 9 at small scale (`make experiment-digits`): kinds of positives, evaluated by probes on real digits.
 
 Rows: SimCLR on the real training images; on generated digits with T_z none, Gaussian, and COP-Gen. All rows train the
-same encoder for the same number of updates with the same T_x. What a row lets one choose (the Gaussian's standard
-deviation; COP-Gen's length, bound and learning rates) is chosen on the validation split with seeds of its own; the five
-seeds of the table are run once, and the navigator is trained anew for each.
+same encoder for the same number of updates with the same T_x. Hyperparameters (the Gaussian standard deviation;
+COP-Gen's length, bound and learning rates) are chosen on the validation split with separate seeds; the five seeds of
+the table are run once, and the navigator is trained from scratch for each.
 
-Every run lies in its own folder under `runs/experiment-digits`, so an interrupted experiment goes on where it was.
+Every run has its own folder under `runs/experiment-digits`, so an interrupted experiment can be resumed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NAVIGATORS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One way of making positives: settings of navigate (or None), of sample (or None: real images)."""
+    """One kind of positives: settings of navigate (or None), of sample (or None: real images)."""
 
     name: str
     sample: dict[str, Any] | None = None
@@ -74,7 +74,7 @@ def optimal(name: str) -> Row:
 
 
 def run(row: Row, seed: int) -> dict[str, Any]:
-    """navigate, sample, pretrain and eval linear for one row and seed; returns the figures of its table line."""
+    """navigate, sample, pretrain and eval linear for one row and seed; returns the metrics of its table row."""
     import torch
 
     torch.set_num_threads(1)
@@ -117,7 +117,7 @@ def run(row: Row, seed: int) -> dict[str, Any]:
 
 
 def kept_share(pairs: Path) -> float:
-    """The share of positives to which the classifier of real digits gives their anchor's label."""
+    """The share of positives that the classifier of real digits assigns to their anchor's label."""
     from copgen.pairs import from_uint8, open_pairs
 
     anchors, positives = open_pairs(pairs, verify="quick").batch(range(2000))
@@ -126,7 +126,7 @@ def kept_share(pairs: Path) -> float:
 
 @cache
 def judge() -> DigitsClassifier:
-    """The classifier of real digits, fitted once in each process."""
+    """The classifier of real digits, fitted once per process."""
     from copgen.evaluation.digits_classifier import fit_digits_classifier
 
     return fit_digits_classifier()

@@ -1,1 +1,1 @@
-"""Ranks of one run, how they are started, and which shards a worker begins with."""
+"""The ranks of a run, how they are launched, and the assignment of shards to workers."""

@@ -1,4 +1,4 @@
-"""What the processes that copgen starts on this machine have in common."""
+"""Setup shared by the child processes that copgen starts."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """For a child: when the thread that started it dies, it is killed."""
+    """For a child: it is killed when the thread that started it dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

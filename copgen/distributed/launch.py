@@ -1,8 +1,8 @@
-"""`--nproc N`: starts torchrun's agent in this process, which runs N ranks of a command on this machine.
+"""`--nproc N`: runs torchrun's agent in this process, which starts N ranks of a command on this machine.
 
-The agent (torch.distributed.launcher) starts the ranks, watches them, passes signals on and ends them all when one has
-failed. What it leaves to be wished is mended here and in rank_process.py: it tells of a failure in its own words and
-ends with 1, whereas here the first rank has the word, and its exit code is that of the command.
+The agent (torch.distributed.launcher) starts and monitors the ranks, forwards signals and terminates all ranks when one
+fails. It would report failures itself and exit with 1; this module and rank_process.py let rank 0 report them, and
+return its exit code.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from copgen.runtime.errors import CopgenError, EnvironmentFault
 from copgen.runtime.signals import EXIT_CODES
 
 HERE = "127.0.0.1"
-SAVING_S = 30 * 60  # for the ranks to save once a signal came; an update alone may take longer than the agent's 30 s
+SAVING_S = 30 * 60  # for the ranks to save after a signal; an update may take longer than the agent's default of 30 s
 
 
 def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
-    """Run `main(arguments)` of a module in several ranks; the first one speaks. Returns its exit code.
+    """Run `main(arguments)` of a module in several ranks; rank 0 logs. Returns its exit code.
 
     Raises:
-        CopgenError: the first rank could not say what happened: the fault that another left, that one was killed, or
-            that a signal ended them before they had saved.
+        CopgenError: rank 0 could not report the failure itself: another rank failed or was killed, or a signal ended
+            the ranks before they had saved.
     """
     from copgen.distributed.rank_process import ending
     from copgen.distributed.ranks import last_words
@@ -39,19 +39,18 @@ def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
     store = shared_store()  # the agent and the ranks use it too
     with tempfile.TemporaryDirectory(prefix="copgen-ranks-") as folder:
         fault = _run(["-m", "copgen.distributed.rank_process", folder, module, *arguments], ranks, port=store.port)
-        said = ending(Path(folder), rank=0)
-    if said is None:
+        code = ending(Path(folder), rank=0)
+    if code is None:
         assert fault is not None
         raise last_words(store) or fault
-    return said
+    return code
 
 
 def shared_store() -> Any:
-    """A store that this process serves, on a port that was free and is taken before anybody hears of it.
+    """A store that this process serves, on a free port that is bound before it is announced.
 
-    Who opens the same port in this process gets the same store. For that torch remembers its stores by their port, and
-    does not forget one that has gone: with port 0, a port that an earlier store had once leaves the new one unknown
-    (torch 2.14). Asked for by number it is remembered afresh.
+    torch caches stores by port within a process, including those that no longer exist: with port 0, reusing the port of
+    an earlier store leaves the new one unknown to the cache (torch 2.14). Passing the port explicitly registers it.
     """
     import torch.distributed
 
@@ -69,7 +68,7 @@ def shared_store() -> Any:
 
 
 def _run(words: Sequence[str], ranks: int, *, port: int) -> CopgenError | None:
-    """Python with these words in every rank, to the end; what is to be said of it if the first rank says nothing."""
+    """Run Python with these arguments in every rank; returns the error to raise if rank 0 reported none."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -90,29 +89,29 @@ def _run(words: Sequence[str], ranks: int, *, port: int) -> CopgenError | None:
     )
     try:
         with _agents_manners():
-            # The agent would put a rank's number in the place of ${local_rank}.
+            # The agent would substitute ${local_rank}.
             elastic_launch(config, sys.executable)(*(word.replace("$", "$$") for word in words))
     except SignalException as error:
         name, code = signal.Signals(error.sigval).name, EXIT_CODES[error.sigval]
-        said = f"{name} ended the ranks before they had saved their state."
-        return CopgenError(said, fix="The same command goes on from the last checkpoint.", code=code)
+        what = f"{name} ended the ranks before they had saved their state."
+        return CopgenError(what, fix="Run the same command to resume from the last checkpoint.", code=code)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         ended = failure.exitcode
         how = f"was ended by {signal.Signals(-ended).name}" if ended < 0 else f"ended with code {ended}"
-        return EnvironmentFault(f"Rank {rank} {how}.", fix="The same command goes on.")
+        return EnvironmentFault(f"Rank {rank} {how}.", fix="Run the same command to resume.")
     return None
 
 
 def _patience(config: type) -> dict[str, Any]:
-    """The time to save as a setting of the agent; older ones have none, and give the ranks 30 seconds."""
+    """The agent's setting for the time to save; older versions have none and use 30 seconds."""
     known = {field.name for field in dataclasses.fields(config)}
     return {"shutdown_timeout": SAVING_S} if "shutdown_timeout" in known else {}
 
 
 @contextmanager
 def _agents_manners() -> Iterator[None]:
-    """The agent sets signal handlers, which stay, and logs what the first rank says better."""
+    """Restore the signal handlers that the agent replaces, and silence its logs, as rank 0 reports failures."""
     handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -1,7 +1,7 @@
 """One rank of `--nproc`: `python -m copgen.distributed.rank_process FOLDER MODULE WORDS...`; see launch.py.
 
-It runs `main(WORDS)` of the module, leaves the exit code in the folder, and ends with it. The agent ends all ranks as
-soon as one has failed; so that the first one can still speak and save, the others wait until it has ended.
+It runs `main(WORDS)` of the module, writes the exit code to the folder, and exits with it. The agent terminates all
+ranks as soon as one exits with an error, so the other ranks wait for rank 0, which may still have to log and save.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from copgen.runtime.environment import placement
 from copgen.runtime.machine import threads_of_each
 from copgen.storage.files import write_text
 
-GRACE_S = 30.0  # for the first rank, once another has failed; it may be waiting for that one
+GRACE_S = 30.0  # for rank 0 after another rank has failed, as it may be waiting for that rank
 
 
 def ending(folder: Path, *, rank: int) -> int | None:
-    """The exit code that a rank left in the folder, None where it left none."""
+    """The exit code that a rank wrote to the folder, None if it wrote none."""
     path = folder / f"rank-{rank}"
     return int(path.read_text()) if path.exists() else None
 
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     rank, world = placement().rank, placement().world
     end_with_parent()
     if rank > 0:
-        warnings.simplefilter("ignore")  # the first has the same ones
+        warnings.simplefilter("ignore")  # rank 0 emits the same ones
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     torch.set_num_threads(threads_of_each(world))
     code = int(importlib.import_module(module).main(arguments))
@@ -49,5 +49,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside a stage it ends a rank without a word; the launcher has one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside a stage it ends a rank silently; the launcher reports it
     sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,8 @@
-"""Several processes that work on one batch: who is who, what they agree on, and how a fault of one ends them all.
+"""Data-parallel ranks that share a batch: collectives, and errors that are raised on all ranks.
 
-torchrun or `--nproc` (launch.py) starts them; each finds its place in the environment. Rank 0 writes files and
-speaks; the others compute. What one rank alone decides (a file that cannot be written, a signal) is told to all of
-them, for a rank that left would let the others wait for it.
+torchrun or `--nproc` (launch.py) starts them; each reads its placement from the environment. Rank 0 writes files and
+logs; the others compute. Events on a single rank (a file that cannot be written, a signal) are communicated to all of
+them, as the others would wait forever for a rank that has left.
 
     with joined(device) as (ranks, device):
         with ranks.together():        # an error in here, on any rank, is raised on all of them
@@ -32,17 +32,17 @@ from copgen.storage.state_tree import pack, unpack
 
 FAULT = "copgen/fault"
 PATIENCE = timedelta(minutes=30)  # a rank may compile, or save to a slow disk, while the others wait
-AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another, and says which one that was, and how
+AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another one, and reports which one failed, and how
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that share a batch; one alone by default.
+    """This process among the ranks that share a batch; a single process by default.
 
     Attributes:
-        rank: its number; 0 is the one that writes.
-        world: how many there are.
-        group: what collectives run over; None for one alone.
+        rank: its rank; rank 0 writes files.
+        world: the number of ranks.
+        group: the process group of the collectives; None for a single process.
     """
 
     rank: int = 0
@@ -51,17 +51,17 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is rank 0, which writes files and logs."""
         return self.rank == 0
 
     def share(self, rows: range) -> range:
-        """This rank's part of rows that the number of ranks divides."""
+        """This rank's part of the rows, whose number must be divisible by the number of ranks."""
         each, rest = divmod(len(rows), self.world)
         assert rest == 0, (len(rows), self.world)
         return rows[self.rank * each : (self.rank + 1) * each]
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the ranks, the same bits on all of them; without graph."""
+        """The mean of a tensor over the ranks, bitwise equal on all of them; detached."""
         value = value.detach()
         if self.group is None:
             return value
@@ -70,7 +70,7 @@ class Ranks:
         return total / self.world
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Replace the gradients by their means over the ranks, in one message."""
+        """Replace the gradients by their means over the ranks, in one all-reduce."""
         if self.group is None:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -82,14 +82,14 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
-        return any(self._tell(flag)) if self.group is not None else flag
+        return any(self._gather_json(flag)) if self.group is not None else flag
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """A block that succeeds on all ranks or on none.
 
         Raises:
-            CopgenError: its own; or, where it is another rank's, one with the same words and exit code.
+            CopgenError: this rank's error, or a copy of another rank's, with the same text and exit code.
         """
         fault: CopgenError | None = None
         try:
@@ -100,7 +100,7 @@ class Ranks:
             fault = error
         if self.group is None:
             return
-        told = self._tell(None if fault is None else [fault.what, fault.fix, int(fault.code)])
+        told = self._gather_json(None if fault is None else [fault.what, fault.fix, int(fault.code)])
         if fault is not None:
             raise fault
         for other in told:
@@ -108,13 +108,13 @@ class Ranks:
                 raise CopgenError(other[0], fix=other[1], code=ExitCode(other[2]))
 
     def broadcast(self, tree: Any) -> Any:
-        """Rank 0's tree of dictionaries and lists with tensors, numbers and strings at its leaves, on the CPU."""
+        """Rank 0's tree of dictionaries and lists with tensors, numbers and strings as leaves, on the CPU."""
         if self.group is None:
             return tree
         tensors: dict[str, Tensor] = {}
         packed = pack(tree, tensors) if self.first else None
         shapes = {name: (str(value.dtype), list(value.shape)) for name, value in tensors.items()}
-        packed, shapes = self._tell([packed, shapes])[0]
+        packed, shapes = self._gather_json([packed, shapes])[0]
         device = self._device
         received = {}
         for name, (dtype, shape) in shapes.items():
@@ -131,28 +131,28 @@ class Ranks:
         nccl = dist.get_backend(self.group) == "nccl"
         return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
 
-    def _tell(self, value: Any) -> list[Any]:
-        """What every rank says, as JSON, in their order."""
-        said = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self._device)
-        lengths = torch.zeros(self.world, dtype=torch.int64, device=said.device)
-        lengths[self.rank] = len(said)
+    def _gather_json(self, value: Any) -> list[Any]:
+        """The JSON values of all ranks, in rank order."""
+        own = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self._device)
+        lengths = torch.zeros(self.world, dtype=torch.int64, device=own.device)
+        lengths[self.rank] = len(own)
         dist.all_reduce(lengths, group=self.group)
         sizes = lengths.tolist()
-        everyone = said.new_zeros(self.world, max(sizes))
-        everyone[self.rank, : len(said)] = said
-        dist.all_reduce(everyone, group=self.group)
-        return [json.loads(bytes(row[:size].tolist())) for row, size in zip(everyone, sizes, strict=True)]
+        gathered = own.new_zeros(self.world, max(sizes))
+        gathered[self.rank, : len(own)] = own
+        dist.all_reduce(gathered, group=self.group)
+        return [json.loads(bytes(row[:size].tolist())) for row, size in zip(gathered, sizes, strict=True)]
 
 
 def check_divides(batch: int, parts: dict[str, int]) -> None:
-    """Refuse a batch that the number of ranks or of classes does not divide, with the nearest that fit.
+    """Check that the batch size is divisible by the numbers of ranks, classes, etc.
 
     Args:
-        batch: the global one.
-        parts: what has to divide it, by name ("4 ranks").
+        batch: the global batch size.
+        parts: the required divisors by name ("4 ranks").
 
     Raises:
-        UsageError: with the largest batch below and the smallest above that fit all of them.
+        UsageError: it is not; the error names the nearest batch sizes below and above that are.
     """
     wrong = [name for name, count in parts.items() if batch % count]
     if not wrong:
@@ -160,17 +160,15 @@ def check_divides(batch: int, parts: dict[str, int]) -> None:
     step = math.lcm(*parts.values())
     below = batch // step * step
     near = " or ".join(f"{near:,}" for near in (below, below + step) if near >= 2)
-    raise UsageError(
-        f"A batch of {batch:,} cannot be divided evenly among {' and '.join(wrong)}.", fix=f"The nearest: {near}."
-    )
+    raise UsageError(f"A batch of {batch:,} cannot be divided evenly among {' and '.join(wrong)}.", fix=f"Use {near}.")
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
-    """This process among its ranks, and its device: `cuda` becomes the one of its local number.
+    """Join the process group; yields the ranks and this process's device: `cuda` becomes that of its local rank.
 
     Raises:
-        EnvironmentFault: another rank was lost; with its words, where it left some.
+        EnvironmentFault: another rank was lost; with its error message, if it left one.
     """
     place = placement()
     if place.world == 1:
@@ -190,7 +188,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     orderly = False
     try:
         yield Ranks(place.rank, place.world, group), device
-        dist.barrier(group=group)  # nobody leaves while another still talks to it
+        dist.barrier(group=group)  # no rank leaves while another still communicates with it
         orderly = True
     except CopgenError as error:
         store.set(FAULT, json.dumps([error.what, error.fix, int(error.code)]))
@@ -201,27 +199,29 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
             raise
         if (said := last_words(store)) is None:
             time.sleep(AGENT_S)
-            said = EnvironmentFault(f"Rank {place.rank} lost contact with another.", fix="The same command goes on.")
+            said = EnvironmentFault(
+                f"Rank {place.rank} lost contact with another.", fix="Run the same command to resume."
+            )
         raise said from error
     finally:
-        if orderly or device.type == "cpu":  # with work left on it, NCCL's would wait for a rank that is gone
+        if orderly or device.type == "cpu":  # with pending work, NCCL would wait for a rank that is gone
             dist.destroy_process_group()
 
 
 def _meet(place: Placement, backend: str) -> None:
-    """Wait until all ranks are there, and connect to them."""
+    """Wait for all ranks, and connect to them."""
     try:
         dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
     except RuntimeError as error:
         time.sleep(AGENT_S)
         raise EnvironmentFault(
-            f"Rank {place.rank} did not find the others: {str(error).splitlines()[0].rstrip('.')}.",
-            fix="The same command goes on.",
+            f"Rank {place.rank} could not connect to the others: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="Run the same command to resume.",
         ) from error
 
 
 def _shared_store() -> Any:
-    """What all ranks, and the process that started them, can write to."""
+    """The store that all ranks, and the process that started them, can write to."""
     store = dist.distributed_c10d._get_default_store()
     while isinstance(store, dist.distributed_c10d.PrefixStore):
         store = store.underlying_store
@@ -229,7 +229,7 @@ def _shared_store() -> Any:
 
 
 def last_words(store: Any) -> CopgenError | None:
-    """The fault that a rank left in the store before it ended; None where it left none."""
+    """The error that a rank wrote to the store before it exited; None if there is none."""
     if not store.check([FAULT]):
         return None
     what, fix, code = json.loads(store.get(FAULT))

@@ -1,4 +1,4 @@
-"""Which shards a worker begins with: its slice of them, `i/n`. What it takes after that is what nobody has claimed."""
+"""The slice `i/n` of shards that a worker starts with; after that it takes any unclaimed shards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATTERN = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 @dataclass(frozen=True)
 class ShardSlice:
-    """Worker `index` of `count`, from 0; how many there are may be unknown."""
+    """Worker `index` of `count`, from 0; the count may be unknown (None)."""
 
     index: int = 0
     count: int | None = 1
@@ -21,8 +21,8 @@ class ShardSlice:
     def order(self, shards: int) -> list[int]:
         """All shards in the order in which this worker tries them.
 
-        First its own: every `count`-th from `index`. Then the others' from the last one back, as they go forward.
-        Where the count is unknown: all of them from number `index` on, around.
+        First its own: every `count`-th from `index`. Then the others' in reverse, as their owners go forward. If the
+        count is unknown: all shards from `index` on, wrapping around.
         """
         if self.count is None:
             start = self.index % shards
@@ -46,10 +46,10 @@ def parse_slice(text: str) -> ShardSlice:
     """
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"'{text}' is not a slice.", fix="Write i/n, such as 0/4 for the first of four workers.")
+        raise UsageError(f"'{text}' is not a slice.", fix="Pass i/n, such as 0/4 for the first of four workers.")
     index, count = int(match[1]), int(match[2])
     if index >= count:
-        raise UsageError(f"There is no slice {text}.", fix=f"Of {count} workers the last is {count - 1}/{count}.")
+        raise UsageError(f"There is no slice {text}.", fix=f"Pass 0/{count} to {count - 1}/{count}.")
     return ShardSlice(index, count)
 
 

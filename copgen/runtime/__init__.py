@@ -1,1 +1,1 @@
-"""What every stage needs and no science: files, seeds, run folders, checkpoints, signals, events."""
+"""Infrastructure below all other packages: errors, events, signals, settings, counts, environment, random numbers."""

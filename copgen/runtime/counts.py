@@ -1,4 +1,4 @@
-"""Counts as people write them: 200k, 1.3M, 1B, parsed exactly."""
+"""Parses and formats counts such as 200k, 1.3M, 1B, exactly."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def parse_count(text: str) -> int:
     """
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"'{text}' is not a count.", fix="Write a whole number, such as 20000, 20k or 1.3M.")
+        raise UsageError(f"'{text}' is not a count.", fix="Pass a whole number, such as 20000, 20k or 1.3M.")
     with localcontext(prec=len(text) + 10):  # enough for the product to be exact
         value = Decimal(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2].lower()]
     if value > LARGEST:
-        raise UsageError(f"'{text}' is beyond {LARGEST:,}, the largest count.")
+        raise UsageError(f"'{text}' is above {LARGEST:,}, the largest count.")
     if value != int(value):
         raise UsageError(f"'{text}' is {value:f}, which is not a whole number.")
     if value < 1:

@@ -1,6 +1,6 @@
-"""The environment variables of copgen, read here and nowhere else.
+"""The environment variables that copgen reads, all in this module.
 
-NO_COLOR and TERM are the terminal library's business, and it honours both; proxies are the standard library's.
+NO_COLOR and TERM are handled by the terminal library, proxies by the standard library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from copgen.runtime.errors import UsageError
 
 
 def debug_wanted() -> bool:
-    """Whether COPGEN_DEBUG asks for the traceback of an unexpected error."""
+    """Whether COPGEN_DEBUG requests the traceback of an unexpected error."""
     return os.environ.get("COPGEN_DEBUG", "") not in ("", "0")
 
 
@@ -23,28 +23,28 @@ def native_forbidden() -> bool:
 
 
 def weights_directory() -> Path | None:
-    """The folder that COPGEN_WEIGHTS names."""
+    """The folder named by COPGEN_WEIGHTS, if set."""
     named = os.environ.get("COPGEN_WEIGHTS", "")
     return Path(named).expanduser() if named else None
 
 
 def user_cache() -> Path:
-    """copgen's folder in the user's cache: $XDG_CACHE_HOME/copgen, or ~/.cache/copgen where that is not set."""
+    """copgen's folder in the user's cache: $XDG_CACHE_HOME/copgen, or ~/.cache/copgen if that is not set."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says to ignore a relative one.
+    # The XDG specification says to ignore a relative path.
     base = Path(named) if named and Path(named).is_absolute() else Path("~/.cache").expanduser()
     return base / "copgen"
 
 
 def compiler_switched_off() -> str | None:
-    """The variable by which torch.compile does nothing, if there is one."""
+    """The name of the variable that disables torch.compile, if one is set."""
     names = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
     return next((name for name in names if os.environ.get(name) == "1"), None)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """This process among several: its number of all and of this machine, and how many there are of both."""
+    """The rank and local rank of this process, and the number of processes in all and on this machine."""
 
     rank: int = 0
     local_rank: int = 0
@@ -53,17 +53,17 @@ class Placement:
 
 
 def threads_are_set() -> bool:
-    """Whether OMP_NUM_THREADS says how many threads a process has on the CPU."""
+    """Whether OMP_NUM_THREADS sets the number of CPU threads."""
     return "OMP_NUM_THREADS" in os.environ
 
 
 def worker_variables(*, threads: int) -> dict[str, str]:
-    """This process's environment for a worker that has so many threads."""
+    """The environment of a worker process with the given number of threads."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def placement() -> Placement:
-    """What torchrun's variables RANK, LOCAL_RANK and their WORLD_SIZEs say; one process alone without them.
+    """The placement from torchrun's RANK, LOCAL_RANK and their WORLD_SIZEs; a single process if they are not set.
 
     Raises:
         UsageError: one of them is not a whole number.
@@ -77,26 +77,26 @@ def placement() -> Placement:
 
 
 def _whole(name: str, default: int) -> int:
-    """The whole number that a variable of torchrun holds."""
+    """The integer value of one of torchrun's variables."""
     if name not in os.environ:
         return default
     if (number := _number(name)) is None:
         raise UsageError(
             f"The variable {name} is '{os.environ[name]}', not a whole number.",
-            fix="torchrun sets it; unset it where nothing else started this process.",
+            fix="torchrun sets it; unset it if this process was started without torchrun.",
         )
     return number
 
 
 @dataclass(frozen=True)
 class JobPlace:
-    """This worker among those that a scheduler started.
+    """This worker among the workers that a scheduler started.
 
     Attributes:
-        index: its number, from 0.
-        count: how many there are; None where the scheduler does not say.
-        local: its number on this machine.
-        source: who says so.
+        index: its index, from 0.
+        count: the number of workers; None if the scheduler does not say.
+        local: its index on this machine.
+        source: the scheduler whose variables were read.
     """
 
     index: int = 0
@@ -106,9 +106,9 @@ class JobPlace:
 
 
 def job_place() -> JobPlace:
-    """What the variables of torchrun, SLURM, Kubernetes and SkyPilot say; a worker alone without them.
+    """The worker's place from the variables of torchrun, SLURM, Kubernetes and SkyPilot; a single worker by default.
 
-    An array job, an indexed job or a pool's job is one of several, and may start several processes itself.
+    A job may be one of several (an array, indexed or pool job) and start several processes itself.
     """
     outer, inner = _job_of_several(), _process_of_several()
     if not outer.source:
@@ -145,6 +145,6 @@ def _process_of_several() -> JobPlace:
 
 
 def _number(name: str) -> int | None:
-    """The whole number that a variable holds; None where it holds something else."""
+    """The integer value of a variable; None if it is not set or not an integer."""
     text = os.environ.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else None

@@ -1,4 +1,4 @@
-"""The one exception a user can cause, and the exit codes that the command line gives for it."""
+"""CopgenError, the base class of all errors that a user can cause, and the exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command; 75 and 130 are the shell's own conventions."""
+    """Exit codes of every command; 75 and 130 follow sysexits.h and the shell."""
 
     DONE = 0
     FAULT = 1
@@ -21,12 +21,12 @@ class ExitCode(IntEnum):
 
 
 class CopgenError(Exception):
-    """Something that a user can cause and mend.
+    """An error that a user can cause and fix.
 
     Args:
         what: what is wrong, where, and with which value; one sentence.
-        fix: what to do about it; one sentence, or empty when the first says it all.
-        code: the exit code that the command line gives.
+        fix: what to do about it; one sentence, or empty if `what` suffices.
+        code: the exit code of the command line.
     """
 
     def __init__(self, what: str, *, fix: str = "", code: ExitCode = ExitCode.USAGE) -> None:
@@ -37,21 +37,21 @@ class CopgenError(Exception):
 
 
 class UsageError(CopgenError):
-    """A setting or an argument that cannot be meant: exit 2."""
+    """An invalid setting or argument: exit 2."""
 
     def __init__(self, what: str, *, fix: str = "") -> None:
         super().__init__(what, fix=fix, code=ExitCode.USAGE)
 
 
 class DataError(CopgenError):
-    """A file whose content is not what it should be: exit 3."""
+    """A missing, corrupt or unexpected file: exit 3."""
 
     def __init__(self, what: str, *, fix: str = "") -> None:
         super().__init__(what, fix=fix, code=ExitCode.DATA)
 
 
 class EnvironmentFault(CopgenError):
-    """The machine does not let us: no such device, folder not writable, disk full, locked: exit 4."""
+    """A problem of the machine, such as a missing device, a full disk or a locked folder: exit 4."""
 
     def __init__(self, what: str, *, fix: str = "") -> None:
         super().__init__(what, fix=fix, code=ExitCode.ENVIRONMENT)
@@ -65,7 +65,7 @@ class Diverged(CopgenError):
 
 
 class Stopped(CopgenError):
-    """The run was asked to stop and did so in good order: exit 75 (SIGTERM) or 130 (Ctrl-C)."""
+    """The run was stopped by a signal and has saved its state: exit 75 (SIGTERM) or 130 (Ctrl-C)."""
 
     def __init__(self, what: str, *, fix: str = "", code: ExitCode) -> None:
         super().__init__(what, fix=fix, code=code)
@@ -81,5 +81,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a `kind` ('generator', 'recipe', ...) called `name` that is not among the known ones."""
+    """The error for an unknown `name` of a `kind` ('generator', 'recipe', ...)."""
     return UsageError(f"There is no {kind} '{name}'.", fix=nearest(name, known))

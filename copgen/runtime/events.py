@@ -1,4 +1,4 @@
-"""What a running stage tells whoever watches it. Stages know this protocol; the command line draws it."""
+"""The progress and log events of a running stage, as a protocol; the command line renders them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Protocol
 
 
 class Events(Protocol):
-    """A listener: progress of the current task, and sentences."""
+    """A listener for the progress of the current task and for messages."""
 
     def begin(self, title: str, *, total: int, unit: str, done: int = 0) -> None:
-        """A task starts: `total` units of work, of which `done` are already there (a resumed run)."""
+        """A task of `total` units of work starts, of which `done` are already finished (in a resumed run)."""
 
     def advance(self, done: int, values: Mapping[str, float]) -> None:
-        """`done` units are finished in all; `values` are the newest figures to show."""
+        """`done` units are finished in total; `values` are the latest metrics to show."""
 
     def end(self) -> None:
-        """The task is over, well or not."""
+        """The task has ended, successfully or not."""
 
     def say(self, text: str) -> None:
-        """A sentence of narration."""
+        """A log message."""
 
     def warn(self, text: str) -> None:
-        """Something the user should know of, such as a fallback."""
+        """A warning, such as a fallback."""
 
 
 class Silent:
-    """The listener that says nothing: the default for library use."""
+    """The listener that ignores all events: the default for library use."""
 
     def begin(self, title: str, *, total: int, unit: str, done: int = 0) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The machine a stage runs on: the device by name, and the description that goes into a run folder."""
+"""The machine that a stage runs on: its devices by name, and the description in `environment.json`."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _PACKAGES = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
 def resolve_device(name: str) -> torch.device:
-    """'auto' (CUDA where there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
+    """The device named 'auto' (CUDA if available, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
         UsageError: not a device name.
-        EnvironmentFault: no such device here; it never falls back in silence.
+        EnvironmentFault: no such device; there is no silent fallback.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"'{name}' is not a device.", fix="Write auto, cpu, cuda or cuda:N.") from None
+        raise UsageError(f"'{name}' is not a device.", fix="Pass auto, cpu, cuda or cuda:N.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise EnvironmentFault(
-            f"There is no device '{name}' here ({torch.cuda.device_count()} CUDA devices).", fix="Use --device cpu."
+            f"Device '{name}' not found ({torch.cuda.device_count()} CUDA devices available).", fix="Use --device cpu."
         )
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"Device '{name}' is not supported.", fix="Write auto, cpu, cuda or cuda:N.")
+        raise UsageError(f"Device '{name}' is not supported.", fix="Pass auto, cpu, cuda or cuda:N.")
     return device
 
 
 def own_device(name: str, local: int) -> torch.device:
-    """The device of one of several processes on this machine, the `local`-th: 'auto' and 'cuda' share the GPUs out.
+    """The device of process number `local` on this machine: 'auto' and 'cuda' distribute the processes over the GPUs.
 
     Errors as `resolve_device`.
     """
@@ -52,14 +52,14 @@ def own_device(name: str, local: int) -> torch.device:
 
 
 def threads_of_each(processes: int) -> int:
-    """Threads on the CPU for each of several processes here: its share of ours, or what OMP_NUM_THREADS says."""
+    """CPU threads of each of several processes: an equal share of this process's, or OMP_NUM_THREADS if set."""
     ours = torch.get_num_threads()
     return ours if threads_are_set() else max(1, ours // processes)
 
 
 @contextmanager
 def cpu_threads(number: int | None) -> Iterator[None]:
-    """While this context is open, arithmetic on the CPU has so many threads; None leaves them as they are."""
+    """Set torch's number of CPU threads inside the context; None leaves it unchanged."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -78,7 +78,7 @@ def versions() -> dict[str, str]:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """What `environment.json` holds: no names of users or hosts, no environment variables."""
+    """The content of `environment.json`: no names of users or hosts, no environment variables."""
     return {
         "versions": versions(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Memory of a device: how much a call takes at its peak, and how much there is."""
+"""The memory of a device: the peak of a call, and how much is free."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 
-_RESET_PEAK = "5"  # what Linux wants to read in clear_refs to set the peak back (proc(5))
+_RESET_PEAK = "5"  # written to /proc/self/clear_refs, resets the peak (proc(5))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device had no memory left."""
+    """Whether an error means out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def peak_of(call: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that a call allocates at its peak above what is there before; None where the system does not say."""
+    """The peak of bytes that a call allocates above the current level; None if the system does not report it."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -31,7 +31,7 @@ def peak_of(call: Callable[[], object], device: torch.device) -> int | None:
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # what malloc keeps of earlier calls would not be counted
+    ctypes.CDLL(None).malloc_trim(0)  # memory cached by malloc would not be counted
     reset.write_text(_RESET_PEAK)
     resident = _status("VmRSS")
     call()
@@ -39,13 +39,13 @@ def peak_of(call: Callable[[], object], device: torch.device) -> int | None:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory (Linux)."""
+    """The resident memory of this process in bytes (Linux)."""
     ctypes.CDLL(None).malloc_trim(0)
     return _status("VmRSS")
 
 
 def free(device: torch.device) -> int | None:
-    """Bytes that may still be allocated; None where the system does not say."""
+    """The free memory in bytes; None if the system does not report it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0] + (

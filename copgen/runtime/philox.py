@@ -1,8 +1,8 @@
-"""Counter-based random numbers: row k of a run is a function of (seed, stream, k) alone.
+"""Counter-based random numbers: row k of a run depends on (seed, stream, k) only.
 
 Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). The key is a hash of the seed and
-of the stream's name; the counter is (row, low word; row, high word; block of four columns; 0). Nothing is carried from
-one call to the next, so a draw does not depend on the batch size, on the rank, or on where a run was resumed.
+of the stream's name; the counter is (row, low word; row, high word; block of four columns; 0). There is no state, so a
+sample does not depend on the batch size, on the rank, or on where a run was resumed.
 
 Legend: N rows, C columns.
 """
@@ -33,8 +33,8 @@ def stream_key(seed: int, stream: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-# Compiled code takes a key as a constant. The public decorator for that, torch.compiler.assume_constant_result, sets
-# this mark too, but imports the whole compiler first.
+# Compiled code treats a key as a constant. The public decorator, torch.compiler.assume_constant_result, sets the same
+# attribute, but imports the whole compiler first.
 vars(stream_key)["_dynamo_marked_constant"] = True
 
 
@@ -58,12 +58,12 @@ def bits(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.devi
 
 
 def signed(key: int) -> int:
-    """A 64-bit key as the signed number with the same bits, which is what an operator takes."""
+    """A 64-bit key as the signed number with the same bits, as operators expect it."""
     return key - (1 << 64) if key >> 63 else key
 
 
 def plain_bits(row: Tensor, key: int, columns: int) -> Tensor:
-    """The words (N, C) of a key in plain PyTorch: the reference, and what runs without the native operators."""
+    """The words (N, C) of a key in plain PyTorch: the reference, used without the native operators."""
     blocks = -(-columns // 4)
     block = torch.arange(blocks, dtype=torch.int64, device=row.device)
     shape = (row.shape[0], blocks)
@@ -86,7 +86,7 @@ def _philox(
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):
-        # The 64-bit product wraps in int64, but its bit pattern is that of the unsigned product.
+        # The product overflows int64, but has the bit pattern of the unsigned product.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         high0, high1 = (p0 >> 32) & _LOW_32, (p1 >> 32) & _LOW_32
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, p1 & _LOW_32, high0 ^ c3 ^ k1, p0 & _LOW_32
@@ -106,20 +106,20 @@ def _unit_interval(words: Tensor) -> Tensor:
 def uniform_parts(
     seed: int, rows: Rows, parts: Mapping[str, int], *, stream: str, device: torch.device | str | None = None
 ) -> dict[str, Tensor]:
-    """Uniform numbers of several sub-streams, drawn in one go.
+    """Uniform numbers of several sub-streams, sampled together.
 
     Args:
         parts: name and number of columns C of each.
 
     Returns:
-        For each part (N, C), the very numbers of `uniform(..., stream=f"{stream}/{part}")`.
+        For each part (N, C), equal to `uniform(..., stream=f"{stream}/{part}")`.
     """
     row = as_rows(rows, device)
     blocks = [-(-columns // 4) for columns in parts.values()]
     keys = [stream_key(seed, f"{stream}/{part}") for part in parts]
 
     def of_blocks(words: Sequence[int]) -> Tensor:
-        # Filled where it is used: a tensor made from a list would have to be sent, and a device would wait for it.
+        # Filled on the device: a tensor made from a list would be copied there, which synchronises.
         return torch.cat([row.new_full((count,), word) for count, word in zip(blocks, words, strict=True)])
 
     key = of_blocks([key & _LOW_32 for key in keys]), of_blocks([key >> 32 for key in keys])
@@ -134,7 +134,7 @@ def uniform_parts(
 
 
 def normal(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.device | str | None = None) -> Tensor:
-    """Standard normal numbers (N, C), float64, by Box and Muller from two uniforms each pair; |value| < 6.8."""
+    """Standard normal numbers (N, C), float64, by the Box-Muller transform; |value| < 6.8."""
     pairs = -(-columns // 2)
     u = uniform(seed, rows, 2 * pairs, stream=stream, device=device)
     radius = torch.sqrt(-2.0 * torch.log(u[:, 0::2]))
@@ -152,7 +152,7 @@ def truncated_normal(
     threshold: float = 2.0,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Standard normal numbers conditioned on |value| <= threshold, (N, C), float64, by the inverse distribution."""
+    """Standard normal numbers truncated to |value| <= threshold, (N, C), float64, by the inverse distribution."""
     u = uniform(seed, rows, columns, stream=stream, device=device)
     tail = 0.5 * math.erfc(threshold / math.sqrt(2.0))
     value: Tensor = torch.special.ndtri(tail + u * (1.0 - 2.0 * tail))
@@ -160,13 +160,13 @@ def truncated_normal(
 
 
 def signs(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.device | str | None = None) -> Tensor:
-    """Random signs -1 and +1 (N, C), float32, thirty-two from each word."""
+    """Random signs -1 and +1 (N, C), float32, 32 per word."""
     words = bits(seed, rows, -(-columns // 32), stream=stream, device=device)
     each = (words[:, :, None] >> torch.arange(32, device=words.device)) & 1
     return (2 * each - 1).flatten(1)[:, :columns].float()
 
 
 def permutation(seed: int, n: int, *, stream: str) -> Tensor:
-    """A random order of range(n), int64 (n,); 63-bit sort keys, so ties do not happen in practice."""
+    """A random permutation of range(n), int64 (n,); 63-bit sort keys, so ties do not occur in practice."""
     words = bits(seed, range(n), 2, stream=stream)
     return torch.argsort((words[:, 0] << 31) ^ words[:, 1], stable=True)

@@ -1,4 +1,4 @@
-"""Weights that depend on a seed alone, for modules that initialise themselves from torch's global generator."""
+"""Reproducible initialisation of modules that use torch's global generator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from copgen.runtime.philox import stream_key
 
 @contextmanager
 def seeded(seed: int, stream: str) -> Iterator[None]:
-    """Seed torch's CPU generator inside the block, and put it back as it was afterwards."""
+    """Seed torch's CPU generator inside the block, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_key(seed, stream) >> 1)
         yield

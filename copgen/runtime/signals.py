@@ -1,7 +1,7 @@
-"""Stopping in good order: the handler sets a flag, and the stage looks at it between two updates.
+"""Stopping cleanly on signals: the handler sets a flag, which the stage checks between updates.
 
-Ctrl-C leads to exit 130; SIGTERM and SIGUSR2 (what schedulers send before they kill) to 75. A second signal acts at
-once.
+Ctrl-C leads to exit code 130; SIGTERM and SIGUSR2 (which schedulers send before they kill) to 75. A second signal acts
+immediately.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ EXIT_CODES = {
 
 
 class EndedEarly(BaseException):
-    """A signal that came where no stage was at work; it is no Exception, so that nothing takes it for an error."""
+    """A signal outside of a stage; a BaseException, so that `except Exception` does not catch it."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number)
-        self.error = Stopped(f"Stopped by {number.name}.", fix="Give the same command again.", code=EXIT_CODES[number])
+        self.error = Stopped(f"Stopped by {number.name}.", fix="Run the same command again.", code=EXIT_CODES[number])
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -35,7 +35,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def ending_in_good_order() -> Iterator[None]:
-    """A scheduler's signals raise EndedEarly while this is open, where no stage has taken them over."""
+    """Inside this context a scheduler's signals raise EndedEarly, unless a stage handles them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -48,7 +48,7 @@ def ending_in_good_order() -> Iterator[None]:
 
 
 class StopRequest:
-    """While this context is open, the first signal is remembered instead of acting."""
+    """Inside this context, the first signal sets a flag instead of acting."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -56,14 +56,14 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
-        # The next one acts at once, also where Python is waiting for something that is not Python.
+        # The next one acts immediately, even while Python waits for native code.
         self._previous = {
             number: signal.SIG_DFL if handler is _end else handler for number, handler in self._previous.items()
         }
         self._restore()
 
     def _restore(self) -> None:
-        # Setting a handler lets a signal that waits act first, which comes back here.
+        # Setting a handler first delivers a pending signal, which calls this again.
         previous, self._previous = self._previous, {}
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -80,10 +80,10 @@ class StopRequest:
         self._restore()
 
     def stopped(self, where: str) -> Stopped:
-        """The error that ends the stage once its state is saved; `where` says what was reached."""
-        received = self.received or signal.SIGTERM  # of another rank, where it was not this one's
+        """The error that ends the stage once its state is saved; `where` is the progress reached."""
+        received = self.received or signal.SIGTERM  # if another rank received it
         return Stopped(
             f"Stopped by {received.name} {where}.",
-            fix="The same command goes on from there.",
+            fix="Run the same command to resume.",
             code=EXIT_CODES[received],
         )

@@ -1,1 +1,1 @@
-"""What copgen writes and reads: files written aside, locks, tensors, downloads, foreign files."""
+"""Files: atomic writes, folder locks, tensors, downloads, foreign formats."""

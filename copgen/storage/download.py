@@ -1,8 +1,8 @@
-"""Downloading a file so that an interruption costs nothing: what arrived stays, and the next attempt asks for the rest.
+"""Resumable downloads: the bytes received so far are kept, and the next attempt requests the rest.
 
-`NAME.partial` holds what arrived, `NAME.partial.json` which version of the file that is (the server's ETag or date);
-the server is asked for the rest on the condition that it still has that version. The name itself appears when all of
-it is there and its hash agrees.
+`NAME.partial` holds the bytes received, `NAME.partial.json` the version of the file (the server's ETag or date); the
+rest is requested on the condition that the server still has that version. The file gets its final name once it is
+complete and its hash matches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAGE = (b"<!doctype html", b"<html")
 
 
 class Broken(Exception):
-    """A connection that failed; `final` when another attempt would too."""
+    """A failed connection; `final` if another attempt would fail too."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -38,11 +38,11 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient a download is.
+    """Timeouts and retries of a download.
 
     Attributes:
-        timeout: seconds without a byte after which a connection is given up.
-        pause: seconds before the first new attempt; doubled for each further one.
+        timeout: seconds without data after which a connection is closed.
+        pause: seconds before the first retry; doubled for each further one.
     """
 
     timeout: float = 30.0
@@ -50,7 +50,7 @@ class Policy:
 
 
 class Partial:
-    """What has arrived of a file, and of which version of it."""
+    """The bytes received of a file, and their version."""
 
     def __init__(self, target: Path, url: str) -> None:
         self.path = target.with_name(target.name + TEMPORARY_SUFFIX)
@@ -63,11 +63,11 @@ class Partial:
 
     @property
     def kept(self) -> int:
-        """The bytes that are here of this address; what came from another one is not continued."""
+        """The number of bytes received from this URL; a download from another URL is not continued."""
         return self.size if self.known() is not None else 0
 
     def known(self) -> dict[str, Any] | None:
-        """The note of this address."""
+        """The recorded metadata, if it is of this URL."""
         try:
             note = read_json(self.note)
         except CopgenError:
@@ -76,54 +76,53 @@ class Partial:
 
     @property
     def version(self) -> str | None:
-        """What the server called the version that is here; None where it did not, or where it was another address."""
+        """The server's version of the bytes received; None if it gave none, or for another URL."""
         version = (self.known() or {}).get("version")
         return version if isinstance(version, str) else None
 
     def begin(self, version: str | None) -> None:
-        """Start anew, with another version."""
+        """Start from scratch, with another version."""
         self.path.unlink(missing_ok=True)
         write_json(self.note, {"url": self.url, "version": version})
 
     def discard(self) -> None:
-        """Keep nothing."""
+        """Delete the partial download."""
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
 
 class Unreachable(EnvironmentFault):
-    """The address did not give the file; another one may. `reason` says why, `kept` how many bytes are here."""
+    """The URL could not be fetched; another one may work. `kept` is the number of bytes received so far."""
 
     def __init__(self, url: str, reason: str, *, partial: Partial) -> None:
         self.reason, self.kept = reason, partial.kept
-        there = f" {self.kept:,} bytes are kept in {partial.path}." if self.kept else ""
+        kept = f" {self.kept:,} bytes are kept in {partial.path}." if self.kept else ""
         super().__init__(
-            f"{url} could not be fetched: {reason}.{there}",
-            fix="The same command goes on from there." if self.kept else "",
+            f"{url} could not be fetched: {reason}.{kept}",
+            fix="Run the same command to resume." if self.kept else "",
         )
 
 
 def download(
     url: str, target: Path, *, sha256: str | None = None, events: Events | None = None, policy: Policy | None = None
 ) -> Path:
-    """Fetch a file; what an earlier attempt left is completed.
+    """Fetch a file, resuming an earlier attempt.
 
     Args:
-        url: an http or https address.
+        url: an http or https URL.
         target: the file to write; an existing one is replaced.
-        sha256: the published hash, where there is one.
-        events: told of progress, in bytes.
-        policy: how patient to be.
+        sha256: the published hash, if any.
+        events: receives the progress, in bytes.
+        policy: timeouts and retries.
 
     Raises:
-        Unreachable: no connection, an error of the server, or connections that break again and again; what arrived
-            stays for the next attempt.
-        DataError: a web page instead of a file, or another hash than the published one; nothing stays.
-        EnvironmentFault: the disk is full or the folder cannot be written; what arrived stays.
+        Unreachable: no connection, a server error, or repeated disconnections; the bytes received are kept.
+        DataError: a web page instead of a file, or a hash that differs from the published one; nothing is kept.
+        EnvironmentFault: the disk is full or the folder cannot be written; the bytes received are kept.
     """
     events, policy = events or Silent(), policy or Policy()
     if not url.startswith(("https://", "http://")):
-        raise DataError(f"{url} is no http address.")
+        raise DataError(f"{url} is not an http or https URL.")
     partial = Partial(target, url)
     with disk_faults(partial.path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,12 +132,12 @@ def download(
 
 
 def begun(url: str, target: Path) -> bool:
-    """Whether a part of the file is here already, from this address."""
+    """Whether a part of the file has already been received from this URL."""
     return Partial(target, url).kept > 0
 
 
 def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
-    """Transfer until the file is whole: a few attempts, and more for as long as each brings something."""
+    """Transfer until the file is complete: a few attempts, and more as long as each makes progress."""
     pause, left = policy.pause, _ATTEMPTS
     while True:
         before = partial.size
@@ -148,7 +147,7 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
             left = _ATTEMPTS if partial.size > before else left - 1
             if broken.final or left <= 0:
                 raise Unreachable(url, str(broken), partial=partial) from None
-            events.say(f"{broken}, after {partial.kept:,} bytes; going on from there.")
+            events.say(f"{broken}, after {partial.kept:,} bytes; resuming.")
         finally:
             events.end()
         time.sleep(pause)
@@ -156,18 +155,18 @@ def attempt(url: str, partial: Partial, events: Events, policy: Policy) -> None:
 
 
 def broken_by(error: BaseException) -> Broken:
-    """Why a connection failed, in a few words, and whether another attempt makes sense."""
+    """Why a connection failed, and whether to retry."""
     if isinstance(error, urllib.error.HTTPError):
         final = 400 <= error.code < 500 and error.code not in (408, 429)
         return Broken(f"the server answered {error.code} {error.reason}".rstrip(), final=final)
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     told = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    # What could not be reached at all will not be a second later.
+    # A host that could not be reached will not be reachable a second later.
     return Broken(str(told).rstrip("."), final=isinstance(error, urllib.error.URLError))
 
 
 def opener() -> urllib.request.OpenerDirector:
-    """http and https, redirections, and the proxies of the environment; no file:, ftp: or data: addresses."""
+    """http and https, redirections, and the proxies of the environment; no file:, ftp: or data: URLs."""
     handlers: tuple[type[urllib.request.BaseHandler], ...] = (
         urllib.request.ProxyHandler,
         urllib.request.HTTPHandler,
@@ -183,7 +182,7 @@ def opener() -> urllib.request.OpenerDirector:
 
 
 def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None:
-    """One connection: ask for what is missing, and append it."""
+    """One connection: request the missing bytes, and append them."""
     have, version = partial.size, partial.version
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "copgen"})
     if have and version:
@@ -195,7 +194,7 @@ def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None
         error.close()
         if error.code != 416:
             raise broken_by(error) from None
-        # Nothing lies beyond what is here: it is whole, or the server has another version.
+        # There is nothing after the bytes received: the file is complete, or the server has another version.
         if error.headers.get("Content-Range") == f"bytes */{have}":
             return
         partial.discard()
@@ -222,7 +221,7 @@ def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None
 
 
 def receive(answer: Any) -> bytes:
-    """The next bytes; failures of the network are told here from those of the disk."""
+    """The next bytes; separates network errors from disk errors."""
     try:
         chunk: bytes = answer.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
@@ -231,15 +230,15 @@ def receive(answer: Any) -> bytes:
 
 
 def accept(answer: Any, partial: Partial, have: int) -> int | None:
-    """Take the server's answer as the rest of what is here, or as a new start; the size of the whole, where known."""
+    """Accept the response as the rest of the file, or as a new start; returns the total size if known."""
     if answer.status == 206:
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != have:
             partial.discard()
-            raise Broken("the server sent another part than it was asked for")
+            raise Broken("the server sent a different range than requested")
         return int(found[2]) if found[2] != "*" else None
     tag, date = answer.headers.get("ETag", ""), answer.headers.get("Last-Modified")
-    # A weak tag promises no equal bytes.
+    # A weak ETag does not guarantee equal bytes.
     partial.begin(tag if tag.startswith('"') else date)
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
@@ -262,12 +261,12 @@ def refuse_full_disk(path: Path, needed: int) -> None:
     if needed > free:
         raise EnvironmentFault(
             f"The disk is full: {path} needs {needed:,} bytes more, and {free:,} are free.",
-            fix="Free some space and give the same command again.",
+            fix="Free some space and run the same command again.",
         )
 
 
 def finish(url: str, partial: Partial, target: Path, sha256: str | None) -> None:
-    """Check what arrived and give it its name."""
+    """Check the hash and rename the file to its final name."""
     with open(partial.path, "rb") as stream:
         head = stream.read(256).lstrip().lower()
     if head.startswith(_PAGE):
@@ -278,7 +277,7 @@ def finish(url: str, partial: Partial, target: Path, sha256: str | None) -> None
         partial.discard()
         raise DataError(
             f"{url} gave a file with sha256 {found}; the published one is {sha256}.",
-            fix="It was removed. Fetch it again; if that repeats, the file there was changed.",
+            fix="It was deleted. Fetch it again; if the hash differs again, the published file has changed.",
         )
     os.replace(partial.path, target)
     partial.note.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one: temporary name, flush, fsync, rename, fsync the folder."""
+"""Atomic and durable file writes: temporary name, flush, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from copgen.runtime.errors import DataError, EnvironmentFault
 
 TEMPORARY_SUFFIX = ".partial"
-_BUFFER = 2**20  # bytes; one system call for so many, not for each of the small parts that a shard is written in
+_BUFFER = 2**20  # bytes per system call, as shards are written in small parts
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_SUCH_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
@@ -25,19 +25,19 @@ _BROKEN = {errno.EIO, errno.ENOLCK}
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals (disk full, read-only, no permission) into an error with exit code 4."""
+    """Turn the operating system's errors (disk full, read-only, no permission) into an error with exit code 4."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise EnvironmentFault(
                 f"The disk is full: {path} could not be written.",
-                fix="Free some space and give the same command again.",
+                fix="Free some space and run the same command again.",
             ) from error
         if error.errno in _FORBIDDEN | _NO_SUCH_PLACE | _BROKEN:
             raise EnvironmentFault(
                 f"{path} cannot be written: {error.strerror}.",
-                fix="Name another folder or change its permissions.",
+                fix="Choose another folder or change its permissions.",
             ) from error
         raise
 
@@ -53,11 +53,11 @@ def fsync_folder(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
-    """Open `path` for writing: its name appears, whole and durable, when the block ends well, else not at all.
+    """Open `path` for atomic writing: the file appears, complete and durable, if the block succeeds, else not at all.
 
     Args:
         path: the file.
-        alone: False where another process may be writing the same file: the temporary name is then one's own.
+        alone: False if another process may be writing the same file: the temporary name is then unique.
     """
     own = "" if alone else f".{secrets.token_hex(4)}"
     partial = path.with_name(f"{path.name}{own}{TEMPORARY_SUFFIX}")
@@ -87,9 +87,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def create_bytes(path: Path, content: bytes) -> bool:
-    """Write a whole file at once, atomically, unless its name is taken; whether it was not.
+    """Create a file atomically unless it exists; returns whether it was created.
 
-    Of several processes that do so at once one succeeds, over NFS too: a hard link is refused where the name exists.
+    Of several concurrent processes exactly one succeeds, over NFS too, as a hard link fails if the name exists.
     """
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     with disk_faults(path):
@@ -109,7 +109,7 @@ def create_bytes(path: Path, content: bytes) -> bool:
 
 
 def _link(partial: Path, path: Path) -> None:
-    """Give a file a second name that must not be taken."""
+    """Give a file a second name, which must not exist."""
     try:
         os.link(partial, path)
     except OSError as error:
@@ -117,11 +117,11 @@ def _link(partial: Path, path: Path) -> None:
             raise
         if path.exists():
             raise FileExistsError(path) from None
-        os.replace(partial, path)  # not exclusive, but the best that a file system without hard links has
+        os.replace(partial, path)  # not exclusive, but the best option without hard links
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document, indented and with sorted keys, so that equal values give equal bytes; NaN is refused."""
+    """Write a JSON document, indented and with sorted keys, so that equal values give equal bytes; NaN raises."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -130,7 +130,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DataError: missing, not UTF-8, or not JSON.
-        EnvironmentFault: there, but not readable.
+        EnvironmentFault: it exists, but is not readable.
     """
     return parse_json(read_bytes(path), str(path))
 
@@ -140,7 +140,7 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         DataError: missing.
-        EnvironmentFault: there, but not readable.
+        EnvironmentFault: it exists, but is not readable.
     """
     try:
         return path.read_bytes()
@@ -151,16 +151,16 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """The JSON document of these bytes; `where` they come from is named in errors.
+    """Parse a JSON document; errors name its source, `where`.
 
     Raises:
         DataError: not UTF-8, or not JSON.
     """
     try:
         return json.loads(data.decode("utf-8"))
-    # ValueError is also what a number of thousands of digits gives, RecursionError what thousands of brackets do.
+    # Numbers with thousands of digits raise ValueError, thousands of nested brackets RecursionError.
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not a whole JSON document: {error}.") from None
+        raise DataError(f"{where} is not a valid JSON document: {error}.") from None
 
 
 def sha256_of(path: Path) -> str:

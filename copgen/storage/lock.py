@@ -1,4 +1,4 @@
-"""Who writes into a folder: one process alone, or several that share it. The kernel releases the lock of a dead one."""
+"""Exclusive and shared locks of folders. The kernel releases the lock of a process that dies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from copgen.runtime.errors import EnvironmentFault
 from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults
 
 LOCK = "LOCK"
-_PATIENCE_S = 10.0  # for one that holds the folder alone for a moment, to lay it out
+_PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a moment, to set it up
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` (made when missing) alone; the file LOCK names the process meanwhile.
+    """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK names the process.
 
     Raises:
         EnvironmentFault: another process holds it, or the folder cannot be written.
@@ -40,14 +40,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
-    """Hold `folder` (made when missing) together with others that hold it so.
+    """Lock `folder` in shared mode, creating it if missing.
 
     Args:
-        folder: what is held.
-        first: called before, while this process holds the folder alone; not called where others hold it already.
+        folder: the folder.
+        first: called first, under the exclusive lock, unless other processes share the folder already.
 
     Raises:
-        EnvironmentFault: another process holds it alone, or the folder cannot be written.
+        EnvironmentFault: another process holds it exclusively, or the folder cannot be written.
     """
     path = folder / LOCK
     with disk_faults(folder):
@@ -68,7 +68,7 @@ def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
 
 
 def _hold_with_others(path: Path) -> tuple[int, bool]:
-    """The handle, and whether it is held alone."""
+    """The handle, and whether the lock is exclusive."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         for operation in (fcntl.LOCK_EX, fcntl.LOCK_SH):
@@ -81,7 +81,7 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
 
 
 def _leave(path: Path, handle: int) -> None:
-    """The last of those who share a folder takes the file away."""
+    """Release the lock; the last process that shares a folder removes the file."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def _leave(path: Path, handle: int) -> None:
 
 
 def _sign(handle: int) -> None:
-    """Write this process's number into the file."""
+    """Write this process's id to the file."""
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
@@ -100,8 +100,8 @@ def _hold(path: Path, operation: int) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(handle, operation | fcntl.LOCK_NB)
-            # A holder that ends between the two lines above removes the file: the lock is then on a nameless one, and
-            # the next process would lock a new file beside it.
+            # If the holder exits between the two lines above, it removes the file: this lock would then be on an
+            # unlinked file, and the next process would lock a new one.
             if path.exists() and os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
         except FileNotFoundError:
@@ -111,7 +111,7 @@ def _hold(path: Path, operation: int) -> int:
             os.close(handle)
             raise EnvironmentFault(
                 f"{path.parent} is in use by another copgen (process {holder}).",
-                fix="Wait for it, or name another folder with --out.",
+                fix="Wait for it, or choose another folder with --out.",
             ) from None
         except BaseException:
             os.close(handle)
@@ -120,13 +120,13 @@ def _hold(path: Path, operation: int) -> int:
 
 
 def refuse_foreign(folder: Path, *, mark: str, holds: str) -> None:
-    """Refuse a folder that is not ours: it has content, but not the file `mark` that everything of copgen's has.
+    """Refuse a folder that copgen did not write: it is not empty, and does not contain the file `mark`.
 
     Raises:
-        EnvironmentFault: it is a file, or holds something else than `holds` ('a run', 'pairs').
+        EnvironmentFault: it is a file, or contains something other than `holds` ('run', 'pairs', ...).
     """
     if folder.exists() and not folder.is_dir():
-        raise EnvironmentFault(f"{folder} is a file, not a folder.", fix="Name another folder with --out.")
+        raise EnvironmentFault(f"{folder} is a file, not a folder.", fix="Choose another folder with --out.")
     if not folder.is_dir():
         return
     others = sorted(
@@ -134,6 +134,6 @@ def refuse_foreign(folder: Path, *, mark: str, holds: str) -> None:
     )
     if others and mark not in others:
         raise EnvironmentFault(
-            f"{folder} is not empty and holds no {holds} of copgen (it has '{others[0]}').",
-            fix="Name another folder with --out.",
+            f"{folder} is not empty and contains no copgen {holds} (found '{others[0]}').",
+            fix="Choose another folder with --out.",
         )

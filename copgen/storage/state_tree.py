@@ -1,4 +1,4 @@
-"""A tree of dictionaries and lists with tensors at its leaves, as JSON that refers to named tensors, and back."""
+"""Converts a tree of dictionaries and lists with tensors as leaves to JSON that refers to named tensors, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pack(tree: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
         tensors[prefix] = tree
         return {"tensor": prefix}
     if isinstance(tree, Mapping):
-        # Optimizer states have whole numbers as keys, which JSON would turn into strings.
+        # Optimizer states have integer keys, which JSON would turn into strings.
         return {"items": [[key, pack(value, tensors, f"{prefix}/{key}")] for key, value in tree.items()]}
     if isinstance(tree, list | tuple):
         return {"list": [pack(value, tensors, f"{prefix}/{i}") for i, value in enumerate(tree)]}

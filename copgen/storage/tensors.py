@@ -1,7 +1,7 @@
-"""Files of tensors: safetensors with a JSON header entry that says what the file is and what made it.
+"""Files of tensors: safetensors with a JSON header entry that states the kind and provenance of the file.
 
 The header entry `copgen` is a JSON object with `format` (the version of this layout), `kind` ('navigator', 'encoder',
-'generator', 'checkpoint') and whatever the kind needs to rebuild the module. Nothing in a file is ever executed.
+'generator', 'checkpoint') and what is needed to rebuild the module. Loading a file never executes code.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header
     Args:
         path: the file to write.
         tensors: name -> tensor, any device; written contiguous, from the CPU.
-        kind: what the file is; `load_tensors` asks for it.
-        header: JSON-able description, beside `format` and `kind`.
+        kind: the kind of the file, which `load_tensors` checks.
+        header: JSON-able description, in addition to `format` and `kind`.
     """
     entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -46,7 +46,7 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
     """
     if not path.is_file():
         raise DataError(
-            f"{path} is missing: no {kind} to load.", fix="Name its file, or the run folder that it lies in."
+            f"{path} is missing: no {kind} to load.", fix="Pass its file, or the run folder that contains it."
         )
     with _reading(path), safe_open(path, framework="np") as file:
         entry = (file.metadata() or {}).get(ENTRY)
@@ -83,33 +83,35 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: P
     """Load tensors into a module whose names, shapes and types must agree exactly.
 
     Raises:
-        DataError: a missing or unexpected name, another shape or type, or a value that is not finite; the error names
-            it. The module is then as it was.
+        DataError: a missing or unexpected name, a different shape or dtype, or a non-finite value; the error names it.
+            The module is then unchanged.
     """
     own = module.state_dict()
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
         name, problem = (missing[0], "is missing") if missing else (unexpected[0], "is unexpected")
         raise DataError(
-            f"{path}: tensor '{name}' {problem} ({len(missing)} missing, {len(unexpected)} unexpected in all)."
+            f"{path}: tensor '{name}' {problem} ({len(missing)} missing, {len(unexpected)} unexpected in total)."
         )
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
-            raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}.")
+            raise DataError(
+                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}; expected {tuple(own[name].shape)}."
+            )
         if tensor.dtype != own[name].dtype:
-            raise DataError(f"{path}: tensor '{name}' is of {tensor.dtype}, not {own[name].dtype}.")
+            raise DataError(f"{path}: tensor '{name}' is {tensor.dtype}; expected {own[name].dtype}.")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DataError(f"{path}: tensor '{name}' holds values that are not finite.")
+            raise DataError(f"{path}: tensor '{name}' contains non-finite values.")
     module.load_state_dict(dict(tensors))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what a file that is no whole safetensors file raises into an error that says so."""
+    """Turn the exceptions of a corrupt safetensors file into a DataError."""
     try:
         yield
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{path} is not a whole safetensors file: {error}.",
-            fix="It is truncated or of another format; make it again.",
+            f"{path} is not a valid safetensors file: {error}.",
+            fix="It is truncated or has another format; regenerate it.",
         ) from None

@@ -1,6 +1,6 @@
-"""Taking named files out of a downloaded .tar.gz: regular files alone, each under a name of our choice.
+"""Extracts named files from a downloaded .tar.gz safely.
 
-Nothing is unpacked by the archive's own paths, links and devices are passed over, and sizes are bounded.
+Only regular files are extracted, to paths that copgen chooses, up to a maximum size; links and devices are skipped.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ MOST_FILES = 1000
 
 
 def unpack(archive: Path, inside: str, folder: Path) -> Path:
-    """Take a file, or the files of a folder, out of an archive.
+    """Extract a file, or the files of a folder, from an archive.
 
     Args:
         archive: a .tar.gz.
-        inside: the path in it of a file or of a folder.
-        folder: where `inside` is put.
+        inside: the path of a file or a folder in the archive.
+        folder: the destination of `inside`.
 
     Returns:
         The file or folder, at `folder / inside`.
 
     Raises:
-        DataError: damaged or no archive, without what is wanted, or with a name that leads elsewhere or comes twice.
+        DataError: truncated, corrupt or not an archive; `inside` is missing; or a name is duplicate or leads elsewhere.
     """
     wanted = PurePosixPath(inside)
     taken: set[PurePosixPath] = set()
@@ -38,14 +38,14 @@ def unpack(archive: Path, inside: str, folder: Path) -> Path:
             for member in stream:
                 path = PurePosixPath(member.name)
                 path = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (".",) else path
-                # What lies deeper than the folder's own files is not wanted either.
+                # Files in subfolders are skipped.
                 if not member.isreg() or wanted not in (path, path.parent) or ".." in path.parts:
                     continue
                 if path in taken or len(taken) >= MOST_FILES:
-                    raise DataError(f"{archive} holds '{path}' twice, or too many files.")
+                    raise DataError(f"{archive} contains '{path}' twice, or too many files.")
                 if member.size > LARGEST_FILE:
                     raise DataError(
-                        f"{archive} holds '{path}' of {member.size:,} bytes; up to {LARGEST_FILE:,} are taken."
+                        f"{archive} contains '{path}' with {member.size:,} bytes; the maximum is {LARGEST_FILE:,}."
                     )
                 source = stream.extractfile(member)
                 assert source is not None
@@ -53,11 +53,11 @@ def unpack(archive: Path, inside: str, folder: Path) -> Path:
                     shutil.copyfileobj(source, target, 2**20)
                 taken.add(path)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive} is no whole .tar.gz: {error}.", fix="Fetch it again.") from None
+        raise DataError(f"{archive} is truncated or corrupt: {error}.", fix="Fetch it again.") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DataError(f"{archive} is no whole .tar.gz: {error}.", fix="Fetch it again.") from None
+        raise DataError(f"{archive} is truncated or corrupt: {error}.", fix="Fetch it again.") from None
     if not taken:
-        raise DataError(f"{archive} does not hold '{inside}'.")
+        raise DataError(f"{archive} does not contain '{inside}'.")
     return folder / inside

@@ -161,7 +161,7 @@ def test_a_signal_stops_in_good_order_and_the_same_command_goes_on(
     story = process.communicate(timeout=240)[1]
     assert process.returncode == code, story
     assert f"Error: Stopped by {number.name} after update" in story
-    assert "The same command goes on from there." in story
+    assert "Run the same command to resume." in story
     again = run(*words)
     assert again.code == 0
     assert "Going on from update" in again.err

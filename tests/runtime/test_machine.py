@@ -40,7 +40,7 @@ def test_other_kinds_of_device_are_refused(name: str) -> None:
 @pytest.mark.parametrize(("name", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:7", 4)])
 def test_a_device_that_is_not_here_is_never_replaced(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(EnvironmentFault, match=f"no device '{name}' here"):
+    with pytest.raises(EnvironmentFault, match=f"'{name}'"):
         resolve_device(name)
 
 

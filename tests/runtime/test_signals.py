@@ -43,7 +43,8 @@ def test_the_first_is_remembered(number: signal.Signals, code: ExitCode) -> None
         assert stop.received == number
         error = stop.stopped("after update 3")
     assert error.code is code
-    assert str(error) == f"Stopped by {number.name} after update 3. The same command goes on from there."
+    assert error.what == f"Stopped by {number.name} after update 3."
+    assert "same command" in error.fix
 
 
 @pytest.mark.parametrize(("first", "_code"), SIGNALS)
@@ -112,7 +113,7 @@ def test_outside_of_a_stage_a_command_ends_in_good_order(number: signal.Signals)
             assert stop.received is number
             assert signal.getsignal(number) == signal.SIG_DFL  # the next one acts at once
     assert caught.value.error.code is ExitCode.STOPPED
-    assert str(caught.value.error) == f"Stopped by {number.name}. Give the same command again."
+    assert caught.value.error.what == f"Stopped by {number.name}."
     with pytest.raises(Acted):
         signal.raise_signal(number)
 

@@ -60,7 +60,7 @@ def test_a_connection_that_breaks_is_taken_up_again(server: str, manners: Manner
     asked = [asked for _, asked in manners.seen]
     assert asked == [None, "bytes=300000-", "bytes=300001-", "bytes=700001-"]
     assert [task[3] for task in events.tasks] == [0, 300_000, 300_001, 700_001]
-    assert "going on from there" in events.sentences[0]
+    assert "300,000 bytes" in events.sentences[0]
 
 
 def interrupted(server: str, manners: Manners, target: Path) -> None:
@@ -70,7 +70,7 @@ def interrupted(server: str, manners: Manners, target: Path) -> None:
         download(f"{server}/w.pth", target, sha256=SHA256, policy=QUICK)
     assert caught.value.code is ExitCode.ENVIRONMENT
     assert f"{server}/w.pth" in str(caught.value)
-    assert "The same command goes on from there." in caught.value.fix
+    assert "same command" in caught.value.fix
     assert names(target.parent) == {"w.pth.partial", "w.pth.partial.json"}
     manners.seen.clear()
 
@@ -141,7 +141,7 @@ def test_redirections_are_followed(server: str, manners: Manners, tmp_path: Path
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_only_http_addresses_are_opened(server: str, manners: Manners, tmp_path: Path, place: str) -> None:
-    with pytest.raises(DataError, match="is no http address"):
+    with pytest.raises(DataError, match="http"):
         download(place, tmp_path / "w.pth")
     manners.moved = {"/release": place}
     with pytest.raises(Unreachable, match="release could not be fetched"):

@@ -117,7 +117,7 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentFault, match="is a file, not a folder"):
         refuse_foreign(tmp_path / "file", mark="mark", holds="run")
-    with pytest.raises(EnvironmentFault, match=r"not empty and holds no run of copgen \(it has 'file'\)\."):
+    with pytest.raises(EnvironmentFault, match=r"not empty .*run .*'file'"):
         refuse_foreign(tmp_path, mark="mark", holds="run")
 
 

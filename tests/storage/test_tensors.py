@@ -76,9 +76,9 @@ def test_every_cut_is_found(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        refused(path, "not a whole safetensors file")
+        refused(path, "safetensors file")
     path.write_bytes(whole + b"\0")
-    refused(path, "not a whole safetensors file")
+    refused(path, "safetensors file")
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_every_cut_is_found(tmp_path: Path) -> None:
 def test_other_formats(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    refused(path, "not a whole safetensors file")
+    refused(path, "safetensors file")
 
 
 def test_a_file_of_torch_save_is_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     torch.save({"a": torch.ones(2)}, path)
-    refused(path, "not a whole safetensors file")
+    refused(path, "safetensors file")
 
 
 def test_foreign_safetensors(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_damaged_header_entries(tmp_path: Path, entry: str, match: str) -> None:
 
 def test_a_tensor_beyond_the_end_is_found(tmp_path: Path) -> None:
     declared = {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}
-    refused(crafted(tmp_path / "a", '{"kind": "thing", "format": 1}', body=b"\0" * 8, a=declared), "not a whole")
+    refused(crafted(tmp_path / "a", '{"kind": "thing", "format": 1}', body=b"\0" * 8, a=declared), "safetensors file")
 
 
 class Pair(nn.Module):
@@ -158,12 +158,12 @@ def test_load_into_takes_what_fits() -> None:
     [
         ({"linear.weight": None}, "'linear.weight' is missing"),
         ({"other": torch.ones(1)}, "'other' is unexpected"),
-        ({"linear.weight": torch.ones(3, 3)}, r"'linear.weight' has shape \(3, 3\), not \(3, 2\)"),
-        ({"linear.bias": torch.ones(3, 1)}, r"'linear.bias' has shape \(3, 1\), not \(3,\)"),
-        ({"linear.bias": torch.tensor([0.0, math.nan, 0.0])}, "'linear.bias' holds values that are not finite"),
-        ({"norm.running_var": torch.full((3,), math.inf)}, "'norm.running_var' holds values that are not finite"),
-        ({"linear.bias": torch.ones(3, dtype=torch.complex64)}, "'linear.bias' is of torch.complex64"),
-        ({"norm.num_batches_tracked": torch.tensor(1.5)}, "'norm.num_batches_tracked' is of torch.float32"),
+        ({"linear.weight": torch.ones(3, 3)}, r"'linear.weight' has shape \(3, 3\).*\(3, 2\)"),
+        ({"linear.bias": torch.ones(3, 1)}, r"'linear.bias' has shape \(3, 1\).*\(3,\)"),
+        ({"linear.bias": torch.tensor([0.0, math.nan, 0.0])}, "'linear.bias' .*finite"),
+        ({"norm.running_var": torch.full((3,), math.inf)}, "'norm.running_var' .*finite"),
+        ({"linear.bias": torch.ones(3, dtype=torch.complex64)}, "'linear.bias' .*torch.complex64"),
+        ({"norm.num_batches_tracked": torch.tensor(1.5)}, "'norm.num_batches_tracked' .*torch.float32"),
     ],
 )
 def test_load_into_refuses_what_does_not_fit(change: dict[str, Tensor | None], match: str) -> None:

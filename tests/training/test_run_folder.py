@@ -92,7 +92,7 @@ def test_other_inputs_are_refused(tmp_path: Path) -> None:
 def test_foreign_content_is_left_alone(tmp_path: Path, content: str, overwrite: bool) -> None:
     (tmp_path / content).parent.mkdir(exist_ok=True)
     (tmp_path / content).write_text("mine")
-    with pytest.raises(EnvironmentFault, match="not empty and holds no run of copgen"):
+    with pytest.raises(EnvironmentFault, match=r"not empty .*run"):
         enter(tmp_path, overwrite=overwrite)
     assert contents(tmp_path) == {content: b"mine"}
 

@@ -114,7 +114,7 @@ def test_foreign_and_cut_files_are_refused(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     for length in range(0, len(whole), len(whole) // 20):
         file.write_bytes(whole[:length])
-        with pytest.raises(DataError, match="not a whole safetensors file"):
+        with pytest.raises(DataError, match="safetensors file"):
             load_flow(file, name="toy")
     save_file({"weight": torch.ones(3)}, tmp_path / "other.safetensors")
     with pytest.raises(DataError, match="copgen did not write it"):

@@ -114,7 +114,8 @@ def test_an_interrupted_fetch_goes_on(server: str, manners: Manners, weights_dir
     manners.cut = [20_000, 0, 0, 0, 0]
     with pytest.raises(Unreachable, match="20,000 bytes are kept") as caught:
         fetch_generator("bigbigan", policy=QUICK)
-    assert (caught.value.code, caught.value.fix) == (ExitCode.ENVIRONMENT, "The same command goes on from there.")
+    assert caught.value.code == ExitCode.ENVIRONMENT
+    assert "same command" in caught.value.fix
     manners.seen.clear()
     manners.cut = []
     fetch_generator("bigbigan", policy=QUICK)
@@ -168,7 +169,7 @@ def test_what_is_not_the_file_is_removed_and_can_be_fetched_again(
 def test_a_damaged_archive_is_fetched_again(server: str, manners: Manners) -> None:
     whole = manners.content["/icgan.tar.gz"]
     manners.content["/icgan.tar.gz"] = whole[:1000]
-    with pytest.raises(DataError, match=r"is no whole \.tar\.gz"):
+    with pytest.raises(DataError, match=r"\.tar\.gz is truncated"):
         fetch_generator("icgan-128", policy=QUICK)
     manners.content["/icgan.tar.gz"] = whole
     fetch_generator("icgan-128", policy=QUICK)

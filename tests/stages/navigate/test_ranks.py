@@ -18,7 +18,7 @@ RANK = over_ranks.__name__
 
 @pytest.fixture(scope="module", params=[2, 4])
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What every rank found, in their order."""
+    """The results of the ranks, in their order."""
     folder, world = tmp_path_factory.mktemp("ranks"), request.param
     assert launch(RANK, ["all", str(folder)], world) == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
@@ -75,10 +75,10 @@ def test_a_rank_that_is_killed_ends_the_others_and_is_named(tmp_path: Path, capf
 @pytest.mark.parametrize(
     ("batch", "parts", "says"),
     [
-        (10, {"4 ranks": 4}, r"10 cannot be divided evenly among 4 ranks. The nearest: 8 or 12."),
-        (500, {"240 classes": 240}, r"500 .* 240 classes. The nearest: 480 or 720."),
-        (9, {"2 ranks": 2, "4 classes": 4}, r"among 2 ranks and 4 classes. The nearest: 8 or 12."),
-        (3, {"8 ranks": 8}, r"The nearest: 8."),
+        (10, {"4 ranks": 4}, r"10 cannot be divided evenly among 4 ranks..* 8 or 12."),
+        (500, {"240 classes": 240}, r"500 .* 240 classes..* 480 or 720."),
+        (9, {"2 ranks": 2, "4 classes": 4}, r"among 2 ranks and 4 classes..* 8 or 12."),
+        (3, {"8 ranks": 8}, r" 8\."),
     ],
 )
 def test_a_batch_that_does_not_fit_is_refused_with_the_nearest(batch: int, parts: dict[str, int], says: str) -> None:

@@ -75,7 +75,7 @@ def test_the_death_of_one_is_told_and_no_failure(run: Run) -> None:
 def test_the_death_of_all_is(run: Run) -> None:
     with pytest.raises(EnvironmentFault, match=r"No worker came to the end: Worker 0 was ended by SIGKILL\.") as caught:
         run({"kill": True}, {"kill": True})
-    assert caught.value.fix.startswith("The same command goes on")
+    assert "same command" in caught.value.fix
 
 
 def test_an_error_of_one_stops_the_others_and_is_told_in_its_own_words(run: Run) -> None:

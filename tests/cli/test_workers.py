@@ -27,7 +27,7 @@ SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
         (("--workers", "0"), "at least 1"),
         (("--only", "x"), "'x'"),
         (("--shard-slice", "0/2", "--overwrite", "--n", "8", *SMALL), "slice 0/2"),
-        (("--out", "s4://bucket/pairs", "--n", "8", *SMALL), "of an unknown kind: 's4'"),
+        (("--out", "s4://bucket/pairs", "--n", "8", *SMALL), "'s4'"),
         (("--out", "memory://pairs", "--workers", "2", "--n", "8", *SMALL), "in the memory of one process"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -33,11 +33,7 @@ def recipe_of(generator: str) -> str:
     Raises:
         UsageError: no such generator; the error gives the nearest known one.
     """
-    from copgen.generators.catalogue import KNOWN
-
-    if generator in KNOWN:
-        return KNOWN[generator].recipe
-    from copgen.generators.registry import entry  # a plug-in, or a mistake; it imports torch
+    from copgen.generators import entry
 
     return entry(generator).recipe
 

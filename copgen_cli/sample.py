@@ -205,7 +205,6 @@ def sample(
     from copgen.pairs import layout
     from copgen.pairs.store import open_store
     from copgen.runtime.settings import resolve
-    from copgen.stages.sample.plan_settings import settings_of_folder
     from copgen.stages.sample.settings import SampleSettings
 
     refuse_both(only=only, recipe=recipe)
@@ -249,6 +248,8 @@ def sample(
     flags = {name: value for name, value in options.items() if value is not None}
     given = {**config_table(config, "sample"), **flags}
     if shards:  # whatever file or flags say otherwise is refused later, but for the place of a file
+        from copgen.stages.sample.plan_settings import settings_of_folder  # imports torch
+
         recipe, known = None, settings_of_folder(store, named=given)
     else:
         recipe, known = of_the_navigator(recipe, given)
@@ -272,7 +273,7 @@ def sample(
             there = None if overwrite else store
             show_sampling(settings, store=there, only=shards, workers=workers or 1, as_json=as_json)
             return
-        from copgen.stages.sample import stage  # imports torch, which a plan can do without
+        from copgen.stages.sample import stage
 
         already = store.size(layout.MANIFEST) is not None and not overwrite and not shards
         summary = stage.sample(

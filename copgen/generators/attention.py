@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from copgen.generators.folding import FoldedWeights
+from copgen.generators.folded_weights import FoldedWeights
 
 
 class SelfAttention(nn.Module):

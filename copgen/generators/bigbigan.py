@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from copgen.generators import biggan
 from copgen.generators.biggan import BigGAN, BigGANConfig
-from copgen.generators.folding import PowerStepWeights
+from copgen.generators.folded_weights import PowerStepWeights
 from copgen.generators.gan import GAN, compute_type
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.state_dict_layout import dimensions, tensors_of

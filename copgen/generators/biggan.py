@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from copgen.generators.attention import SelfAttention
-from copgen.generators.folding import PowerStepWeights
+from copgen.generators.folded_weights import PowerStepWeights
 from copgen.generators.norms import AffineNorm, ConditionalNorm
 from copgen.generators.state_dict_layout import dimensions
 from copgen.runtime.errors import DataError

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from copgen.generators.attention import SelfAttention
 from copgen.generators.conditions import check_rows
-from copgen.generators.folding import StoredVectorWeights
+from copgen.generators.folded_weights import StoredVectorWeights
 from copgen.generators.gan import GAN, compute_type
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.norms import AffineNorm, ConditionalNorm

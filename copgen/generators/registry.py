@@ -1,4 +1,4 @@
-"""The generators copgen knows by name, and how each is loaded and imported.
+"""The generators copgen knows by name: what is published of each, its terms, its recipe; how it is loaded and imported.
 
 What an importer needs of an entry:
 
@@ -15,58 +15,106 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import torch
 
-from copgen.generators import bigbigan, biggan_deep, icgan, plugins, weights_directory
-from copgen.generators.catalogue import KNOWN, Known, packaged
+from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
 from copgen.generators.conditions import Conditions
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
+from copgen.generators.public_files import PublicFile
 from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
 from copgen.generators.weights_files import Convert, Parameters, Sources
 from copgen.runtime.errors import EnvironmentFault, unknown
 
 Load = Callable[[Sources, LoadOptions], Generator]
+_NO_LICENCE = "none stated by the authors"
+_NON_COMMERCIAL = "CC BY-NC 4.0: for non-commercial use only"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Known):
+class Entry:
     """A registered generator.
 
     Attributes:
+        about: a line about it.
+        recipe: its recipe's name.
         load: sources and choices -> the generator, in evaluation mode on the CPU.
         convert: published files -> what `copgen generator import` writes; None where nothing was published.
+        files: what was published; of several for one role, any will do.
+        licence: the terms of its weights.
+        embedded: the weights file that comes with copgen.
+        has_priors: whether the distribution of z can be chosen.
     """
 
+    about: str
+    recipe: str
     load: Load
     convert: Convert | None = None
+    files: tuple[PublicFile, ...] = ()
+    licence: str = ""
+    embedded: str | None = None
+    has_priors: bool = True
 
 
-def _biggan_deep(resolution: int) -> tuple[Load, Convert]:
+def _biggan_deep(resolution: int) -> Entry:
     name = f"biggan-deep-{resolution}"
-    return biggan_deep.loader(name, resolution), biggan_deep.converter(name, resolution)
+    return Entry(
+        about=f"BigGAN-deep, class-conditional ImageNet at {resolution}x{resolution}",
+        recipe="biggan-deep-128",
+        load=biggan_deep.loader(name, resolution),
+        convert=biggan_deep.converter(name, resolution),
+        files=public_files.BIGGAN_DEEP_128 if resolution == 128 else public_files.biggan_deep(resolution),
+        licence=_NO_LICENCE,
+    )
 
 
-_LOADERS: dict[str, tuple[Load, Convert | None]] = {
-    "digits": (load_digits, None),
-    "bigbigan": (bigbigan.load, bigbigan.convert),
+KNOWN = {
+    "digits": Entry(
+        about="Residual Flow on scikit-learn's 8x8 digits; the weights come with copgen",
+        recipe="digits",
+        load=load_digits,
+        licence="that of copgen",
+        embedded="digits.safetensors",
+        has_priors=False,
+    ),
+    "bigbigan": Entry(
+        about="BigBiGAN, unconditional ImageNet at 128x128",
+        recipe="bigbigan",
+        load=bigbigan.load,
+        convert=bigbigan.convert,
+        files=public_files.BIGBIGAN,
+        licence=_NO_LICENCE,
+    ),
     "biggan-deep-128": _biggan_deep(128),
     "biggan-deep-256": _biggan_deep(256),
     "biggan-deep-512": _biggan_deep(512),
-    "icgan-128": (icgan.load, icgan.convert),
-    "residual-flow-mnist": (mnist.load, mnist.convert),
-}
-_ENTRIES = {
-    name: Entry(**vars(known), load=_LOADERS[name][0], convert=_LOADERS[name][1]) for name, known in KNOWN.items()
+    "icgan-128": Entry(
+        about="IC-GAN on BigGAN, ImageNet at 128x128, conditioned on instances",
+        recipe="icgan-128",
+        load=icgan.load,
+        convert=icgan.convert,
+        files=public_files.ICGAN_128,
+        licence=_NON_COMMERCIAL,
+    ),
+    "residual-flow-mnist": Entry(
+        about="Residual Flow on MNIST, 28x28",
+        recipe="residual-flow-mnist",
+        load=mnist.load,
+        convert=mnist.convert,
+        files=public_files.RESIDUAL_FLOW_MNIST,
+        licence="MIT, the terms of its repository",
+        has_priors=False,
+    ),
 }
 
 
 def names() -> list[str]:
     """The names that copgen knows itself, sorted; plug-ins are `plugins.names()`."""
-    return sorted(_ENTRIES)
+    return sorted(KNOWN)
 
 
 def entry(name: str) -> Entry:
@@ -75,8 +123,8 @@ def entry(name: str) -> Entry:
     Raises:
         UsageError: unknown name; the error gives the nearest known one.
     """
-    if name in _ENTRIES:
-        return _ENTRIES[name]
+    if name in KNOWN:
+        return KNOWN[name]
     if name in plugins.names():
         return Entry(
             about=plugins.about(name),
@@ -89,7 +137,7 @@ def entry(name: str) -> Entry:
 def embedded_weights(name: str) -> Path | None:
     """The weights file that comes with copgen, or None."""
     file = entry(name).embedded
-    return packaged(file) if file else None
+    return Path(str(resources.files("copgen") / "generators" / "weights" / file)) if file else None
 
 
 def known_weights(name: str) -> Path:
@@ -155,7 +203,7 @@ def load(
         precision=precision,
         memory_format=memory_format,
     )
-    if weights is None and name not in _ENTRIES:
+    if weights is None and name not in KNOWN:
         G = plugins.load(name, None, options)
     else:
         sources = Sources(

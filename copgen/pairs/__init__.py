@@ -22,11 +22,11 @@ from copgen.pairs.plan import (
     ImportSource,
     Plan,
     PriorSource,
+    Rounding,
     TransformSource,
     read_plan,
 )
 from copgen.pairs.record import Record
-from copgen.pairs.rounding import Rounding
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair, write_shard
 from copgen.runtime import later
 

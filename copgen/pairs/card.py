@@ -1,16 +1,19 @@
-"""The dataset card of a pairs folder: what made it, how many pairs there are, how to read them."""
+"""The dataset card of a pairs folder: what made it, how many pairs there are, how to read them.
+
+Of pairs that were imported it says where they came from, and what is not known of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from copgen.pairs import imported_card, layout
+from copgen.pairs import layout
 from copgen.pairs.plan import Contents, ImportedPlan, Plan, Setting
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
 _FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
 
-_TEXT = """\
+_SAMPLED = """\
 ---
 pretty_name: {pairs:,} image pairs of {generator}
 size_categories:
@@ -68,6 +71,49 @@ copgen.pairs.open_pairs("path/to/this/folder", verify="full")
 """
 
 
+_IMPORTED = """\
+---
+pretty_name: {pairs:,} imported image pairs
+tags:
+- copgen
+- webdataset
+- contrastive-learning
+- synthetic
+---
+
+# {pairs:,} imported image pairs
+
+Taken from the folder `{name}` of another program, which names files as GenRep and the authors of COP-Gen (NeurIPS 2022)
+do. What generator, seed and navigator made them, nobody wrote down; the pixels are what they were, encoded anew.
+
+| | |
+|---|---|
+| pairs | {pairs:,}, each of one anchor and {positives} |
+| images | {height} x {width} pixels, {colour}, PNG |
+| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
+| taken from | `{name}`, {files:,} images; sha256 of the list of their names and sizes `{sha256}` |
+| made with | {versions} |
+
+The class in a pair's metadata is the folder that its images lay in. Of an unconditional generator the authors' folders
+mean nothing: they are filled in the order of drawing.
+
+## Reading
+
+```python
+import copgen
+
+for pair in copgen.pairs.read("path/to/this/folder"):
+    pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
+```
+
+The shards are plain tar files in the layout of WebDataset. The members of pair 0 are:
+
+{members}
+
+To check that nothing is missing or altered: `copgen verify path/to/this/folder`.
+"""
+
+
 def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
     """The card's Markdown, with the header that dataset hubs read.
 
@@ -76,24 +122,29 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
         total_bytes: of all tars.
         rejected: draws that the plan's filter refused.
     """
-    if isinstance(plan, ImportedPlan):
-        return imported_card.card(plan, total_bytes=total_bytes)
-    assert isinstance(plan, Plan)  # there is no third kind
     channels, height, width = plan.image_shape
-    images = plan.components[:-1]
-    return _TEXT.format(
-        pairs=plan.pairs,
+    shared = {
+        "pairs": plan.pairs,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "colour": "grey" if channels == 1 else "RGB",
+        "shards": plan.shards,
+        "per_shard": plan.pairs_per_shard,
+        "bytes": total_bytes,
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items())),
+        "members": "\n".join(f"* `{layout.key(0)}.{component}`" for component in plan.components),
+    }
+    if isinstance(plan, ImportedPlan):
+        positives = f"{plan.positives:,} positive{'' if plan.positives == 1 else 's'}"
+        return _IMPORTED.format(**shared, positives=positives, **plan.imported.model_dump())
+    assert isinstance(plan, Plan)  # there is no third kind
+    return _SAMPLED.format(
+        **shared,
         size=_SIZES[sum(plan.pairs >= 10**power for power in range(3, 10))],
         positives="one positive x' = G(z')" if plan.positives == 1 else f"{plan.positives} positives x' = G(z')",
-        channels=channels,
-        height=height,
-        width=width,
-        colour="grey" if channels == 1 else "RGB",
         format=_FORMAT_NAMES[plan.image_format] + (f" of quality {plan.quality}" if plan.quality else ""),
         format_name=_FORMAT_NAMES[plan.image_format],
-        shards=plan.shards,
-        per_shard=plan.pairs_per_shard,
-        bytes=total_bytes,
         generator=plan.generator.name,
         generator_sha256=plan.generator.sha256,
         prior=_described(plan.prior.name, plan.prior.settings),
@@ -101,11 +152,9 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
         + (f", navigator sha256 `{plan.transform.sha256}`" if plan.transform.sha256 else ""),
         filter=_filter_row(plan, rejected),
         seed=plan.seed,
-        versions=", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items())),
         device=plan.device,
         batch=plan.batch,
-        members="\n".join(f"* `{layout.key(0)}.{component}`" for component in plan.components),
-        extensions="[" + ", ".join(f'"{component}"' for component in images) + "]",
+        extensions="[" + ", ".join(f'"{component}"' for component in plan.components[:-1]) + "]",
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from copgen.pairs import genrep, layout
+from copgen.pairs import genrep_folder, layout
 from copgen.pairs.plan import Contents
 from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.tar import TarWriter
@@ -92,7 +92,7 @@ def genrep_names(plan: Contents, index: int, metadata: Metadata, classes: Classe
     several = plan.positives > 1
     roles = ["anchor", *(f"neighbor_{j}" if several else "neighbor" for j in range(plan.positives))]
     ends = [component.rpartition(".")[2] for component in plan.components[:-1]]
-    return [f"{genrep.PARTITION}/{place}/{stem}_{role}.{end}" for role, end in zip(roles, ends, strict=True)]
+    return [f"{genrep_folder.PARTITION}/{place}/{stem}_{role}.{end}" for role, end in zip(roles, ends, strict=True)]
 
 
 NAMES: dict[str, Callable[[Contents, int, Metadata, Classes], list[str]]] = {

@@ -6,10 +6,12 @@ sets can be made again; the two differ by at most one grey level. `from_uint8` f
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
-from copgen.pairs.rounding import ROUNDINGS, Rounding
+from copgen.pairs.plan import Rounding
 from copgen.runtime.errors import DataError, unknown
 
 
@@ -25,8 +27,8 @@ def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:
         DataError: a value that is not a number, or infinite: no byte stands for it.
         UsageError: no such rule.
     """
-    if rounding not in ROUNDINGS:
-        raise unknown("pixel rounding", rounding, ROUNDINGS)
+    if rounding not in get_args(Rounding):
+        raise unknown("pixel rounding", rounding, get_args(Rounding))
     if not bool(torch.isfinite(images).all()):
         raise DataError(
             f"{int((~torch.isfinite(images)).sum())} of {images.numel()} pixel values are not finite numbers.",

@@ -19,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from copgen.pairs import layout
 from copgen.pairs.codecs import ImageFormat
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.rounding import Rounding
 from copgen.pairs.store import Store, as_store
 from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
 from copgen.storage.files import parse_json
 
+Rounding = Literal["nearest", "truncate256"]  # of a pixel in [-1, 1] to a byte; `copgen.pairs.pixels` does it
 Setting = bool | int | float | str | None
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
 

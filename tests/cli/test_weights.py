@@ -74,7 +74,7 @@ def test_fetch_tells_its_progress_and_imports(monkeypatch: pytest.MonkeyPatch) -
     entry = registry.entry("bigbigan")
     with serving(Manners({"/BigBiGAN_x1.pth": Path("BigBiGAN_x1.pth").read_bytes()})) as address:
         files = (replace(entry.files[0], urls=(f"{address}/BigBiGAN_x1.pth",)),)
-        monkeypatch.setitem(registry._ENTRIES, "bigbigan", replace(entry, files=files))
+        monkeypatch.setitem(registry.KNOWN, "bigbigan", replace(entry, files=files))
         outcome = copgen("generator", "fetch", "bigbigan")
         again = copgen("generator", "fetch", "bigbigan", "--json")
     assert outcome.code == 0, outcome.err
@@ -89,7 +89,7 @@ def test_offline_fetch_ends_with_4_and_the_way_by_hand(monkeypatch: pytest.Monke
     with serving(Manners({})) as address:
         pass  # nobody answers there any more
     files = (replace(entry.files[0], urls=(f"{address}/BigBiGAN_x1.pth",)),)
-    monkeypatch.setitem(registry._ENTRIES, "bigbigan", replace(entry, files=files))
+    monkeypatch.setitem(registry.KNOWN, "bigbigan", replace(entry, files=files))
     outcome = copgen("generator", "fetch", "bigbigan")
     assert outcome.code == 4
     assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched: Connection refused" in outcome.err

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from copgen.generators.residual_flow.folding import Folding
 
 LIPSWISH_SLOPE = 1.1  # what the steepest slope of x sigmoid(b x) is below, for every b
 
@@ -22,6 +21,21 @@ LIPSWISH_SLOPE = 1.1  # what the steepest slope of x sigmoid(b x) is below, for 
 def _unit(vector: Tensor) -> Tensor:
     unit: Tensor = vector / vector.norm().clamp_min(1e-12)
     return unit
+
+
+class Folding(nn.Module):
+    """A module with `folded`, which is made of its weights: None again when they are loaded anew, or trained."""
+
+    folded: Any
+
+    def _load_from_state_dict(self, *args: Any, **keywords: Any) -> None:
+        self.folded = None
+        super()._load_from_state_dict(*args, **keywords)
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self.folded = None
+        return super().train(mode)
 
 
 class SpectralBound(Folding):

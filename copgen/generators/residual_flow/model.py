@@ -16,12 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from copgen.generators.residual_flow.bijections import ActNorm, Flatten, Logit, Squeeze
 from copgen.generators.residual_flow.folded import FoldedNet
-from copgen.generators.residual_flow.folding import Folding
 from copgen.generators.residual_flow.inversion import FixedPoint, Rule, invert_block
-from copgen.generators.residual_flow.lipschitz import LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
+from copgen.generators.residual_flow.lipschitz import Folding, LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
 from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
-from copgen.generators.residual_flow.transforms import ActNorm, Flatten, Logit, Squeeze
 
 
 class FlowConfig(BaseModel):

@@ -23,7 +23,7 @@ from copgen.pairs import (
     read_plan,
     write_shard,
 )
-from copgen.pairs.genrep import Tree, image_bytes, read_tree
+from copgen.pairs.genrep_folder import Tree, image_bytes, read_tree
 from copgen.pairs.places import Places
 from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError

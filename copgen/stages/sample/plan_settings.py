@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from copgen.generators import weights_directory
-from copgen.generators.catalogue import KNOWN
+from copgen.generators.registry import KNOWN
 from copgen.pairs import Plan, read_plan
 from copgen.pairs.places import Places, Role
 from copgen.pairs.store import Store

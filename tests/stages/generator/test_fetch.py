@@ -65,7 +65,7 @@ def server(manners: Manners, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         )
         for generator, files in (("bigbigan", (bigbigan,)), ("icgan-128", icgan)):
             entry = replace(registry.entry(generator), files=files)
-            monkeypatch.setitem(registry._ENTRIES, generator, entry)
+            monkeypatch.setitem(registry.KNOWN, generator, entry)
         yield address
 
 
@@ -141,7 +141,7 @@ def test_another_hash_than_the_published_one_is_refused(
 ) -> None:
     entry = registry.entry("bigbigan")
     files = (replace(entry.files[0], sha256="0" * 64),)
-    monkeypatch.setitem(registry._ENTRIES, "bigbigan", replace(entry, files=files))
+    monkeypatch.setitem(registry.KNOWN, "bigbigan", replace(entry, files=files))
     with pytest.raises(DataError, match="the published one is 0000"):
         fetch_generator("bigbigan", policy=QUICK)
     assert not (weights_directory / "bigbigan.safetensors").exists()

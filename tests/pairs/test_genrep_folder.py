@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from copgen.pairs.genrep import image_bytes, read_tree
+from copgen.pairs.genrep_folder import image_bytes, read_tree
 from copgen.runtime.errors import DataError, ExitCode
 from tests.pairs.trees import picture, tree
 

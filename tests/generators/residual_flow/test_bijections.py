@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from copgen.generators.residual_flow.transforms import ActNorm, Flatten, Logit, Squeeze
+from copgen.generators.residual_flow.bijections import ActNorm, Flatten, Logit, Squeeze
 from tests.generators.residual_flow.flows import dense_jacobian
 
 

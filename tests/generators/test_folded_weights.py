@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.generators import folding
+from copgen.generators import folded_weights
 from copgen.generators.biggan_deep import statistics_at
 from copgen.generators.doubling import doubled_kernel, upsample_then_convolve
-from copgen.generators.folding import PowerStepWeights, StoredVectorWeights
+from copgen.generators.folded_weights import PowerStepWeights, StoredVectorWeights, power_step_sigma
 from copgen.generators.norms import AffineNorm, ConditionalNorm
 
 
@@ -23,7 +23,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def test_sigma_is_that_of_one_power_step_however_it_is_cut(
     shape: tuple[int, ...], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folding, "_CHUNK", chunk)
+    monkeypatch.setattr(folded_weights, "_CHUNK", chunk)
     weight, u, eps = random(*shape), random(1, shape[0], seed=1), 1e-4
     matrix = weight.flatten(1)
     v = F.normalize(u @ matrix, eps=eps)
@@ -38,7 +38,7 @@ def test_sigma_is_that_of_one_power_step_however_it_is_cut(
 
 def test_the_clamp_of_norms_counts_where_vectors_are_small() -> None:
     weight, u = 1e-4 * random(3, 4), random(1, 3, seed=1)
-    assert folding.power_step_sigma(weight, u, eps=1.0) < 0.01 * folding.power_step_sigma(weight, u, eps=1e-12)
+    assert power_step_sigma(weight, u, eps=1.0) < 0.01 * power_step_sigma(weight, u, eps=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -111,7 +111,7 @@ def test_offline_fetch_ends_with_4_and_the_way_by_hand(monkeypatch: pytest.Monke
         (("generator", "import", "bigbigan", "a.pth"), 3, "builtin__.eval to be called"),
         (("generator", "import", "bigbigan", "w_COPGen_pretained.pth"), 3, "is the file of a COP-Gen navigator"),
         (("generator", "inspect", "bigbigan"), 4, "no weights of 'bigbigan' in weights"),
-        (("navigator", "import", "BigBiGAN_x1.pth"), 3, "BigBiGAN_x1.pth is no navigator"),
+        (("navigator", "import", "BigBiGAN_x1.pth"), 3, "BigBiGAN_x1.pth is not a navigator"),
         (("navigator", "import", "a.pth"), 3, "builtin__.eval to be called"),
         (("navigator", "import", "w_COPGen_pretained.pth", "--generator", "bigigan"), 2, "Did you mean 'bigbigan'?"),
         (("navigator", "import", "page.pth"), 3, "page.pth is a web page"),

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from copgen.latents.navigator import Form, Navigator
 from copgen.runtime.errors import DataError
-from copgen.storage.foreign import Opaque, is_module, module_tensors, read_foreign
-from copgen.storage.foreign.containers import submodules
+from copgen.storage.foreign import Opaque, is_module, module_tensors, read_foreign, submodules
 from copgen.storage.tensors import load_into
 
 _LAYERS: dict[Form, tuple[int, int]] = {"nonlinear": (0, 2), "linear": (0, 1)}

@@ -1,15 +1,13 @@
 """Reading files of other programs without running anything that is in them.
 
-opcodes       bytes to pickle's opcodes, every length checked
-machine       the stack machine, which looks nothing up and calls nothing that a file names
-calls         the few calls that it carries out itself: tensors, arrays, plain containers
-containers    inert stand-ins for classes and objects
-zip_archive   torch.save since 1.6        legacy    torch.save before        arrays    numpy's .npy
-reading       one door for all of them
+unpickling   Python's unpickler on a leash: opcodes and sizes are checked first, and names are never looked up
+calls        what is built where a pickle asks for a call: records of tensors and arrays, plain containers
+records      inert stand-ins for classes, objects, tensors and arrays
+torch_files  torch.save since 1.6, and before
+reading      `read_foreign`, one function for these formats, numpy arrays and safetensors
 """
 
-from copgen.storage.foreign.calls import ForeignArray
-from copgen.storage.foreign.containers import Global, Opaque, is_module, module_tensors
 from copgen.storage.foreign.reading import read_foreign
+from copgen.storage.foreign.records import ForeignArray, Global, Opaque, is_module, module_tensors, submodules
 
-__all__ = ["ForeignArray", "Global", "Opaque", "is_module", "module_tensors", "read_foreign"]
+__all__ = ["ForeignArray", "Global", "Opaque", "is_module", "module_tensors", "read_foreign", "submodules"]

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import gzip
+import math
+import mmap
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import numpy as np
+from numpy.lib import format as numpy_format
+from safetensors import safe_open
 
 from copgen.runtime.errors import DataError, EnvironmentFault
-from copgen.storage.foreign import arrays, legacy, zip_archive
-from copgen.storage.foreign.opcodes import BadPickle
+from copgen.storage.foreign import torch_files
+from copgen.storage.foreign.calls import array_type
+from copgen.storage.foreign.records import (
+    MOST_DIMENSIONS,
+    BadPickle,
+    ForeignArray,
+    Global,
+    Storage,
+    expect,
+    is_size,
+    listed,
+)
+from copgen.storage.foreign.unpickling import FAULTS, Mapped, names_in, read_pickle, resolved
 
 _AGAIN = "Download it again, and compare its size with the published one."
-_GZIP, _LFS = b"\x1f\x8b", b"version https://git-lfs"
+_GZIP, _LFS, _NUMPY = b"\x1f\x8b", b"version https://git-lfs", b"\x93NUMPY"
 _LONGEST_SAFETENSORS_HEADER = 100 * 2**20
 
 
-def read_foreign(path: Path) -> Any:
+def read_foreign(path: Path | str) -> Any:
     """What a checkpoint of another program holds.
 
     Args:
@@ -31,6 +46,7 @@ def read_foreign(path: Path) -> Any:
     Raises:
         DataError: missing, truncated, damaged, of no known format, or a pickle that asks for something to be called.
     """
+    path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder.", fix="Name the file in it.")
     if not path.is_file():
@@ -39,19 +55,23 @@ def read_foreign(path: Path) -> Any:
         with open(path, "rb") as stream:
             head = stream.read(1024)
         refuse_what_is_no_checkpoint(path, head)
-        if head.startswith(zip_archive.SIGNATURE):
-            return zip_archive.read_archive(path)
-        if head.startswith(legacy.SIGNATURE):
-            return legacy.read_legacy(path)
-        if head.startswith(arrays.SIGNATURE):
-            return arrays.read_array(path)
+        if head.startswith(torch_files.ZIP):
+            return torch_files.read_archive(path)
+        if head.startswith(torch_files.LEGACY):
+            return torch_files.read_legacy(path)
+        if head.startswith(_NUMPY):
+            return read_array(path)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_SAFETENSORS_HEADER:
             return read_safetensors(path)
+        cut = torch_files.LEGACY.startswith(head) or torch_files.ZIP.startswith(head)
+        if not cut:
+            refuse_plain_pickle(path, head)
     except BadPickle as error:
         raise DataError(f"{path} cannot be read: {error}.", fix=advice(str(error))) from None
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
-    cut = legacy.SIGNATURE.startswith(head) or zip_archive.SIGNATURE.startswith(head)
+    except FAULTS as error:
+        raise DataError(f"{path} cannot be read: it is truncated or damaged ({error!s:.200}).", fix=_AGAIN) from None
     raise DataError(
         f"{path} is {'truncated' if cut else 'of no known format'}: it begins with {head[:8].hex(' ')}.",
         fix=_AGAIN if cut else "Files of torch.save, safetensors and numpy arrays are read.",
@@ -90,10 +110,51 @@ def refuse_what_is_no_checkpoint(path: Path, head: bytes) -> None:
         raise DataError(f"{path} is {holds}, not a checkpoint.", fix="Unpack it, and name what is inside.")
 
 
+def refuse_plain_pickle(path: Path, head: bytes) -> None:
+    """Refuse a file of Python's `pickle` that torch did not write, with the names of the classes that it needs."""
+    names: list[Global] = []
+    with open(path, "rb") as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        try:
+            names = names_in(stream)
+        except FAULTS:
+            if head[:1] != b"\x80" or head[1:2] > b"\x05":  # the protocols that say so at their beginning
+                return
+    needs = f", and needs {listed(names)} of the program that wrote it" if names else ""
+    raise DataError(
+        f"{path} is a plain pickle, not a file of torch.save{needs}; nothing in it was run.",
+        fix="Where that program runs, load it and write the network's state_dict() with torch.save or safetensors.",
+    )
+
+
 def read_safetensors(path: Path) -> dict[str, Any]:
     """The tensors of a safetensors file."""
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise BadPickle(f"it is not a whole safetensors file ({error}); it is truncated or damaged") from None
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def read_array(path: Path) -> Any:
+    """The array of a .npy file; what an array of objects holds, alone where it is one object."""
+    with open(path, "rb") as file:
+        stream = Mapped(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    header = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
+    version = numpy_format.read_magic(stream)
+    expect(version in header, f"it is of version {version} of numpy's format")
+    shape, columns_first, found = header[version](stream)
+    expect(len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape)), "its numpy header has a shape that is none")
+    dtype = array_type(found.str).dtype
+    if dtype.hasobject:
+        array = resolved(read_pickle(stream, largest=len(stream))[0], no_storage)
+        if not isinstance(array, ForeignArray):
+            raise BadPickle("its pickle is no array")
+        held = array.values if isinstance(array.values, list) else list(array.values.flat)
+        return held[0] if array.shape == () else held
+    start, count = stream.tell(), math.prod(shape)
+    needed = f"its shape {shape} needs {count * dtype.itemsize:,}"
+    expect(
+        len(stream) - start == count * dtype.itemsize, f"it has {len(stream) - start:,} bytes of numbers where {needed}"
+    )
+    return np.frombuffer(stream, dtype, count, start).reshape(shape, order="F" if columns_first else "C")
+
+
+def no_storage(wanted: Storage) -> Any:
+    raise BadPickle("a persistent id in a pickle that has no storages")

@@ -22,8 +22,7 @@ import torch
 
 from copgen.runtime.errors import DataError, ExitCode
 from copgen.storage.foreign import Global, Opaque, read_foreign
-from copgen.storage.foreign.machine import DEEPEST
-from copgen.storage.foreign.opcodes import MOST_OPCODES
+from copgen.storage.foreign.unpickling import DEEPEST, MOST_OPCODES
 from tests.storage.foreign.files import FORMATS, Persistent, pickled_to, with_pickle
 
 VICTIM = "this"  # a module of the standard library that prints a poem when it is imported, and that nobody imports
@@ -75,7 +74,7 @@ CALLS: dict[str, tuple[Any, str]] = {
     ),
     "two": (
         [Reduced(os.system, ("touch owned",)), Reduced(builtins.eval, (TOUCH,))],
-        r"\.eval, (posix|nt)\.system to be called",
+        r"(posix|nt)\.system, \w+\.eval to be called",
     ),
 }
 
@@ -117,8 +116,8 @@ BY_HAND = {
         b"cbuiltins\ngetattr\ncos\n__dict__\n" + text("system") + b"\x86R" + text("touch owned") + b"\x85R.",
         r"builtins\.getattr to be called",
     ),
-    "call of a value": (text("system") + text("touch owned") + b"\x85R.", "calls a value of type str"),
-    "arguments that are none": (b"cos\nsystem\n" + text("touch owned") + b"R.", r"os\.system to be called"),
+    "call of a value": (text("system") + text("touch owned") + b"\x85R.", "'str' object is not callable"),
+    "arguments that are none": (b"cos\nsystem\n" + text("touch owned") + b"R.", "must be a tuple"),
     "extension code": (b"\x80\x02\x82\x01.", "no opcode that is read here"),
     "out-of-band buffer": (b"\x80\x05\x97.", "no opcode that is read here"),
     "text persistent id": (b"Pos.system\n.", "no opcode that is read here"),
@@ -154,16 +153,18 @@ def test_state_is_stored_and_never_handed_to_a_class(tmp_path: Path) -> None:
     found = read_foreign(
         with_pickle(tmp_path / "a.pth", f"c{VICTIM}\nPoem\n)\x81".encode("latin-1") + state + again, "zip")
     )
-    assert type(found) is Opaque
+    assert isinstance(found, Opaque)
+    assert found.kind == Global(VICTIM, "Poem")
     assert found.state == {"__setstate__": Global("os", "system"), "__class__": Global("builtins", "eval")}
     assert found.items == ["touch owned"]
 
 
-@pytest.mark.parametrize("target", [b"]", b"}", text("x"), b"K\x01", b"cos\nsystem\n"])
-def test_state_of_plain_values_is_dropped(tmp_path: Path, target: bytes) -> None:
-    content = target + b"}" + text("__class__") + b"cbuiltins\neval\nsb."
-    found = read_foreign(with_pickle(tmp_path / "a.pth", content, "zip"))
-    assert found in ([], {}, "x", 1, Global("os", "system"))
+@pytest.mark.parametrize("target", [b"]", b"}", b")", text("x"), b"K\x01", b"cos\nsystem\n", b"c_codecs\nencode\n"])
+@pytest.mark.parametrize("slots", [False, True])
+def test_state_of_values_that_have_none_is_refused(tmp_path: Path, target: bytes, slots: bool) -> None:
+    state = b"}" + text("__class__") + b"cbuiltins\neval\ns"
+    content = target + (b"N" + state + b"\x86" if slots else state) + b"b."
+    refused(with_pickle(tmp_path / "a.pth", content, "zip"), "cannot be read")
 
 
 def storage(count: int, key: str = "0", kind: str = "FloatStorage") -> bytes:
@@ -197,7 +198,7 @@ def tensor(count: int, offset: int, size: int, stride: int, **of: str) -> bytes:
         (tensor(2, 0, 2, 1, kind="QInt8Storage"), "no storage of numbers"),
         (b"\x8d" + (2**62).to_bytes(8, "little") + b"a.", "truncated"),
         (b"\x8e" + (2**62).to_bytes(8, "little") + b"a.", "truncated"),
-        (b"\x8b" + (2**31 - 1).to_bytes(4, "little") + b"a.", "an integer of 2,147,483,647 bytes"),
+        (b"\x8b" + (2**31 - 1).to_bytes(4, "little") + b"a.", "truncated"),
     ],
 )
 def test_sizes_are_checked_before_anything_is_allocated(tmp_path: Path, content: bytes, match: str) -> None:
@@ -252,14 +253,14 @@ def doubled(times: int) -> bytes:
     ("content", "match"),
     [
         (b"}" + doubled(60) + b"Ns.", "a key of type tuple"),
-        (b"\x8f(" + doubled(60) + b"\x90.", "members that are no scalars"),
+        (b"\x8f(" + doubled(60) + b"\x90.", "a key of type tuple"),
         (b"cbuiltins\nset\n](" + doubled(60) + b"e\x85R.", "members that are no scalars"),
         (b"ccollections\nOrderedDict\n](" + doubled(60) + b"N\x86e\x85R.", "no pairs of a scalar"),
         (b"ctorch\ndevice\n" + doubled(60) + b"\x85R.", "no name and number"),
         (b"cnumpy\ndtype\n" + doubled(60) + b"\x85R.", "an array of type a tuple"),
         (b"cos\nsystem\n" + doubled(60) + b"R.", r"os\.system to be called"),
         (b"N0" * MOST_OPCODES + b"N.", "more than 1,000,000 opcodes"),
-        (b"0" * 10 + b".", "one is missing"),
+        (b"0" * 10 + b".", "underflow"),
     ],
     ids=["key", "set", "set call", "ordered", "device", "dtype", "refusal", "length", "empty"],
 )

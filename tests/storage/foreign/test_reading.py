@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import gzip
 import io
+import pickle
 import random
+import re
 import tarfile
 import zipfile
 from collections import OrderedDict
@@ -39,7 +41,7 @@ TENSORS: dict[str, Tensor] = {
 }
 
 
-def refused(path: Path, match: str) -> None:
+def refused(path: Path | str, match: str) -> None:
     with pytest.raises(DataError, match=match) as caught:
         read_foreign(path)
     assert str(path) in str(caught.value)
@@ -197,7 +199,7 @@ def test_a_flipped_bit_in_the_numbers_is_found(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "is a Git LFS pointer"),
         (gzip.compress(b"x", mtime=0), "is a compressed file"),
         (b"\x1f\x8b\x08 and nothing", "is a compressed file"),
-        (b"\x80\x02}q\x00.", "of no known format: it begins with 80 02"),
+        (b"\x80\x02}q\x00.", "is a plain pickle"),
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "of no known format: it begins with 89 48 44 46"),
         (b"\xff" * 100, "of no known format"),
         (b"PK", "is truncated"),
@@ -206,6 +208,42 @@ def test_a_flipped_bit_in_the_numbers_is_found(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path: Path, content: bytes, match: str) -> None:
     (tmp_path / "a.pth").write_bytes(content)
     refused(tmp_path / "a.pth", match)
+
+
+class Network:
+    """As StyleGAN's files have them: objects of the program's own classes, which call its functions when read."""
+
+    def __reduce__(self) -> Any:
+        return reconstructed, ({"class_name": "Generator", "weights": np.ones(3)},)
+
+
+def reconstructed(meta: Any) -> None:
+    raise AssertionError("it was called")
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_plain_pickle_is_told_with_the_classes_that_it_needs(tmp_path: Path, protocol: int) -> None:
+    with defined_in_main(Average):
+        value = {"G": Network(), "args": argparse.Namespace(x=1), "ema": Average(nn.Linear(1, 1))}
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol))
+    refused(tmp_path / "a.pkl", "plain pickle")
+    for name in ("__main__.Average", "argparse.Namespace", f"{__name__}.reconstructed"):
+        refused(tmp_path / "a.pkl", re.escape(name))
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps([1, 2], protocol))
+    refused(tmp_path / "b.pkl", "plain pickle")
+
+
+@pytest.mark.parametrize("layout", [*FORMATS, "npy", "safetensors"])
+def test_a_path_may_be_a_text(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / f"a.{layout}"
+    if layout == "npy":
+        np.save(path, np.ones(3))
+    elif layout == "safetensors":
+        save_file({"a": torch.ones(3)}, path)
+    else:
+        save({"a": torch.ones(3)}, path, layout)
+    assert str(read_foreign(str(path))) == str(read_foreign(path))
+    refused(str(tmp_path / "none.pth"), "is missing")
 
 
 def test_archives_and_folders_are_to_be_unpacked_and_opened(tmp_path: Path) -> None:

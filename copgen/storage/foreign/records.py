@@ -1,0 +1,252 @@
+"""Stand-ins for what a foreign pickle names: labels, bags of attributes, places of tensors. All of them are inert.
+
+An unpickler calls classes, hands objects what it has for them through `__setstate__`, `append`, `extend` and
+`__setitem__`, and sets the attributes of those without `__setstate__`. So everything that it reaches is a class of this
+file, or one of Python's own containers and scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SCALARS = (str, bytes, float, bool, type(None))
+LARGEST_KEY = 2**64  # larger integers can be chosen to have the same hash, and a dictionary of them takes for ever
+MOST_DIMENSIONS = 32
+_COPIED = (str, bytes, list, tuple, dict, set)
+_LIBRARIES = ("builtins", "__builtin__", "_codecs", "collections", "copyreg", "copy_reg", "numpy", "torch")
+
+
+class BadPickle(ValueError):
+    """A file that cannot be read, and why."""
+
+
+def expect(fine: bool, problem: str) -> None:
+    """Refuse the file unless all is well."""
+    if not fine:
+        raise BadPickle(problem)
+
+
+def is_key(value: object) -> bool:
+    """Keys and members of sets are scalars: the hash of nested tuples can be made to take for ever."""
+    return isinstance(value, _SCALARS) or (isinstance(value, int) and abs(value) < LARGEST_KEY)
+
+
+def is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+
+
+def label(value: object) -> str:
+    """A value in a message, always in a few characters: containers can hold themselves."""
+    if isinstance(value, type) and issubclass(value, Inert):
+        return listed([value.kind])
+    return repr(value[:40]) if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def listed(names: Iterable[Global], most: int = 8) -> str:
+    """Names of a file in a message: a few, cut and printable, and those of programs before those of libraries."""
+    order = sorted(f"{name!s:.80}" for name in names)
+    order.sort(key=lambda name: name.partition(".")[0] in _LIBRARIES)
+    text = ", ".join(order[:most]) + (", ..." if len(order) > most else "")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+@dataclass(frozen=True)
+class Global:
+    """The name of a class or function; it was never looked up."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Ledger:
+    """What a pickle has asked for: the names it wants to call, and how much it may still have copied."""
+
+    def __init__(self, left: int) -> None:
+        self.called: set[Global] = set()
+        self.left = left
+
+    def charge(self, values: tuple[Any, ...]) -> None:
+        """One value can be given a million times; honest files give it once."""
+        self.left -= sum(len(one) for one in values if isinstance(one, _COPIED))
+        expect(self.left >= 0, "what it builds is larger than the file")
+
+
+class Inert:
+    """What the unpickler may reach; state that it has no use for is dropped.
+
+    For each name in a pickle there is a subclass of `Known` or `Opaque`, and `kind` is the name.
+    """
+
+    kind: ClassVar[Global]
+    ledger: ClassVar[Ledger]
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class Known(Inert):
+    """A name for which there is a builder; calling it gives what the builder makes."""
+
+    builder: ClassVar[Callable[..., Any]]
+
+    def __new__(cls, /, *arguments: Any) -> Any:
+        cls.ledger.charge(arguments)
+        return cls.builder(*arguments)
+
+
+class Opaque(Inert):
+    """An object of a class that is not here: what its pickle gave it as attributes, as items and as entries."""
+
+    state: dict[str, Any]
+    items: list[Any]
+    entries: dict[Any, Any]
+
+    def __new__(cls, /, *arguments: Any, **keywords: Any) -> Opaque:
+        if arguments or keywords:
+            cls.ledger.called.add(cls.kind)
+        self = super().__new__(cls)
+        self.state, self.items, self.entries = {}, [], {}
+        return self
+
+    def __init__(self, /, *arguments: Any, **keywords: Any) -> None:
+        self.ledger.called.add(self.kind)  # only calls come here: a class that is instantiated is asked for __new__
+
+    def __repr__(self) -> str:
+        return f"<inert {self.kind}>"
+
+    def __setstate__(self, state: Any) -> None:
+        parts = state if isinstance(state, tuple) else (state,)  # (attributes, slots) of classes with __slots__
+        self.ledger.charge((*parts, parts))
+        for part in parts:
+            if isinstance(part, dict):
+                self.state.update({str(key): value for key, value in part.items()})
+            elif part is not None:
+                self.items.append(part)
+
+    def append(self, item: Any) -> None:
+        self.items.append(item)
+
+    def extend(self, items: Iterable[Any]) -> None:
+        self.items.extend(items)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        expect(is_key(key), f"an object in it has a key of type {type(key).__name__}")
+        self.entries[key] = value
+
+
+class Dictionary(Inert, dict[Any, Any]):
+    """An OrderedDict or defaultdict."""
+
+
+@dataclass(frozen=True, eq=False)
+class Storage(Inert):
+    """`count` elements from `first` on of a storage of the file that has `whole`."""
+
+    key: str
+    dtype: torch.dtype
+    whole: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Strided(Inert):
+    """A tensor: where it lies in its storage."""
+
+    storage: Storage
+    dtype: torch.dtype
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def tensor(self, whole: Tensor) -> Tensor:
+        """The tensor, as a view of its storage's elements."""
+        if 0 in self.size:
+            return torch.empty(self.size, dtype=self.dtype)
+        if whole.dtype != self.dtype:  # torch's third form: a view of bytes
+            whole = whole[: len(whole) // self.dtype.itemsize * self.dtype.itemsize].view(self.dtype)
+        return whole.as_strided(self.size, self.stride, whole.storage_offset() + self.offset)
+
+
+class ArrayType(Inert):
+    """A numpy dtype of plain little-endian numbers, text or objects."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: Any) -> None:
+        plain = isinstance(state, tuple) and len(state) > 2 and state[1] in ("<", "|", "=") and state[2] is None
+        expect(plain, "an array of big-endian or compound type")
+
+
+class ForeignArray(Inert):
+    """A numpy array, as the bytes or the list that its pickle holds."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = (0,)
+        self.values: list[Any] | np.ndarray[Any, Any] = []
+
+    def __setstate__(self, state: Any) -> None:
+        expect(isinstance(state, tuple) and len(state) == 5, "an array without shape, type and values")
+        _, shape, kind, columns_first, raw = state
+        fine = isinstance(shape, tuple) and len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape))
+        expect(fine and isinstance(kind, ArrayType), "an array whose shape or type is none")
+        objects, held = kind.dtype.hasobject, len(raw) if isinstance(raw, bytes | list) else -1
+        needed = math.prod(shape) * (1 if objects else kind.dtype.itemsize)
+        fine = isinstance(raw, list if objects else bytes) and held == needed
+        expect(fine, f"an array of shape {shape} with {held:,} values or bytes")
+        self.shape = shape
+        if objects:
+            self.values = raw
+        else:
+            self.values = np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if columns_first is True else "C")
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The array.
+
+        Raises:
+            BadPickle: it holds objects.
+        """
+        if isinstance(self.values, list):
+            raise BadPickle("an array of objects where one of numbers belongs")
+        return self.values
+
+
+def is_module(value: object) -> TypeGuard[Opaque]:
+    """Whether a value stands for a pickled `torch.nn.Module`."""
+    return isinstance(value, Opaque) and isinstance(value.state.get("_modules"), dict)
+
+
+def submodules(module: Opaque, prefix: str = "") -> Iterator[tuple[str, Opaque]]:
+    """(dotted name, module) of a pickled module and all below it, in the order of `named_modules`."""
+    waiting, seen = [(prefix, module)], {id(module)}
+    while waiting:
+        path, one = waiting.pop()
+        yield path, one
+        below = [(f"{path}.{name}" if path else str(name), child) for name, child in one.state["_modules"].items()]
+        for name, child in reversed(below):
+            if is_module(child) and id(child) not in seen:
+                seen.add(id(child))
+                waiting.append((name, child))
+
+
+def module_tensors(module: Opaque) -> dict[str, Tensor]:
+    """The parameters and buffers of a pickled module by their state-dict names."""
+    found: dict[str, Tensor] = {}
+    for path, one in submodules(module):
+        for table in ("_parameters", "_buffers"):
+            own = one.state.get(table)
+            for name, value in own.items() if isinstance(own, dict) else ():
+                if isinstance(value, torch.Tensor):
+                    found[f"{path}.{name}" if path else str(name)] = value
+    return found

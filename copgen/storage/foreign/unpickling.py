@@ -19,7 +19,7 @@ import sys
 import tokenize
 import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from types import SimpleNamespace
 from typing import IO, Any, cast
@@ -174,8 +174,9 @@ def scan(stream: Stream, largest: int) -> int:
     memo: dict[int, int | str] = {}
     computed = 0
     try:
-        for count, (opcode, given, at) in enumerate(pickletools.genops(cast(IO[bytes], source))):
-            name, place, argument = opcode.name, at or 0, cast(Any, given)
+        opcodes: Iterator[tuple[Any, Any, Any]] = pickletools.genops(cast(IO[bytes], source))
+        for count, (opcode, argument, place) in enumerate(opcodes):
+            name = opcode.name
             if count >= MOST_OPCODES:
                 raise BadPickle(f"it has more than {MOST_OPCODES:,} opcodes")
             if place - start > largest:

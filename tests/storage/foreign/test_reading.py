@@ -134,7 +134,7 @@ def test_safetensors_come_back(tmp_path: Path) -> None:
     save_file({"a": torch.ones(3)}, tmp_path / "a.safetensors")
     assert torch.equal(read_foreign(tmp_path / "a.safetensors")["a"], torch.ones(3))
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1])
-    refused(tmp_path / "cut.safetensors", "safetensors file")
+    refused(tmp_path / "cut.safetensors", "truncated")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -1,22 +1,78 @@
 """copgen: contrastive optimal positives from a pretrained generator (COP-Gen, NeurIPS 2022).
 
-The four stages are navigate, sample, pretrain and eval; `copgen --help` runs them from the shell, and the same names
-are here for Python. Sub-packages load on first use, so `import copgen` does not import torch.
+The stages and their settings are here under their names: `copgen.navigate(settings, out="runs/navigate")` does what
+`copgen navigate` does. Below them are the packages that they are built of. All is loaded on first use, so
+`import copgen` does not import torch.
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from copgen.runtime import later
+
+if TYPE_CHECKING:
+    from copgen import (
+        data,
+        doctor,
+        encoders,
+        evaluation,
+        generators,
+        latents,
+        methods,
+        objectives,
+        pairs,
+        report,
+        stages,
+        training,
+        views,
+    )
+    from copgen.stages.eval import EvalLinearSettings, eval_linear
+    from copgen.stages.generator import FitFlowSettings, fit_flow
+    from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
+    from copgen.stages.pretrain import PretrainSettings, pretrain
+    from copgen.stages.sample import SampleSettings, sample
 
 __version__ = "0.1.0"
-__all__ = ["data", "encoders", "generators", "latents", "objectives", "pairs", "stages", "views"]
+__all__ = [
+    "EvalLinearSettings",
+    "FitFlowSettings",
+    "NavigateSettings",
+    "PretrainSettings",
+    "SampleSettings",
+    "SteeringSettings",
+    "data",
+    "doctor",
+    "encoders",
+    "eval_linear",
+    "evaluation",
+    "fit_flow",
+    "generators",
+    "latents",
+    "methods",
+    "navigate",
+    "navigate_steering",
+    "objectives",
+    "pairs",
+    "pretrain",
+    "report",
+    "sample",
+    "stages",
+    "training",
+    "views",
+]
+_HOMES = {
+    **dict.fromkeys(("EvalLinearSettings", "eval_linear"), "stages.eval"),
+    **dict.fromkeys(("FitFlowSettings", "fit_flow"), "stages.generator"),
+    **dict.fromkeys(("NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"), "stages.navigate"),
+    **dict.fromkeys(("PretrainSettings", "pretrain"), "stages.pretrain"),
+    **dict.fromkeys(("SampleSettings", "sample"), "stages.sample"),
+}
+_PACKAGES = [name for name in __all__ if name not in _HOMES]
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
-        return importlib.import_module(f"copgen.{name}")
-    raise AttributeError(f"module 'copgen' has no attribute '{name}'")
+def __getattr__(name: str) -> Any:
+    return later.attribute(__name__, _HOMES, name, packages=_PACKAGES)
 
 
 def __dir__() -> list[str]:

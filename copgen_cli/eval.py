@@ -75,7 +75,7 @@ def linear(
         if dry_run:
             show_plan(settings, {}, as_json=as_json)
             return
-        results = stage.run(settings, story)
+        results = stage.eval_linear(settings, events=story)
         written = stage.results_file(settings)
         answer({**results, "results": str(written)}, figures(results, written), as_json=as_json)
         if results["encoder"]["made_by"].get("settings", {}).get("dataset"):

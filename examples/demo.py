@@ -35,15 +35,14 @@ def copgen(command: str) -> Any:
 
 def untrained() -> dict[str, Any]:
     """The same probes on the same architecture with random weights: the baseline."""
-    from copgen import encoders
+    from copgen import EvalLinearSettings, encoders, eval_linear
     from copgen.runtime.seeds import seeded
-    from copgen.stages.eval import linear
 
     config = encoders.EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
     with seeded(0, "demo/untrained"):
         backbone = config.build()
     encoders.save_encoder(FOLDER / "runs/untrained", backbone, config, {"stage": "none"})
-    return linear.run(linear.EvalLinearSettings(ckpt=FOLDER / "runs/untrained"))
+    return eval_linear(EvalLinearSettings(ckpt=FOLDER / "runs/untrained"))
 
 
 def picture() -> Path:

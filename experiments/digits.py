@@ -78,14 +78,8 @@ def run(row: Row, seed: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
+    import copgen
     from copgen.runtime.settings import resolve
-    from copgen.stages.eval import linear
-    from copgen.stages.navigate.settings import NavigateSettings
-    from copgen.stages.navigate.stage import navigate
-    from copgen.stages.pretrain.settings import PretrainSettings
-    from copgen.stages.pretrain.stage import pretrain
-    from copgen.stages.sample.settings import SampleSettings
-    from copgen.stages.sample.stage import sample
 
     folder = RUNS / re.sub(r"[^a-z0-9.]+", "-", row.name) / f"seed-{seed}"
     done = folder / "figures.json"
@@ -94,18 +88,22 @@ def run(row: Row, seed: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"row": row.name, "seed": seed}
     if row.navigate is not None:
         flags = {**row.navigate, "seed": seed}
-        settings = resolve(NavigateSettings, "navigate", recipe="digits", config=None, flags=flags)
-        figures["navigate"] = navigate(settings, out=folder / "navigate")
+        settings = resolve(copgen.NavigateSettings, "navigate", recipe="digits", config=None, flags=flags)
+        figures["navigate"] = copgen.navigate(settings, out=folder / "navigate")
     if row.sample is None:
         source: dict[str, Any] = {"dataset": "digits"}
     else:
         flags = {**row.sample, "n": PAIRS, "seed": seed, "navigator": folder / "navigate"}
-        sample(resolve(SampleSettings, "sample", recipe="digits", config=None, flags=flags), out=folder / "pairs")
+        copgen.sample(
+            resolve(copgen.SampleSettings, "sample", recipe="digits", config=None, flags=flags), out=folder / "pairs"
+        )
         figures["kept_share"] = kept_share(folder / "pairs")
         source = {"pairs": folder / "pairs"}
     flags = {**row.pretrain, **source, "seed": seed}
-    pretrain(resolve(PretrainSettings, "pretrain", recipe="digits", config=None, flags=flags), out=folder / "pretrain")
-    results = linear.run(linear.EvalLinearSettings(ckpt=folder / "pretrain", seed=0))
+    copgen.pretrain(
+        resolve(copgen.PretrainSettings, "pretrain", recipe="digits", config=None, flags=flags), out=folder / "pretrain"
+    )
+    results = copgen.eval_linear(copgen.EvalLinearSettings(ckpt=folder / "pretrain", seed=0))
     figures |= {
         "top1": results["top1"],
         "nearest_neighbour": results["nearest_neighbour"]["top1"],

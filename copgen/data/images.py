@@ -1,13 +1,16 @@
-"""Real images as pairs: each is its own positive, so that only T_x tells its two views apart (SimCLR's own setting)."""
+"""Labelled datasets by name, and their images as pairs: each is its own positive (SimCLR's own setting)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from torch import Tensor
 
 from copgen.data import digits
+from copgen.data.digits import LabelledImages, Split
 from copgen.runtime.errors import unknown
 
-DATASETS = {"digits": digits.load}
+DATASETS: dict[str, Callable[[Split], LabelledImages]] = {"digits": digits.load}
 
 
 class ImagePairs:
@@ -27,12 +30,12 @@ class ImagePairs:
         return x, x
 
 
-def open_images(dataset: str) -> ImagePairs:
-    """The training split of a dataset.
+def load_dataset(name: str, split: Split) -> LabelledImages:
+    """The images of a split.
 
     Raises:
         UsageError: no such dataset.
     """
-    if dataset not in DATASETS:
-        raise unknown("dataset", dataset, DATASETS)
-    return ImagePairs(DATASETS[dataset]("train").images)
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    return DATASETS[name](split)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from copgen.data.images import open_images
+from copgen.data.images import ImagePairs, load_dataset
 from copgen.data.pairs import open_generated
 from copgen.runtime.errors import UsageError
 
@@ -37,7 +37,7 @@ def open_source(*, pairs: Path | None, dataset: str | None, seed: int) -> Source
         UsageError: an unknown dataset, or neither pairs nor dataset.
     """
     if dataset is not None:
-        return open_images(dataset)
+        return ImagePairs(load_dataset(dataset, "train").images)
     if pairs is None:
         raise UsageError("There is nothing to learn from.", fix="Name a pairs folder with --pairs.")
     return open_generated(pairs, seed=seed)

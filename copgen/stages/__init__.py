@@ -1,1 +1,25 @@
-"""The stages: each reads files, runs one part of the chain, and writes files."""
+"""The stages: each reads files, runs one part of the chain, and writes files.
+
+All have one shape, `stage(settings, *, out, overwrite=False, events=None) -> summary`. A stage and its settings are
+exported by its folder, as `copgen.stages.navigate.navigate`, and by `copgen` itself, as `copgen.navigate`; not by this
+package, where the folder has the name already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from copgen.runtime import later
+
+if TYPE_CHECKING:
+    from copgen.stages import eval, generator, navigate, navigator, pairs_folder, pretrain, sample
+
+__all__ = ["eval", "generator", "navigate", "navigator", "pairs_folder", "pretrain", "sample"]
+
+
+def __getattr__(name: str) -> Any:
+    return later.attribute(__name__, {}, name, packages=__all__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -119,7 +119,7 @@ class Run:
 @contextmanager
 def started(
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *,
     stage: str,
     artefact: str,
@@ -149,7 +149,7 @@ def started(
         preparing.enter_context(all_ranks.together())
         yield Run(
             settings,
-            RunFolder(out, stage=stage, artefact=artefact),
+            RunFolder(Path(out), stage=stage, artefact=artefact),
             device=own,
             ranks=all_ranks,
             overwrite=overwrite,

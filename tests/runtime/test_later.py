@@ -6,7 +6,16 @@ import importlib
 
 import pytest
 
-PACKAGES = ("copgen.pairs", "copgen.latents", "copgen.generators")
+PACKAGES = (
+    "copgen.pairs",
+    "copgen.latents",
+    "copgen.generators",
+    "copgen.stages.navigate",
+    "copgen.stages.sample",
+    "copgen.stages.pretrain",
+    "copgen.stages.eval",
+    "copgen.stages.generator",
+)
 
 
 @pytest.mark.parametrize("name", PACKAGES)

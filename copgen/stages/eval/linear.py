@@ -6,7 +6,6 @@ neighbour and the probes on a few labels per class stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,37 @@ from typing import Any
 import numpy as np
 
 from copgen import encoders
-from copgen.data import digits
 from copgen.data.digits import LabelledImages, Split
+from copgen.data.images import load_dataset
 from copgen.encoders.encoder import encoder_file
 from copgen.evaluation.features import extract
 from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neighbour
-from copgen.runtime.errors import UsageError, unknown
+from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.eval.settings import EvalLinearSettings
 from copgen.storage.files import sha256_of, write_json
 
-__all__ = ["DATASETS", "EvalLinearSettings", "results_file", "run"]
+__all__ = ["EvalLinearSettings", "eval_linear", "results_file"]
 
-DATASETS: dict[str, Callable[[Split], LabelledImages]] = {"digits": digits.load}
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FORMAT = 1
 
 
-def run(settings: EvalLinearSettings, events: Events | None = None) -> dict[str, Any]:
+def eval_linear(
+    settings: EvalLinearSettings,
+    *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    events: Events | None = None,
+) -> dict[str, Any]:
     """Evaluate an encoder, write `results.json`, and return its content; equal inputs give equal bytes.
 
     Args:
-        settings: what to evaluate, on what, and where to write.
+        settings: what to evaluate, and on what.
+        out: the folder for `results.json`; None goes by the settings, which take `eval/linear` beside the encoder.
+        overwrite: as of every stage; results are replaced in any case, for equal inputs give equal ones.
         events: a listener; a warning is given when a fit did not converge.
 
     Raises:
@@ -46,11 +52,9 @@ def run(settings: EvalLinearSettings, events: Events | None = None) -> dict[str,
         EnvironmentFault: no such device, or a folder that cannot be written.
     """
     events = events or Silent()
-    if settings.dataset not in DATASETS:
-        raise unknown("dataset", settings.dataset, DATASETS)
+    images = {split: load_dataset(settings.dataset, split) for split in SPLITS}
     device = resolve_device(settings.device)
     encoder = encoders.load(settings.ckpt).to(device)
-    images = {split: DATASETS[settings.dataset](split) for split in SPLITS}
     _check_fit(encoder, images["train"], settings.dataset)
 
     data = {}
@@ -81,13 +85,13 @@ def run(settings: EvalLinearSettings, events: Events | None = None) -> dict[str,
         "device": device.type,
         "versions": versions(),
     }
-    write_json(results_file(settings), result)
+    write_json(results_file(settings, out), result)
     return result
 
 
-def results_file(settings: EvalLinearSettings) -> Path:
-    """Where the results go: `out`, or `eval/linear` beside the encoder's file."""
-    folder = settings.out or encoder_file(settings.ckpt).parent / "eval" / "linear"
+def results_file(settings: EvalLinearSettings, out: Path | str | None = None) -> Path:
+    """Where the results go: `out`, that of the settings, or `eval/linear` beside the encoder's file."""
+    folder = Path(out or settings.out or encoder_file(settings.ckpt).parent / "eval" / "linear")
     return folder / "results.json"
 
 

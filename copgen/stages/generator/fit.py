@@ -43,7 +43,7 @@ new_run = partial(started, stage="generator fit", artefact=ARTEFACT, ranks=Ranks
 
 
 def fit_flow(
-    settings: FitFlowSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+    settings: FitFlowSettings, *, out: Path | str, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
     """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and metrics.
 

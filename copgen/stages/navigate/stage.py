@@ -42,7 +42,7 @@ new_run = partial(started, stage="navigate", artefact=FILE_NAME)
 
 
 def navigate(
-    settings: NavigateSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+    settings: NavigateSettings, *, out: Path | str, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
     """Train a navigator and write `navigator.safetensors` into the run folder `out`; returns its summary.
 

@@ -53,7 +53,7 @@ def steering_loss(x_pos: Tensor, y: Tensor, M: Tensor) -> Tensor:
 
 
 def navigate_steering(
-    settings: SteeringSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+    settings: SteeringSettings, *, out: Path | str, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
     """Train a walk and write `walk.safetensors` into the run folder `out`; returns its summary.
 

@@ -36,7 +36,7 @@ __all__ = ["count_updates", "estimate", "open_data", "pretrain"]
 
 
 def pretrain(
-    settings: PretrainSettings, *, out: Path, overwrite: bool = False, events: Events | None = None
+    settings: PretrainSettings, *, out: Path | str, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
     """Train an encoder and write `encoder.safetensors` into the run folder `out`; returns its summary.
 

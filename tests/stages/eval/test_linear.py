@@ -14,7 +14,7 @@ import torch
 from copgen import encoders
 from copgen.encoders import EncoderConfig
 from copgen.runtime.errors import DataError, UsageError
-from copgen.stages.eval.linear import EvalLinearSettings, results_file, run
+from copgen.stages.eval.linear import EvalLinearSettings, eval_linear, results_file
 from copgen.storage.files import sha256_of
 
 CONFIG = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
@@ -58,7 +58,7 @@ class Recorder:
 
 def test_results_say_what_was_measured_on_what(ckpt: Path) -> None:
     settings = quick(ckpt)
-    result = run(settings)
+    result = eval_linear(settings)
     file = ckpt / "eval" / "linear" / "results.json"
     assert results_file(settings) == file
     assert json.loads(file.read_text()) == json.loads(json.dumps(result))
@@ -83,7 +83,7 @@ def test_results_say_what_was_measured_on_what(ckpt: Path) -> None:
 def test_equal_inputs_give_equal_bytes_in_any_batches(ckpt: Path, tmp_path: Path) -> None:
     # One image at a time would take other kernels; whole batches of different length must not matter.
     for name, batch_size in (("a", 256), ("b", 256), ("c", 100)):
-        run(quick(ckpt, out=tmp_path / name, batch_size=batch_size))
+        eval_linear(quick(ckpt, batch_size=batch_size), out=tmp_path / name)
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in "abc"]
     assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
     assert results[2]["top1"] == pytest.approx(results[0]["top1"], abs=2 / 368)
@@ -92,7 +92,7 @@ def test_equal_inputs_give_equal_bytes_in_any_batches(ckpt: Path, tmp_path: Path
 def test_listeners_hear_of_every_probe_and_of_fits_that_stopped_early(ckpt: Path, tmp_path: Path) -> None:
     events = Recorder()
     settings = quick(ckpt, out=tmp_path, labels_per_class=(1,), max_iterations=1)
-    result = run(settings, events)
+    result = eval_linear(settings, events=events)
     assert events.lines[:-1] == ["begin 3 probes", "advance 1 top1", "advance 2 top1", "advance 3 top1", "end"]
     assert events.lines[-1].startswith("warn Some fits stopped at 1 iterations")
     assert result["linear"]["converged"] is False
@@ -104,13 +104,13 @@ def test_an_encoders_file_can_be_named_itself(ckpt: Path) -> None:
 
 def test_what_cannot_be_evaluated_is_refused(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no dataset 'digit'. Did you mean 'digits'"):
-        run(quick(ckpt, dataset="digit"))
+        eval_linear(quick(ckpt, dataset="digit"))
     with pytest.raises(DataError, match="is missing"):
-        run(quick(tmp_path))
+        eval_linear(quick(tmp_path))
     larger = EncoderConfig(arch="digits", in_channels=1, image_size=28, views="mnist")
     encoders.save_encoder(tmp_path, encoders.build("digits", 1), larger, {})
     with pytest.raises(UsageError, match="28 pixels with 1 channels; dataset 'digits' has 8 pixels"):
-        run(quick(tmp_path))
+        eval_linear(quick(tmp_path))
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
             torch.nn.init.constant_(module.weight, 1e38)  # finite, but its square is not
     encoders.save_encoder(tmp_path, backbone, CONFIG, {})
     with pytest.raises(DataError, match="features"):
-        run(quick(tmp_path))
+        eval_linear(quick(tmp_path))
     assert not (tmp_path / "eval").exists()
 
 

@@ -69,7 +69,11 @@ def test_an_object_store_and_the_command_that_copies_it(here: Path, weights: Pat
 def test_75_from_a_signal_before_the_work_has_begun(
     here: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, command: str
 ) -> None:
-    stage = {"sample": "sample.open_source", "export": "export_pairs.load_plan", "import": "import_pairs.read_tree"}
+    stage = {
+        "sample": "sample.stage.open_source",
+        "export": "pairs_folder.export.load_plan",
+        "import": "pairs_folder.import_pairs.read_tree",
+    }
     monkeypatch.setattr(f"copgen.stages.{stage[command]}", lambda *_, **__: signal.raise_signal(number))
     words = {"sample": ("--n", 8, *SMALL), "export": ("p", "--to", "folder", "--out", "x"), "import": ("tree",)}
     outcome = run(command, *words[command], "--json")

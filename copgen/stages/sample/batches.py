@@ -20,8 +20,8 @@ from torch import Tensor
 from copgen.latents.distance import displacement
 from copgen.pairs import FilterRules, Pair, Plan
 from copgen.pairs.pixels import to_uint8
+from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.quality_filter import give_up, refused, similarities
-from copgen.stages.sample.source import Source
 
 ATTEMPT = 2**40  # rows from one attempt to the next: above the largest count that a run can have
 NO_RULES = FilterRules(attempts=1)

@@ -20,10 +20,10 @@ from copgen.pairs.sizing import expected_bytes, most_bytes
 from copgen.pairs.store import Store
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
+from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.rehearsal import Rehearsal, rehearse
 from copgen.stages.sample.remaining import pairs_left, with_threads
 from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.source import Source, open_source
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from copgen.pairs.shard import add_pair
 from copgen.pairs.tar import TarWriter
 from copgen.runtime.machine import cpu_threads
 from copgen.stages.sample.batches import make_pairs
-from copgen.stages.sample.source import Source
+from copgen.stages.sample.pair_source import Source
 from copgen.training.estimate import peak_memory
 
 FEW = 16  # pairs that are made in any case; each further part of a batch is four times as large

@@ -24,11 +24,11 @@ from copgen.runtime.signals import StopRequest
 from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.conflicts import refuse_choices, tell_terms
 from copgen.stages.sample.estimate import estimate, refuse_small_disk
+from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.plan_settings import places_of
 from copgen.stages.sample.remaining import check_only, with_threads
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.shards import Note, Tally, make_shards
-from copgen.stages.sample.source import Source, open_source
 from copgen.stages.sample.workers import run_workers
 from copgen.training.estimate import folder_bytes
 

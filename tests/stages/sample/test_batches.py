@@ -18,9 +18,9 @@ from copgen.pairs import FilterRules, Pair, Plan, TransformSource
 from copgen.runtime.errors import ExitCode, UsageError
 from copgen.runtime.settings import build as build_settings
 from copgen.stages.sample.batches import make_batches
+from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.quality_filter import refused
 from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.source import Source
 from copgen.stages.sample.stage import sample
 from copgen.stages.sample.transform import Positives
 from tests.pairs import folders

@@ -19,9 +19,9 @@ from copgen.latents.transforms import Gaussian
 from copgen.pairs.store import open_store
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.stages.sample.batches import make_batches
+from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.plan_settings import settings_of_folder
 from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.source import Source
 from copgen.stages.sample.stage import estimate, sample
 from copgen.stages.sample.transform import Positives
 from tests.generators import narrow

@@ -21,9 +21,9 @@ from copgen.pairs.claims import Claims
 from copgen.pairs.store import LocalStore, open_store
 from copgen.runtime.errors import DataError, EnvironmentFault, Stopped, UsageError
 from copgen.stages.sample import batches as drawing
+from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.plan_settings import settings_of_folder
 from copgen.stages.sample.settings import SampleSettings
-from copgen.stages.sample.source import Source
 from copgen.stages.sample.stage import sample
 from tests.pairs import stores
 from tests.stages.small import At, Recorder, files, send

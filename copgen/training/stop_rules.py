@@ -13,6 +13,7 @@ would look like a minimum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -69,7 +70,7 @@ class TurnDetector:
     def state_dict(self) -> dict[str, Any]:
         names = ("updates", "biased_mean", "minimum", "minimum_update", "best")
         state = {name: getattr(self, name) for name in names}
-        return state if self.best else {**state, "minimum": None}  # a checkpoint has no infinity
+        return state if math.isfinite(self.minimum) else {**state, "minimum": None}  # a checkpoint has no infinity
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

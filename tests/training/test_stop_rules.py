@@ -122,3 +122,11 @@ def test_a_detector_that_is_saved_and_restored_sees_the_same(pause: int) -> None
     assert watch(restored, itertools.islice(losses, pause, None)) == seen
     assert seen is not None
     assert restored.state_dict() == straight.state_dict()
+
+
+def test_a_minimum_without_weights_outlives_a_checkpoint() -> None:
+    detector = TurnDetector(smoothing=0.0, rise=1.0)
+    detector.watch(1.0, {})
+    restored = TurnDetector(smoothing=0.0, rise=1.0)
+    restored.load_state_dict(json.loads(json.dumps(detector.state_dict(), allow_nan=False)))
+    assert (restored.minimum, restored.minimum_update) == (1.0, 1)

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from copgen.pairs.pillow import header
 from copgen.pairs.tar import MAX_MEMBER_BYTES
 from copgen.runtime.errors import DataError
 
@@ -169,10 +168,9 @@ def image_bytes(path: Path) -> bytes:
 
 def _shape(path: Path) -> tuple[int, int, int]:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            (width, height), mode = image.size, image.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not a PNG image ({error}).") from None
+        mode, height, width = header(image_bytes(path), "PNG")
+    except ValueError as error:
+        raise DataError(f"{path} is not a PNG image: it {error}.") from None
     if mode not in _CHANNELS:
         raise DataError(f"{path} has mode {mode}; expected grey (L) or RGB.")
     if max(width, height) > _MAX_SIDE:

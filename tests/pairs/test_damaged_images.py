@@ -1,0 +1,190 @@
+"""Whatever the bytes of an image: every reader returns an image or an error that names the file."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import copgen
+from copgen import pairs
+from copgen.pairs import codecs
+from copgen.pairs.codecs import FORMATS, ImageFormat
+from copgen.pairs.shard import encode_pair
+from copgen.runtime.errors import DataError
+from copgen.stages.pairs_folder.import_pairs import import_pairs
+from tests.cli.command import copgen as command
+from tests.pairs import folders, trees
+
+SHAPE = (3, 16, 24)
+MUTATIONS = 1000
+PNG_CHUNKS = (
+    b"iCCP iTXt zTXt tEXt tRNS PLTE gAMA sRGB cHRM pHYs tIME eXIf acTL fcTL fdAT bKGD sBIT IDAT IHDR xXxX".split()
+)
+JPG_MARKERS = b"\xe0\xe1\xe2\xed\xee\xfe\xdb\xc4\xda\xdd\xc0\xc2\xd8\xd0\xcc"
+JPG_STARTS = (
+    b"",
+    b"JFIF\0",
+    b"Exif\0\0MM\0*\0\0\0\x08",
+    b"MPF\0MM\0*\0\0\0\x08",
+    b"ICC_PROFILE\0\x01",
+    b"Adobe",
+    b"8BIM",
+)
+WEBP_CHUNKS = b"VP8 ,VP8L,VP8X,ANIM,ANMF,ALPH,ICCP,EXIF,XMP ,xXxX".split(b",")
+
+
+def image_bytes(format: ImageFormat) -> bytes:
+    """A good file of SHAPE, with more than one value in it."""
+    pixels = np.add.outer(np.arange(SHAPE[1]), np.arange(SHAPE[2])).astype(np.uint8)
+    return codecs.encode(np.stack([pixels] * 3), format, codecs.DEFAULT_QUALITY[format])
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def empty_profile(shape: tuple[int, int, int] = SHAPE) -> bytes:
+    """A PNG whose pixels are whole, with an iCCP chunk of no bytes after them."""
+    stream = io.BytesIO()
+    Image.new("L" if shape[0] == 1 else "RGB", (shape[2], shape[1])).save(stream, "PNG")
+    return stream.getvalue()[:-12] + png_chunk(b"iCCP", b"") + png_chunk(b"IEND", b"")
+
+
+def noise(draw: np.random.Generator) -> bytes:
+    return draw.bytes(int(draw.choice([0, 1, 2, 4, 7, 8, 12, 26, 60])))
+
+
+def damaged(data: bytes, draw: np.random.Generator) -> bytes:
+    """Between one and four bytes changed."""
+    changed = bytearray(data)
+    for place in draw.integers(len(data), size=int(draw.integers(1, 5))):
+        changed[place] = int(draw.integers(256))
+    return bytes(changed)
+
+
+def mutated_png(data: bytes, draw: np.random.Generator) -> bytes:
+    """A chunk with any content before one of the others, with or without its checksum."""
+    starts, at = [], 8
+    while at < len(data):
+        starts.append(at)
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    at = int(draw.choice(starts[1:]))
+    chunk = png_chunk(PNG_CHUNKS[int(draw.integers(len(PNG_CHUNKS)))], noise(draw))
+    return data[:at] + (damaged(chunk, draw) if draw.random() < 0.3 else chunk) + data[at:]
+
+
+def mutated_jpg(data: bytes, draw: np.random.Generator) -> bytes:
+    """A segment with any content after one of the others: before the frame, or before the pixels."""
+    at = int(draw.choice([2, data.index(b"\xff\xda")]))
+    content = JPG_STARTS[int(draw.integers(len(JPG_STARTS)))] + noise(draw)
+    kind = JPG_MARKERS[int(draw.integers(len(JPG_MARKERS)))]
+    return data[:at] + struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content + data[at:]
+
+
+def mutated_webp(data: bytes, draw: np.random.Generator) -> bytes:
+    """A chunk with any content behind the frame."""
+    content = noise(draw)
+    chunk = WEBP_CHUNKS[int(draw.integers(len(WEBP_CHUNKS)))] + struct.pack("<I", len(content)) + content
+    more = data[8:] + chunk + b"\0" * (len(content) % 2)
+    return b"RIFF" + struct.pack("<I", len(more)) + more
+
+
+MUTATED: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
+    "png": mutated_png,
+    "jpg": mutated_jpg,
+    "webp": mutated_webp,
+}
+
+
+def mutations(format: ImageFormat) -> Iterator[bytes]:
+    """A thousand files: changed chunks and, for a third, changed bytes besides."""
+    good, draw = image_bytes(format), np.random.default_rng(0)
+    for _ in range(MUTATIONS):
+        data = MUTATED[format](good, draw)
+        yield damaged(data, draw) if draw.random() < 0.3 else data
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_mutated_chunks_give_an_image_or_a_reason(format: ImageFormat) -> None:
+    images, reasons = 0, set()
+    for data in mutations(format):
+        try:
+            images += codecs.decode(data, format, SHAPE).shape == SHAPE
+        except ValueError as error:
+            reasons.add(str(error))
+    assert images > MUTATIONS // 20
+    assert len(reasons) > 2
+
+
+FAULTS = (IndexError("x"), KeyError("x"), RuntimeError(), AttributeError("x"), AssertionError(), ZeroDivisionError())
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_exception_of_the_decoder_is_a_reason(
+    format: ImageFormat, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **more: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(ValueError, match=re.escape(str(fault) or type(fault).__name__)):
+        codecs.decode(image_bytes(format), format, SHAPE)
+
+
+def test_only_one_file_reads_with_pillow() -> None:
+    """So whatever is true of it is true of every command."""
+    package = Path(copgen.__file__).parent
+    reading = re.compile(r"\bImage\.open\b|\bdecode_image\b|\bread_image\b|\bimread\b")
+    readers = [path for path in package.rglob("*.py") if reading.search(path.read_text("utf-8"))]
+    assert [str(path.relative_to(package)) for path in readers] == ["pairs/pillow.py"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A pairs folder whose hashes agree, with the damaged image as its second positive."""
+    plan, path = folders.plan(pairs=3), tmp_path / "pairs"
+    encoded = [encode_pair(plan, folders.pair(plan, index)) for index in range(3)]
+    anchor, _, metadata = encoded[1].members
+    encoded[1] = replace(encoded[1], members=(anchor, empty_profile(plan.image_shape), metadata))
+    plan.save(path)
+    pairs.write_shard(path, plan, 0, encoded)
+    pairs.finish(path, plan)
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "{pairs}", "--decode"),
+        ("show", "{pairs}", "--out", "{out}"),
+        ("pretrain", "--pairs", "{pairs}", "--out", "{out}", "--updates", "1", "--batch", "2"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_commands_that_read_images_name_the_member(words: tuple[str, ...], folder: Path, tmp_path: Path) -> None:
+    places = {"pairs": folder, "out": tmp_path / "out.png"}
+    ended = command(*(word.format(**places) for word in words))
+    assert ended.code == 3, ended.err
+    said = "".join((ended.out + ended.err).split())  # without the breaks of its lines
+    assert "shard-000000.tar" in said
+    assert "000000001.positive.png" in said
+
+
+@pytest.mark.parametrize("role", ["anchor", "neighbor"])
+@pytest.mark.parametrize("pair", [0, 1])
+def test_import_names_the_file(role: str, pair: int, tmp_path: Path) -> None:
+    tree = trees.tree(tmp_path / "tree", {"n01": 3})
+    path = tree / "train" / "n01" / f"seed0000_sample{pair:05d}_{role}.png"
+    path.write_bytes(empty_profile(trees.SHAPE))
+    with pytest.raises(DataError, match=re.escape(str(path))):
+        import_pairs(tree, out=tmp_path / "pairs")

@@ -23,7 +23,7 @@ OURS: dict[str, dict[str, Any]] = {
     "simultaneous": {"update": "simultaneous"},
     "alternating": {"update": "alternating"},
     "simultaneous, channels_last": {"update": "simultaneous", "memory_format": "channels_last"},
-    "simultaneous, memory save": {"update": "simultaneous", "memory": "save"},
+    "simultaneous, activation checkpointing": {"update": "simultaneous", "activation_checkpointing": True},
     "simultaneous, channels_last, compiled": {
         "update": "simultaneous",
         "memory_format": "channels_last",

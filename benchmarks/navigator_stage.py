@@ -35,7 +35,7 @@ def seconds(updates: int) -> float:
     for count in (2, updates):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            navigate(settings.model_copy(update={"samples": count * settings.batch}), out=Path(folder) / "run")
+            navigate(settings.replaced(samples=count * settings.batch), out=Path(folder) / "run")
             took = time.perf_counter() - begin
     return took
 

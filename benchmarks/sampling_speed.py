@@ -46,7 +46,7 @@ def against_the_authors(
         stage.sample(settings, out=out)
 
     def workers(out: Path) -> None:
-        stage.sample(settings.model_copy(update={"n": many, "threads": 1}), out=out, workers=2)
+        stage.sample(settings.replaced(n=many, threads=1), out=out, workers=2)
 
     ways: dict[str, tuple[int, Callable[[Path], None]]] = {
         "authors": (settings.n, authors),

@@ -7,25 +7,25 @@ from typing import Any
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
 
-EPILOG = o.examples("copgen doctor", "copgen doctor --json")
 
-
-def doctor(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False, help: o.Help = False) -> None:
-    """Show what this machine offers and which kernels run and why, and self-test them."""
+@command("copgen doctor", "copgen doctor --json")
+def doctor(report: o.Report) -> None:
+    """Show what this machine offers and which kernels run; self-test them."""
     from copgen.doctor.report import examine
 
     found = examine()
     rows = [*machine_rows(found), *operation_rows(found), *self_test_rows(found)]
-    answer(found, rows, as_json=as_json)
+    answer(found, rows, as_json=report.as_json)
     if failed := [f"{one['operation']} on {one['device']}" for one in found["self_tests"] if not one["passed"]]:
         raise EnvironmentFault(
             f"The self-test of {' and of '.join(failed)} failed.",
             fix="COPGEN_NATIVE=0 runs the reference of the native operators.",
         )
-    Story(quiet=quiet).next("copgen", "navigate", "--dry-run")
+    Story(quiet=report.quiet).next("copgen", "navigate", "--dry-run")
 
 
 def machine_rows(found: dict[str, Any]) -> list[Row]:

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from copgen.runtime.panels import WHAT
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import answer
 from copgen_cli.story import Story
 
-EPILOG = o.examples(
-    "copgen export pairs/ --to folder --out images/",
-    "copgen export pairs/ --to genrep --out tree/ --class-names classes.json",
-    "copgen export pairs/ --to wds-single --out anchors/",
-)
 To = Annotated[
     str,
     typer.Option(
@@ -23,7 +20,7 @@ To = Annotated[
         parser=o.one_of("form of export", "folder", "genrep", "wds-single"),
         metavar="FORM",
         help="folder, genrep or wds-single.",
-        rich_help_panel=o.WHAT,
+        rich_help_panel=WHAT,
     ),
 ]
 ClassNames = Annotated[
@@ -32,36 +29,39 @@ ClassNames = Annotated[
         "--class-names",
         metavar="FILE",
         help="Folders of classes 0, 1, ...: a name a line.",
-        rich_help_panel=o.WHAT,
+        rich_help_panel=WHAT,
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to.", rich_help_panel=o.OUTPUT)]
+Out = Annotated[Path, o.folder("Where to.")]
 
 
+@command(
+    "copgen export pairs/ --to folder --out images/",
+    "copgen export pairs/ --to genrep --out tree/ --class-names classes.json",
+    "copgen export pairs/ --to wds-single --out anchors/",
+)
 def export(
     to: To,
     out: Out,
     pairs: o.PairsFolder = Path("pairs"),
     class_names: ClassNames = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Write pairs in a form that other programs read.
 
     folder: images by class, for torchvision's ImageFolder. genrep: the authors'
     tree of anchors and neighbors. wds-single: anchors alone, a WebDataset.
-    Shards are verified on the way; the same command again goes on.
+    Shards are verified on the way; run the same command again to resume.
     """
     from copgen.stages.pairs_folder import export as stage
 
-    with Story(quiet=quiet) as story:
+    with Story(quiet=report.quiet) as story:
         found = stage.export(pairs, to=to, out=out, class_names=class_names, events=story)
         if found["already_finished"]:
             story.say(f"{out} was finished already.")
         rows = [("pairs", f"{found['pairs']:,} of {pairs}/"), ("images", f"{found['images']:,} in {out}/ ({to})")]
-        answer({"pairs_folder": str(pairs), "out": str(out), **found}, rows, as_json=as_json)
+        answer({"pairs_folder": str(pairs), "out": str(out), **found}, rows, as_json=report.as_json)
         if to == "genrep":
             story.next("copgen", "import", f"{out}/", "--out", "pairs-imported/")
         else:

@@ -7,22 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.panels import OUTPUT, WHAT
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
-
-IMPORT_EPILOG = o.examples(
-    "copgen generator import bigbigan BigBiGAN_x1.pth",
-    "copgen generator import icgan-128 FOLDER --instances features.npy",
-)
-FETCH_EPILOG = o.examples("copgen generator fetch bigbigan", "copgen generator fetch icgan-128 --json")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name, of copgen generator list.")]
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="Its published file, or the folder with it.")]
 Instances = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Stored instances of an IC-GAN (.npy).", rich_help_panel=o.WHAT),
+    typer.Option(metavar="FILE", help="Stored instances of an IC-GAN (.npy).", rich_help_panel=WHAT),
 ]
 WeightsDir = Annotated[
     Path | None,
@@ -30,29 +26,25 @@ WeightsDir = Annotated[
         "--weights-dir",
         metavar="FOLDER",
         help="Where weights are kept (COPGEN_WEIGHTS).",
-        rich_help_panel=o.OUTPUT,
+        rich_help_panel=OUTPUT,
     ),
 ]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="The file (NAME.safetensors there).", rich_help_panel=o.OUTPUT),
-]
-Again = Annotated[
-    bool, typer.Option("--overwrite", metavar=o.FLAG, help="Replace weights that are there.", rich_help_panel=o.OUTPUT)
-]
+Out = Annotated[Path | None, o.file("The file (NAME.safetensors there).")]
 
 
+@command(
+    "copgen generator import bigbigan BigBiGAN_x1.pth",
+    "copgen generator import icgan-128 FOLDER --instances features.npy",
+)
 def import_weights(
     name: Name,
     file: Source,
     instances: Instances = None,
     out: Out = None,
     weights_dir: WeightsDir = None,
-    overwrite: Again = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    overwrite: o.Replace = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Check a published checkpoint, and keep it as safetensors.
 
@@ -62,35 +54,34 @@ def import_weights(
     from copgen.stages.generator.import_weights import import_generator
 
     found = import_generator(name, file, instances=instances, out=out, directory=weights_dir, overwrite=overwrite)
-    tell(found, named=out is not None or weights_dir is not None, as_json=as_json, quiet=quiet)
+    tell(found, report, named=out is not None or weights_dir is not None)
 
 
+@command("copgen generator fetch bigbigan", "copgen generator fetch icgan-128 --json")
 def fetch(
     name: Name,
     weights_dir: WeightsDir = None,
-    overwrite: Again = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    overwrite: o.Replace = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Download a generator's published weights, and import them.
 
-    The same command again goes on where a download was interrupted.
+    Run the same command again to resume an interrupted download.
     """
     from copgen.stages.generator.fetch import fetch_generator
 
-    with Story(quiet=quiet) as story:
+    with Story(quiet=report.quiet) as story:
         found = fetch_generator(name, directory=weights_dir, overwrite=overwrite, events=story)
-    tell(found, named=weights_dir is not None, as_json=as_json, quiet=quiet)
+    tell(found, report, named=weights_dir is not None)
 
 
-def tell(found: dict[str, Any], *, named: bool, as_json: bool, quiet: bool) -> None:
+def tell(found: dict[str, Any], report: o.Report, *, named: bool) -> None:
     """The answer; `named` says that the weights are where they have to be named to be found."""
-    story = Story(quiet=quiet)
+    story = Story(quiet=report.quiet)
     if found["already_imported"]:
         story.say(f"{found['weights']} is already there; --overwrite replaces it.")
-    answer(found, rows(found), as_json=as_json)
+    answer(found, rows(found), as_json=report.as_json)
     story.next(
         "copgen", "generator", "inspect", found["name"], *(["--weights", found["weights"]] if named else []),
         "--out", "samples.png",

@@ -14,25 +14,12 @@ import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
 from copgen.runtime.signals import EndedEarly, ending_in_good_order
-from copgen_cli import (
-    doctor,
-    export,
-    failures,
-    generator,
-    import_pairs,
-    navigate,
-    navigator,
-    pretrain,
-    recipes,
-    sample,
-    show,
-    verify,
-)
-from copgen_cli import eval as eval_commands
+from copgen_cli import failures
 from copgen_cli import options as o
+from copgen_cli.commands import group
+from copgen_cli.table import COMMANDS, COPGEN
 
 SPEAKING_S = 1.0  # for the first of several ranks: torchrun ends all of them as soon as one has failed
-WAY, ON_DISK, AROUND = "The way, in this order", "Pairs on disk", "Beside the way"
 
 
 def show_version(wanted: bool) -> None:
@@ -46,36 +33,10 @@ Version = Annotated[
     bool,
     typer.Option("--version", metavar=o.FLAG, help="The version.", is_eager=True, callback=show_version),
 ]
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,  # its options make typer import pydantic, which costs half of the time of --help
-    add_help_option=False,
-    epilog=o.examples("copgen navigate", "copgen sample", "copgen pretrain", "copgen eval linear"),
-)
 
 
-@app.callback()
 def about(version: Version = False, help: o.PlainHelp = False) -> None:
-    """From a pretrained generator to a pretrained encoder, in four commands.
-
-    Each reads what the one before wrote, goes on where it was stopped, and says what to type next.
-    """
-
-
-for stage in (navigate, sample, pretrain):
-    command = getattr(stage, stage.__name__.rpartition(".")[2])
-    app.command(epilog=stage.EPILOG, add_help_option=False, rich_help_panel=WAY)(command)
-app.add_typer(eval_commands.app, name="eval", rich_help_panel=WAY)
-app.command(epilog=show.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(show.show)
-app.command(epilog=verify.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(verify.verify)
-app.command(epilog=export.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(export.export)
-app.command("import", epilog=import_pairs.EPILOG, add_help_option=False, rich_help_panel=ON_DISK)(
-    import_pairs.import_pairs
-)
-app.add_typer(generator.app, name="generator", rich_help_panel=AROUND)
-app.add_typer(navigator.app, name="navigator", rich_help_panel=AROUND)
-app.add_typer(recipes.app, name="recipes", rich_help_panel=AROUND)
-app.command(epilog=doctor.EPILOG, add_help_option=False, rich_help_panel=AROUND)(doctor.doctor)
+    """The options of `copgen` itself."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
         with ending_in_good_order():
-            code = typer.main.get_command(app).main(
+            code = group(COMMANDS, "", about, COPGEN).main(
                 args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
             )
         if code == ExitCode.INTERRUPTED:

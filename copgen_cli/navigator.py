@@ -7,80 +7,58 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.panels import SETTINGS, WHAT
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
 
 DEFAULT_OUT = Path("runs/imported-navigator")
-IMPORT_EPILOG = o.examples(
-    "copgen navigator import w_COPGen_pretained.pth",
-    "copgen navigator import mine.pth --generator bigbigan --out runs/mine",
-)
-INSPECT_EPILOG = o.examples(
-    "copgen navigator inspect runs/navigate",
-    "copgen navigator inspect runs/imported-navigator --out pairs.png",
-)
-SHOW_EPILOG = o.examples(
-    "copgen navigator show runs/navigate --out sheet.png",
-    "copgen navigator show runs/steering --generator bigbigan --n 12",
-)
-app = typer.Typer(
-    no_args_is_help=True,
-    add_help_option=False,
-    epilog=o.examples("copgen navigator import w_COPGen_pretained.pth", "copgen navigator inspect runs/navigate"),
-)
 
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="A navigator that another program saved.")]
 Place = Annotated[Path, typer.Argument(metavar="PATH", help="Its file, or its run folder.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where it is put.", rich_help_panel=o.OUTPUT)]
+Out = Annotated[Path, o.folder("Where it is put.")]
 Picture = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="A picture of pairs, PNG.", rich_help_panel=o.OUTPUT),
+    o.file("A picture of pairs, PNG."),
 ]
-Sheet = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The picture, PNG.", rich_help_panel=o.OUTPUT)]
+Sheet = Annotated[Path, o.file("The picture, PNG.")]
 Columns = Annotated[
     int | None,
-    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Anchors (8).", rich_help_panel=o.SETTINGS),
+    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Anchors (8).", rich_help_panel=SETTINGS),
 ]
 Belongs = Annotated[
     str | None,
-    typer.Option("--generator", "-g", metavar="NAME", help="The generator it was trained on.", rich_help_panel=o.WHAT),
+    typer.Option("--generator", "-g", metavar="NAME", help="The generator it was trained on.", rich_help_panel=WHAT),
 ]
 Draws = Annotated[
     int | None,
-    typer.Option(parser=o.count, metavar="COUNT", help="Draws of the prior (20k).", rich_help_panel=o.SETTINGS),
-]
-Again = Annotated[
-    bool, typer.Option("--overwrite", metavar=o.FLAG, help="Replace the one that is there.", rich_help_panel=o.OUTPUT)
+    typer.Option(parser=o.count, metavar="COUNT", help="Draws of the prior (20k).", rich_help_panel=SETTINGS),
 ]
 
 
-@app.callback()
-def about(help: o.PlainHelp = False) -> None:
-    """Import, inspect and show navigators and steering walks."""
-
-
-@app.command("import", epilog=IMPORT_EPILOG, add_help_option=False)
+@command(
+    "copgen navigator import w_COPGen_pretained.pth",
+    "copgen navigator import mine.pth --generator bigbigan --out runs/mine",
+)
 def import_navigator(
     file: Source,
     generator: Belongs = None,
     out: Out = DEFAULT_OUT,
-    overwrite: Again = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    overwrite: o.Replace = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Turn the authors' pickled navigator, or a walk of GenRep's, into copgen's.
 
     Its tensors are rebuilt; nothing in the file is executed. Without
     --generator it is taken to be for the one it was published for: BigBiGAN
-    for navigators, BigGAN-deep-256 for walks (then copgen sample --tz steering).
+    for navigators, BigGAN-deep-256 for walks (then copgen sample --transform steering).
     """
     from copgen.stages.navigator.import_file import import_navigator as stage
 
     found = stage(file, out=out, generator=generator, overwrite=overwrite)
-    story = Story(quiet=quiet)
+    story = Story(quiet=report.quiet)
     if generator is None and not found["published"]:
         story.say(f"This is not the file that the authors published; taken to be for '{found['generator']}'.")
     kind = found["kind"]
@@ -91,11 +69,11 @@ def import_navigator(
         ("generator", found["generator"]),
         ("source", f"{file.name}, sha256 {found['source_sha256'][:16]}" + ", as published" * found["published"]),
     ]
-    answer(found, rows, as_json=as_json)
+    answer(found, rows, as_json=report.as_json)
     story.next("copgen", "navigator", "inspect", str(out))
 
 
-@app.command(epilog=INSPECT_EPILOG, add_help_option=False)
+@command("copgen navigator inspect runs/navigate", "copgen navigator inspect runs/imported-navigator --out pairs.png")
 def inspect(
     path: Place,
     generator: Belongs = None,
@@ -104,10 +82,8 @@ def inspect(
     seed: o.Seed = None,
     device: o.Device = None,
     out: Picture = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Say what a navigator does to draws of the prior.
 
@@ -126,13 +102,18 @@ def inspect(
         seed=seed or 0,
         device=device or "auto",
     )
-    answer(found, inspection(found), as_json=as_json)
-    how = ["--navigator", str(path)] if found["kind"] == "navigator" else ["--tz", "steering", "--walk", str(path)]
+    answer(found, inspection(found), as_json=report.as_json)
+    how = (
+        ["--navigator", str(path)] if found["kind"] == "navigator" else ["--transform", "steering", "--walk", str(path)]
+    )
     used = ["--generator", found["generator"]] if generator else []
-    Story(quiet=quiet).next("copgen", "sample", *how, *used, *(["--weights", str(weights)] if weights else []))
+    Story(quiet=report.quiet).next("copgen", "sample", *how, *used, *(["--weights", str(weights)] if weights else []))
 
 
-@app.command(epilog=SHOW_EPILOG, add_help_option=False)
+@command(
+    "copgen navigator show runs/navigate --out sheet.png",
+    "copgen navigator show runs/steering --generator bigbigan --n 12",
+)
 def show(
     path: Place,
     generator: Belongs = None,
@@ -141,10 +122,8 @@ def show(
     seed: o.Seed = None,
     device: o.Device = None,
     out: Sheet = Path("navigator.png"),
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Draw a sheet: anchors, positives, and the movement at other lengths.
 
@@ -169,8 +148,8 @@ def show(
         ("d(z, z')", f"mean {lengths}"),
         ("picture", found["picture"]),
     ]
-    answer(found, rows, as_json=as_json)
-    Story(quiet=quiet).next("copgen", "navigator", "inspect", str(path))
+    answer(found, rows, as_json=report.as_json)
+    Story(quiet=report.quiet).next("copgen", "navigator", "inspect", str(path))
 
 
 def inspection(found: dict[str, Any]) -> list[Row]:

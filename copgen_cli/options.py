@@ -1,25 +1,19 @@
-"""The options that commands share, as types: each is written once, so it reads and behaves the same everywhere.
-
-An option that is not given is None: its value then comes from `--config`, or from the recipe.
-"""
+"""Parsers of values, and the options that are no settings, as types and as bundles of what many commands take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from copgen.runtime.counts import parse_count
 from copgen.runtime.errors import UsageError, unknown
+from copgen.runtime.panels import OUTPUT, PANELS, REPORT, SETTINGS, WHAT
 
-WHAT = "What"
-TRAINING = "Training"
-SPEED = "Speed and memory"
-SETTINGS = "Settings"
-OUTPUT = "Output and resuming"
-REPORT = "Reporting"
 FLAG = ""  # the metavar of a switch, which takes no value
 
 
@@ -65,22 +59,6 @@ def one_of(kind: str, *names: str) -> Callable[[str], str]:
     return parse
 
 
-def precision(text: str) -> str:
-    """The name of a precision; bf16 is short for bfloat16."""
-    return one_of("precision", "float32", "bfloat16", "float64")("bfloat16" if text == "bf16" else text)
-
-
-def compilation(help: str, *modes: str) -> Any:
-    """The option `--compile`, with its help and the modes of torch.compile that it takes beside 'off'."""
-    return typer.Option(
-        "--compile",
-        parser=one_of("mode of compilation", "off", *modes),
-        metavar="MODE",
-        help=help,
-        rich_help_panel=SPEED,
-    )
-
-
 def examples(*lines: str) -> str:
     """The end of a help screen: commands to copy."""
     return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]" for line in lines)])
@@ -107,97 +85,15 @@ def _help(panel: str | None) -> Any:
 
 
 # What it works on
-Generator = Annotated[
-    str | None,
-    typer.Option("--generator", "-g", metavar="NAME", help="A generator's name, such as digits.", rich_help_panel=WHAT),
-]
 Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Its weights, if not the ones that come with it.", rich_help_panel=WHAT),
 ]
-Instances = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Stored instances of an IC-GAN.", rich_help_panel=WHAT)
-]
-Truncation = Annotated[
-    float | None,
-    typer.Option(parser=number, metavar="T", help="Scale of a truncated normal, of GANs.", rich_help_panel=WHAT),
-]
-Inverse = Annotated[
-    str | None,
-    typer.Option(
-        parser=one_of("inverse", "tight", "reference"),
-        metavar="RULE",
-        help="tight or reference, of published flows.",
-        rich_help_panel=WHAT,
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        parser=precision,
-        metavar="NAME",
-        help="Of the generator: float32, bfloat16, float64.",
-        rich_help_panel=WHAT,
-    ),
-]
-Conditions = Annotated[
-    str | None,
-    typer.Option(
-        "--conditions",
-        parser=one_of("rule of conditions", "uniform", "balanced"),
-        metavar="RULE",
-        help="Classes or instances: uniform or balanced.",
-        rich_help_panel=WHAT,
-    ),
-]
-ConditionList = Annotated[
-    str | None,
-    typer.Option(
-        "--condition-list",
-        metavar="ROWS",
-        help="Only these: 1,5,9 or 0-99, or a file of them.",
-        rich_help_panel=WHAT,
-    ),
-]
 PairsFolder = Annotated[Path, typer.Argument(metavar="PAIRS", help="The pairs folder.")]
-Dataset = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Real labelled images: digits.", rich_help_panel=WHAT)
-]
-
-# How long and how
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        parser=count, metavar="COUNT", help="Training samples, such as 20k or 1.3M.", rich_help_panel=TRAINING
-    ),
-]
-Updates = Annotated[
-    int | None,
-    typer.Option(
-        parser=count,
-        metavar="COUNT",
-        help="Optimizer updates, instead of --steps.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Batch = Annotated[
-    int | None, typer.Option(parser=count, metavar="COUNT", help="Samples per update.", rich_help_panel=TRAINING)
-]
-Temperature = Annotated[
-    float | None, typer.Option(parser=number, metavar="TAU", help="Temperature of InfoNCE.", rich_help_panel=TRAINING)
-]
-Views = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Augmentation T_x: a policy, such as simclr.", rich_help_panel=TRAINING),
-]
-Encoder = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Network f: digits, resnet18 or resnet50.", rich_help_panel=TRAINING),
-]
 
 # Where the other settings come from
 Seed = Annotated[
-    int | None, typer.Option(parser=whole, metavar="N", help="Decides every random number.", rich_help_panel=SETTINGS)
+    int | None, typer.Option(parser=whole, metavar="N", help="Seed of every random number.", rich_help_panel=SETTINGS)
 ]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SETTINGS)
@@ -214,29 +110,32 @@ Recipe = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Settings in TOML; flags beat them.",
-        rich_help_panel=SETTINGS,
-    ),
+    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML; flags beat them.", rich_help_panel=SETTINGS),
 ]
 
 # Where the result goes
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", metavar=FLAG, help="Start anew over what is there.", rich_help_panel=OUTPUT),
+    typer.Option("--overwrite", metavar=FLAG, help="Start from scratch over what is there.", rich_help_panel=OUTPUT),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run",
-        metavar=FLAG,
-        help="Only show settings, time, memory and disk.",
-        rich_help_panel=OUTPUT,
-    ),
+    typer.Option("--dry-run", metavar=FLAG, help="Only show settings, time, memory and disk.", rich_help_panel=OUTPUT),
 ]
+Replace = Annotated[
+    bool, typer.Option("--overwrite", metavar=FLAG, help="Replace what is there.", rich_help_panel=OUTPUT)
+]
+
+
+def folder(help: str) -> Any:
+    """The option `--out` of a command that writes a folder."""
+    return typer.Option("--out", "-o", metavar="FOLDER", help=help, rich_help_panel=OUTPUT)
+
+
+def file(help: str) -> Any:
+    """The option `--out` of a command that writes a file."""
+    return typer.Option("--out", "-o", metavar="FILE", help=help, rich_help_panel=OUTPUT)
+
 
 # How it is told
 Json = Annotated[
@@ -246,7 +145,7 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", metavar=FLAG, help="The answer only, no progress.", rich_help_panel=REPORT)
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", metavar=FLAG, help="All settings and figures.", rich_help_panel=REPORT)
+    bool, typer.Option("--verbose", "-v", metavar=FLAG, help="All settings and metrics.", rich_help_panel=REPORT)
 ]
 Debug = Annotated[
     bool,
@@ -260,3 +159,39 @@ Debug = Annotated[
 ]
 Help = Annotated[bool, _help(REPORT)]
 PlainHelp = Annotated[bool, _help(None)]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a command tells its result: what all of them take."""
+
+    as_json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True)
+class Run(Report):
+    """What a command takes that runs a stage."""
+
+    config: Config = None
+    dry_run: DryRun = False
+    verbose: Verbose = False
+
+
+@dataclass(frozen=True)
+class FolderRun(Run):
+    """What a command takes whose stage writes a folder that it can resume."""
+
+    recipe: Recipe = None
+    overwrite: Overwrite = False
+
+
+def by_panel(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """Parameters in the order of their panels; arguments, which have none, first."""
+
+    def place(parameter: Parameter) -> int:
+        notes = [getattr(note, "rich_help_panel", None) for note in get_args(parameter.annotation)]
+        panel = next((note for note in notes if isinstance(note, str)), None)
+        return -1 if panel is None else PANELS.index(panel)
+
+    return sorted(parameters, key=place)

@@ -7,46 +7,42 @@ from typing import Annotated, Any
 
 import typer
 
+from copgen.runtime.panels import WHAT
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import Row, answer
 from copgen_cli.histogram import bars
 from copgen_cli.story import Story
 
-EPILOG = o.examples(
-    "copgen show pairs/",
-    "copgen show pairs/ --n 48 --out sheet.png",
-    "copgen show pairs/ --index 123456",
-)
 MOST_CLASSES = 12  # shown one by one; of more only the largest and the smallest
 Index = Annotated[
     int | None,
-    typer.Option("--index", "-i", parser=o.whole, metavar="K", help="Only pair K.", rich_help_panel=o.WHAT),
+    typer.Option("--index", "-i", parser=o.whole, metavar="K", help="Only pair K.", rich_help_panel=WHAT),
 ]
 Number = Annotated[
     int | None,
-    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Pairs to draw (24).", rich_help_panel=o.WHAT),
+    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Pairs to draw (24).", rich_help_panel=WHAT),
 ]
 Read = Annotated[
     int | None,
-    typer.Option(parser=o.count, metavar="COUNT", help="Pairs to read d and class of (200k).", rich_help_panel=o.WHAT),
+    typer.Option(parser=o.count, metavar="COUNT", help="Pairs to read d and class of (200k).", rich_help_panel=WHAT),
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="The picture, PNG (pairs.png).", rich_help_panel=o.OUTPUT),
+    o.file("The picture, PNG (pairs.png)."),
 ]
 
 
+@command("copgen show pairs/", "copgen show pairs/ --n 48 --out sheet.png", "copgen show pairs/ --index 123456")
 def show(
     pairs: o.PairsFolder = Path("pairs"),
     index: Index = None,
     n: Number = None,
     read: Read = None,
     out: Picture = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    *,
+    report: o.Report,
 ) -> None:
     """Say what is in a pairs folder, and draw a sheet of its pairs.
 
@@ -55,15 +51,15 @@ def show(
     """
     from copgen.stages.pairs_folder import show as stage
 
-    with Story(quiet=quiet) as story:
+    with Story(quiet=report.quiet) as story:
         if index is not None:
             one = stage.show_pair(pairs, index, out=out or Path(f"pair-{index}.png"))
-            answer({"folder": str(pairs), **one}, pair_rows(one), as_json=as_json)
+            answer({"folder": str(pairs), **one}, pair_rows(one), as_json=report.as_json)
             story.next("copgen", "show", f"{pairs}/")
             return
         picture = out or Path("pairs.png")
         found = stage.show(pairs, out=picture, pairs=n or stage.PAIRS, read=read or stage.READ, events=story)
-        answer({"folder": str(pairs), **found}, rows(pairs, found), as_json=as_json)
+        answer({"folder": str(pairs), **found}, rows(pairs, found), as_json=report.as_json)
         story.next("copgen", *(["pretrain", "--pairs"] if found["finished"] else ["verify"]), f"{pairs}/")
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from copgen.runtime.errors import ExitCode, UsageError
+from copgen.runtime.panels import HOW
 from copgen_cli import options as o
+from copgen_cli.commands import command
 from copgen_cli.console import Row, answer
 from copgen_cli.story import Story
 
-EPILOG = o.examples("copgen verify pairs/", "copgen verify pairs/ --quick", "copgen verify downloaded-pairs/ --decode")
-HOW = "How closely"
 MOST_SHOWN = 20
 CHECKED = {
     "quick": "names, sizes and counts",
@@ -30,32 +30,31 @@ Decode = Annotated[
 ]
 
 
+@command("copgen verify pairs/", "copgen verify pairs/ --quick", "copgen verify downloaded-pairs/ --decode")
 def verify(
     pairs: o.PairsFolder = Path("pairs"),
     quick: Quick = False,
     decode: Decode = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-    help: o.Help = False,
+    *,
+    report: o.Report,
 ) -> None:
-    """Find what is missing, cut, altered or too much in a pairs folder.
+    """Find missing, truncated, modified or unexpected files of pairs.
 
     By default every byte is read and hashed. Says which shard is damaged and
-    the command that makes it anew, byte for byte; then the exit code is 3.
+    the command that recomputes it, byte for byte; then the exit code is 3.
     Nothing is changed.
     """
     from copgen.stages.pairs_folder.verify import verify_pairs
 
     if quick and decode:
         raise UsageError("--quick and --decode exclude each other.", fix="Give one of them.")
-    with Story(quiet=quiet) as story:
+    with Story(quiet=report.quiet) as story:
         found = verify_pairs(pairs, level="quick" if quick else "decode" if decode else "full", events=story)
         if left := found["leftovers"]:
             count = f"{len(left):,} {'file' if len(left) == 1 else 'files'}"
             story.warn(f"Workers that stopped, or still run, left {count}, such as {left[0]}; it does no harm.")
         problems = found["problems"]
-        answer({"folder": str(pairs), "whole": not problems, **found}, rows(pairs, found), as_json=as_json)
+        answer({"folder": str(pairs), "whole": not problems, **found}, rows(pairs, found), as_json=report.as_json)
         if not problems:
             story.next("copgen", "pretrain", "--pairs", f"{pairs}/")
             return

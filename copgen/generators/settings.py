@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from copgen import generators
+from copgen.runtime.declaration import Flag, setting
+from copgen.runtime.panels import SPEED, WHAT
 from copgen.runtime.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
+Row = Annotated[int, Field(ge=0)]
+
 
 class GeneratorChoice(Settings):
     """The generator of a stage; what is unset is the generator's own."""
 
-    generator: str = Field(description="a generator's name")
-    weights: Path | None = Field(default=None, description="its weights file; unset takes the known one")
-    instances: Path | None = Field(default=None, description="stored instances of an IC-GAN, if not with its weights")
-    prior: Literal["normal", "truncated_normal"] | None = Field(default=None, description="distribution of z, of a GAN")
-    truncation_scale: float | None = Field(
-        default=None, gt=0, le=1, description="factor on a truncated normal; BigGAN-deep's statistics go with it"
-    )
-    truncation_threshold: float | None = Field(
-        default=None, gt=0, description="bound of a truncated normal before the factor"
-    )
-    inverse: Literal["tight", "reference"] | None = Field(
-        default=None, description="of a flow: each item until it is tight, or the batch by the published code's rule"
-    )
-    precision: Literal["float32", "bfloat16", "float64"] = Field(
-        default="float32", description="in which it runs; images are float32 in bfloat16 too"
-    )
-    memory_format: Literal["contiguous", "channels_last"] = Field(
-        default="contiguous", description="of its convolutions"
+    exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("truncation_scale", "prior=normal"),
+        ("truncation_threshold", "prior=normal"),
     )
 
-    conditions: Literal["uniform", "balanced"] = Field(
-        default="uniform", description="classes or instances of pairs: each drawn alone, or all equally often"
+    generator: str = setting(text="A generator's name, such as digits.", flag=Flag(WHAT, "NAME", "-g"))
+    weights: Path | None = setting(
+        None, text="Its weights, if not the ones that come with it.", flag=Flag(WHAT, "FILE")
     )
-    condition_list: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None, min_length=1, description="the classes or instances to draw from; unset takes all"
+    instances: Path | None = setting(
+        None, text="Stored instances of an IC-GAN, if not with its weights.", flag=Flag(WHAT, "FILE")
     )
-
-    @classmethod
-    def contradicted(cls, below: Mapping[str, Any], over: Mapping[str, Any]) -> frozenset[str]:
-        """A normal prior is not truncated: who says one of the two does not mean the other that a lower layer has."""
-        truncation = frozenset({"truncation_scale", "truncation_threshold"})
-        if over.get("prior") == "normal":
-            return truncation
-        truncates = any(over.get(name) is not None for name in truncation)
-        normal = below.get("prior") == "normal" and over.get("prior") is None
-        return frozenset({"prior"}) if truncates and normal else frozenset()
+    prior: Literal["normal", "truncated_normal"] | None = setting(None, text="Distribution of z, of a GAN.")
+    truncation_scale: float | None = setting(
+        None,
+        text="Factor on a truncated normal, of GANs.",
+        source="BigGAN-deep's batch statistics go with it",
+        former=("truncation",),
+        gt=0,
+        le=1,
+        flag=Flag(WHAT, "T"),
+    )
+    truncation_threshold: float | None = setting(
+        None, text="Bound of a truncated normal before the factor.", unit="standard deviations", gt=0
+    )
+    inverse: Literal["tight", "reference"] | None = setting(
+        None,
+        text="Inverse of a flow: tight per item, or reference.",
+        source="reference: the published code's rule for a batch",
+        flag=Flag(WHAT, "RULE"),
+    )
+    precision: Literal["float32", "bfloat16", "float64"] = setting(
+        "float32",
+        text="Arithmetic: float32, bf16 or float64.",
+        source="images are float32 in bfloat16 too",
+        spellings={"bf16": "bfloat16"},
+        flag=Flag(SPEED, "NAME"),
+    )
+    memory_format: Literal["contiguous", "channels_last"] = setting("contiguous", text="Of its convolutions.")
+    conditions: Literal["uniform", "balanced"] = setting(
+        "uniform", text="Classes or instances: uniform, or balanced counts.", flag=Flag(WHAT, "RULE")
+    )
+    condition_list: tuple[Row, ...] | None = setting(
+        None, text="Only these: 1,5,9 or 0-99, or a file of them.", min_length=1, flag=Flag(WHAT, "ROWS")
+    )
 
     def load_generator(self, device: torch.device) -> generators.Generator:
         """The generator, frozen, on the device; errors as `generators.load`."""

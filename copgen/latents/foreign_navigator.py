@@ -80,7 +80,7 @@ def refuse_others(content: Any, path: Path) -> None:
         raise DataError(
             f"{path} is not a navigator: it holds GenRep's walks in the latent space of BigGAN-deep (walk_jit "
             f"{tuple(shape)}: colour, walk_rrc: crops), a steering transform whose steps depend on an augmentation.",
-            fix="Convert it with copgen navigator import, and use it with copgen sample --tz steering.",
+            fix="Convert it with copgen navigator import, and use it with copgen sample --transform steering.",
         )
 
 

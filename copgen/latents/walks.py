@@ -32,7 +32,8 @@ from copgen.runtime.errors import DataError
 from copgen.storage.tensors import load_into, load_tensors, save_tensors
 from copgen.views import draw as draw_views
 from copgen.views import policy
-from copgen.views.edits import EditRanges, draw_edits, sliders
+from copgen.views.edit_ranges import EditRanges
+from copgen.views.edits import draw_edits, sliders
 
 FILE_NAME = WALK
 KIND = "walk"

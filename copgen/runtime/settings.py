@@ -1,40 +1,98 @@
-"""Settings of a stage: a frozen model beside the stage, filled from flags, then a file, then a recipe.
+"""Settings of a stage: a frozen model beside the stage, filled in layers from flags, a file, and a recipe.
 
 Unknown keys are refused with the nearest known name. `config.toml` in a run folder is the resolved model, so a run can
-be repeated from it with `--config`.
+be repeated from it with `--config`. Of settings that exclude each other (`exclusive`) one layer gives one, and what a
+higher layer gives beats all of a lower one.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from copgen.runtime.errors import UsageError, nearest, unknown
+from copgen.runtime.declaration import declaration
+from copgen.runtime.errors import UsageError, nearest
+from copgen.runtime.settings_files import Tree, config_table, read_recipe
 
-Tree = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+class Conflict(ValueError):
+    """Settings of one layer of which only one can be given."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(f"{' and '.join(names)} cannot both be given")
+        self.names = names
 
 
 class Settings(BaseModel):
-    """Base of all stage settings. `free` names the fields that may change when a run is resumed."""
+    """Base of all stage settings.
+
+    `free` names the fields that may change when a run is resumed. `exclusive` has groups of settings of which only one
+    can be given: names, or 'name=value' for one that excludes the others with this value only. The last of a group won
+    before its settings were told apart, in runs of older versions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     free: ClassVar[frozenset[str]] = frozenset()
+    exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_each(cls, tree: Any) -> Any:
+        return cls.layer(tree) if isinstance(tree, Mapping) else tree
 
     @classmethod
-    def contradicted(cls, below: Mapping[str, Any], over: Mapping[str, Any]) -> frozenset[str]:
-        """The names in a lower layer that a higher one contradicts without naming them; nothing unless a stage says so.
+    def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> Tree:
+        """A layer of settings in today's names and values, checked for settings that exclude each other.
 
         Args:
-            below: the lower layer, such as a recipe's.
-            over: the higher one, such as the flags.
+            tree: plain values; None is 'not given'.
+            tell: called with each former name or value, and with today's.
+
+        Raises:
+            Conflict: two settings that exclude each other, or one setting under two names.
         """
-        return frozenset()
+        given = dict(tree)
+        for name, field in cls.model_fields.items():
+            if (declared := declaration(field)) is None:
+                continue
+            told = now = name
+            for other in (*declared.also, *declared.former):
+                if other in cls.model_fields or (value := given.pop(other, None)) is None:
+                    continue
+                if given.get(name) is not None:
+                    raise Conflict(other, name)
+                given[name] = value
+                told = other if other in declared.former else name
+            if isinstance(value := given.get(name), str):
+                given[name] = (declared.spellings or {}).get(value, value)
+                if value in (former := declared.former_values or {}):
+                    given[name] = former[value]
+                    told, now = f"{told} = {value}", f"{name} = {str(former[value]).lower()}"
+            if tell is not None and told != name:
+                tell(told, now)
+        for group in cls.exclusive:
+            if len(found := _given(group, given)) > 1:
+                raise Conflict(*found)
+        return given
+
+    @classmethod
+    def of_a_run(cls, tree: Mapping[str, Any]) -> Tree:
+        """What `config.toml` of a run holds, without what older versions wrote there and did not go by."""
+        given = {name: value for name, value in tree.items() if name != "stage"}
+        for group in cls.exclusive:
+            for side in _given(group, given)[:-1]:
+                given.pop(side.partition("=")[0])
+        return given
+
+    def replaced(self, **changes: Any) -> Self:
+        """These settings with some others, validated like all; what they exclude is dropped."""
+        return build(type(self), lay(type(self), self.tree(), changes), origin="settings")
 
     def tree(self) -> Tree:
         """The settings as plain values; what is None is left out, as TOML has no null."""
@@ -59,6 +117,16 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+def _given(group: tuple[str, ...], tree: Mapping[str, Any]) -> list[str]:
+    """The settings of an exclusive group that a layer gives."""
+    found = []
+    for side in group:
+        name, _, value = side.partition("=")
+        if tree.get(name) is not None and (not value or tree[name] == value):
+            found.append(side)
+    return found
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     """Nested tables as dotted names."""
     flat: Tree = {}
@@ -79,6 +147,18 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
         below = merged.get(name)
         merged[name] = merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
     return merged
+
+
+def lay(model: type[Settings], below: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """A layer laid on a lower one, of which nothing stays that the layer excludes."""
+    over = model.layer(over)
+    kept = dict(below)
+    for group in model.exclusive:
+        if given := _given(group, over):
+            for side in _given(group, below):
+                if side not in given:
+                    kept.pop(side.partition("=")[0])
+    return merge(kept, over)
 
 
 def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> ModelT:
@@ -111,76 +191,79 @@ def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> l
     return list(model.model_fields)
 
 
-_piped: dict[Path, str] = {}  # what came from a pipe: it can be read once, and settings are looked at several times
-
-
-def read_toml(path: Path) -> Tree:
-    """A TOML file as plain values; it may be a pipe, such as /dev/stdin.
-
-    Raises:
-        UsageError: missing, not readable, or not TOML.
-    """
-    try:
-        if path.is_file():
-            return tomllib.loads(path.read_text("utf-8"))
-        if path not in _piped:
-            _piped[path] = path.read_text("utf-8")
-        return tomllib.loads(_piped[path])
-    except FileNotFoundError:
-        raise UsageError(f"There is no settings file {path}.") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from None
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with copgen."""
-    folder = resources.files("copgen") / "recipes"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def read_recipe(name: str) -> Tree:
-    """A recipe: a table of settings for each stage.
+def layered(
+    model: type[Settings],
+    stage: str,
+    *,
+    recipe: str | None = None,
+    config: Path | None = None,
+    flags: Tree | None = None,
+    known: Tree | None = None,
+    tell: Tell | None = None,
+) -> Tree:
+    """The layers of `resolve`, laid on one another, their values not checked yet.
 
     Raises:
-        UsageError: unknown name, with the nearest one.
+        UsageError: two settings of one layer that exclude each other; or a file that is none of settings.
     """
-    if name not in recipe_names():
-        raise unknown("recipe", name, recipe_names())
-    return tomllib.loads((resources.files("copgen") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    file = config_table(config, stage)
+    layers = [
+        (f"recipe {recipe}", read_recipe(recipe).get(stage, {}) if recipe else {}),
+        (stage, known or {}),
+        (str(config), model.of_a_run(file) if "stage" in file else file),
+        ("", flags or {}),
+    ]
+    tree: Tree = {}
+    for origin, layer in layers:
+        tree = _checked(model, tree, layer, origin=origin, tell=tell)
+    return tree
 
 
 def resolve(
     model: type[SettingsT],
     stage: str,
     *,
-    recipe: str | None,
-    config: Path | None,
-    flags: Tree,
+    recipe: str | None = None,
+    config: Path | None = None,
+    flags: Tree | None = None,
     known: Tree | None = None,
+    tell: Tell | None = None,
 ) -> SettingsT:
     """Settings of `stage` by precedence: flags, then the `config` file, then `known`, the recipe, the model's defaults.
 
     A config file holds the stage's settings at top level (as `config.toml` in a run folder) or a table per stage.
-    What is `known` comes from what the stage works on, such as the navigator that it takes.
+    What is `known` comes from what the stage works on, such as the navigator that it takes. Each former name that the
+    file or the flags use is told with today's.
+
+    Raises:
+        UsageError: as `build` and `layered`.
     """
-    tree: Tree = read_recipe(recipe).get(stage, {}) if recipe else {}
-    tree = _lay(model, tree, known or {})
-    if config is not None:
-        given = read_toml(config)
-        given = given.get(stage, {}) if isinstance(given.get(stage), dict) else given
-        given = {name: value for name, value in given.items() if name != "stage"}  # a run folder's own note
-        tree = _lay(model, tree, given)
+    tree = layered(model, stage, recipe=recipe, config=config, flags=flags, known=known, tell=tell)
     try:
-        return build(model, _lay(model, tree, flags), origin=stage)
+        return build(model, tree, origin=stage)
     except UsageError:
-        if config is not None:
-            build(model, tree, origin=str(config))  # names the file when the fault is its own
+        if config is not None:  # names the file when the fault is its own
+            build(model, layered(model, stage, recipe=recipe, config=config, known=known), origin=str(config))
         raise
 
 
-def _lay(model: type[Settings], below: Tree, over: Tree) -> Tree:
-    """A layer laid on a lower one, of which nothing stays that it contradicts."""
-    contradicted = model.contradicted(below, over)
-    return merge({name: value for name, value in below.items() if name not in contradicted}, over)
+def _checked(model: type[Settings], below: Tree, over: Tree, *, origin: str, tell: Tell | None) -> Tree:
+    """`lay`, for a layer of this origin; without one it is that of the flags, which are told as they are typed."""
+    start = f"{origin}: " if origin else ""
+
+    def typed(name: str) -> str:
+        return (
+            name
+            if origin
+            else f"--{name.replace('_', '-').removesuffix(' = true')}".replace(" = ", " ").replace("=", " ")
+        )
+
+    def say(former: str, now: str) -> None:
+        if tell is not None:
+            tell(f"{start}{typed(former)} is now {typed(now)}.")
+
+    try:
+        return lay(model, below, model.layer(over, tell=say))
+    except Conflict as error:
+        names = " and ".join(map(typed, error.names))
+        raise UsageError(f"{start}{names} cannot both be given.", fix="Give one of them.") from None

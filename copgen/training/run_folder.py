@@ -21,7 +21,8 @@ import torch
 from copgen.runtime import machine
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.events import Events
-from copgen.runtime.settings import Settings, build, read_toml
+from copgen.runtime.settings import Settings, build
+from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import disk_faults, read_json, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
 from copgen.training.checkpoints import Checkpoints
@@ -92,8 +93,7 @@ class RunFolder:
             )
 
     def _refuse_changes(self, settings: Settings, inputs: Mapping[str, str]) -> None:
-        tree = read_toml(self.path / _CONFIG)
-        tree.pop("stage", None)
+        tree = type(settings).of_a_run(read_toml(self.path / _CONFIG))
         before = build(type(settings), tree, origin=str(self.path / _CONFIG))
         changes = before.difference(settings)
         read = read_json(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}

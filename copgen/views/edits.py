@@ -15,28 +15,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from copgen.runtime import philox
+from copgen.views.edit_ranges import EditRanges
 
 GEOMETRY = ("rotation_3d", "rotation_2d", "zoom", "shift_x", "shift_y")
 _DISTANCE = 2.0 * math.sqrt(2.0)  # of the viewer: the diagonal, where a side spans [-1, 1]
 _NEARLY_EDGE_ON = 1e-3
-
-
-class EditRanges(BaseModel):
-    """Ranges of the edits; the defaults are GenRep's for 256 pixels, as fractions of the side."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    rotation_3d: float = Field(default=60.0, gt=0, lt=90, description="largest angle, degrees; 13 steps (GenRep: 60)")
-    rotation_2d: float = Field(default=30.0, gt=0, le=180, description="largest angle, degrees; 13 steps (GenRep: 30)")
-    zoom: float = Field(default=4.0, gt=1, description="largest factor, in and out (GenRep: 4)")
-    shift: float = Field(
-        default=100 / 256, gt=0, le=1, description="largest shift, fraction of the side; 21 steps (GenRep: 100 of 256)"
-    )
-    colour: float = Field(default=0.5, gt=0, le=2, description="largest offset, of pixels in [-1, 1] (GenRep: 0.5)")
 
 
 @dataclass(frozen=True)

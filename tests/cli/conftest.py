@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from copgen.generators.residual_flow.config import FlowConfig
 from copgen.generators.residual_flow.generator import save_flow
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.residual_flow.model import ResidualFlow
 from copgen.latents.prior import Prior
 from copgen.runtime.seeds import seeded
 from tests.cli.command import Outcome, copgen

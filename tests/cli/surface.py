@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
-from copgen_cli.main import app
+from copgen_cli.commands import group
+from copgen_cli.main import about
+from copgen_cli.table import COMMANDS, COPGEN
 
 
 def commands(command: Any = None, path: str = "copgen") -> Iterator[tuple[str, Any]]:
-    """(path, command) of the whole tree, in the order of the help."""
-    command = command or typer.main.get_command(app)
+    """(path, command) of the whole tree, in the order of the help; each command is imported."""
+    command = command or group(COMMANDS, "", about, COPGEN)
     yield path, command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, f"{path} {name}")
+    for name in getattr(command, "commands", {}):
+        yield from commands(command.loaded(name), f"{path} {name}")
 
 
 def surface() -> str:
@@ -30,7 +30,8 @@ def surface() -> str:
         lines.append(path)
         for parameter in command.params:
             value = "" if getattr(parameter, "is_flag", False) else f" {parameter.metavar}"
-            lines.append(f"    {'/'.join(parameter.opts)}{value}")
+            former = " (former)" if getattr(parameter, "hidden", False) else ""
+            lines.append(f"    {'/'.join(parameter.opts)}{value}{former}")
     return "\n".join(lines) + "\n"
 
 

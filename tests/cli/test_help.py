@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from copgen_cli.table import COMMANDS
 from tests.cli.command import copgen
 from tests.cli.surface import commands, surface
 
 PATHS = [path.split()[1:] for path, _ in commands()]
-HEAVY = ("torch", "torchvision", "numpy", "sklearn", "scipy", "pydantic", "PIL", "safetensors")
+HEAVY = ("torch", "torchvision", "numpy", "sklearn", "scipy", "PIL", "safetensors")
 LOOK = """
 import json, sys
 from copgen_cli.main import main
@@ -33,13 +34,19 @@ def test_fits_80_columns_and_shows_examples(path: list[str], flag: str) -> None:
     assert all(line.strip().startswith("copgen ") for line in examples)
 
 
-def test_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize(("paths", "absent"), [([[]], (*HEAVY, "pydantic")), (PATHS, HEAVY)], ids=["top", "all"])
+def test_loads_nothing_heavy(paths: list[list[str]], absent: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, json.dumps(PATHS)], capture_output=True, text=True, timeout=240, check=True
+        [sys.executable, "-c", LOOK, json.dumps(paths)], capture_output=True, text=True, timeout=240, check=True
     )
     seen = json.loads(done.stderr)
     assert set(seen["codes"]) == {0}
-    assert [name for name in HEAVY if name in seen["modules"]] == []
+    assert [name for name in absent if name in seen["modules"]] == []
+
+
+@pytest.mark.parametrize("path", [path for path, entry in COMMANDS.items() if entry.place])
+def test_the_line_of_a_command_is_the_first_of_its_help(path: str) -> None:
+    assert (COMMANDS[path].load().body.__doc__ or "").splitlines()[0] == COMMANDS[path].line
 
 
 @pytest.mark.parametrize("path", [[], ["eval"], ["generator"], ["navigator"], ["recipes"]], ids=" ".join)

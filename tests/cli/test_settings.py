@@ -128,7 +128,7 @@ def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--tz", "none", "--only", 1, "--shard-slice", "0/2"), "--only and --shard-slice cannot both be meant"),
+        (("--tz", "none", "--only", 1, "--shard-slice", "0/2"), "--only and --shard-slice"),
         (("--tz", "none", "--threads", 5000), "less than or equal to 1024"),
         (("--tz", "none", "--workers", 100_000, "--device", "cpu"), "100,000 workers are more than one machine runs"),
     ],
@@ -233,3 +233,58 @@ def test_a_filtered_run_says_how_many_draws_were_rejected(here: Path, weights: P
     hopeless = copgen(*words[:-4], "--min-d", 5, "--attempts", 2, "--out", "never")
     assert hopeless.code == 2
     assert "d >= 5" in hopeless.err
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value", "old", "new"),
+    [
+        (("navigate", "--memory", "save"), "activation_checkpointing", True, "--memory", "--activation-checkpointing"),
+        (("navigate", "--stop", "turn"), "stop", "loss-turn", "--stop turn", "--stop loss-turn"),
+        (("sample", "--n", 4, "--tz", "none"), "transform", "none", "--tz", "--transform"),
+        (
+            ("sample", "--n", 4, "--transform", "none", "--format", "webp"),
+            "image_format",
+            "webp",
+            "--format",
+            "--image-format",
+        ),
+        (
+            ("navigate", "--objective", "steering", "--lr-navigator", 0.01, "--samples", 64),
+            "lr",
+            0.01,
+            "--lr-navigator",
+            "--lr",
+        ),
+    ],
+    ids=lambda case: case[-2] if isinstance(case, tuple) else "",
+)
+def test_a_former_name_is_taken_and_told_once(
+    here: Path, weights: Path, words: tuple[object, ...], field: str, value: object, old: str, new: str
+) -> None:
+    outcome = copgen(*words, "--generator", "digits", "--weights", weights, "--dry-run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.document["settings"][field] == value
+    told = [line for line in outcome.err.splitlines() if line.startswith("Warning")]
+    assert len(told) == 1
+    assert told[0].index(old) < told[0].index(new)
+
+
+def test_former_names_in_a_file_are_taken_and_told_but_other_names_that_stay_are_not(here: Path, weights: Path) -> None:
+    Path("mine.toml").write_text('steps = 128\nbatch = 64\nmemory = "keep"\n')
+    outcome = copgen("navigate", "--weights", weights, "--config", "mine.toml", "--dry-run", "--json")
+    settings = outcome.document["settings"]
+    assert (settings["samples"], settings["activation_checkpointing"]) == (128, False)
+    assert [("mine.toml" in line, "memory" in line) for line in outcome.err.splitlines() if "Warning" in line] == [
+        (True, True)
+    ]
+
+
+def test_a_length_beats_the_other_lengths_of_lower_layers(here: Path, weights: Path) -> None:
+    Path("mine.toml").write_text("updates = 3\nbatch = 50\n")
+    words = ("navigate", "--weights", weights, "--config", "mine.toml")
+    assert resolved(*words)["samples"] == 150  # beats the samples of the recipe
+    assert resolved(*words, "--samples", 100)["samples"] == 100
+    Path("both.toml").write_text("updates = 3\nsamples = 600\n")
+    outcome = copgen("navigate", "--weights", weights, "--config", "both.toml", "--dry-run")
+    assert outcome.code == 2
+    assert all(word in outcome.err for word in ("both.toml", "samples", "updates"))

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from copgen.generators import biggan, biggan_deep
 from copgen.generators.biggan import BigGANConfig
 from copgen.generators.biggan_deep import BigGANDeepConfig
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.residual_flow.config import FlowConfig
+from copgen.generators.residual_flow.model import ResidualFlow
 
 WIDTH = 4
 CLASSES, INSTANCES, FEATURES = 10, 7, 24

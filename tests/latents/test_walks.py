@@ -16,7 +16,8 @@ from copgen.runtime.errors import DataError
 from copgen.storage.foreign import read_foreign
 from copgen.storage.tensors import load_tensors, save_tensors
 from copgen.views import draw, policy
-from copgen.views.edits import EditRanges, draw_edits, sliders
+from copgen.views.edit_ranges import EditRanges
+from copgen.views.edits import draw_edits, sliders
 from tests.shared_data import shared
 from tests.storage.foreign.files import FORMATS, save
 

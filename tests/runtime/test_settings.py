@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from copgen.runtime import settings as room
 from copgen.runtime.errors import UsageError
-from copgen.runtime.settings import Settings, build, flatten, merge, read_recipe, read_toml, recipe_names, resolve
+from copgen.runtime.settings import Settings, build, flatten, merge, resolve
+from copgen.runtime.settings_files import read_recipe, read_toml, recipe_names
 
 
 class Net(BaseModel):

@@ -14,7 +14,8 @@ from copgen import generators, pairs
 from copgen.latents import load_navigator
 from copgen.pairs.pixels import to_uint8
 from copgen.runtime.errors import UsageError
-from copgen.runtime.settings import recipe_names, resolve
+from copgen.runtime.settings import resolve
+from copgen.runtime.settings_files import recipe_names
 from copgen.stages.generator.inspect import inspect
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from copgen.runtime import machine
 from copgen.runtime.errors import EnvironmentFault, UsageError
-from copgen.runtime.settings import Settings, read_toml
+from copgen.runtime.settings import Settings
+from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import TEMPORARY_SUFFIX, read_json
 from copgen.storage.lock import LOCK
 from copgen.training.run_folder import Logged, RunFolder

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from copgen.views.edits import EditDraw, EditRanges, draw_edits, edit, names, sliders
+from copgen.views.edit_ranges import EditRanges
+from copgen.views.edits import EditDraw, draw_edits, edit, names, sliders
 
 RANGES = EditRanges()
 

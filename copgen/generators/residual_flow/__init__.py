@@ -1,5 +1,17 @@
 """Residual Flows: invertible generators whose latent has as many coordinates as the image has pixels."""
 
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow, bits_per_dim
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from copgen.generators.residual_flow.config import FlowConfig
+from copgen.runtime import later
+
+if TYPE_CHECKING:
+    from copgen.generators.residual_flow.model import ResidualFlow, bits_per_dim
 
 __all__ = ["FlowConfig", "ResidualFlow", "bits_per_dim"]
+
+
+def __getattr__(name: str) -> Any:
+    return later.attribute(__name__, dict.fromkeys(("ResidualFlow", "bits_per_dim"), "model"), name)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from copgen.generators.load_options import LoadOptions
 from copgen.generators.protocol import Generator
+from copgen.generators.residual_flow.config import FlowConfig
 from copgen.generators.residual_flow.inversion import FixedPoint, ReferenceRule
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.residual_flow.model import ResidualFlow
 from copgen.generators.weights_files import Sources
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError

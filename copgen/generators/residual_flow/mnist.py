@@ -20,9 +20,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from copgen.generators.load_options import LoadOptions
+from copgen.generators.residual_flow.config import FlowConfig
 from copgen.generators.residual_flow.generator import FAMILY, FlowGenerator, build_flow
 from copgen.generators.residual_flow.lipschitz import SpectralBound
-from copgen.generators.residual_flow.model import FlowConfig, ResidualFlow
+from copgen.generators.residual_flow.model import ResidualFlow
 from copgen.generators.state_dict_layout import check, dimensions, tensors_of
 from copgen.generators.weights_files import (
     Converted,

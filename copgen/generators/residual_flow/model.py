@@ -13,34 +13,14 @@ import math
 from collections.abc import Iterator
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from copgen.generators.residual_flow.bijections import ActNorm, Flatten, Logit, Squeeze
+from copgen.generators.residual_flow.config import FlowConfig
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint, Rule, invert_block
 from copgen.generators.residual_flow.lipschitz import Folding, LipschitzConv2d, LipschitzLinear, LipSwish, SpectralBound
 from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det, series_log_det
-
-
-class FlowConfig(BaseModel):
-    """The architecture of a Residual Flow."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: int = Field(default=1, ge=1, description="image channels")
-    image_size: int = Field(default=8, ge=2, description="pixels a side")
-    blocks: tuple[int, ...] = Field(default=(16, 16, 16), description="convolutional blocks at each scale")
-    width: int = Field(default=512, ge=1, description="channels inside a convolutional block")
-    linear_blocks: int = Field(default=4, ge=0, description="blocks of linear layers on the flat vector")
-    linear_width: int = Field(default=128, ge=1, description="width inside such a block")
-    coeff: float = Field(default=0.98, gt=0, lt=1, description="Lipschitz bound of each layer")
-    logit_alpha: float = Field(default=1e-6, gt=0, lt=0.5, description="squash of pixels before the logit")
-
-    @property
-    def latent_dim(self) -> int:
-        """Coordinates of z: as many as the image has pixels."""
-        return self.channels * self.image_size**2
 
 
 class ResidualBlock(Folding):

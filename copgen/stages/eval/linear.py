@@ -59,7 +59,7 @@ def eval_linear(
 
     data = {}
     for split in SPLITS:
-        features = extract(encoder, images[split].images, batch_size=settings.batch_size)
+        features = extract(encoder, images[split].images, batch_size=settings.batch)
         data[split] = Labelled(features.double().numpy(), images[split].labels.numpy())
     with one_thread():
         probes = _probe(data["train"], data["validation"], data["test"], settings, events)

@@ -1,4 +1,4 @@
-"""Settings of the evaluations; no torch here, so that the command line can read them at once."""
+"""The settings of the evaluations, each with its unit and its source."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.panels import OUTPUT, WHAT
 from copgen.runtime.settings import Settings
 
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -16,36 +18,39 @@ PositiveInt = Annotated[int, Field(ge=1)]
 class EvalLinearSettings(Settings):
     """Settings of `copgen eval linear`."""
 
-    ckpt: Path = Field(
-        default=Path("runs/pretrain"),
-        description="run folder with encoder.safetensors, or that file; source: where `copgen pretrain` writes",
+    ckpt: Path = setting(
+        Path("runs/pretrain"), text="A pretrain run, or its file (runs/pretrain).", flag=Flag(WHAT, "FOLDER")
     )
-    dataset: str = Field(
-        default="digits", description="labelled data, by name; source: the 8x8 digits that scikit-learn carries"
+    dataset: str = setting(
+        "digits",
+        text="Real labelled images: digits.",
+        source="the 8x8 digits that scikit-learn carries",
+        flag=Flag(WHAT, "NAME"),
     )
-    out: Path | None = Field(
-        default=None,
-        description="folder for results.json; source: eval/linear beside the encoder's file when not given",
+    out: Path | None = setting(
+        None, text="For results.json (eval/linear in the run).", flag=Flag(OUTPUT, "FOLDER", "-o")
     )
-    seed: int = Field(default=0, ge=0, description="seed of the few-label draws; no unit; source: our choice")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N; no unit; source: our choice")
-    batch_size: PositiveInt = Field(
-        default=256,
-        description="images at once through the encoder; images; source: our choice, changes memory and speed only",
+    seed: int = seed_setting()
+    device: str = device_setting()
+    batch: PositiveInt = setting(
+        256,
+        text="Images through the encoder at once.",
+        unit="images",
+        source="changes memory and speed only",
+        former=("batch_size",),
     )
-    c_grid: tuple[PositiveFloat, ...] = Field(
-        default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
+    c_grid: tuple[PositiveFloat, ...] = setting(
+        (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
+        text="Inverse L2 strengths C tried on validation.",
+        source="measured, for standardised features",
         min_length=1,
-        description="inverse L2 strengths C tried on validation; no unit (standardised features); source: measured",
     )
-    labels_per_class: tuple[PositiveInt, ...] = Field(
-        default=(1, 5, 10), description="labels per class of the few-label probes; labels; source: our choice"
+    labels_per_class: tuple[PositiveInt, ...] = setting(
+        (1, 5, 10), text="Labels per class of the few-label probes.", unit="labels", source="our choice"
     )
-    label_draws: PositiveInt = Field(
-        default=20,
-        description="random label draws of each few-label probe; draws; source: our choice, spread is reported",
+    label_draws: PositiveInt = setting(
+        20, text="Random label draws of each few-label probe.", unit="draws", source="our choice"
     )
-    max_iterations: PositiveInt = Field(
-        default=5000,
-        description="bound on L-BFGS iterations of one fit; iterations; source: measured, far from reached",
+    max_iterations: PositiveInt = setting(
+        5000, text="Bound on L-BFGS iterations of one fit.", unit="iterations", source="measured, far from reached"
     )

@@ -190,7 +190,7 @@ def estimate(settings: FitFlowSettings) -> dict[str, float]:
 
     The assessment at the end, about half a minute, is not in it.
     """
-    short = settings.model_copy(update={"updates": min(settings.updates, 5)})
+    short = settings.replaced(updates=min(settings.updates, 5))
 
     def rehearse(folder: Path) -> None:
         with new_run(short, folder, device=settings.device) as run:

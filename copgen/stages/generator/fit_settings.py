@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from copgen.generators.residual_flow import FlowConfig
-from copgen.runtime.settings import Settings
+from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.panels import TRAINING
+from copgen.training.length import Length, batch_size, sample_count, update_count
 
 
-class FitFlowSettings(Settings):
+class FitFlowSettings(Length):
     """Settings of `copgen generator fit`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
 
-    dataset: Literal["digits"] = Field(default="digits", description="what the flow is fitted to")
-    flow: FlowConfig = Field(default=FlowConfig(), description="architecture")
-    updates: int = Field(default=20_000, ge=1, description="optimizer updates")
-    batch: int = Field(default=128, ge=2, le=1_000_000, description="images per update")
-    lr: float = Field(default=2e-3, gt=0, description="peak learning rate of Adam, cosine schedule (measured here)")
-    warmup: int = Field(default=100, ge=1, description="updates to reach the peak")
-    clip: float = Field(default=1.0, gt=0, description="bound on the gradient norm")
-    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights (residual-flows: 0.999)")
-    exact_terms: int = Field(default=2, ge=1, description="series terms always computed (residual-flows: 2)")
-    extra_terms: float = Field(default=1.0, gt=0, le=20, description="mean of the Poisson number of further terms")
-    augmentation: float = Field(default=1.0, ge=0, lt=10, description="factor on the ranges of appendix D's T_x")
-    prior_scale: float = Field(default=1.0, gt=0, description="standard deviation of the latents that are sampled")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    checkpoint_every: int = Field(default=500, ge=1, description="updates between checkpoints")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    dataset: Literal["digits"] = setting("digits", text="What the flow is fitted to.")
+    flow: FlowConfig = setting(FlowConfig(), text="Architecture.")
+    samples: int = sample_count(exclude=True)
+    updates: int = update_count(20_000)
+    batch: int = batch_size(128)
+    lr: float = setting(
+        2e-3,
+        text="Peak learning rate of Adam, cosine schedule.",
+        source="measured",
+        gt=0,
+        flag=Flag(TRAINING, "RATE"),
+    )
+    warmup: int = setting(100, text="Updates to reach the peak.", unit="updates", ge=1)
+    clip: float = setting(1.0, text="Bound on the gradient norm.", gt=0)
+    ema: float = setting(0.999, text="Decay of the averaged weights.", source="residual-flows: 0.999", ge=0, lt=1)
+    exact_terms: int = setting(2, text="Series terms always computed.", source="residual-flows: 2", ge=1)
+    extra_terms: float = setting(1.0, text="Mean of the Poisson number of further terms.", gt=0, le=20)
+    augmentation: float = setting(1.0, text="Factor on the ranges of appendix D's T_x.", ge=0, lt=10)
+    prior_scale: float = setting(1.0, text="Standard deviation of the latents that are sampled.", gt=0)
+    seed: int = seed_setting()
+    checkpoint_every: int = setting(500, text="Updates between checkpoints.", unit="updates", ge=1)
+    device: str = device_setting()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from pydantic import Field
 
 from copgen import generators
 from copgen.latents.blocks import Span, spans_of
-from copgen.latents.navigator import Form
+from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.errors import UsageError
+from copgen.runtime.panels import TRAINING
 from copgen.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from copgen.latents.navigator import Form
 
 
 class Shape(TypedDict):
@@ -24,15 +28,22 @@ class Shape(TypedDict):
 class NavigatorShape(Settings):
     """The settings of `copgen navigate` that say what T_z is."""
 
-    form: Literal["nonlinear", "linear"] = Field(
-        default="nonlinear", description="of T_z: with a ReLU (authors), or z + W2 W1 z without (the authors' other)"
+    form: Literal["nonlinear", "linear"] = setting(
+        "nonlinear",
+        text="T_z with a ReLU, or linear (z + W2 W1 z).",
+        source="authors: nonlinear",
+        flag=Flag(TRAINING, "FORM"),
     )
-    hidden: int | None = Field(default=None, ge=1, description="hidden units of T_z; unset goes by hidden_ratio")
-    hidden_ratio: float = Field(
-        default=1.0, gt=0, description="moved coordinates per hidden unit of T_z (authors' reduction_ratio: 1)"
+    hidden: int | None = setting(None, text="Hidden units of T_z; unset goes by hidden_ratio.", ge=1)
+    hidden_ratio: float = setting(
+        1.0,
+        text="Coordinates per hidden unit of T_z.",
+        source="authors' reduction_ratio: 1",
+        gt=0,
+        flag=Flag(TRAINING, "R"),
     )
-    blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None, min_length=1, description="latent blocks that T_z sees and moves; unset takes all"
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = setting(
+        None, text="Latent blocks that T_z moves, such as 1-5.", min_length=1, flag=Flag(TRAINING, "ROWS")
     )
 
     def shape_for(self, G: generators.Generator) -> Shape:

@@ -65,7 +65,7 @@ class Game:
         self.halt = Halt(device)
 
         compiled = compiler(settings.compile)
-        if settings.memory == "save":
+        if settings.activation_checkpointing:
             for segment in G.segments():
                 segment.forward = partial(checkpoint, segment.forward, use_reentrant=False, preserve_rng_state=False)
         self.G = compiled(G) if G.compiles else G

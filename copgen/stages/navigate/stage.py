@@ -86,11 +86,11 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         read_every=settings.read_every,
         try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K), ranks=Ranks()),
         parts=parts(settings, run.ranks.world),
-        remedy="--memory save and --precision bf16 need less.",
+        remedy="--activation-checkpointing and --precision bf16 need less.",
     ) as training:
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.rows, ranks=run.ranks)
-            weights = game.T_z.state_dict() if settings.stop == "turn" else None
+            weights = game.T_z.state_dict() if settings.stop == "loss-turn" else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
             name = f"samples-{training.rows.stop:010d}"
             if training.due(settings.snapshot_every) and run.ranks.first:

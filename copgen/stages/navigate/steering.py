@@ -156,7 +156,7 @@ def save_preview(path: Path, settings: SteeringSettings, G: generators.Generator
 
 def estimate(settings: SteeringSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
-    short = settings.model_copy(update={"samples": min(settings.samples, 4 * settings.batch)})
+    short = settings.replaced(samples=min(settings.samples, 4 * settings.batch))
     return rehearse_training(
         lambda folder: navigate_steering(short, out=folder),
         updates=settings.updates,

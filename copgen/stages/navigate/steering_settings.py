@@ -7,29 +7,35 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from copgen.generators.settings import GeneratorChoice
-from copgen.views.edits import EditRanges
+from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.panels import TRAINING
+from copgen.training.length import Length, batch_size, sample_count
+from copgen.views.edit_ranges import EditRanges
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class SteeringSettings(GeneratorChoice):
+class SteeringSettings(Length, GeneratorChoice):
     """Settings of `copgen navigate --objective steering`."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "preview_every", "device"})
+    exclusive = (*GeneratorChoice.exclusive, *Length.exclusive)
 
-    samples: int = Field(default=160_000, ge=1, description="training samples drawn (GenRep: 160K)")
-    batch: int = Field(default=32, ge=1, le=1_000_000, description="K, images per update (GenRep: 32)")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    lr: float = Field(default=1e-3, gt=0, description="Adam's learning rate for all vectors (GenRep: 1e-3)")
-    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), description="Adam's betas (GenRep: the framework's)")
-    init_std: float = Field(default=0.1, gt=0, description="standard deviation of the vectors at the start (GenRep)")
-    edits: EditRanges = Field(default=EditRanges(), description="how far the edits go (GenRep's, at any resolution)")
+    samples: int = sample_count(160_000, source="GenRep")
+    batch: int = batch_size(32, ge=1, source="GenRep")
+    seed: int = seed_setting()
+    lr: float = setting(
+        1e-3,
+        text="Adam's rate for all vectors of steering.",
+        source="GenRep",
+        former=("lr_navigator",),
+        gt=0,
+        flag=Flag(TRAINING, "RATE"),
+    )
+    betas: tuple[Beta, Beta] = setting((0.9, 0.999), text="Adam's betas.", source="GenRep: the framework's")
+    init_std: float = setting(0.1, text="Standard deviation of the vectors at the start.", source="GenRep", gt=0)
+    edits: EditRanges = setting(EditRanges(), text="How far the edits go.", source="GenRep, at any resolution")
 
-    checkpoint_every: int = Field(default=100, ge=1, description="updates between checkpoints")
-    preview_every: int = Field(default=10_000, ge=1, description="samples between preview pictures")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-
-    @property
-    def updates(self) -> int:
-        """Optimizer updates: whole batches within `samples`, at least one."""
-        return max(1, self.samples // self.batch)
+    checkpoint_every: int = setting(100, text="Updates between checkpoints.", unit="updates", ge=1)
+    preview_every: int = setting(10_000, text="Samples between preview pictures.", unit="samples", ge=1)
+    device: str = device_setting()

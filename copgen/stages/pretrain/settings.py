@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.panels import TRAINING, WHAT
 from copgen.runtime.settings import Settings
+from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 
 Width = Annotated[int, Field(ge=1)]
+EPOCHS = 100.0
 
 
 class PretrainSettings(Settings):
-    """Settings of `copgen pretrain`."""
+    """Settings of `copgen pretrain`; of epochs, samples and updates one is given, or none."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
+    exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
 
-    pairs: Path | None = Field(default=None, description="a pairs folder")
-    dataset: str | None = Field(default=None, description="real images instead of pairs: digits")
-    epochs: float = Field(default=100.0, gt=0, description="passes over the pairs (paper: 100)")
-    updates: int | None = Field(default=None, ge=1, description="optimizer updates, instead of epochs")
-    batch: int = Field(default=224, ge=2, le=1_000_000, description="K, pairs per update (authors: 224)")
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-
-    temperature: float = Field(default=0.1, gt=0, description="of InfoNCE (authors: 0.1; MNIST: 0.5, appendix D)")
-    optimizer: Literal["sgd", "adam"] = Field(default="sgd", description="SGD with momentum 0.9 (authors), or Adam")
-    lr: float = Field(default=0.03 * 224 / 256, gt=0, description="peak learning rate (authors: 0.03 batch / 256)")
-    weight_decay: float = Field(default=1e-4, ge=0, description="on all parameters (authors: 1e-4)")
-    final_lr: float = Field(
-        default=1e-3, ge=0, le=1, description="last learning rate, as a share of the peak (authors)"
+    pairs: Path | None = setting(None, text="A pairs folder, from copgen sample.", flag=Flag(WHAT, "FOLDER"))
+    dataset: str | None = setting(None, text="Real images instead of pairs: digits.", flag=Flag(WHAT, "NAME"))
+    epochs: float | None = setting(
+        None,
+        text="Passes over the pairs (100).",
+        source="section 4: 100",
+        gt=0,
+        flag=Flag(TRAINING, "N"),
     )
+    samples: int | None = sample_count(None)
+    updates: int | None = update_count(None)
+    batch: int = batch_size(224, source="authors")
+    seed: int = seed_setting()
 
-    views: str = Field(default="simclr", description="view policy T_x")
-    encoder: str = Field(default="resnet50", description="architecture (paper: resnet50)")
-    projector: tuple[Width, Width] = Field(default=(2048, 128), description="hidden and output width of the projector")
+    temperature: float = setting(
+        0.1,
+        text="Temperature of InfoNCE.",
+        source="authors' code; appendix D, MNIST: 0.5",
+        gt=0,
+        flag=Flag(TRAINING, "TAU"),
+    )
+    optimizer: Literal["sgd", "adam"] = setting(
+        "sgd", text="SGD with momentum 0.9, or Adam.", source="authors: sgd", flag=Flag(TRAINING, "sgd|adam")
+    )
+    lr: float = setting(
+        0.03 * 224 / 256,
+        text="Peak learning rate.",
+        source="authors: 0.03 batch / 256",
+        gt=0,
+        flag=Flag(TRAINING, "RATE"),
+    )
+    weight_decay: float = setting(
+        1e-4, text="Weight decay, on all parameters.", source="authors", ge=0, flag=Flag(TRAINING, "DECAY")
+    )
+    final_lr: float = setting(1e-3, text="Last learning rate, as a share of the peak.", source="authors", ge=0, le=1)
 
-    checkpoint_every: int = Field(default=200, ge=1, description="updates between checkpoints")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    views: str = setting("simclr", text="Augmentation T_x: a policy, such as simclr.", flag=Flag(TRAINING, "NAME"))
+    encoder: str = setting(
+        "resnet50",
+        text="Network f: digits, resnet18 or resnet50.",
+        source="section 4: resnet50",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projector.")
+
+    checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
+    device: str = device_setting()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        """Samples become updates; without any length there are the paper's epochs."""
+        if self.samples is not None:
+            self.__dict__.update(updates=whole_batches(self.samples, self.batch), samples=None)
+        elif self.updates is None and self.epochs is None:
+            self.__dict__.update(epochs=EPOCHS)
+        return self
+
+    def updates_over(self, pairs: int) -> int:
+        """Optimizer updates: as given, or whole batches of the epochs over so many pairs; at least one."""
+        return self.updates or max(1, math.floor((self.epochs or EPOCHS) * pairs / self.batch))

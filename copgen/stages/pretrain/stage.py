@@ -130,12 +130,12 @@ def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, dev
 
 def count_updates(settings: PretrainSettings, pairs: int) -> int:
     """The number of updates: as given, or whole batches of the epochs."""
-    return settings.updates or max(1, math.floor(settings.epochs * pairs / settings.batch))
+    return settings.updates_over(pairs)
 
 
 def estimate(settings: PretrainSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
     updates = count_updates(settings, len(open_data(settings)))
-    short = settings.model_copy(update={"updates": min(updates, 5)})
+    short = settings.replaced(updates=min(updates, 5))
     device = resolve_device(settings.device)
     return rehearse_training(lambda folder: pretrain(short, out=folder), updates=updates, device=device)

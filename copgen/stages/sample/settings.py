@@ -1,16 +1,20 @@
-"""The settings of `copgen sample`."""
+"""The settings of `copgen sample`, each with its unit and its source."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from copgen.generators.settings import GeneratorChoice
 from copgen.latents.genrep import GENREP_GAIN
-from copgen.pairs import FilterRules, Rounding
-from copgen.pairs.codecs import ImageFormat
+from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.panels import FILTER, PAIRS, SPEED, WHAT, WORKERS
+
+if TYPE_CHECKING:
+    from copgen.pairs import FilterRules
+
 
 Transform = Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"]
 
@@ -20,52 +24,92 @@ class SampleSettings(GeneratorChoice):
 
     free: ClassVar[frozenset[str]] = frozenset({"device", "encoders"})
 
-    seed: int = Field(default=0, ge=0, description="decides every random number")
-    transform: Transform = Field(
-        default="optimal",
-        description="how z' comes from z: not at all, by a normal step or one truncated at 2 std, anew from the prior, "
-        "by a steering walk, or by a navigator",
+    seed: int = seed_setting()
+    transform: Transform = setting(
+        "optimal",
+        text="none, gaussian, gaussian-truncated, random, steering, optimal.",
+        source="Algorithm 1: optimal, by a navigator",
+        former=("tz",),
+        flag=Flag(WHAT, "NAME"),
     )
-    std: float = Field(
-        default=0.2,
+    navigator: Path = setting(
+        Path("runs/navigate"), text="Its run folder or file, for optimal.", flag=Flag(WHAT, "FOLDER")
+    )
+    std: float = setting(
+        0.2,
+        text="Standard deviation of the gaussian steps.",
+        unit="before truncation",
+        source="GenRep, BigBiGAN: 0.2, truncated at 2 of it",
         gt=0,
-        description="standard deviation of the gaussian step, before truncation (GenRep, BigBiGAN: 0.2, truncated)",
+        flag=Flag(WHAT, "STD"),
     )
-    navigator: Path = Field(default=Path("runs/navigate"), description="run folder or file, for transform = optimal")
-    walk: Path = Field(default=Path("runs/steering"), description="run folder or file, for transform = steering")
-    rotation_gain: float = Field(
-        default=GENREP_GAIN, ge=0, description="factor on the 3-D rotation of transform = steering (GenRep: 5)"
+    walk: Path = setting(Path("runs/steering"), text="Its run folder or file, for steering.", flag=Flag(WHAT, "FOLDER"))
+    rotation_gain: float = setting(
+        GENREP_GAIN, text="Factor on the 3-D rotation of transform = steering.", source="GenRep: 5", ge=0
     )
-    positives: int = Field(default=1, ge=1, le=99, description="positives per anchor (GenRep tried 1, 5 and 20)")
-    n: int = Field(ge=1, description="pairs")
-    batch: int = Field(
-        default=500, ge=1, le=1_000_000, description="pairs through the generator at once; part of the plan"
+    n: int = setting(text="Pairs, such as 10k.", unit="pairs", ge=1, flag=Flag(PAIRS, "COUNT", "-n"))
+    positives: int = setting(
+        1,
+        text="Positives per anchor; navigators add snapshots.",
+        source="GenRep tried 1, 5 and 20",
+        ge=1,
+        le=99,
+        flag=Flag(PAIRS, "COUNT"),
     )
-    pairs_per_shard: int = Field(default=10_000, ge=1, description="pairs in each tar file")
-    image_format: ImageFormat = Field(default="png", description="png, jpg (4:4:4) or webp")
-    quality: int | None = Field(
-        default=None, ge=1, le=100, description="of jpg (95 if unset) and webp (90); png has none"
+    batch: int = setting(
+        500,
+        text="Pairs through the generator at once.",
+        source="part of the plan",
+        ge=1,
+        le=1_000_000,
+        flag=Flag(PAIRS, "COUNT"),
     )
-    rounding: Rounding = Field(default="nearest", description="from [-1, 1] to bytes; truncate256 is the authors'")
-    min_d: float | None = Field(default=None, ge=0, description="pairs with a lower d(z, z') are drawn again")
-    max_d: float | None = Field(default=None, ge=0, description="pairs with a higher d(z, z') are drawn again")
-    min_similarity: float | None = Field(
-        default=None, ge=-1, le=1, description="pairs whose cosine under filter_encoder is lower are drawn again"
+    pairs_per_shard: int = setting(10_000, text="Pairs in each tar file.", ge=1, flag=Flag(PAIRS, "COUNT"))
+    image_format: Literal["png", "jpg", "webp"] = setting(
+        "png", text="png, jpg (4:4:4) or webp.", former=("format",), flag=Flag(PAIRS, "NAME")
     )
-    max_similarity: float | None = Field(
-        default=None, ge=-1, le=1, description="pairs whose cosine under filter_encoder is higher are drawn again"
+    quality: int | None = setting(
+        None, text="Of jpg (95) and webp (90), from 1 to 100.", ge=1, le=100, flag=Flag(PAIRS, "Q")
     )
-    filter_encoder: Path | None = Field(default=None, description="run folder or file of the encoder for similarities")
-    attempts: int = Field(default=100, ge=1, le=1_000_000, description="draws of one pair before the run gives up")
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    compile: Literal["off", "default"] = Field(default="off", description="torch.compile of G; part of the plan")
-    encoders: int | None = Field(default=None, ge=0, le=1024, description="threads that encode; unset: as many as help")
-
-    threads: int | None = Field(
-        default=None,
+    rounding: Literal["nearest", "truncate256"] = setting(
+        "nearest", text="From [-1, 1] to bytes.", source="truncate256 is the authors'"
+    )
+    min_d: float | None = setting(None, text="Least d(z, z').", ge=0, flag=Flag(FILTER, "D"))
+    max_d: float | None = setting(None, text="Greatest d(z, z').", ge=0, flag=Flag(FILTER, "D"))
+    min_similarity: float | None = setting(
+        None, text="Least cosine of the pair.", ge=-1, le=1, flag=Flag(FILTER, "COS")
+    )
+    max_similarity: float | None = setting(
+        None, text="Greatest cosine of the pair.", ge=-1, le=1, flag=Flag(FILTER, "COS")
+    )
+    filter_encoder: Path | None = setting(
+        None, text="Run or file of the cosine's encoder.", flag=Flag(FILTER, "FOLDER")
+    )
+    attempts: int = setting(
+        100, text="Draws of a pair before giving up (100).", ge=1, le=1_000_000, flag=Flag(FILTER, "COUNT")
+    )
+    device: str = device_setting()
+    compile: Literal["off", "default"] = setting(
+        "off",
+        text="torch.compile of G: off, default. For GPUs.",
+        source="part of the plan",
+        flag=Flag(SPEED, "MODE"),
+    )
+    encoders: int | None = setting(
+        None,
+        text="Threads that encode images; 0: none.",
+        source="unset: as many as help",
+        ge=0,
+        le=1024,
+        flag=Flag(SPEED, "COUNT"),
+    )
+    threads: int | None = setting(
+        None,
+        text="CPU threads of each (1), part of the plan.",
+        source="unset: one, or as a plan there says",
         ge=1,
         le=1024,
-        description="of a CPU, for each worker, part of the plan; unset is one, or as a plan there says",
+        flag=Flag(WORKERS, "N"),
     )
 
     @model_validator(mode="after")
@@ -85,6 +129,8 @@ class SampleSettings(GeneratorChoice):
 
     def rules(self, encoder_sha256: str | None) -> FilterRules | None:
         """The quality filter as the plan has it; None where every draw is kept."""
+        from copgen.pairs import FilterRules  # settings are read without what reads images
+
         bounds = {name: getattr(self, name) for name in ("min_d", "max_d", "min_similarity", "max_similarity")}
         if self.filter_encoder is None and set(bounds.values()) == {None}:
             return None

@@ -158,7 +158,7 @@ def share_encoders(settings: SampleSettings, plan: Plan, workers: int) -> Sample
     threads = encoder_threads(plan)
     if settings.encoders is not None or threads == 0:
         return settings
-    return settings.model_copy(update={"encoders": max(1, threads // workers)})
+    return settings.replaced(encoders=max(1, threads // workers))
 
 
 def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from copgen.stages.navigate import steering as stage
 from copgen.stages.navigate.steering import navigate_steering, steering_loss
 from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen.stages.navigator.show import show
-from copgen.views.edits import EditRanges, draw_edits, edit, sliders
+from copgen.views.edit_ranges import EditRanges
+from copgen.views.edits import draw_edits, edit, sliders
 from tests.generators import narrow
 from tests.stages.small import assert_same_run, interrupted
 

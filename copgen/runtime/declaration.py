@@ -1,0 +1,95 @@
+"""One declaration for each setting: its name, limits, text, unit and source, and how it appears on the command line.
+
+A settings model declares its fields with `setting(...)`. Everything else is read from there: the option and its help
+(`copgen_cli.flags`), the names and values that older versions used, and the description in the model's JSON schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from copgen.runtime.panels import SETTINGS
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a setting appears on the command line; its option is called like its field.
+
+    Args:
+        panel: of the help screen.
+        metavar: what stands for its value there; none for a switch.
+        short: its short option, such as '-g'.
+        choices: values that the command takes beside those of the field, to do something else with them.
+    """
+
+    panel: str
+    metavar: str = ""
+    short: str = ""
+    choices: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What is declared of a setting beside its type, default and limits.
+
+    Args:
+        text: what it is, in a line of a help screen.
+        unit: of its value; empty for names, switches and numbers without one.
+        source: where its default comes from: the paper, the authors' code, measured here, our choice.
+        also: other names of it that stay, such as 'steps' for 'samples'.
+        former: names that older versions gave it; accepted, and told.
+        former_values: values that older versions gave it, each with today's; accepted, and told.
+        spellings: short forms of values; accepted.
+        flag: None for a setting that only files and Python give.
+    """
+
+    text: str
+    unit: str = ""
+    source: str = ""
+    also: Sequence[str] = ()
+    former: Sequence[str] = ()
+    former_values: Mapping[str, Any] | None = None
+    spellings: Mapping[str, str] | None = None
+    flag: Flag | None = None
+
+
+def setting(default: Any = PydanticUndefined, *, text: str, **how: Any) -> Any:
+    """A field of a settings model.
+
+    Args:
+        default: its value where nothing gives one; without it the setting is required.
+        text: what it is.
+        how: the other arguments of `Declaration`, and limits as `pydantic.Field` takes them (ge, lt, min_length, ...).
+    """
+    declared = {name: how.pop(name) for name in Declaration.__dataclass_fields__.keys() & how.keys()}
+    declaration = Declaration(text, **declared)
+    notes = ", ".join(note for note in (declaration.unit, declaration.source) if note)
+    description = f"{text} ({notes})" if notes else text
+    return Field(default, description=description, json_schema_extra={"setting": asdict(declaration)}, **how)
+
+
+def declaration(field: FieldInfo) -> Declaration | None:
+    """What `setting` declared of a field; None for one that was made without it."""
+    extra = field.json_schema_extra
+    found = extra.get("setting") if isinstance(extra, dict) else None
+    if not isinstance(found, dict):
+        return None
+    values: dict[str, Any] = dict(found)
+    flag = values.pop("flag")
+    return Declaration(**values, flag=Flag(**flag) if flag else None)
+
+
+def seed_setting(**how: Any) -> Any:
+    """Declares `seed`."""
+    return setting(0, text="Seed of every random number.", ge=0, flag=Flag(SETTINGS, "N"), **how)
+
+
+def device_setting() -> Any:
+    """Declares `device`."""
+    return setting("auto", text="auto, cpu, cuda or cuda:N.", flag=Flag(SETTINGS, "NAME"))

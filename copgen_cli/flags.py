@@ -1,0 +1,75 @@
+"""Options from settings: what a model declares of a setting, as an option of the command line."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from annotated_types import Ge
+from pydantic.fields import FieldInfo
+
+from copgen.runtime.declaration import Declaration, Flag, declaration
+from copgen.runtime.row_numbers import parse_rows
+from copgen.runtime.settings import Settings
+from copgen_cli import options as o
+
+Parse = Callable[[str], Any]
+
+
+def options_of(*models: type[Settings]) -> list[Parameter]:
+    """The options of these models, one for each name, and a hidden one for each former name; of several the first's."""
+    found: dict[str, Parameter] = {}
+    former: dict[str, Parameter] = {}
+    for model in models:
+        for name, field in model.model_fields.items():
+            declared = declaration(field)
+            if declared is None or declared.flag is None:
+                continue
+            found.setdefault(name, _option(name, (name, *declared.also), field, declared, declared.flag))
+            for old in declared.former:
+                former[old] = _option(old, (old,), field, declared, declared.flag, hidden=True)
+    return [*found.values(), *(option for name, option in former.items() if name not in found)]
+
+
+def _option(
+    name: str, names: tuple[str, ...], field: FieldInfo, declared: Declaration, flag: Flag, *, hidden: bool = False
+) -> Parameter:
+    kind = _bare(field.annotation)
+    words = [f"--{one.replace('_', '-')}" for one in names]
+    if flag.short and not hidden:
+        words.append(flag.short)
+    how: dict[str, Any] = {"help": declared.text, "metavar": flag.metavar, "rich_help_panel": flag.panel}
+    if kind is bool and not hidden:
+        return _parameter(name, bool | None, typer.Option(*words, **how))
+    parse = o.one_of(name, *(declared.former_values or {})) if kind is bool else _parser(name, kind, field, declared)
+    return _parameter(name, str | None, typer.Option(*words, parser=parse, hidden=hidden, **how))
+
+
+def _parameter(name: str, annotation: Any, option: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, option])
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(one for one in get_args(annotation) if one is not type(None))
+    return annotation
+
+
+def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Parse:
+    """From the text of an option to a value of its type; the range is the model's to check."""
+    if get_origin(kind) is Literal:
+        accepted = {*(declared.spellings or {}), *(declared.former_values or {})}
+        choose = o.one_of(name, *get_args(kind), *(declared.flag.choices if declared.flag else ()))
+        return lambda text: text if text in accepted else choose(text)
+    if get_origin(kind) is tuple:
+        return lambda text: parse_rows(text)
+    if kind is int:
+        least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
+        return o.whole if least == 0 else o.count
+    parsers: dict[Any, Parse] = {float: o.number, Path: Path, str: str}
+    return parsers[kind]

@@ -78,7 +78,7 @@ def memory_beside(what: str, count: int) -> int:
 
 def planning() -> dict[str, tuple[float, int]]:
     """(seconds, peak bytes) of planning a billion pairs, and of an empty program that imports torch; best of three."""
-    plan = ["-m", "copgen_cli", "sample", "--dry-run", "--n", "1B", "--tz", "gaussian", "-q"]
+    plan = ["-m", "copgen_cli", "sample", "--dry-run", "--n", "1B", "--transform", "gaussian", "-q"]
     programs = {"import torch": ["-c", "import torch"], "copgen sample --dry-run --n 1B": plan}
     found: dict[str, tuple[float, int]] = {}
     for _ in range(3):

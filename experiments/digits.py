@@ -42,7 +42,7 @@ NAVIGATORS: dict[str, dict[str, Any]] = {
     "init 0.01, until d = 0.05, ten times the rate": {**UNTIL_005, "lr_navigator": 1e-3},
     "init 0.01, until d = 0.05, without T_x": {**UNTIL_005, "views": "none"},
     "init 0.01, until d = 0.2": {**UNTIL_005, "delta": 0.2},
-    "init 0.01, until f turns": {"init_std": 0.01, "stop": "turn"},
+    "init 0.01, until f turns": {"init_std": 0.01, "stop": "loss-turn"},
     "init 0.1, 20k samples": {"init_std": 0.1, "stop": "samples", "lr_navigator": 1e-5},
     "init 0.1, until d = 0.2": {**UNTIL_005, "init_std": 0.1, "delta": 0.2},
     "init 0.2, 20k samples": {"init_std": 0.2, "stop": "samples", "lr_navigator": 1e-5},

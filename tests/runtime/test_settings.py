@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from copgen.runtime import settings as room
+from copgen.runtime.declaration import setting
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import Settings, build, flatten, merge, resolve
 from copgen.runtime.settings_files import read_recipe, read_toml, recipe_names
@@ -122,6 +123,70 @@ def test_a_flaw_in_the_flags_does_not_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(Toy, "toy", recipe=None, config=config, flags={"lr": -1.0})
     assert str(caught.value).startswith("toy: lr = -1.0")
+
+
+class Run(Settings):
+    exclusive = (("epochs", "samples", "updates"), ("scale", "prior=normal"))
+
+    samples: int | None = setting(None, text="Samples.", also=("steps",), former=("n",))
+    updates: int | None = setting(None, text="Updates.")
+    epochs: float | None = setting(None, text="Epochs.")
+    prior: str | None = setting(None, text="Prior.", former_values={"gauss": "normal"}, spellings={"tn": "truncated"})
+    scale: float | None = setting(None, text="Scale.")
+    rate: float = setting(0.1, text="Rate.", gt=0)
+
+
+@pytest.mark.parametrize("low", ["epochs", "samples", "steps", "updates"])
+@pytest.mark.parametrize("high", ["epochs", "samples", "n", "updates"])
+def test_one_of_an_exclusive_group_beats_all_of_a_lower_layer(tmp_path: Path, low: str, high: str) -> None:
+    config = write(tmp_path / "c.toml", f"{low} = 3\nrate = 0.5\n")
+    run = resolve(Run, "run", config=config, flags={high: 5})
+    name = {"steps": "samples", "n": "samples"}.get(high, high)
+    assert run.tree() == {name: 5, "rate": 0.5}
+    assert Run.model_validate({low: 3}).replaced(**{name: 7}).tree() == {name: 7, "rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        ({"samples": 3, "updates": 4}, ("samples", "updates")),
+        ({"steps": 3, "epochs": 4}, ("samples", "epochs")),
+        ({"steps": 3, "samples": 3}, ("steps", "samples")),
+        ({"scale": 0.5, "prior": "normal"}, ("scale", "prior")),
+        ({"scale": 0.5, "prior": "gauss"}, ("scale", "prior")),
+    ],
+)
+def test_two_of_a_group_in_one_layer_are_refused_by_name(
+    tmp_path: Path, layer: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    config = write(tmp_path / "c.toml", "\n".join(f"{name} = {value!r}" for name, value in layer.items()))
+    for how in ({"config": config}, {"flags": layer}):
+        with pytest.raises(UsageError) as caught:
+            resolve(Run, "run", **how)
+        assert all(name in caught.value.what for name in names)
+        assert ("c.toml" in caught.value.what) is ("config" in how)
+    with pytest.raises(ValidationError):
+        Run.model_validate(layer)
+
+
+def test_a_value_may_exclude_what_another_value_does_not(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.toml", "scale = 0.5")
+    assert resolve(Run, "run", config=config, flags={"prior": "tn"}).tree() == {
+        "prior": "truncated",
+        "scale": 0.5,
+        "rate": 0.1,
+    }
+    assert resolve(Run, "run", config=config, flags={"prior": "normal"}).scale is None
+
+
+def test_a_run_of_an_older_version_may_hold_several_lengths_of_which_the_last_counted(tmp_path: Path) -> None:
+    config = write(tmp_path / "config.toml", 'stage = "run"\nepochs = 100.0\nupdates = 8\n')
+    assert resolve(Run, "run", config=config).tree() == {"updates": 8, "rate": 0.1}
+
+
+def test_changes_are_validated() -> None:
+    with pytest.raises(UsageError, match="rate"):
+        Run().replaced(rate=-1.0)
 
 
 def test_settings_do_not_change() -> None:

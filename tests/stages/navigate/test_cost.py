@@ -64,10 +64,14 @@ def test_simultaneous_passes_f_once_and_alternating_twice(objective: str) -> Non
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "alternating"])
-@pytest.mark.parametrize("memory", ["keep", "save"])
-def test_the_generator_is_differentiated_once_and_never_for_its_weights(tmp_path: Path, rule: str, memory: str) -> None:
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_generator_is_differentiated_once_and_never_for_its_weights(
+    tmp_path: Path, rule: str, checkpointing: bool
+) -> None:
     weights = narrow.published("bigbigan", tmp_path)
-    settings = painter_settings(update=rule, precision="float32", views="simclr", batch=2, memory=memory)
+    settings = painter_settings(
+        update=rule, precision="float32", views="simclr", batch=2, activation_checkpointing=checkpointing
+    )
     G = generators.load("bigbigan", weights=weights)
     f = convolutions_in(Game(settings, G, CPU).f)
     passes = 1 if rule == "simultaneous" else 2
@@ -77,14 +81,16 @@ def test_the_generator_is_differentiated_once_and_never_for_its_weights(tmp_path
     assert found["of weights"] == f  # f's alone
     assert found["backward"] == passes * f + of_G
     again = found["forward"] - passes * f - 2 * of_G
-    assert again == 0 if memory == "keep" else 0 < again <= blocks
+    assert again == 0 if not checkpointing else 0 < again <= blocks
 
 
 def test_saving_memory_changes_no_gradient(tmp_path: Path) -> None:
     weights = narrow.published("bigbigan", tmp_path)
     found = []
-    for memory in ("keep", "save"):
-        settings = painter_settings(precision="float32", views="simclr", batch=2, memory=memory)
+    for checkpointing in (False, True):
+        settings = painter_settings(
+            precision="float32", views="simclr", batch=2, activation_checkpointing=checkpointing
+        )
         G = generators.load("bigbigan", weights=weights)
         game = Game(settings, G, CPU)
         one_update(settings, G, views.policy("simclr"), game, range(2), ranks=Ranks())

@@ -29,7 +29,7 @@ from tests.stages.small import (
 # When it ends
 
 
-@pytest.mark.parametrize(("samples", "updates"), [(64, 8), (63, 7), (8, 1), (3, 1)])
+@pytest.mark.parametrize(("samples", "updates"), [(64, 8), (63, 7), (8, 1)])
 def test_samples_are_drawn_in_whole_batches(flow: Path, tmp_path: Path, samples: int, updates: int) -> None:
     summary = navigate(navigate_settings(flow, samples=samples), out=tmp_path)
     assert (summary["ended_by"], summary["updates"], summary["samples"]) == ("samples", updates, updates * K)

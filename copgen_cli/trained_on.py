@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from copgen.latents.run_files import navigator_file, walk_file
 from copgen.runtime.errors import DataError
+from copgen.runtime.settings_files import read_recipe
 from copgen_cli.resolving import recipe_of, said
 
 DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("runs/navigate"), Path("runs/steering")
@@ -19,8 +21,6 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
     Raises:
         DataError: there is none, or its header is none of copgen's.
     """
-    from copgen.latents.run_files import navigator_file, walk_file
-
     file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
@@ -47,8 +47,6 @@ def _table(header: dict[str, Any], name: str) -> dict[str, Any]:
 
 def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe, and above it what the navigator or walk was trained with, where pairs are made with one."""
-    from copgen.runtime.settings import read_recipe
-
     generator = said(given, "generator")
     of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
     known: dict[str, Any] = {}

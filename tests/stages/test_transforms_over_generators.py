@@ -14,7 +14,8 @@ from copgen import generators, pairs
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
-from copgen.runtime.settings import build, read_recipe, recipe_names, resolve
+from copgen.runtime.settings import build, resolve
+from copgen.runtime.settings_files import read_recipe, recipe_names
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.navigate.steering_settings import SteeringSettings

@@ -52,6 +52,6 @@ def ending(summary: dict[str, Any]) -> str:
     reason = {
         "samples": "all samples were drawn",
         "delta": "d(z, z') went beyond delta",
-        "turn": f"the loss of f turned; this is the navigator of {summary['loss_minimum_samples']:,} samples",
+        "loss-turn": f"the loss of f turned; this is the navigator of {summary['loss_minimum_samples']:,} samples",
     }[summary["ended_by"]]
     return f"Ended after {summary['samples']:,} samples: {reason}. d is {summary['shift']['d_mean']:.3f} on average."

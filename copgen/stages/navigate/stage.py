@@ -98,11 +98,12 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
                 save_navigator(path, game.T_z, made_by=run.made_by(**source(G)))
             if training.due(settings.preview_every) and run.ranks.first:
                 save_preview(run.path / "previews" / f"{name}.png", G, game.T_z, settings.seed)
-    if training.ended_early == "turn":
+    # Checkpoints of older versions say "turn".
+    ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
+    if ended == "loss-turn":
         game.T_z.load_state_dict(stopping.turn.best)
 
     def conclude() -> dict[str, Any]:
-        ended = training.ended_early or "samples"
         summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, turn=stopping.turn)
         run.events.say(ending(summary))
         return summary
@@ -147,7 +148,7 @@ def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
     """
     check_batch(settings, world=world)
     few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}
-    short = settings.model_copy(update=few)
+    short = settings.replaced(**few)
     more = {
         FILE_NAME: settings.samples // settings.snapshot_every,
         "previews/final.png": settings.samples // settings.preview_every,

@@ -26,7 +26,7 @@ class Stopping:
         """Whether the loss of f has turned, where that is the rule; adds `loss_smoothed`."""
         turned = self.turn.watch(metrics["loss_encoder"], weights)
         metrics["loss_smoothed"] = self.turn.smoothed()
-        return self.name == "turn" and turned
+        return self.name == "loss-turn" and turned
 
 
 def allowed_violations(settings: NavigateSettings) -> int:

@@ -8,7 +8,6 @@ Legend: K batch size; x, x' (K, C, H, W) images in [-1, 1]; v, v' views; T_x the
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 

@@ -85,7 +85,7 @@ def test_turn_returns_the_navigator_of_the_minimum(
     lines = metrics(navigated("turn"))
     smoothed = [line["loss_smoothed"] for line in lines]
     lowest = min(range(2, len(smoothed)), key=smoothed.__getitem__)  # the mean counts from the third update on
-    assert summary["ended_by"] == "turn"
+    assert summary["ended_by"] == "loss-turn"
     assert summary["updates"] == len(lines) < 1000 // K
     assert summary["loss_minimum_samples"] == (lowest + 1) * K < summary["samples"]
     assert summary["loss_minimum"] == smoothed[lowest]

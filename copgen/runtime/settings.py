@@ -91,8 +91,13 @@ class Settings(BaseModel):
         return given
 
     def replaced(self, **changes: Any) -> Self:
-        """These settings with some others, validated like all; what they exclude is dropped."""
-        return build(type(self), lay(type(self), self.tree(), changes), origin="settings")
+        """These settings with some others, validated like all; what they exclude is dropped, and None unsets."""
+        kept = {name: value for name, value in self.tree().items() if name not in changes}
+        return build(type(self), lay(type(self), kept, changes), origin="settings")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; with changes it is `replaced`, as settings that follow from others would not follow otherwise."""
+        return self.replaced(**update) if update else super().model_copy(deep=deep)
 
     def tree(self) -> Tree:
         """The settings as plain values; what is None is left out, as TOML has no null."""

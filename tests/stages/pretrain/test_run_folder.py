@@ -71,7 +71,7 @@ def test_damaged_pairs_are_refused_by_name_and_nothing_is_written(
     ("changes", "says"),
     [
         ({"batch": PAIRS + 1}, "batch of 81 does not fit into 80 pairs"),
-        ({"dataset": "digit"}, "no dataset 'digit'. Did you mean 'digits'"),
+        ({"pairs": None, "dataset": "digit"}, "no dataset 'digit'. Did you mean 'digits'"),
         ({"pairs": None}, "nothing to learn from"),
         ({"views": "mnis"}, "no view policy 'mnis'"),
         ({"views": "simclr"}, "normalises 3 channels; the images have 1"),

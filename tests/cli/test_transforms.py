@@ -17,13 +17,13 @@ def test_steering_from_training_to_pairs(here: Path, weights: Path) -> None:
     assert steered.code == 0, steered.err
     assert "8 samples = 2 updates of 4, generator digits, into runs/steering." in steered.err
     assert steered.out.splitlines()[0].split() == ["walk", "runs/steering/walk.safetensors"]
-    assert steered.err.splitlines()[-1] == "Next: copgen sample --out pairs/ --n 10k --tz steering"
+    assert steered.err.splitlines()[-1] == "Next: copgen sample --out pairs/ --n 10k --transform steering"
     shown = copgen("navigator", "show", "runs/steering", "--n", 2, "--out", "sheet.png")
     assert shown.code == 0, shown.err
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
     inspected = copgen("navigator", "inspect", "runs/steering", "--draws", "1k")
-    assert inspected.err == "Next: copgen sample --tz steering --walk runs/steering\n"
-    sampled = copgen("sample", "--tz", "steering", "--n", 6, "--batch", 3, "--positives", 2, "--json")
+    assert inspected.err == "Next: copgen sample --transform steering --walk runs/steering\n"
+    sampled = copgen("sample", "--transform", "steering", "--n", 6, "--batch", 3, "--positives", 2, "--json")
     assert sampled.code == 0, sampled.err
     assert "6 pairs of digits with the walk runs/steering, into pairs." in sampled.err
     assert all(len(pair.positives) == 2 for pair in pairs.read("pairs"))
@@ -33,7 +33,19 @@ def test_steering_from_training_to_pairs(here: Path, weights: Path) -> None:
 
 def test_sub_spaces_from_the_command_line(here: Path, tmp_path: Path) -> None:
     weights = narrow.published("biggan-deep-128", tmp_path)
-    words = ("sample", "--generator", "biggan-deep-128", "--weights", weights, "--tz", "random", "--n", 4, "--batch", 4)
+    words = (
+        "sample",
+        "--generator",
+        "biggan-deep-128",
+        "--weights",
+        weights,
+        "--transform",
+        "random",
+        "--n",
+        4,
+        "--batch",
+        4,
+    )
     outcome = copgen(*words, "--conditions", "balanced", "--condition-list", "7,2-3", "--out", "pairs", "-q")
     assert outcome.code == 0, outcome.err
     plan = json.loads(Path("pairs/plan.json").read_text())
@@ -86,13 +98,13 @@ def test_the_lines_of_the_design_run_once_weights_are_there(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("sample", "--tz", "gaussian", "--std", 0), 2, "std = 0.0"),
-        (("sample", "--tz", "gausian"), 2, "Did you mean 'gaussian'"),
-        (("sample", "--tz", "none", "--positives", 4), 2, "4 positives were asked for"),
-        (("sample", "--tz", "steering"), 3, "There is no walk runs/steering/walk.safetensors"),
-        (("sample", "--tz", "none", "--conditions", "balanced"), 2, "the generator 'digits' has none"),
-        (("sample", "--tz", "none", "--condition-list", "5-3"), 2, "3-5"),
-        (("sample", "--tz", "none", "--truncation", 0.5), 2, "truncation"),
+        (("sample", "--transform", "gaussian", "--std", 0), 2, "std = 0.0"),
+        (("sample", "--transform", "gausian"), 2, "Did you mean 'gaussian'"),
+        (("sample", "--transform", "none", "--positives", 4), 2, "4 positives were asked for"),
+        (("sample", "--transform", "steering"), 3, "There is no walk runs/steering/walk.safetensors"),
+        (("sample", "--transform", "none", "--conditions", "balanced"), 2, "the generator 'digits' has none"),
+        (("sample", "--transform", "none", "--condition-list", "5-3"), 2, "3-5"),
+        (("sample", "--transform", "none", "--truncation", 0.5), 2, "truncation"),
         (("navigate", "--blocks", "3"), 2, "no latent block 3 in 'digits'"),
         (("navigate", "--blocks", "a"), 2, "'a'"),
         (("navigate", "--hidden-ratio", 0), 2, "hidden_ratio = 0.0"),

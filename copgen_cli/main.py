@@ -14,7 +14,6 @@ import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
 from copgen.runtime.signals import EndedEarly, ending_in_good_order
-from copgen_cli import failures
 from copgen_cli import options as o
 from copgen_cli.commands import group
 from copgen_cli.table import COMMANDS, COPGEN
@@ -54,6 +53,16 @@ def main(arguments: Sequence[str]) -> int:
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt  # the parser has already turned it into this code
         return int(code or ExitCode.DONE)
+    except BaseException as error:
+        return _failed(error, as_json=as_json, debug=debug, silent=silent)
+
+
+def _failed(error: BaseException, *, as_json: bool, debug: bool, silent: bool) -> int:
+    """Tell of what ended a command; its exit code."""
+    from copgen_cli import failures  # most commands end well, and --help is to be quick
+
+    try:
+        raise error
     except SystemExit as ended:  # of the ranks that the command has started, and that have told it all
         return int(ended.code or ExitCode.DONE)
     except CopgenError as error:

@@ -66,7 +66,7 @@ def _failed(error: BaseException, *, as_json: bool, debug: bool, silent: bool) -
     except SystemExit as ended:  # of the ranks that the command has started, and that have told it all
         return int(ended.code or ExitCode.DONE)
     except CopgenError as error:
-        if silent:
+        if silent and not error.of_one_rank:
             time.sleep(SPEAKING_S)
             return int(error.code)
         return failures.show(error, as_json=as_json)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from copgen.runtime.environment import Placement, placement
+from copgen.runtime.environment import Placement, check_rendezvous, placement
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, UsageError
 from copgen.storage.state_tree import pack, unpack
 
 FAULT = "copgen/fault"
 PATIENCE = timedelta(minutes=30)  # a rank may compile, or save to a slow disk, while the others wait
+POLL_S = 0.2  # between two chances for a signal while waiting for the others
 AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another one, and reports which one failed, and how
 
 
@@ -168,12 +170,14 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     """Join the process group; yields the ranks and this process's device: `cuda` becomes that of its local rank.
 
     Raises:
+        UsageError: an invalid placement or rendezvous; the error names the variable.
         EnvironmentFault: another rank was lost; with its error message, if it left one.
     """
     place = placement()
     if place.world == 1:
         yield Ranks(), device
         return
+    check_rendezvous()
     if device.type == "cuda":
         if place.local_world > torch.cuda.device_count():
             raise EnvironmentFault(
@@ -182,7 +186,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
             )
         device = torch.device("cuda", place.local_rank)
         torch.cuda.set_device(device)
-    _meet(place, "nccl" if device.type == "cuda" else "gloo")
+    _meet(place, device)
     group = dist.group.WORLD
     store = _shared_store()
     orderly = False
@@ -208,16 +212,38 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
             dist.destroy_process_group()
 
 
-def _meet(place: Placement, backend: str) -> None:
-    """Wait for all ranks, and connect to them."""
-    try:
-        dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
-    except RuntimeError as error:
-        time.sleep(AGENT_S)
-        raise EnvironmentFault(
-            f"Rank {place.rank} could not connect to the others: {str(error).splitlines()[0].rstrip('.')}.",
-            fix="Run the same command to resume.",
-        ) from error
+def _meet(place: Placement, device: torch.device) -> None:
+    """Wait for all ranks, and connect to them.
+
+    PyTorch waits in native code, where Python handles no signals: so it waits in another thread, and this one can be
+    stopped at any time. A thread that still waits then ends with the process.
+    """
+    errors: list[BaseException] = []
+
+    def connect() -> None:
+        try:
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # is per thread
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=connect, name="rendezvous", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_S)
+    if not errors:
+        return
+    if not isinstance(errors[0], RuntimeError):
+        raise errors[0]
+    time.sleep(AGENT_S)
+    fault = EnvironmentFault(
+        f"Rank {place.rank} could not connect to the others: {str(errors[0]).splitlines()[0].rstrip('.')}.",
+        fix="Run the same command to resume.",
+    )
+    fault.of_one_rank = True
+    raise fault from errors[0]
 
 
 def _shared_store() -> Any:

@@ -5,7 +5,9 @@ NO_COLOR and TERM are handled by the terminal library, proxies by the standard l
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +68,59 @@ def placement() -> Placement:
     """The placement from torchrun's RANK, LOCAL_RANK and their WORLD_SIZEs; a single process if they are not set.
 
     Raises:
-        UsageError: one of them is not a whole number.
+        UsageError: one of them is not a whole number, or too large for the others.
     """
     world = _whole("WORLD_SIZE", 1)
-    if world == 1 or "RANK" not in os.environ:
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return Placement()
     rank = _whole("RANK", 0)
+    _refuse_beyond("RANK", rank, "WORLD_SIZE", world)
+    if world == 1:
+        return Placement()
     local_rank = _whole("LOCAL_RANK", rank)
-    return Placement(rank, local_rank, world, _whole("LOCAL_WORLD_SIZE", local_rank + 1))
+    local_world = _whole("LOCAL_WORLD_SIZE", local_rank + 1)
+    _refuse_beyond("LOCAL_RANK", local_rank, "LOCAL_WORLD_SIZE", local_world)
+    _refuse_beyond("LOCAL_WORLD_SIZE", local_world, "WORLD_SIZE", world + 1)
+    return Placement(rank, local_rank, world, local_world)
+
+
+def _refuse_beyond(name: str, value: int, bound_name: str, bound: int) -> None:
+    """Refuse a variable that is not below its bound."""
+    if value >= bound:
+        raise UsageError(
+            f"The variable {name} is {value}, but {bound_name} is {os.environ.get(bound_name, bound)}.",
+            fix=f"Ranks count from 0; correct {name} or {bound_name}, or start the ranks with torchrun or --nproc.",
+        )
+
+
+def check_rendezvous() -> None:
+    """Check MASTER_ADDR and MASTER_PORT, where the ranks of a placement meet.
+
+    Raises:
+        UsageError: one of them is not set, or is not a host or a port.
+    """
+    host, port = (os.environ.get(name, "").strip() for name in ("MASTER_ADDR", "MASTER_PORT"))
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+    for name, value, valid, what in (
+        ("MASTER_ADDR", host, _is_host(host), "the host name or address of rank 0"),
+        ("MASTER_PORT", port, is_port and len(port) <= 5, "a port from 1 to 65535"),
+    ):
+        if not valid:
+            state = f"'{value}'" if value else "not set"
+            error = UsageError(
+                f"The variable {name} is {state}; ranks need {what}, the same on all of them.",
+                fix=f"Set {name}, or start the ranks with torchrun or --nproc, which do.",
+            )
+            error.of_one_rank = True
+            raise error
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text can be a host name or an IP address."""
+    try:
+        return bool(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})", text) is not None
 
 
 def _whole(name: str, default: int) -> int:

@@ -27,7 +27,12 @@ class CopgenError(Exception):
         what: what is wrong, where, and with which value; one sentence.
         fix: what to do about it; one sentence, or empty if `what` suffices.
         code: the exit code of the command line.
+
+    Attributes:
+        of_one_rank: the rank that has the error must report it: rank 0 may not have it, and cannot be told of it.
     """
+
+    of_one_rank = False
 
     def __init__(self, what: str, *, fix: str = "", code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(f"{what} {fix}".strip())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import threading
+from datetime import timedelta
 from typing import NoReturn
 
 import pytest
@@ -10,14 +14,18 @@ import torch.distributed as dist
 
 from copgen.distributed import ranks
 from copgen.distributed.ranks import Ranks, joined
-from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.errors import EnvironmentFault, ExitCode, UsageError
+from copgen.runtime.signals import EndedEarly, ending_in_good_order
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+    variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
 
@@ -45,3 +53,36 @@ def test_ranks_without_a_device_each_are_refused_on_all_of_them(monkeypatch: pyt
         monkeypatch.setenv("LOCAL_RANK", rank)
         with pytest.raises(EnvironmentFault, match="2 processes need a CUDA device each; there are 1"):
             joined(torch.device("cuda")).__enter__()
+
+
+@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_wait_for_the_others(
+    monkeypatch: pytest.MonkeyPatch, rank: str, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(ranks, "PATIENCE", timedelta(seconds=8))
+    timer = threading.Timer(0.5, signal.raise_signal, [number])
+    timer.start()
+    with (
+        ending_in_good_order(),
+        pytest.raises(EndedEarly if number is signal.SIGTERM else KeyboardInterrupt) as caught,
+    ):
+        joined(CPU).__enter__()
+    if isinstance(caught.value, EndedEarly):
+        assert caught.value.error.code is ExitCode.STOPPED
+    waiting = [thread for thread in threading.enumerate() if thread.name == "rendezvous"]
+    assert waiting  # the signal did not come after the wait
+    for thread in waiting:
+        thread.join()
+
+
+@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.parametrize("name", ["MASTER_ADDR", "MASTER_PORT"])
+def test_ranks_that_cannot_meet_are_refused_at_once_by_each_of_them(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(UsageError, match=name) as caught:
+        joined(CPU).__enter__()
+    assert caught.value.of_one_rank

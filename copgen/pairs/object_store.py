@@ -3,24 +3,36 @@
 A shard is made in a local temporary folder and uploaded: tar, index, and last the record. An upload becomes visible
 when it is complete, so a worker that dies in between leaves nothing, or files without a record, which do not count.
 Claims are conditional puts (`If-None-Match` on S3, a generation match on Google Cloud Storage). If a service does not
-support them, two workers may make the same shard, which wastes time but gives the same bytes.
+support them, two workers may make the same shard, which wastes time but gives the same bytes. Requests that a service
+refuses for the moment are repeated.
 """
 
 from __future__ import annotations
 
 import posixpath
+import random
 import tempfile
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 
 from copgen.pairs import layout
+from copgen.pairs.service_answers import asks_to_try_again, has_no_conditions, requested_wait, says_it_exists
 from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, UsageError
 
+Answer = TypeVar("Answer")
+WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # before each repetition, besides those of the client
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+
+
+class _NoConditionsError(Exception):
+    """The service has no conditional puts."""
 
 
 class ObjectStore:
@@ -29,6 +41,7 @@ class ObjectStore:
     pause_s = 2.0
 
     def __init__(self, url: str) -> None:
+        self._conditions = True  # until the service says that it has none
         self.url = url.rstrip("/")
         protocol = url.partition("://")[0]
         if protocol not in fsspec.available_protocols():
@@ -49,7 +62,7 @@ class ObjectStore:
         """Convert errors of the service to copgen's. A missing or an existing file is an answer, not an error."""
         try:
             yield
-        except (CopgenError, FileNotFoundError, FileExistsError, ImportError):
+        except (CopgenError, FileNotFoundError, _NoConditionsError, ImportError):
             raise
         except Exception as error:  # every client has its own exceptions
             reason = str(error).strip().rstrip(".") or type(error).__name__
@@ -69,26 +82,45 @@ class ObjectStore:
     def where(self, name: str = "") -> str:
         return f"{self.url}/{name}" if name else self.url
 
+    def _ask(self, name: str, request: Callable[[], Answer]) -> Answer:
+        """The answer to a request, which is repeated while the service asks for that; errors as `_faults`."""
+        with self._faults(name):
+            for wait in WAITS_S:
+                try:
+                    return request()
+                except Exception as error:
+                    if not asks_to_try_again(error):
+                        raise
+                    time.sleep(
+                        max(requested_wait(error), wait * random.uniform(0.5, 1.0))
+                    )  # workers must not keep step
+            return request()
+
     def read(self, name: str) -> bytes:
         try:
-            with self._faults(name):
-                data: bytes = self._service.cat_file(self._path(name))
+            data: bytes = self._ask(name, lambda: self._service.cat_file(self._path(name)))
         except FileNotFoundError:
             raise DataError(f"{self.where(name)} is missing.") from None
         return data
 
     def read_all(self, folder: str) -> dict[str, bytes]:
         paths = [self._path(f"{folder}/{name}") for name in self.sizes(folder)]
-        if not paths:
-            return {}
-        with self._faults(folder):
-            contents: dict[str, bytes] = self._service.cat(paths, on_error="omit")
-        return {posixpath.basename(path): data for path, data in contents.items()}
+
+        def fetch() -> dict[str, bytes]:
+            contents: dict[str, bytes | Exception] = self._service.cat(paths, on_error="return")
+            found = {}
+            for path, data in contents.items():
+                if isinstance(data, bytes):
+                    found[posixpath.basename(path)] = data
+                elif not isinstance(data, FileNotFoundError):  # removed since the listing
+                    raise data
+            return found
+
+        return self._ask(folder, fetch) if paths else {}
 
     def sizes(self, folder: str) -> dict[str, int]:
         try:
-            with self._faults(folder):
-                entries: list[dict[str, Any]] = self._service.ls(self._path(folder), detail=True)
+            entries: list[dict[str, Any]] = self._ask(folder, lambda: self._service.ls(self._path(folder), detail=True))
         except FileNotFoundError:
             return {}
         files = {posixpath.basename(entry["name"]): entry["size"] for entry in entries if entry["type"] == "file"}
@@ -96,32 +128,50 @@ class ObjectStore:
 
     def size(self, name: str) -> int | None:
         try:
-            with self._faults(name):
-                size: int = self._service.info(self._path(name))["size"]
+            size: int = self._ask(name, lambda: self._service.info(self._path(name)))["size"]
         except FileNotFoundError:
             return None
         return size
 
     def write(self, name: str, data: bytes) -> None:
         try:
-            with self._faults(name):
-                self._service.pipe_file(self._path(name), data)
+            self._ask(name, lambda: self._service.pipe_file(self._path(name), data))
         except FileNotFoundError:
             raise self._no_bucket(name) from None
 
     def create(self, name: str, data: bytes) -> bool:
-        try:
-            with self._faults(name):
-                self._service.pipe_file(self._path(name), data, mode="create")
-        except FileExistsError:
+        if self._conditions:
+            try:
+                return self._ask(name, lambda: self._put_if_free(name, data))
+            except FileNotFoundError:
+                raise self._no_bucket(name) from None
+            except _NoConditionsError:
+                self._conditions = False
+                warnings.warn(
+                    f"{self.url} has no conditional puts: two workers may make the same shard, with the same bytes.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        if self.size(name) is not None:
             return False
-        except FileNotFoundError:
-            raise self._no_bucket(name) from None
+        self.write(name, data)
+        return True
+
+    def _put_if_free(self, name: str, data: bytes) -> bool:
+        """Write a file if its name is free; _NoConditionsError if the service has no conditional puts."""
+        try:
+            self._service.pipe_file(self._path(name), data, mode="create")
+        except Exception as error:
+            if says_it_exists(error):
+                return False
+            if has_no_conditions(error):
+                raise _NoConditionsError from error
+            raise
         return True
 
     def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError), self._faults(name):
-            self._service.rm_file(self._path(name))
+        with suppress(FileNotFoundError):
+            self._ask(name, lambda: self._service.rm_file(self._path(name)))
 
     @contextmanager
     def shard_folder(self, number: int) -> Iterator[Path]:
@@ -129,8 +179,7 @@ class ObjectStore:
             yield Path(local)
             self.remove(layout.record_name(number))
             for name in (layout.tar_name(number), layout.index_name(number), layout.record_name(number)):
-                with self._faults(name):
-                    self._service.put_file(str(Path(local) / name), self._path(name))
+                self._ask(name, partial(self._service.put_file, str(Path(local) / name), self._path(name)))
 
     @contextmanager
     def writers(self, *, overwrite: bool) -> Iterator[None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -38,6 +39,38 @@ def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
         yield "s3://bucket"
     finally:
         server.stop()
+
+
+Environ = dict[str, Any]
+
+
+@contextmanager
+def answering(patch: pytest.MonkeyPatch, choose: Callable[[Environ], tuple[str, str] | None]) -> Iterator[list[str]]:
+    """Let the server of `s3_server` refuse requests, and list those that it refuses.
+
+    Args:
+        patch: undone by its owner.
+        choose: gives the HTTP status line and S3's error code for a request that is refused, else None.
+    """
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+    serve = DomainDispatcherApplication.__call__
+    refused: list[str] = []
+
+    def dispatch(application: Any, environ: Environ, start_response: Any) -> Any:
+        answer = choose(environ)
+        if answer is None:
+            return serve(application, environ, start_response)
+        status, code = answer
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", ""):
+            environ["wsgi.input"].read(length)
+        refused.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        start_response(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{code}</Code><Message>The test says {code}.</Message></Error>".encode()]
+
+    patch.setattr(DomainDispatcherApplication, "__call__", dispatch)
+    yield refused
 
 
 def new_place(kind: str, folder: Path, bucket: str) -> str:

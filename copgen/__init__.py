@@ -7,7 +7,7 @@ The stages and their settings are here under their names: `copgen.navigate(setti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -61,18 +61,17 @@ __all__ = [
     "training",
     "views",
 ]
-_HOMES = {
-    **dict.fromkeys(("EvalLinearSettings", "eval_linear"), "stages.eval"),
-    **dict.fromkeys(("FitFlowSettings", "fit_flow"), "stages.generator"),
-    **dict.fromkeys(("NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"), "stages.navigate"),
-    **dict.fromkeys(("PretrainSettings", "pretrain"), "stages.pretrain"),
-    **dict.fromkeys(("SampleSettings", "sample"), "stages.sample"),
-}
-_PACKAGES = [name for name in __all__ if name not in _HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name, packages=_PACKAGES)
+__getattr__, _ = later.names(
+    __name__,
+    {
+        "stages.eval": ["EvalLinearSettings", "eval_linear"],
+        "stages.generator": ["FitFlowSettings", "fit_flow"],
+        "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
+        "stages.pretrain": ["PretrainSettings", "pretrain"],
+        "stages.sample": ["SampleSettings", "sample"],
+    },
+    packages=__all__,
+)
 
 
 def __dir__() -> list[str]:

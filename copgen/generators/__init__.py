@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -11,12 +11,4 @@ if TYPE_CHECKING:
     from copgen.generators.registry import entry, load, names
 
 __all__ = ["Generator", "entry", "load", "names"]
-_HOMES = {"Generator": "protocol", **dict.fromkeys(("entry", "load", "names"), "registry")}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(__name__, {"protocol": ["Generator"], "registry": ["entry", "load", "names"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.latents.prior import Prior
 from copgen.runtime import later
@@ -31,18 +31,13 @@ __all__ = [
     "load_walk",
     "navigate",
 ]
-_HOMES = {
-    "displacement": "distance",
-    **dict.fromkeys(("Navigator", "load_navigator"), "navigator"),
-    **dict.fromkeys(("constrain", "draw_latents", "navigate"), "operations"),
-    **dict.fromkeys(("Gaussian", "Identity", "LatentTransform", "Optimal", "Random"), "transforms"),
-    **dict.fromkeys(("Steering", "Walk", "load_walk"), "walks"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(
+    __name__,
+    {
+        "distance": ["displacement"],
+        "navigator": ["Navigator", "load_navigator"],
+        "operations": ["constrain", "draw_latents", "navigate"],
+        "transforms": ["Gaussian", "Identity", "LatentTransform", "Optimal", "Random"],
+        "walks": ["Steering", "Walk", "load_walk"],
+    },
+)

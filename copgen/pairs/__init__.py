@@ -10,7 +10,7 @@ for pair in read(folder):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.pairs.codecs import encoder_versions
 from copgen.pairs.manifest import Manifest, finish, missing_shards
@@ -63,16 +63,11 @@ __all__ = [
     "verify",
     "write_shard",
 ]
-_HOMES = {
-    **dict.fromkeys(("from_uint8", "to_uint8"), "pixels"),
-    **dict.fromkeys(("PairSet", "open_pairs", "read"), "reader"),
-    **dict.fromkeys(("Problem", "verify"), "verification"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(
+    __name__,
+    {
+        "pixels": ["from_uint8", "to_uint8"],
+        "reader": ["PairSet", "open_pairs", "read"],
+        "verification": ["Problem", "verify"],
+    },
+)

@@ -26,54 +26,48 @@ class CopgenError(Exception):
     Args:
         what: what is wrong, where, and with which value; one sentence.
         fix: what to do about it; one sentence, or empty if `what` suffices.
-        code: the exit code of the command line.
+        code: the exit code of the command line; None for that of the class.
 
     Attributes:
         of_one_rank: the rank that has the error must report it: rank 0 may not have it, and cannot be told of it.
     """
 
+    code = ExitCode.USAGE
     of_one_rank = False
 
-    def __init__(self, what: str, *, fix: str = "", code: ExitCode = ExitCode.USAGE) -> None:
+    def __init__(self, what: str, *, fix: str = "", code: ExitCode | None = None) -> None:
         super().__init__(f"{what} {fix}".strip())
         self.what = what
         self.fix = fix
-        self.code = code
+        self.code = self.code if code is None else code
 
 
 class UsageError(CopgenError):
     """An invalid setting or argument: exit 2."""
 
-    def __init__(self, what: str, *, fix: str = "") -> None:
-        super().__init__(what, fix=fix, code=ExitCode.USAGE)
-
 
 class DataError(CopgenError):
     """A missing, corrupt or unexpected file: exit 3."""
 
-    def __init__(self, what: str, *, fix: str = "") -> None:
-        super().__init__(what, fix=fix, code=ExitCode.DATA)
+    code = ExitCode.DATA
 
 
 class EnvironmentFault(CopgenError):
     """A problem of the machine, such as a missing device, a full disk or a locked folder: exit 4."""
 
-    def __init__(self, what: str, *, fix: str = "") -> None:
-        super().__init__(what, fix=fix, code=ExitCode.ENVIRONMENT)
+    code = ExitCode.ENVIRONMENT
 
 
 class Diverged(CopgenError):
     """A loss that is no longer a finite number: exit 5."""
 
-    def __init__(self, what: str, *, fix: str = "") -> None:
-        super().__init__(what, fix=fix, code=ExitCode.DIVERGED)
+    code = ExitCode.DIVERGED
 
 
 class Stopped(CopgenError):
     """The run was stopped by a signal and has saved its state: exit 75 (SIGTERM) or 130 (Ctrl-C)."""
 
-    def __init__(self, what: str, *, fix: str = "", code: ExitCode) -> None:
-        super().__init__(what, fix=fix, code=code)
+    code = ExitCode.STOPPED
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,24 +7,34 @@ for type checkers beside this, in a `TYPE_CHECKING` block, so that editors see w
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 
-def attribute(package: str, homes: Mapping[str, str], name: str, *, packages: Collection[str] = ()) -> Any:
-    """What a package's `__getattr__` gives: `name` from the module of the package that `homes` names for it.
+def names(
+    package: str, homes: Mapping[str, Collection[str]], *, packages: Collection[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names are imported on first use.
 
     Args:
         package: its full name.
-        homes: the module of each name, relative to the package.
-        name: what is asked for.
+        homes: for each module, relative to the package, the names that it defines.
         packages: names that are sub-packages themselves.
 
     Raises:
-        AttributeError: no such name.
+        AttributeError: by `__getattr__`, of a name that is in neither.
     """
-    if name in packages:
-        return importlib.import_module(f"{package}.{name}")
-    if name not in homes:
+    home_of = {name: home for home, defined in homes.items() for name in defined}
+
+    def attribute(name: str) -> Any:
+        if name in home_of:
+            return getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
+        if name in packages:
+            return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module '{package}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    def listing() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home_of, *packages})
+
+    return attribute, listing

@@ -7,7 +7,7 @@ package, where the folder has the name already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -15,11 +15,4 @@ if TYPE_CHECKING:
     from copgen.stages import eval, generator, navigate, navigator, pairs_folder, pretrain, sample
 
 __all__ = ["eval", "generator", "navigate", "navigator", "pairs_folder", "pretrain", "sample"]
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, {}, name, packages=__all__)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(__name__, {}, packages=__all__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -11,12 +11,4 @@ if TYPE_CHECKING:
     from copgen.stages.eval.settings import EvalLinearSettings
 
 __all__ = ["EvalLinearSettings", "eval_linear"]
-_HOMES = {"EvalLinearSettings": "settings", "eval_linear": "linear"}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(__name__, {"settings": ["EvalLinearSettings"], "linear": ["eval_linear"]})

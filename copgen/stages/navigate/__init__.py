@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -13,17 +13,12 @@ if TYPE_CHECKING:
     from copgen.stages.navigate.steering_settings import SteeringSettings
 
 __all__ = ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"]
-_HOMES = {
-    "NavigateSettings": "settings",
-    "SteeringSettings": "steering_settings",
-    "navigate": "stage",
-    "navigate_steering": "steering",
-}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(
+    __name__,
+    {
+        "settings": ["NavigateSettings"],
+        "stage": ["navigate"],
+        "steering": ["navigate_steering"],
+        "steering_settings": ["SteeringSettings"],
+    },
+)

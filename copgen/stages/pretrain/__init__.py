@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -11,12 +11,4 @@ if TYPE_CHECKING:
     from copgen.stages.pretrain.stage import pretrain
 
 __all__ = ["PretrainSettings", "pretrain"]
-_HOMES = {"PretrainSettings": "settings", "pretrain": "stage"}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(__name__, {"settings": ["PretrainSettings"], "stage": ["pretrain"]})

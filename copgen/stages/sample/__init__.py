@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -11,12 +11,4 @@ if TYPE_CHECKING:
     from copgen.stages.sample.stage import sample
 
 __all__ = ["SampleSettings", "sample"]
-_HOMES = {"SampleSettings": "settings", "sample": "stage"}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later.names(__name__, {"settings": ["SampleSettings"], "stage": ["sample"]})

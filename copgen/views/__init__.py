@@ -5,7 +5,7 @@ v = copgen.views.augment(x, copgen.views.policy("simclr"), seed=0, rows=range(16
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.runtime import later
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from copgen.views.policies import Policy, names, policy
 
 __all__ = ["Draw", "Policy", "apply", "augment", "draw", "names", "plain", "policy"]
-_HOMES = {
-    **dict.fromkeys(("apply", "augment", "plain"), "augmentation"),
-    **dict.fromkeys(("Draw", "draw"), "drawing"),
-    **dict.fromkeys(("Policy", "names", "policy"), "policies"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, _HOMES, name)
+__getattr__, __dir__ = later.names(
+    __name__,
+    {
+        "augmentation": ["apply", "augment", "plain"],
+        "drawing": ["Draw", "draw"],
+        "policies": ["Policy", "names", "policy"],
+    },
+)

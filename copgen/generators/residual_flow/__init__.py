@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copgen.generators.residual_flow.config import FlowConfig
 from copgen.runtime import later
@@ -11,7 +11,4 @@ if TYPE_CHECKING:
     from copgen.generators.residual_flow.model import ResidualFlow, bits_per_dim
 
 __all__ = ["FlowConfig", "ResidualFlow", "bits_per_dim"]
-
-
-def __getattr__(name: str) -> Any:
-    return later.attribute(__name__, dict.fromkeys(("ResidualFlow", "bits_per_dim"), "model"), name)
+__getattr__, __dir__ = later.names(__name__, {"model": ["ResidualFlow", "bits_per_dim"]})

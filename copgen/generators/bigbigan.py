@@ -1,7 +1,8 @@
 """BigBiGAN (Donahue and Simonyan 2019): unconditional ImageNet at 128x128, from the file named `BigBiGAN_x1.pth`.
 
 The network is BigGAN's with a learned constant where BigGAN has a class. The file keeps it as row 0 of a class table
-whose rows are all alike; so row 0 is what is used.
+whose rows are all alike; so row 0 is what is used, and a file whose rows differ is refused: it is a class-conditional
+BigGAN, whose tensors have the same names and shapes.
 
 Prior: z is a standard normal truncated at +-2, as the paper's navigator and GenRep draw it.
 """
@@ -15,7 +16,7 @@ from copgen.generators.biggan import BigGAN, BigGANConfig
 from copgen.generators.folded_weights import PowerStepWeights
 from copgen.generators.gan import GAN, compute_type
 from copgen.generators.load_options import LoadOptions
-from copgen.generators.state_dict_layout import dimensions, tensors_of
+from copgen.generators.state_dict_layout import dimensions, is_conditional, tensors_of
 from copgen.generators.weights_files import Converted, Family, Sources, provenance, read_state, single_file
 from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError, UsageError
@@ -41,7 +42,7 @@ def convert(sources: Sources) -> Converted:
         DataError: missing, truncated, another family's, of another resolution, or with tensors that do not fit.
     """
     path = single_file(sources.weights, "BigBiGAN_x1.pth", "*.pth", what="BigBiGAN checkpoint")
-    tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="blocks.0.0.conv1.weight")
+    tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="blocks.0.0.bn1.gain.weight")
     shared = dimensions(tensors, "shared.weight", 2, path=path)[1]
     config = biggan.read_config(tensors, shared=shared, norm_eps=NORM_EPS, spectral_eps=SPECTRAL_EPS, path=path)
     if config.image_size != IMAGE_SIZE:
@@ -63,6 +64,12 @@ def load(sources: Sources, options: LoadOptions) -> BigBiGAN:
     """
     options.refuse(NAME, inverse=options.inverse, instances=sources.instances, parameters=sources.parameters)
     content, config = FAMILY.open(sources, convert, name=NAME)
+    if is_conditional(content.tensors):  # imported by a version that did not look
+        raise DataError(
+            f"{sources.weights} was imported from a class-conditional BigGAN (the rows of 'shared.weight' differ); "
+            f"it does not hold a {FAMILY.name}.",
+            fix="Import BigBiGAN_x1.pth in its place.",
+        )
     return BigBiGAN(content, config, options)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from copgen.runtime.errors import DataError
 
 BOTTOM, BOTTOM_WIDTH = 4, 16  # the first image: pixels a side, and channels in units of the channel width
 LICENCE = "none stated by the authors"
+_MODEL = re.compile(r"(pytorch_)?model\.(bin|safetensors)$")
 
 
 class BigGANDeepConfig(BaseModel):
@@ -126,7 +128,7 @@ def read_config(path: Path) -> BigGANDeepConfig:
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing: the widths of a BigGAN-deep are in the JSON file that was published with its weights.",
-            fix="Put it beside the weights.",
+            fix="Put it beside the weights, with this name or as config.json.",
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
@@ -141,14 +143,22 @@ def read_config(path: Path) -> BigGANDeepConfig:
     return config
 
 
+def _config_beside(weights: Path, name: str) -> Path:
+    """The configuration beside the weights: with a name like theirs, as published, or as Hugging Face's hub has it."""
+    published = weights.with_name(f"{name}-config.json")
+    alike = weights.with_name(_MODEL.sub("config.json", weights.name))
+    named = (alike, published, weights.with_name("config.json"))
+    return next((path for path in named if path != weights and path.exists()), published)
+
+
 def converter(name: str, resolution: int) -> Convert:
     """The importer of `pytorch_model.bin` with its configuration, at a resolution."""
 
     def convert(sources: Sources) -> Converted:
-        path = single_file(sources.weights, f"{name}*.bin", "*.bin", what="BigGAN-deep checkpoint")
+        patterns = (f"{name}*.bin", "*.bin", "*model.safetensors")
+        path = single_file(sources.weights, *patterns, what="BigGAN-deep checkpoint")
         tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="generator.gen_z.weight_orig")
-        beside = path.with_name(path.name.replace("pytorch_model.bin", "config.json"))
-        config_path = beside if beside.exists() and beside != path else path.with_name(f"{name}-config.json")
+        config_path = _config_beside(path, name)
         config = read_config(config_path)
         if config.output_dim != resolution:
             raise DataError(

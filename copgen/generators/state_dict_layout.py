@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
+from copgen.storage.foreign import is_module, module_tensors
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -17,48 +19,125 @@ Shapes = Mapping[str, tuple[int, ...]]
 _MARKS = (
     ("shared_feat.weight", "IC-GAN", "icgan-128"),
     ("generator.gen_z.weight_orig", "BigGAN-deep", "biggan-deep-128, -256 or -512"),
-    ("blocks.0.0.conv1.weight", "BigBiGAN", "bigbigan"),
+    ("blocks.0.0.bn1.gain.weight", "BigBiGAN", "bigbigan"),
     ("transforms.0.chain.1.weight", "Residual Flow", "residual-flow-mnist"),
     ("nn_walker", "COP-Gen navigator", "none: see copgen navigator import"),
 )
-WRAPPERS = ("module.", "big_gan.", "G.")
+# The same names and shapes as BigBiGAN's.
+_CONDITIONAL = (
+    "class-conditional BigGAN (the rows of its class table 'shared.weight' differ)",
+    "none; of the class-conditional ones copgen reads BigGAN-deep",
+)
+_DEEPEST = 4  # levels of a checkpoint below its top that are searched
+_ALIKE = 1e-3  # of the largest entry
 
 
-def recognised(names: Collection[str]) -> tuple[str, str] | None:
-    """(family, generator) of a checkpoint with these top-level names, where one has its mark."""
-    found = (mark for mark in _MARKS if mark[0] in names)
-    return next(((family, generator) for _, family, generator in found), None)
+@dataclass(frozen=True)
+class Network:
+    """The tensors of one network in a checkpoint.
+
+    Attributes:
+        where: their place in it, such as 'state_dict' or 'models.G'; empty at the top.
+        family: its family.
+        generator: the generators that read it.
+        tensors: by name, without the prefix that a wrapper such as DataParallel leaves in front.
+        beside: the dictionary that they lie in, where they lie below the top.
+    """
+
+    where: str
+    family: str
+    generator: str
+    tensors: dict[str, Any]
+    beside: Mapping[Any, Any]
 
 
-def tensors_of(state: Any, *, path: Path, family: str, mark: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the prefixes that a saved wrapper leaves in front of every name.
+def is_conditional(tensors: Mapping[str, Any]) -> bool:
+    """Whether the rows of BigGAN's class table differ. BigBiGAN's are copies of one vector, as it has no classes."""
+    table = tensors.get("shared.weight")
+    if not isinstance(table, Tensor) or table.dim() != 2 or table.numel() == 0:
+        return False
+    table = table.double()
+    return bool((table - table[:1]).abs().max() > _ALIKE * table.abs().max())
+
+
+def _tables(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], Mapping[Any, Any]]]:
+    """(place, values by name, the dictionary around them) of each dictionary and module, once, from the top down."""
+    waiting: list[tuple[tuple[str, ...], Any, Mapping[Any, Any]]] = [((), content, {})]
+    seen: set[int] = set()
+    while waiting:
+        place, here, around = waiting.pop(0)
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if is_module(here):
+            yield place, module_tensors(here), around
+        elif isinstance(here, Mapping):
+            named = {name: value for name, value in here.items() if isinstance(name, str)}
+            yield place, named, around
+            if len(place) < _DEEPEST:
+                waiting += [((*place, name), value, here) for name, value in named.items()]
+
+
+def networks(content: Any) -> list[Network]:
+    """The networks of known families in a checkpoint, wherever in it their tensors lie."""
+    found: list[Network] = []
+    for place, values, around in _tables(content):
+        families: dict[str, tuple[str, str]] = {}
+        for mark, family, generator in _MARKS:
+            for name in values:
+                if name == mark or name.endswith(f".{mark}"):
+                    families.setdefault(name.removesuffix(mark), (family, generator))
+        for prefix, (family, generator) in families.items():
+            tensors = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+            if family == "BigBiGAN" and is_conditional(tensors):
+                family, generator = _CONDITIONAL
+            found.append(Network(".".join((*place, prefix)).strip("."), family, generator, tensors, around))
+    return found
+
+
+def network_of(content: Any, *, path: Path, family: str, mark: str) -> Network:
+    """The one network of a family in a checkpoint.
 
     Args:
-        state: what `read_state` gave.
+        content: what `read_state` gave.
         path: for the error.
         family: the family that is wanted.
-        mark: a name that every file of it has.
+        mark: a name that every network of it has.
 
     Raises:
-        DataError: no state dict, or that of another family.
+        DataError: there is none, or another family's, or several.
     """
-    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise DataError(f"{path} holds a {type(state).__name__}, not the tensors of a network by name.")
-    tensors = dict(state)
-    while prefix := next((p for p in WRAPPERS if tensors and all(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    if mark not in tensors or (recognised(tensors) or (family,))[0] != family:
-        below = tensors.get("state_dict")
-        other = recognised(tensors) or (recognised(below) if isinstance(below, Mapping) else None)
-        what = f"is the file of a {other[0]}" if other else f"has no tensor '{mark}'"
+    found = networks(content)
+    fitting = [network for network in found if network.family == family and mark in network.tensors]
+    others = [network for network in found if network.family != family]
+    if len(fitting) > 1:
+        places = ", ".join(f"'{network.where or 'the top'}'" for network in fitting)
         raise DataError(
-            f"{path} {what}; it does not hold a {family}.",
-            fix=f"The generator that reads it: {other[1]}." if other else "",
+            f"{path} holds the tensors of {len(fitting)} networks of family {family}: {places}.",
+            fix="Save the one that is wanted in a file of its own.",
         )
-    for name, value in tensors.items():
-        if not isinstance(value, Tensor):
-            raise DataError(f"{path}: '{name}' is a {type(value).__name__}, not a tensor.")
-    return tensors
+    if fitting:
+        (network,) = fitting
+        for name, value in network.tensors.items():
+            if not isinstance(value, Tensor):
+                where = f"{network.where}: " if network.where else ""
+                raise DataError(f"{path}: {where}'{name}' is a {type(value).__name__}, not a tensor.")
+        return network
+    if others and len(others) == len(found):
+        place = f", at '{others[0].where}'" if others[0].where else ""
+        raise DataError(
+            f"{path} is the file of a {others[0].family}{place}; it does not hold a {family}.",
+            fix=f"The generator that reads it: {others[0].generator}.",
+        )
+    if not isinstance(content, Mapping) and not is_module(content):
+        raise DataError(f"{path} holds a {type(content).__name__}, not the tensors of a network by name.")
+    place = f" at '{found[0].where}'" if found and found[0].where else ""
+    raise DataError(f"{path} has no tensor '{mark}'{place}; it does not hold a whole {family}.")
+
+
+def tensors_of(content: Any, *, path: Path, family: str, mark: str) -> dict[str, Tensor]:
+    """The tensors of the one network of a family in a checkpoint; as `network_of`."""
+    return network_of(content, path=path, family=family, mark=mark).tensors
 
 
 def dimensions(tensors: Mapping[str, Tensor], name: str, rank: int, *, path: Path) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from copgen.generators.state_dict_layout import Shapes, check
@@ -20,7 +21,7 @@ from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
 from copgen.storage.files import sha256_of
 from copgen.storage.foreign import read_foreign
-from copgen.storage.tensors import load_tensors
+from copgen.storage.tensors import ENTRY, load_tensors
 
 Parameters = Literal["ema", "raw"]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -69,11 +70,17 @@ def read_state(path: Path) -> Any:
 
 
 def is_converted(path: Path) -> bool:
-    """Whether a file is a safetensors file: an eight-byte length, then a JSON object."""
+    """Whether a file is one of copgen's: safetensors with its header entry, or damaged so that none can be read."""
     if not path.is_file():
         return False
     with open(path, "rb") as stream:
-        return stream.read(9)[8:] == b"{"
+        if stream.read(9)[8:] != b"{":
+            return False
+    try:
+        with safe_open(path, framework="np") as file:
+            return ENTRY in (file.metadata() or {})
+    except SafetensorError:
+        return True
 
 
 @dataclass(frozen=True)

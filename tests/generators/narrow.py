@@ -68,10 +68,16 @@ def biggan_config(*, shared: int = 6, blocks: int = 5, norm_eps: float = 1e-4) -
     )
 
 
+def bigbigan_state(*, seed: int = 0, blocks: int = 5) -> dict[str, Tensor]:
+    """BigBiGAN's tensors: the rows of its class table are copies of one vector."""
+    tensors = draws(biggan.shapes(biggan_config(blocks=blocks), class_width=6), seed=seed)
+    tensors["shared.weight"] = tensors["shared.weight"][:1].repeat(CLASSES, 1)
+    return with_logs(tensors)
+
+
 def bigbigan(folder: Path, *, seed: int = 0, blocks: int = 5) -> Path:
-    shapes = biggan.shapes(biggan_config(blocks=blocks), class_width=6)
     path = folder / "BigBiGAN_x1.pth"
-    torch.save(with_logs(draws(shapes, seed=seed)), path)
+    torch.save(bigbigan_state(seed=seed, blocks=blocks), path)
     return path
 
 

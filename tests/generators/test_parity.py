@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from copgen import generators
 from copgen.generators import bigbigan, biggan, biggan_deep
 from copgen.generators.biggan_deep import BigGANDeepConfig
 from copgen.generators.protocol import Generator
-from tests.shared_data import shared
+from tests.shared_data import shared, shared_weights
 
 WEIGHTS = {
     "bigbigan": "bigbigan/BigBiGAN_x1.pth",
@@ -30,7 +32,8 @@ TRUNCATIONS = (1.0, 0.5, 0.435, 0.02, 0.985, 0.58, 0.94, 0.14, 0.28)
 def load(name: str, **options: Any) -> tuple[Generator, dict[str, Any]]:
     folder = shared(f"parity/{name}")
     expected: dict[str, Any] = torch.load(folder / "expected.pt", weights_only=True)
-    return generators.load(name, weights=shared(f"parity/{WEIGHTS[name]}"), **options), expected
+    with tempfile.TemporaryDirectory() as copies:
+        return generators.load(name, weights=shared_weights(WEIGHTS[name], Path(copies)), **options), expected
 
 
 def largest(found: Tensor, expected: Tensor) -> float:

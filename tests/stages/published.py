@@ -31,6 +31,7 @@ def write_bigbigan(path: Path, *, layout: str = "legacy", seed: int = 0) -> dict
     """`BigBiGAN_x1.pth` in small; it was serialised before torch 1.6."""
     config = BigGANConfig.model_validate({**WIDTHS, **EPSILONS})
     tensors = state(bigbigan.FAMILY.shapes(config), seed=seed)
+    tensors["shared.weight"] = tensors["shared.weight"][:1].repeat(config.classes, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(tensors, path, layout)
     return tensors

@@ -24,7 +24,7 @@ from copgen.generators.residual_flow.config import FlowConfig
 from copgen.generators.residual_flow.generator import FAMILY, FlowGenerator, build_flow
 from copgen.generators.residual_flow.lipschitz import SpectralBound
 from copgen.generators.residual_flow.model import ResidualFlow
-from copgen.generators.state_dict_layout import check, dimensions, tensors_of
+from copgen.generators.state_dict_layout import check, dimensions, network_of
 from copgen.generators.weights_files import (
     Converted,
     Provenance,
@@ -44,6 +44,7 @@ IMAGE_SIZE = 28
 LICENCE = "MIT, the terms of its repository"
 _TRAINING = re.compile(r".*\.(geom_p|lamb|last_n_samples|last_firmom|last_secmom|scale|spatial_dims)")
 _CONV_INITIALIZED = re.compile(r".*\.nnet\.\d+\.initialized")
+_BUFFER = "transforms.0.chain.2.nnet.0.v"  # in a state, and not in an average, which has parameters alone
 _REFINEMENT = 1e-3  # absolute and relative; the published code's default
 _MOST_ROUNDS = 200
 
@@ -88,7 +89,7 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
             blocks[scale] += found is not None and tensors[name].dim() == 4
     linear = [name for name in tensors if name.endswith(".nnet.nnet.1.weight")]
     conv = dimensions(tensors, "transforms.0.chain.2.nnet.0.weight", 4, path=path)
-    pixels = dimensions(tensors, "transforms.0.chain.2.nnet.0.v", 1, path=path)[0] / conv[1]
+    pixels = dimensions(tensors, _BUFFER, 1, path=path)[0] / conv[1]
     try:
         return FlowConfig(
             channels=conv[1],
@@ -134,19 +135,16 @@ def convert(sources: Sources) -> Converted:
     if parameters not in ("ema", "raw"):
         raise unknown("kind of parameters", parameters, ("ema", "raw"))
     path = single_file(sources.weights, "mnist_resflow*.pth", "*.pth", what="Residual Flow checkpoint")
-    content = read_state(path)
-    if not isinstance(content, Mapping) or "state_dict" not in content:
-        # The names in it say what it is instead.
-        tensors_of(content, path=path, family="Residual Flow", mark="state_dict")
-    state = tensors_of(content["state_dict"], path=path, family="Residual Flow", mark="transforms.0.chain.1.weight")
-    config = read_config(state, _attributes(content.get("args")), path=path)
+    network = network_of(read_state(path), path=path, family="Residual Flow", mark=_BUFFER)
+    state, beside = network.tensors, network.beside
+    config = read_config(state, _attributes(beside.get("args")), path=path)
     if config.image_size != IMAGE_SIZE or config.channels != 1:
         raise DataError(
             f"{path} makes images of {config.image_size}x{config.image_size} pixels, {config.channels} channels; "
             f"'{NAME}' makes {IMAGE_SIZE}x{IMAGE_SIZE}, one channel."
         )
     if parameters == "ema":
-        state = {**state, **_averaged(content.get("ema"), state, path=path)}
+        state = {**state, **_averaged(beside.get("ema"), state, path=path)}
     flatten_at = 2 * config.blocks[2]
     ours = {renamed(name, flatten_at=flatten_at): tensor for name, tensor in state.items()}
     tensors = {name: tensor for name, tensor in ours.items() if name is not None}

@@ -15,7 +15,7 @@ from copgen.stages.generator.inspect import inspect
 from copgen.stages.generator.list import list_generators
 from copgen.storage.files import sha256_of
 from copgen.storage.tensors import load_tensors
-from tests.shared_data import shared
+from tests.shared_data import shared_weights
 from tests.stages.published import write_bigbigan, write_icgan
 from tests.storage.foreign.files import FORMATS, save
 
@@ -203,8 +203,8 @@ def test_large_images_are_inspected_in_small_batches(tmp_path: Path) -> None:
         ("residual-flow-mnist", "residual-flow-mnist/mnist_resflow_16-16-16.pth"),
     ],
 )
-def test_every_family_s_public_layout_is_imported(name: str, path: str) -> None:
-    source = shared(f"parity/{path}")
+def test_every_family_s_public_layout_is_imported(name: str, path: str, tmp_path: Path) -> None:
+    source = shared_weights(path, tmp_path)
     import_generator(name, source)
     by_name, by_file = generators.load(name), generators.load(name, weights=source)
     z, condition = by_name.sample_prior(range(2), 0), by_name.sample_condition(range(2), 0)

@@ -31,7 +31,8 @@ def weights_file(name: str, folder: Path) -> Path:
 
 
 def images(G: Generator) -> Tensor:
-    return G(G.sample_prior(range(1), 0), G.sample_condition(range(1), 0)).detach()
+    made: Tensor = G(G.sample_prior(range(1), 0), G.sample_condition(range(1), 0))
+    return made.detach()
 
 
 # ---- names and shapes of another network

@@ -6,13 +6,9 @@ with float64 at a small size, then timed at every shape, interleaved with the ot
 
 from __future__ import annotations
 
-import argparse
 import functools
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -21,12 +17,15 @@ from benchmarks import contrastive_peers as peers
 from benchmarks import contrastive_targets as targets
 from benchmarks import timing
 from benchmarks.contrastive_peers import Function, Method
-from benchmarks.contrastive_targets import Number, Shape
+from benchmarks.contrastive_targets import NOTHING, Number, Shape
+from benchmarks.report import head, measuring, mib, milliseconds, options, progress, table, written
+from copgen.runtime import memory
 
 TEMPERATURE = 0.1
 ACCURACY_SHAPE = Shape(96, 32)
 TOY_SHAPE = Shape(32, 16)
 PEER_PACKAGES = ("lightly", "pytorch-metric-learning", "inf-cl")
+ROUNDS = (9, 101)
 
 
 @dataclass(frozen=True)
@@ -37,94 +36,69 @@ class Plan:
     toy: bool
 
     @property
-    def shapes(self) -> Sequence[Shape]:
-        """The shapes to measure at."""
-        if self.toy:
-            return (replace(TOY_SHAPE, dtype=self.accuracy_dtype),)
-        return targets.CUDA_SHAPES if self.device.type == "cuda" else targets.CPU_SHAPES
+    def cuda(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def accuracy_dtype(self) -> str:
         """The dtype of the embeddings in the comparison with float64."""
-        return "float16" if self.device.type == "cuda" else "float32"
+        return "float16" if self.cuda else "float32"
 
     @property
-    def rounds(self) -> tuple[int, int]:
-        """The fewest and the most rounds of a shape."""
-        return (2, 2) if self.toy else (9, 101)
+    def shapes(self) -> Sequence[Shape]:
+        """The shapes to measure at."""
+        if self.toy:
+            return (replace(TOY_SHAPE, dtype=self.accuracy_dtype),)
+        return targets.CUDA_SHAPES if self.cuda else targets.CPU_SHAPES
 
     @property
-    def seconds(self) -> float:
-        """About how long the rounds of one shape may take."""
-        return 0.0 if self.toy else 60.0
-
     def methods(self) -> list[Method]:
         """What is compared; the toy compiles nothing."""
         return peers.methods_on(self.device.type, compiled=not self.toy)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A method at a shape: its time, or the reason why there is none."""
-
-    method: Method
-    time: timing.Timing | None = None
-    number: Number = targets.NOTHING
-    trouble: str = ""
-
-
-def report(plan: Plan) -> str:
+def report(plan: Plan) -> Iterable[str]:
     """The whole benchmark as markdown."""
-    parts = ["# Contrastive loss: forward and backward", *_preamble(plan), "", *accuracy(plan), ""]
-    numbers: dict[tuple[Shape, str], Number] = {}
-    for shape in plan.shapes:
-        _progress(f"{shape}")
-        rows = measure(plan, shape)
-        numbers |= {(shape, row.method.name): row.number for row in rows}
-        parts += [f"## {shape}", "", *table(rows, cuda=plan.device.type == "cuda"), ""]
-    if plan.toy and plan.device.type == "cpu" and interpreted.wanted():
-        parts += [*interpreted_kernels(), ""]
-    return "\n".join([*parts, "## Targets", "", *targets.lines(numbers)]) + "\n"
-
-
-def _preamble(plan: Plan) -> Iterable[str]:
-    yield ""
-    yield f"Measured on: {timing.machine(plan.device, PEER_PACKAGES)}."
-    yield ""
-    if plan.toy:
-        yield "A toy run to test the benchmark; its times are meaningless."
-        yield ""
+    machine = timing.machine(plan.device, PEER_PACKAGES)
+    yield from head("Contrastive loss: forward and backward", machine, toy=plan.toy)
     yield (
         f"Random embeddings, not normalised, tau {TEMPERATURE}. Milliseconds: median and 10th to 90th percentile of "
         "interleaved rounds; ratio: theirs to ours for the same loss. Extra memory: the peak above the inputs, with "
         "gradients. Losses: first is Algorithm 1, both is symmetric NT-Xent, other is compared with first."
     )
-
-
-def accuracy(plan: Plan) -> list[str]:
-    """The errors of every method's loss and gradient relative to float64, as a markdown table."""
     shape = replace(ACCURACY_SHAPE, dtype=plan.accuracy_dtype)
-    head = [
-        f"## Against float64, {shape}",
-        "",
-        "| method | loss | loss error | gradient error | note |",
-        "|---|---|---|---|---|",
-    ]
-    return [*head, *(_accuracy_line(method, shape, plan.device) for method in plan.methods())]
+    yield from ("", f"## Against float64, {shape}", "")
+    rows = [_accuracy(method, shape, plan.device) for method in plan.methods]
+    yield from table(("method", "loss", "loss error", "gradient error", "note"), rows)
+    numbers: dict[tuple[Shape, str], Number] = {}
+    for shape in plan.shapes:
+        progress(f"{shape}")
+        yield from (f"## {shape}", "", *measure(plan, shape, numbers))
+    if plan.toy and not plan.cuda and interpreted.wanted():
+        shapes = [replace(TOY_SHAPE, dtype=dtype) for dtype in sorted({shape.dtype for shape in targets.CUDA_SHAPES})]
+        rows = [(shape, *_errors_or_trouble(lambda: interpreted.loss, "first", shape, timing.CPU)) for shape in shapes]
+        yield from ("## The CUDA kernels in Triton's interpreter", "")
+        yield from table(("shape", "loss error", "gradient error", "note"), rows)
+    yield from ("## Targets", "", *targets.lines(numbers))
 
 
-def _accuracy_line(method: Method, shape: Shape, device: torch.device) -> str:
-    note = method.note
-    errors = ["-", "-"]
+def _accuracy(method: Method, shape: Shape, device: torch.device) -> Sequence[object]:
+    if method.loss == "other":
+        return method.name, method.loss, None, None, f"another loss, not compared; {method.note}"
+    *errors, trouble = _errors_or_trouble(method.build, method.loss, shape, device)
+    return method.name, method.loss, *errors, trouble or method.note
+
+
+def _errors_or_trouble(
+    build: Callable[[], Function], loss: peers.Loss, shape: Shape, device: torch.device
+) -> tuple[str | None, str | None, str]:
+    """The errors of loss and gradient relative to float64, or why there are none."""
     try:
-        function = _built(method)
-        if method.loss == "other":
-            note = f"another loss, not compared; {note}"
-        else:
-            errors = [f"{error:.1e}" for error in _errors(function, method.loss, shape, device)]
+        loss_error, gradient_error = _errors(build(), loss, shape, device)
     except Exception as error:
-        note = _trouble(error)
-    return f"| {method.name} | {method.loss} | {' | '.join(errors)} | {note} |"
+        return None, None, timing.trouble(error)
+    return f"{loss_error:.1e}", f"{gradient_error:.1e}", ""
 
 
 def _errors(function: Function, loss: peers.Loss, shape: Shape, device: torch.device) -> tuple[float, float]:
@@ -138,155 +112,54 @@ def _errors(function: Function, loss: peers.Loss, shape: Shape, device: torch.de
     return abs(value.item() / expected.item() - 1.0), ((got - wanted).norm() / wanted.norm()).item()
 
 
-def measure(plan: Plan, shape: Shape) -> list[Row]:
-    """Every method at one shape."""
+def measure(plan: Plan, shape: Shape, numbers: dict[tuple[Shape, str], Number]) -> list[str]:
+    """The table of every method at one shape; the measurements are added to `numbers`."""
     torch.compiler.reset()  # compile each shape separately, not once with dynamic shapes
     h, h_pos = peers.embeddings(shape.k, shape.d, getattr(torch, shape.dtype), plan.device)
-    calls: dict[str, Callable[[], object]] = {}
-    troubles: dict[str, str] = {}
-    for method in plan.methods():
-        try:
-            call = functools.partial(peers.value_and_gradients, _built(method), h, h_pos, TEMPERATURE)
-            for _ in range(2):
-                call()
-            calls[method.name] = call
-        except Exception as error:
-            troubles[method.name] = _trouble(error)
-        if plan.device.type == "cuda":
-            torch.cuda.empty_cache()
-    times = timing.interleaved(calls, plan.device, rounds=plan.rounds, seconds=plan.seconds)
-    return [_row(plan, shape, method, calls, times, troubles) for method in plan.methods()]
+
+    def built(method: Method) -> timing.Call:
+        return functools.partial(peers.value_and_gradients, method.build(), h, h_pos, TEMPERATURE)
+
+    calls, troubles = timing.warmed_up({m.name: functools.partial(built, m) for m in plan.methods}, 2)
+    times = timing.interleaved(calls, plan.device, rounds=ROUNDS, seconds=60.0, toy=plan.toy)
+    here = {name: _number(plan, shape, name, call, times[name].median) for name, call in calls.items()}
+    numbers.update({(shape, name): number for name, number in here.items()})
+    rows: list[Sequence[object]] = []
+    for method in plan.methods:
+        number, time = here.get(method.name, NOTHING), times.get(method.name)
+        ours = here.get(peers.OURS[method.loss], NOTHING).ms
+        cells: Sequence[object] = (troubles.get(method.name), None, None)
+        if time is not None:
+            cells = (*time.cells, f"{time.median / ours:.2f}" if ours else None)
+        cuda = (number.graph_ms and milliseconds(number.graph_ms), number.kernels) if plan.cuda else ()
+        rows.append((method.name, method.loss, *cells, mib(number.memory), *cuda))
+    columns = ("method", "loss", "median ms", "p10-p90", "ratio to ours", "extra peak memory MiB")
+    return table((*columns, "graph-replayed ms", "kernels") if plan.cuda else columns, rows)
 
 
-def _row(
-    plan: Plan,
-    shape: Shape,
-    method: Method,
-    calls: dict[str, Callable[[], object]],
-    times: dict[str, timing.Timing],
-    troubles: dict[str, str],
-) -> Row:
-    if method.name not in calls:
-        return Row(method, trouble=troubles[method.name])
-    time, call = times[method.name], calls[method.name]
-    if plan.device.type == "cuda":
-        return Row(method, time, _number_cuda(call, time, plan))
-    ours = method.name in peers.OURS.values()
-    memory = _memory_cpu(method, shape) if ours or not plan.toy else None
-    return Row(method, time, Number(ms=time.median, memory=memory))
-
-
-def _number_cuda(call: Callable[[], object], time: timing.Timing, plan: Plan) -> Number:
-    memory = timing.peak_memory_cuda(call)
-    kernels = timing.kernel_launches(call)
-    graph = timing.captured(call)
+def _number(plan: Plan, shape: Shape, name: str, call: timing.Call, ms: float) -> Number:
+    """The time, and the memory, which on CUDA comes with the kernels and the replay of a graph."""
+    if not plan.cuda:
+        if plan.toy and name not in peers.OURS.values():
+            return Number(ms)
+        progress(f"{shape}: memory of {name}")
+        extra = timing.in_child(peers.extra_memory, name, shape.k, shape.d, shape.dtype, TEMPERATURE)
+        return Number(ms, memory=extra)
+    extra, kernels, graph = memory.peak_of(call, plan.device), timing.kernel_launches(call), timing.captured(call)
     graph_ms = None
     if graph is not None:
-        replay = {"replay": graph.replay}
-        graph_ms = timing.interleaved(replay, plan.device, rounds=plan.rounds, seconds=3.0)["replay"].median
+        replay = {"": graph.replay}
+        graph_ms = timing.interleaved(replay, plan.device, rounds=ROUNDS, seconds=3.0, toy=plan.toy)[""].median
         graph.reset()
     torch.cuda.empty_cache()
-    return Number(time.median, graph_ms, kernels, memory)
-
-
-def _memory_cpu(method: Method, shape: Shape) -> int | None:
-    _progress(f"{shape}: memory of {method.name}")
-    arguments = [method.name, str(shape.k), str(shape.d), shape.dtype, str(TEMPERATURE)]
-    answer = timing.in_child("benchmarks.contrastive_memory", arguments)
-    return int(answer) if answer is not None and answer.isdigit() else None
-
-
-def _built(method: Method) -> Function:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # import warnings of peers
-        return method.build()
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, peers.NotInstalledError):
-        return f"not installed: {error}"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-        return "out of memory"
-    first_line = (str(error).splitlines() or [""])[0][:100].replace("|", "/")
-    return f"failed: {type(error).__name__}: {first_line}"
-
-
-def table(rows: Sequence[Row], *, cuda: bool) -> list[str]:
-    """The rows as a markdown table."""
-    columns = ["method", "loss", "median ms", "p10-p90", "ratio to ours", "extra peak memory MiB"]
-    columns += ["graph-replayed ms", "kernels"] if cuda else []
-    head = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    ours = {row.method.loss: row.time.median for row in rows if row.time and row.method.name in peers.OURS.values()}
-    return [*head, *(_table_line(row, ours.get(_compared_with(row.method)), cuda=cuda) for row in rows)]
-
-
-def _compared_with(method: Method) -> peers.Loss:
-    return "both" if method.loss == "both" else "first"
-
-
-def _table_line(row: Row, ours_ms: float | None, *, cuda: bool) -> str:
-    cells = [row.trouble, "-", "-"]
-    if row.time is not None:
-        ratio = "-" if ours_ms is None else f"{row.time.median / ours_ms:.2f}"
-        cells = [_digits(row.time.median), f"{_digits(row.time.low)}-{_digits(row.time.high)}", ratio]
-    memory = row.number.memory
-    cells.append("-" if memory is None else f"{memory / targets.MIB:.1f}")
-    if cuda:
-        cells.append("-" if row.number.graph_ms is None else _digits(row.number.graph_ms))
-        cells.append("-" if row.number.kernels is None else str(row.number.kernels))
-    return f"| {row.method.name} | {row.method.loss} | {' | '.join(cells)} |"
-
-
-def _digits(value: float) -> str:
-    return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
-
-
-def interpreted_kernels() -> list[str]:
-    """The GPU benchmark's dtypes through Triton's interpreter at the toy's size."""
-    head = [
-        "## The CUDA kernels in Triton's interpreter",
-        "",
-        "| shape | loss error | gradient error |",
-        "|---|---|---|",
-    ]
-    lines = []
-    for dtype in sorted({shape.dtype for shape in targets.CUDA_SHAPES}):
-        shape = replace(TOY_SHAPE, dtype=dtype)
-        try:
-            errors = _errors(interpreted.loss, "first", shape, torch.device("cpu"))
-            cells = " | ".join(f"{error:.1e}" for error in errors)
-        except Exception as error:
-            cells = f"{_trouble(error)} | -"
-        lines.append(f"| {shape} | {cells} |")
-    return [*head, *lines]
-
-
-def _progress(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    return Number(ms, graph_ms, kernels, extra)
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Runs the benchmark and writes the report, which is returned too."""
-    parser = argparse.ArgumentParser(prog="benchmarks.contrastive", description=(__doc__ or "").splitlines()[0])
-    available = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=available, help=f"here: {available}")
-    parser.add_argument("--toy", action="store_true", help="a tiny shape and two rounds, nothing compiled")
-    parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
-    chosen = parser.parse_args(arguments)
-    if chosen.device == "cuda" and available != "cuda":
-        parser.error("no CUDA device found")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        text = report(Plan(torch.device(chosen.device), chosen.toy))
-    finally:
-        torch.set_num_threads(threads)
-    sys.stdout.write(text)
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(text)
-    return text
+    chosen = options(__doc__).parse_args(arguments)
+    with measuring(threads=1):
+        return written(report(Plan(chosen.device, chosen.toy)), chosen.out)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import timing
 from copgen.objectives import info_nce
 
 Loss = Literal["first", "both", "other"]
@@ -31,13 +32,9 @@ CHUNK_ROWS = 4096
 WEIGHT_SCALE = 256.0  # lifts probabilities of about 1/E out of float16's subnormal numbers
 
 
-class NotInstalledError(Exception):
-    """A peer is not installed; the message names what is missing."""
-
-
 @dataclass(frozen=True)
 class Method:
-    """A method of computing the loss; `build` returns the function, or raises NotInstalledError."""
+    """A method of computing the loss; `build` returns the function, or raises ImportError."""
 
     name: str
     loss: Loss
@@ -105,7 +102,7 @@ def _linear_cross_entropy() -> Function:
     loss = getattr(F, "linear_cross_entropy", None)
     options = getattr(torch.nn, "LinearCrossEntropyOptions", None)
     if loss is None or options is None:
-        raise NotInstalledError("needs torch >= 2.13")
+        raise ImportError("torch >= 2.13")
 
     def function(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
         rows, columns = _unit(h), torch.cat((_unit(h_pos), _unit(h)))
@@ -163,15 +160,8 @@ def chunked(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
     return value
 
 
-def _imported(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise NotInstalledError(f"needs {error.name or module}") from None
-
-
 def _lightly() -> Function:
-    loss = functools.cache(_imported("lightly.loss").NTXentLoss)
+    loss: Any = functools.cache(importlib.import_module("lightly.loss").NTXentLoss)
 
     def function(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
         value: Tensor = loss(temperature=temperature)(_wide(h), _wide(h_pos))
@@ -181,7 +171,7 @@ def _lightly() -> Function:
 
 
 def _metric_learning() -> Function:
-    loss = functools.cache(_imported("pytorch_metric_learning.losses").SupConLoss)
+    loss: Any = functools.cache(importlib.import_module("pytorch_metric_learning.losses").SupConLoss)
 
     def function(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
         labels = torch.arange(len(h), device=h.device).repeat(2)
@@ -192,7 +182,7 @@ def _metric_learning() -> Function:
 
 
 def _inf_cl() -> Function:
-    loss = _imported("inf_cl").cal_flash_loss
+    loss = importlib.import_module("inf_cl").cal_flash_loss
 
     def function(h: Tensor, h_pos: Tensor, temperature: float) -> Tensor:
         head = min(h.shape[1], 256)  # how its kernel splits the dimension; it does not change the loss
@@ -236,11 +226,6 @@ METHODS: tuple[Method, ...] = (
 )
 
 
-def method_named(name: str) -> Method:
-    """The method of this name."""
-    return next(method for method in METHODS if method.name == name)
-
-
 def methods_on(device: str, *, compiled: bool = True) -> list[Method]:
     """The methods that run on this kind of device."""
     return [method for method in METHODS if device in method.devices and (compiled or not method.compiled)]
@@ -261,3 +246,11 @@ def value_and_gradients(
     loss = function(h, h_pos, temperature)
     dh, dh_pos = torch.autograd.grad(loss, (h, h_pos))
     return loss, dh, dh_pos
+
+
+def extra_memory(name: str, k: int, d: int, dtype: str, temperature: float) -> int | None:
+    """Bytes that a method adds at its peak on the CPU, with one thread; for a separate process."""
+    torch.set_num_threads(1)
+    h, h_pos = embeddings(k, d, getattr(torch, dtype), timing.CPU)
+    function = next(method for method in METHODS if method.name == name).build()
+    return timing.peak_memory_cpu(lambda: value_and_gradients(function, h, h_pos, temperature))

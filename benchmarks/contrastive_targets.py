@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import contrastive_peers as peers
+from benchmarks.report import MIB, VERDICTS, divided, ratio_verdict, table, verdict
 
-MIB = 2**20
 TENSOR_FLOPS = 790e12  # dense 16-bit products on an H200, FLOP/s
 EXPONENTIALS = 4.2e12  # exponentials on an H200, 1/s
 
@@ -55,12 +55,13 @@ CUDA_SHAPES = (
 )
 CPU_HEADLINE = Shape(4096, 128)
 # Peer, our method, the target ratio; of several peers the fastest counts.
-CPU_RATIOS = (
+CPU_RATIOS: tuple[tuple[str, peers.Loss, Sequence[str], float], ...] = (
     ("torch cross_entropy", "first", (peers.CROSS_ENTROPY,), 3.5),
     ("the best torch.compile", "first", peers.COMPILED, 1.6),
     ("F.linear_cross_entropy", "first", (peers.LINEAR_CROSS_ENTROPY,), 1.2),
     ("lightly, symmetric", "both", (peers.LIGHTLY,), 8.0),
 )
+LOSSES: dict[peers.Loss, str] = {"first": peers.CROSS_ENTROPY, "both": peers.NT_XENT}  # and plain PyTorch's name
 CPU_MEMORY_MIB = 16.0
 CUDA_MS = (
     (256, 128, 0.015),
@@ -81,67 +82,49 @@ def floor_ms(shape: Shape) -> tuple[float, float]:
 
 def lines(numbers: Numbers) -> list[str]:
     """The targets as a markdown table."""
-    head = ["| target | reached | verdict |", "|---|---|---|"]
-    return [*head, *_cpu_ratios(numbers), _cpu_memory(numbers), _never_slower(numbers), *_cuda(numbers)]
 
+    def ratio(shape: Shape, loss: peers.Loss, names: Sequence[str]) -> float | None:
+        """The fastest of several to ours, which is only known if all were measured."""
+        theirs = [numbers.get((shape, name), NOTHING).ms for name in names]
+        measured = [ms for ms in theirs if ms is not None]
+        fastest = min(measured) if len(measured) == len(theirs) else None
+        return divided(fastest, numbers.get((shape, peers.OURS[loss]), NOTHING).ms)
 
-def _line(target: str, reached: str | None, met: bool | None) -> str:
-    verdict = "not measured" if met is None else "met" if met else "missed"
-    return f"| {target} | {reached or '-'} | {verdict} |"
-
-
-def _cpu_ratios(numbers: Numbers) -> Iterable[str]:
-    for who, loss, names, least in CPU_RATIOS:
-        ours = numbers.get((CPU_HEADLINE, peers.OURS["both" if loss == "both" else "first"]), NOTHING).ms
-        theirs = [numbers.get((CPU_HEADLINE, name), NOTHING).ms for name in names]
-        ratio = _ratio(ours, theirs)
-        reached = None if ratio is None else f"{ratio:.2f}x"
-        yield _line(f"CPU {CPU_HEADLINE}: >= {least}x {who}", reached, None if ratio is None else ratio >= least)
-
-
-def _ratio(ours: float | None, theirs: Sequence[float | None]) -> float | None:
-    measured = [ms for ms in theirs if ms is not None]
-    # The best of several is only known if all were measured.
-    return None if ours is None or len(measured) < len(theirs) else min(measured) / ours
-
-
-def _cpu_memory(numbers: Numbers) -> str:
-    memory = [numbers.get((CPU_HEADLINE, peers.OURS[loss]), NOTHING).memory for loss in ("first", "both")]
+    rows = [
+        ratio_verdict(f"CPU {CPU_HEADLINE}: >= {least}x {who}", ratio(CPU_HEADLINE, loss, names), least)
+        for who, loss, names, least in CPU_RATIOS
+    ]
+    memory = [numbers.get((CPU_HEADLINE, peers.OURS[loss]), NOTHING).memory for loss in LOSSES]
     known = [value / MIB for value in memory if value is not None]
-    reached = None if len(known) < len(memory) else f"{known[0]:.1f} MiB, both: {known[1]:.1f} MiB"
+    reached = f"{known[0]:.1f} MiB, both: {known[1]:.1f} MiB" if len(known) == len(memory) else None
     target = f"CPU {CPU_HEADLINE}: extra memory <= {CPU_MEMORY_MIB:g} MiB"
-    return _line(target, reached, None if reached is None else max(known) <= CPU_MEMORY_MIB)
+    rows.append(verdict(target, reached, met=max(known, default=0.0) <= CPU_MEMORY_MIB))
+    ratios = {f"{shape}, {loss}": ratio(shape, loss, [name]) for shape in CPU_SHAPES for loss, name in LOSSES.items()}
+    compared = {key: value for key, value in ratios.items() if value is not None}
+    worst = min(compared, key=lambda key: compared[key], default="")
+    reached = f"{compared[worst]:.2f}x at {worst}, the worst" if len(compared) == len(ratios) else None
+    met = compared.get(worst, 0.0) >= 1.0
+    rows.append(verdict("CPU, K >= 64: never slower than plain torch", reached, met=met))
+    return table(VERDICTS, [*rows, *_cuda(numbers)])
 
 
-def _never_slower(numbers: Numbers) -> str:
-    pairs = {"first": peers.CROSS_ENTROPY, "both": peers.NT_XENT}
-    ratios: dict[str, float] = {}
-    for shape in CPU_SHAPES:
-        for loss, name in pairs.items():
-            ours = numbers.get((shape, peers.OURS["both" if loss == "both" else "first"]), NOTHING).ms
-            ratio = _ratio(ours, [numbers.get((shape, name), NOTHING).ms])
-            if ratio is None:
-                return _line("CPU, K >= 64: never slower than plain torch", None, None)
-            ratios[f"{shape}, {loss}"] = ratio
-    worst = min(ratios, key=lambda key: ratios[key])
-    reached = f"{ratios[worst]:.2f}x at {worst}, the worst"
-    return _line("CPU, K >= 64: never slower than plain torch", reached, ratios[worst] >= 1.0)
-
-
-def _cuda(numbers: Numbers) -> Iterable[str]:
+def _cuda(numbers: Numbers) -> Iterable[tuple[str, str, str]]:
     for k, d, most_ms in CUDA_MS:
         shape = Shape(k, d, "float16")
         ours = numbers.get((shape, peers.OURS["first"]), NOTHING)
-        ms = ours.graph_ms if k == 256 else ours.device_ms
+        smallest = k == 256
+        ms = ours.graph_ms if smallest else ours.device_ms
         products, exponentials = floor_ms(shape)
         floors = f"floors {_ms(products)} products, {_ms(exponentials)} exponentials"
-        reached = None if ms is None else f"{_ms(ms)}{'' if ours.graph_ms is None else ' graph-replayed'}"
-        how = " graph-replayed" if k == 256 else ""
-        yield _line(f"GPU {shape}: <= {_ms(most_ms)}{how} ({floors})", reached, None if ms is None else ms <= most_ms)
-        if k == 256:
+        how, replayed = (" graph-replayed" if is_so else "" for is_so in (smallest, ours.graph_ms is not None))
+        reached = None if ms is None else _ms(ms) + replayed
+        target = f"GPU {shape}: <= {_ms(most_ms)}{how} ({floors})"
+        yield verdict(target, reached, met=ms is not None and ms <= most_ms)
+        if smallest:
             kernels = ours.kernels
-            met = None if kernels is None else kernels <= CUDA_KERNELS
-            yield _line(f"GPU {shape}: <= {CUDA_KERNELS} kernels", None if kernels is None else str(kernels), met)
+            reached = None if kernels is None else str(kernels)
+            target = f"GPU {shape}: <= {CUDA_KERNELS} kernels"
+            yield verdict(target, reached, met=kernels is not None and kernels <= CUDA_KERNELS)
 
 
 def _ms(value: float) -> str:

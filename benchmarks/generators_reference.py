@@ -36,15 +36,20 @@ def _attention(x: Tensor, gamma: Tensor, theta: Tensor, phi: Tensor, g: Tensor, 
     return x + moved
 
 
+def sigma(W: Tensor, u: Tensor, eps: float) -> Tensor:
+    """The spectral norm by one power iteration from the stored vector, which has no gradient."""
+    with torch.no_grad():
+        v = F.normalize(u @ W, eps=eps)
+        u = F.normalize(v @ W.t(), eps=eps)
+    return (v @ W.t() @ u.t()).squeeze()
+
+
 def biggan(tensors: Tensors, config: BigGANConfig, z: Tensor, y: Tensor) -> Tensor:
     """BigBiGAN and IC-GAN: z (N, latent_dim), y (N, Y)."""
 
     def weight(name: str) -> Tensor:
         w, u = tensors[f"{name}.weight"], tensors[f"{name}.u0"]
-        matrix = w.flatten(1)
-        v = F.normalize(u @ matrix, eps=config.spectral_eps)
-        moved = v @ matrix.t()
-        return w / (moved @ F.normalize(moved, eps=config.spectral_eps).t()).squeeze()
+        return w / sigma(w.flatten(1), u, config.spectral_eps)
 
     def conv(x: Tensor, name: str) -> Tensor:
         w = weight(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,17 +94,22 @@ def inputs(G: Generator, batch: int) -> tuple[Tensor, Tensor | None]:
     return G.sample_prior(range(batch), 0), G.sample_condition(range(batch), 0)
 
 
+def published(name: str, path: Path) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of such a file under their published names, and their configuration."""
+    family, _ = _described(name, 1)
+    convert = registry.entry(name).convert
+    assert convert is not None
+    content, config = family.open(Sources(path), convert, name=name)
+    return content.tensors, config
+
+
 def reference_call(name: str, path: Path, G: Generator, batch: int) -> Call:
     """The same forward with spectral norm recomputed, as in the reference networks."""
     z, condition = inputs(G, batch)
     if name == "residual-flow-mnist":
         images = reference.flow(G)
         return lambda: images(z)
-    family, _ = _described(name, 1)
-    convert = registry.entry(name).convert
-    assert convert is not None
-    content, config = family.open(Sources(path), convert, name=name)
-    tensors: dict[str, Tensor] = content.tensors
+    tensors, config = published(name, path)
     if name == "biggan-deep-128":
         assert condition is not None
         return lambda: reference.biggan_deep(tensors, config, z, condition)
@@ -116,14 +120,7 @@ def reference_call(name: str, path: Path, G: Generator, batch: int) -> Call:
 
     def instance_conditional() -> Tensor:
         w, u = tensors["shared_feat.weight"], tensors["shared_feat.u0"]
-        v = F.normalize(u @ w, eps=config.spectral_eps) @ w.t()
-        sigma = (v @ F.normalize(v, eps=config.spectral_eps).t()).squeeze()
-        y = F.linear(features, w / sigma, tensors["shared_feat.bias"])
+        y = F.linear(features, w / reference.sigma(w, u, config.spectral_eps), tensors["shared_feat.bias"])
         return reference.biggan(tensors, config, z, y)
 
     return instance_conditional
-
-
-def temporary() -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder for such files."""
-    return tempfile.TemporaryDirectory(prefix="copgen-generators-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ def on_cuda(plan: Plan, weights: Path) -> dict[str, float]:
     """The metrics on a GPU: rates in bf16, the share of its matmul rate, and the ratio to the authors' step."""
     found: dict[str, float] = {}
     for batch in PAPER_BATCHES:
-        here = Plan(plan.device, batch, plan.width, plan.rounds, plan.methods, plan.toy, precision="bfloat16")
+        here = replace(plan, batch=batch, precision="bfloat16")
         step = ours(here, weights, LAID_OUT)[0]
         seconds = _seconds(step, plan)
         found[f"rate {batch}"] = batch / seconds
@@ -27,8 +28,8 @@ def on_cuda(plan: Plan, weights: Path) -> dict[str, float]:
             step(1)
         found["share"] = counter.get_total_flops() / seconds / _matrix_rate(plan.device)
         found["minutes"] = PAPER_SAMPLES * seconds / batch / 60
-    theirs = Plan(plan.device, PAPER_BATCHES[0], plan.width, plan.rounds, plan.methods, plan.toy)
-    found["ratio"] = found[f"rate {PAPER_BATCHES[0]}"] / (PAPER_BATCHES[0] / _seconds(authors(theirs), plan))
+    theirs = authors(replace(plan, batch=PAPER_BATCHES[0]), weights)
+    found["ratio"] = found[f"rate {PAPER_BATCHES[0]}"] / (PAPER_BATCHES[0] / _seconds(theirs, plan))
     return found
 
 

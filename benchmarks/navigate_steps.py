@@ -12,8 +12,7 @@ import torch
 from benchmarks.navigate_authors import AuthorsGenerator, AuthorsStep
 from copgen import views
 from copgen.distributed.ranks import Ranks
-from copgen.generators import biggan
-from copgen.generators.biggan import BigGANConfig
+from copgen.runtime import memory
 from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import one_update
@@ -39,44 +38,10 @@ class Plan:
 
     device: torch.device
     batch: int
-    width: int
     rounds: int
     methods: Sequence[str]
-    toy: bool
+    narrow: int = 1
     precision: str = "float32"
-
-    @property
-    def config(self) -> BigGANConfig:
-        """BigBiGAN's, at a width of 96 the published one."""
-        return BigGANConfig(
-            channels=tuple(self.width * unit for unit in (16, 16, 8, 4, 2, 1)),
-            chunk=20,
-            shared=128,
-            classes=1000,
-            attention=3,
-            norm_eps=1e-4,
-            spectral_eps=1e-4,
-        )
-
-
-def tensors(config: BigGANConfig) -> dict[str, torch.Tensor]:
-    """Random weights under the published names; variances are positive."""
-    draw = torch.Generator().manual_seed(0)
-    found = {}
-    for name, shape in biggan.shapes(config, class_width=config.shared).items():
-        value = torch.randn(shape, generator=draw)
-        if name.endswith("stored_var"):
-            value = value.abs() + 0.5
-        found[name] = torch.full(shape, 0.7) if name.endswith("gamma") else value
-    return found
-
-
-def weights_file(config: BigGANConfig, folder: Path) -> Path:
-    """The tensors in a file of the published format."""
-    path = folder / "BigBiGAN_x1.pth"
-    if not path.exists():
-        torch.save(tensors(config), path)
-    return path
 
 
 def ours(plan: Plan, weights: Path, name: str) -> tuple[Callable[[int], object], Game]:
@@ -104,15 +69,29 @@ def ours(plan: Plan, weights: Path, name: str) -> tuple[Callable[[int], object],
     return step, game
 
 
-def authors(plan: Plan) -> Callable[[int], object]:
+def authors(plan: Plan, weights: Path) -> Callable[[int], object]:
     """The authors' step."""
-    config = plan.config
-    found = {name: tensor.to(plan.device) for name, tensor in tensors(config).items()}
-    G = AuthorsGenerator(found, channels=config.channels, chunk=config.chunk, attention=config.attention)
-    step = AuthorsStep(G, config.latent_dim, plan.device)
-    return lambda update: step(torch.randn(plan.batch, config.latent_dim, device=plan.device).clamp(-2, 2))
+    G = AuthorsGenerator(weights, plan.device)
+    step = AuthorsStep(G, plan.device)
+    return lambda update: step(torch.randn(plan.batch, G.latent_dim, device=plan.device).clamp(-2, 2))
 
 
 def build(plan: Plan, weights: Path, name: str) -> Callable[[int], object]:
     """A step by name."""
-    return authors(plan) if name == AUTHORS else ours(plan, weights, name)[0]
+    return authors(plan, weights) if name == AUTHORS else ours(plan, weights, name)[0]
+
+
+def peak(plan: Plan, weights: Path, name: str) -> int:
+    """Peak bytes of an update, including weights, gradients and moments; for a separate process."""
+    if plan.device.type == "cuda":
+        return memory.peak_of(lambda: build(plan, weights, name)(0), plan.device) or 0
+    before = memory.resident()
+    step = build(plan, weights, name)
+    built = memory.resident() - before
+    return built + (memory.peak_of(lambda: step(0), plan.device) or 0)
+
+
+def peak_in_child(weights: str, name: str, device: str, batch: int) -> int:
+    """The same by what a command line can carry."""
+    torch.set_num_threads(1)
+    return peak(Plan(torch.device(device), batch, 1, [name]), Path(weights), name)

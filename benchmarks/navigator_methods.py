@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import timing
 from copgen.latents import draw_latents, navigate
 
 OURS, EAGER, COMPILED = "copgen navigate", "eager PyTorch", "torch.compile"
@@ -70,15 +71,28 @@ def inputs(shape: Shape, device: torch.device, *, grad: bool) -> list[Tensor]:
     return [z.to(device), *(w.to(device).requires_grad_(grad) for w in weights)]
 
 
-def forward(step: Step, tensors: list[Tensor]) -> object:
-    """The call of sample: no gradients."""
-    with torch.no_grad():
-        return step(*tensors)
+def call(step: Step, tensors: list[Tensor], *, backward: bool) -> timing.Call:
+    """A call as in sample, without gradients; or as in navigate, the gradients of the weights from that of z'."""
+    upstream = torch.ones_like(tensors[0])
+
+    def forward() -> object:
+        with torch.no_grad():
+            return step(*tensors)
+
+    def both_ways() -> object:
+        return torch.autograd.grad(step(*tensors)[0], tensors[1:], upstream)
+
+    return both_ways if backward else forward
 
 
-def both_ways(step: Step, tensors: list[Tensor], upstream: Tensor) -> object:
-    """The call of navigate: the gradients of the weights from that of z'."""
-    return torch.autograd.grad(step(*tensors)[0], tensors[1:], upstream)
+def temporaries(name: str, rows: int, width: int, backward: bool) -> int | None:
+    """One method's temporaries on the CPU, for a separate process: the peak above the inputs, minus the outputs."""
+    torch.set_num_threads(2)
+    tensors = inputs(Shape(rows, width), timing.CPU, grad=backward)
+    # In both cases z' exists at the same time as the temporaries; gradients of the weights are small in comparison.
+    returned = tensors[0].numel() * tensors[0].element_size()
+    peak = timing.peak_memory_cpu(call(methods(compiled=False)[name], tensors, backward=backward))
+    return None if peak is None else max(peak - returned, 0)
 
 
 # Draws

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 
 from benchmarks import timing
+from benchmarks.report import head, table, written
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate
-
-UPDATES, RUNS = 40, 5
 
 
 def seconds(updates: int) -> float:
@@ -40,43 +39,32 @@ def seconds(updates: int) -> float:
     return took
 
 
-def report(updates: int, runs: int) -> str:
+def report(updates: int, runs: int) -> Iterable[str]:
     """Both, interleaved, as markdown."""
-    taken: dict[str, list[float]] = {"1": [], "0": []}
-    for index in range(runs):
-        for value in list(taken)[:: -1 if index % 2 else 1]:
-            line = [sys.executable, "-W", "ignore", "-m", "benchmarks.navigator_stage", "--child", str(updates)]
-            environment = {**os.environ, "COPGEN_NATIVE": value}
-            done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
-            taken[value].append(float(done.stdout))
-    native, plain = statistics.median(taken["1"]), statistics.median(taken["0"])
-    threads = f"{torch.get_num_threads()} threads, wall clock"
-    lines = [
-        f"## `copgen navigate` on digits, {updates} updates end to end",
-        "",
-        f"Measured on: {timing.machine(torch.device('cpu'), (), threads)}.",
-        "",
-        "| operators | median s | least-most s | runs |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {statistics.median(taken[key]):.2f} | {min(taken[key]):.2f}-{max(taken[key]):.2f} | {runs} |"
-            for name, key in (("native", "1"), ("reference (COPGEN_NATIVE=0)", "0"))
-        ),
-        "",
-        f"Reference to native: {plain / native:.3f}.",
-    ]
-    return "\n".join(lines) + "\n"
+    ways = {"native": "1", "reference (COPGEN_NATIVE=0)": "0"}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _, name in timing.turns(ways, runs):
+        line = [sys.executable, "-W", "ignore", "-m", "benchmarks.navigator_stage", "--child", str(updates)]
+        environment = {**os.environ, "COPGEN_NATIVE": ways[name]}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+        taken[name].append(float(done.stdout))
+    native, plain = map(median, taken.values())
+    machine = timing.machine(timing.CPU, (), f"{torch.get_num_threads()} threads, wall clock")
+    yield from head(f"`copgen navigate` on digits, {updates} updates end to end", machine)
+    rows = [(name, f"{median(s):.2f}", f"{min(s):.2f}-{max(s):.2f}", runs) for name, s in taken.items()]
+    yield from table(("operators", "median s", "least-most s", "runs"), rows)
+    yield f"Reference to native: {plain / native:.3f}."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and writes."""
-    parser = argparse.ArgumentParser(prog="benchmarks.navigator_stage", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--runs", type=int, default=RUNS)
+    parser = argparse.ArgumentParser(prog="benchmarks.navigator_stage", description=__doc__)
+    parser.add_argument("--updates", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
-    text = f"{seconds(chosen.child)}\n" if chosen.child else report(chosen.updates, chosen.runs)
-    sys.stdout.write(text)
+    lines = [f"{seconds(chosen.child)}"] if chosen.child else report(chosen.updates, chosen.runs)
+    written(lines, None)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import generators_reference as reference
-from copgen.generators import bigbigan, registry
+from benchmarks import generators_weights
 from copgen.generators.protocol import Generator
-from copgen.generators.weights_files import Sources
 
 Paint = Callable[[Tensor], Tensor]
 
@@ -28,10 +27,7 @@ def painter(G: Generator, weights: Path | None) -> Paint:
     """A function from z (N, dim) to the images of the reference networks, with sigma recomputed at every call."""
     if weights is None:
         return reference.flow(G)
-    convert = registry.entry("bigbigan").convert
-    assert convert is not None
-    content, config = bigbigan.FAMILY.open(Sources(weights), convert, name="bigbigan")
-    tensors: dict[str, Tensor] = content.tensors
+    tensors, config = generators_weights.published("bigbigan", weights)
     return lambda z: reference.biggan(tensors, config, z, tensors["shared.weight"][:1].expand(len(z), -1))
 
 

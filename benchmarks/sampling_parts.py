@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,20 +17,11 @@ from copgen.latents import Prior
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.pairs.pipeline import Batches, overlapped
 from copgen.pairs.sizing import expected_bytes
+from copgen.runtime import memory
 from copgen.stages.sample import stage
 from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.settings import SampleSettings
 from copgen.training.estimate import folder_bytes
-
-# A child inherits its parent's peak memory, so it is started from a small process. Prints seconds and KiB.
-LAUNCH = """
-import os, subprocess, sys, time
-begin = time.perf_counter()
-process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(process.pid, 0)
-print(time.perf_counter() - begin, usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
 
 
 def settings_of(name: str, folder: Path, *, narrow: int, **changes: object) -> SampleSettings:
@@ -73,7 +62,7 @@ def memory_beside(what: str, count: int) -> int:
             plan, pool = sampling_writer.plan("png", count, 1000), sampling_writer.images()
             make = functools.partial(sampling_writer.batches, plan, pool=pool, fresh=True)
 
-        return timing.peak_memory_once(lambda: write(Path(folder) / "pairs", plan, make)) or 0
+        return memory.peak_of(lambda: write(Path(folder) / "pairs", plan, make), timing.CPU) or 0
 
 
 def planning() -> dict[str, tuple[float, int]]:
@@ -83,11 +72,8 @@ def planning() -> dict[str, tuple[float, int]]:
     found: dict[str, tuple[float, int]] = {}
     for _ in range(3):
         for name, arguments in programs.items():
-            command = [sys.executable, "-c", LAUNCH, sys.executable, *arguments]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            seconds, peak = float(said[-2]), 1024 * int(said[-1])
-            if name not in found or seconds < found[name][0]:
-                found[name] = (seconds, peak)
+            taken = timing.launched(arguments)
+            found[name] = min(taken, found.get(name, taken))
     return found
 
 

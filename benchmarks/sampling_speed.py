@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +13,8 @@ import torch
 from PIL import Image
 
 from benchmarks import sampling_authors
+from benchmarks.report import progress
+from benchmarks.report import table as markdown
 from copgen import pairs
 from copgen.stages.sample import stage
 from copgen.stages.sample.settings import SampleSettings
@@ -54,20 +55,18 @@ def against_the_authors(
         **({WORKERS: (many, workers)} if many else {}),
     }
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(rounds + 1):
+    for index in range(rounds if rounds == 1 else rounds + 1):
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
             for name in list(ways)[:: -1 if index % 2 else 1]:
                 count, call = ways[name]
                 begin = time.perf_counter()
                 call(Path(folder) / name)
-                seconds = time.perf_counter() - begin
+                rate = count / (time.perf_counter() - begin)
                 if index or rounds == 1:
-                    found[name].append(count / seconds)
-                print(f"{settings.generator}: {name} {count / seconds:,.2f} pairs/s", file=sys.stderr, flush=True)
+                    found[name].append(rate)
+                progress(f"{settings.generator}: {name} {rate:,.2f} pairs/s")
             if index == 0:
                 refuse_other_images(Path(folder) / "authors", Path(folder) / "copgen", settings.seed)
-        if rounds == 1:
-            break
     return found
 
 
@@ -94,10 +93,13 @@ def table(generator: str, count: int, batch: int, theirs: int, found: dict[str, 
         "files are written, to an in-memory file system.",
         *(["The two workers have one thread each; starting their processes is included."] if WORKERS in found else []),
         "",
-        "| procedure | pairs/s (lowest to highest) | times as fast |",
-        "|---|---|---|",
     ]
-    for name, rates in found.items():
-        spread = f"{median(rates):,.2f} ({min(rates):,.2f} to {max(rates):,.2f})"
-        lines.append(f"| {name} | {spread} | {median(rates) / median(found['authors']):.2f} |")
-    return [*lines, ""]
+    base = median(found["authors"])
+    rows = [(name, spread(rates, 2), f"{median(rates) / base:.2f}") for name, rates in found.items()]
+    return [*lines, *markdown(("procedure", "pairs/s (lowest to highest)", "times as fast"), rows)]
+
+
+def spread(rates: Sequence[float], digits: int) -> str:
+    """The median of rates, and the lowest and highest."""
+    middle, low, high = (f"{rate:,.{digits}f}" for rate in (median(rates), min(rates), max(rates)))
+    return f"{middle} ({low} to {high})"

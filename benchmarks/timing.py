@@ -2,24 +2,22 @@
 
 Time: the functions are interleaved in one run, so that slow phases of the machine affect all of them, with the order
 reversed every other round. The median is reported with the 10th and the 90th percentile. On the CPU it is process CPU
-time with one thread; on CUDA the time between two events, and the time of a captured graph's replay.
+time with one thread and wall clock with several; on CUDA the time between two events, and the time of a captured
+graph's replay.
 
 Memory: the peak above the level before the call, which includes the inputs. Gradients count as extra.
 """
 
 from __future__ import annotations
 
-import ctypes
 import datetime
-import functools
-import gc
 import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,9 +25,22 @@ from typing import Any
 
 import torch
 
+from benchmarks import report
+from copgen.runtime import memory
+
 Call = Callable[[], object]
 SHORTEST_SAMPLE_S = 5e-3  # calls shorter than this are repeated within a sample, far above the clocks' resolution
-RESET_PEAK = "5"  # written to /proc/self/clear_refs, resets the peak (proc(5))
+CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parent.parent
+# A child inherits its parent's peak memory, so it is started from a small process. Prints seconds and KiB.
+LAUNCH = """
+import os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - begin, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class Timing:
     low: float
     high: float
     rounds: int
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """Median, and 10th to 90th percentile, with three digits."""
+        return report.milliseconds(self.median), f"{report.milliseconds(self.low)}-{report.milliseconds(self.high)}"
 
     @staticmethod
     def of(samples_ms: Sequence[float]) -> Timing:
@@ -55,7 +71,7 @@ def interleaved(
     *,
     rounds: tuple[int, int],
     seconds: float,
-    clock: Callable[[], float] = time.process_time,
+    toy: bool = False,
 ) -> dict[str, Timing]:
     """The times of all calls, interleaved in one run.
 
@@ -64,23 +80,60 @@ def interleaved(
         device: where they run.
         rounds: minimum and maximum number of rounds.
         seconds: approximate total time of the rounds, within those bounds.
-        clock: the clock on the CPU; `time.perf_counter` for several threads.
+        toy: two rounds, whatever they take.
     """
-    sample = _sample_cuda if device.type == "cuda" else functools.partial(_sample_cpu, clock=clock)
+    sample = _sample_cuda if device.type == "cuda" else _sample_cpu
     repeats, round_ms = {}, 0.0
     for name, call in calls.items():
         once_ms = min(sample(call, 1) for _ in range(2))
         repeats[name] = max(1, round(SHORTEST_SAMPLE_S * 1e3 / max(once_ms, 1e-3)))
         round_ms += once_ms * (repeats[name] + (device.type == "cuda"))
-    count = min(max(round(seconds * 1e3 / max(round_ms, 1e-3)), rounds[0]), rounds[1])
+    count = 2 if toy else min(max(round(seconds * 1e3 / max(round_ms, 1e-3)), rounds[0]), rounds[1])
     samples: dict[str, list[float]] = {name: [] for name in calls}
-    for index in range(count):
-        for name in list(calls)[:: -1 if index % 2 else 1]:
-            samples[name].append(sample(calls[name], repeats[name]))
+    for _, name in turns(calls, count):
+        samples[name].append(sample(calls[name], repeats[name]))
     return {name: Timing.of(values) for name, values in samples.items()}
 
 
-def _sample_cpu(call: Call, repeats: int, *, clock: Callable[[], float]) -> float:
+def turns(names: Iterable[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """The number of the round and a name, with the order reversed every other round."""
+    for index in range(rounds):
+        for name in list(names)[:: -1 if index % 2 else 1]:
+            yield index, name
+
+
+def warmed_up(builds: Mapping[str, Callable[[], Call]], times: int) -> tuple[dict[str, Call], dict[str, str]]:
+    """The calls that can be built and called, and why the others cannot."""
+    calls: dict[str, Call] = {}
+    troubles: dict[str, str] = {}
+    for name, build in builds.items():
+        try:
+            call = build()
+            for _ in range(times):
+                call()
+            calls[name] = call
+        except Exception as error:
+            troubles[name] = trouble(error)
+        torch.cuda.empty_cache()
+    return calls, troubles
+
+
+def trouble(error: Exception) -> str:
+    """Why something could not be measured, in a few words."""
+    if isinstance(error, ImportError):
+        return f"not installed: needs {error.name or error}"
+    if memory.is_out_of_memory(error):
+        return "out of memory"
+    first_line = (str(error).splitlines() or [""])[0][:100].replace("|", "/")
+    return f"failed: {type(error).__name__}: {first_line}"
+
+
+def clock() -> float:
+    """Seconds: CPU time with one thread, which is independent of other processes; that of several excludes waiting."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def _sample_cpu(call: Call, repeats: int) -> float:
     begin = clock()
     for _ in range(repeats):
         call()
@@ -130,58 +183,38 @@ def kernel_launches(call: Call) -> int:
     return sum(not event.name.startswith(("Memcpy", "Memset")) for event in on_device)
 
 
-def peak_memory_cuda(call: Call) -> int:
-    """Bytes the call allocates at its peak above what is allocated now."""
-    gc.collect()
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+def in_child(function: Callable[..., object], *arguments: str | int | float, timeout: float = 900.0) -> int | None:
+    """The number that a function of an imported module returns in a separate process; None if it fails or has none.
+
+    A process of its own, because memory that another call has used, such as the compiler's, would hide the function's.
+    """
+    call = f"import {function.__module__} as module; print(module.{function.__name__}(*{arguments!r}))"
+    command = [sys.executable, "-W", "ignore", "-c", call]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=True)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return None
+    said = done.stdout.strip()
+    return int(said) if said.isdigit() else None
+
+
+def launched(arguments: Sequence[str]) -> tuple[float, int]:
+    """Seconds and peak bytes of a Python program."""
+    command = [sys.executable, "-c", LAUNCH, sys.executable, *arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return float(said[-2]), 1024 * int(said[-1])
 
 
 def peak_memory_cpu(call: Call) -> int | None:
-    """Peak bytes of resident memory that the call adds; for a separate process. None if not on Linux.
-
-    `ru_maxrss` does not work: it never falls, so the compiler's memory would hide the call's, and a child process
-    inherits its parent's peak. Linux can reset the peak in /proc.
-    """
+    """Bytes of resident memory that the call's second run adds at its peak; for a separate process."""
     call()
-    return peak_memory_once(call)
+    return memory.peak_of(call, CPU)
 
 
-def peak_memory_once(call: Call) -> int | None:
-    """The same for a call that has been warmed up, in any process."""
-    reset = Path("/proc/self/clear_refs")
-    gc.collect()
-    if not reset.exists():
-        return None
-    ctypes.CDLL(None).malloc_trim(0)  # memory cached by malloc from the first call would not be counted
-    reset.write_text(RESET_PEAK)
-    before = _status_bytes("VmRSS")
-    call()
-    return max(_status_bytes("VmHWM") - before, 0)
-
-
-def _status_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
-
-
-def in_child(module: str, arguments: Sequence[str], timeout: float = 900.0) -> str | None:
-    """The output of a Python module, run from the repository's root; None if it fails."""
-    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
-    root = Path(__file__).resolve().parent.parent
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip()
-
-
-def machine(device: torch.device, packages: Sequence[str] = (), how: str = "one thread, process CPU time") -> str:
+def machine(device: torch.device, packages: Sequence[str] = (), how: str = "") -> str:
     """The device, the versions and the date, in one line."""
+    count = torch.get_num_threads()
+    how = how or ("one thread, process CPU time" if count == 1 else f"{count} threads, wall clock")
     where = _gpu(device) if device.type == "cuda" else f"{cpu_model()}, {how}"
     versions = [f"torch {torch.__version__}", *(f"{name} {_version(name)}" for name in ("triton", *packages))]
     return f"{where}; Python {platform.python_version()}, {', '.join(versions)}; {datetime.date.today().isoformat()}"

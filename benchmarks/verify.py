@@ -8,54 +8,31 @@ files, and decoding the same images with Pillow alone.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from benchmarks import timing
+from benchmarks import sampling_writer, timing
+from benchmarks.report import VERDICTS, head, measuring, mib, options, table, verdict, written
+from benchmarks.sampling_writer import SIDE
 from copgen import pairs
 from copgen.pairs import layout
 from copgen.pairs.scan import scan
 from copgen.pairs.shard_reader import ShardReader
 
-SHARDS, PAIRS, SIDE = 100_000, 1_000, 128
+SHARDS, PAIRS = 100_000, 1_000
 TARGET_S = 60.0
-MIB = 2**20
 HASH = "0" * 64
-
-
-def plan(count: int, per_shard: int, side: int) -> pairs.Plan:
-    """A plan of RGB pairs."""
-    return pairs.Plan.model_validate(
-        {
-            "seed": 0,
-            "pairs": count,
-            "pairs_per_shard": per_shard,
-            "batch": 1,
-            "generator": {"name": "none", "sha256": HASH},
-            "prior": {"name": "normal"},
-            "transform": {"name": "none"},
-            "image_shape": (3, side, side),
-            "device": "cpu",
-            "versions": pairs.encoder_versions("png", (3, side, side)),
-        }
-    )
 
 
 def many_shards(folder: Path, shards: int) -> None:
     """A finished folder of that many shards of one pair; tars and indices are sparse files of the right sizes."""
-    made = plan(shards, 1, 8)
+    made = sampling_writer.plan("png", shards, 1)
     made.save(folder)
     for name in (layout.SHARDS, layout.RECORDS):
         (folder / name).mkdir()
@@ -72,35 +49,14 @@ def many_shards(folder: Path, shards: int) -> None:
     pairs.Manifest.of(made, tuple(records)).write(folder / layout.MANIFEST)
 
 
-def command(folder: Path) -> tuple[float, int]:
-    """Seconds and peak memory in bytes of `copgen verify --quick`, including the start of Python."""
-    words = [sys.executable, "-m", "copgen_cli", "verify", str(folder), "--quick", "--quiet"]
-    begin = time.perf_counter()
-    child = subprocess.Popen(words, cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise RuntimeError(f"copgen verify ended with {child.returncode}")
-    return time.perf_counter() - begin, usage.ru_maxrss * 1024
-
-
 def real_shards(folder: Path, count: int, per_shard: int) -> pairs.Plan:
-    """A finished folder of smooth random images with some noise, which compress about as photographs do."""
-    made = plan(count, per_shard, SIDE)
+    """A finished folder of images which compress about as photographs do."""
+    made = sampling_writer.plan("png", count, per_shard)
     made.save(folder)
-    for number in range(made.shards):
-        pairs.write_shard(folder, made, number, _pairs(made, number))
+    shards = sampling_writer.given(made, range(made.shards), sampling_writer.images())
+    sampling_writer.write(folder, made, shards, encoders=1)
     pairs.finish(folder, made)
     return made
-
-
-def _pairs(made: pairs.Plan, number: int) -> Iterator[pairs.Pair]:
-    for index in made.shard_range(number):
-        draw = torch.Generator().manual_seed(index)
-        coarse = torch.rand(2, 3, 8, 8, generator=draw)
-        smooth = torch.nn.functional.interpolate(coarse, size=SIDE, mode="bicubic")
-        images = pairs.to_uint8(2 * smooth - 1 + 0.04 * torch.randn(smooth.shape, generator=draw))
-        yield pairs.Pair(index, images[0], (images[1],), {"d": 0.2})
 
 
 def hash_alone(folder: Path, made: pairs.Plan) -> None:
@@ -117,12 +73,20 @@ def decode_alone(members: list[bytes]) -> None:
             np.asarray(image)
 
 
-def report(*, shards: int, count: int, rounds: int) -> str:
+def report(*, shards: int, count: int, rounds: int) -> Iterable[str]:
     """The whole benchmark as markdown."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "many"
         many_shards(folder, shards)
-        seconds, memory = min(command(folder) for _ in range(min(2, rounds)))
+        program = ["-m", "copgen_cli", "verify", str(folder), "--quick", "--quiet"]
+        seconds, memory = min(timing.launched(program) for _ in range(min(2, rounds)))
+    yield from head("Verification", timing.machine(timing.CPU, ["pillow"]))
+    yield from (f"## `copgen verify --quick` of {shards:,} shards", "")
+    yield from ("The whole command, best of two, files in the page cache.", "")
+    yield from table(("shards", "seconds", "peak MiB"), [(f"{shards:,}", f"{seconds:.1f}", mib(memory, 0))])
+    asked = f"`copgen verify --quick` of {SHARDS:,} shards: < {TARGET_S:.0f} s"
+    reached = f"{seconds:.1f} s" if shards >= SHARDS else None
+    yield from table(VERDICTS, [verdict(asked, reached, met=seconds < TARGET_S)])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "real"
         made = real_shards(folder, count, max(1, count // 2))
@@ -135,31 +99,10 @@ def report(*, shards: int, count: int, rounds: int) -> str:
             "Pillow alone, from memory": lambda: decode_alone(images),
             "verify, decode": lambda: pairs.verify(folder, "decode"),
         }
-        times = timing.interleaved(calls, torch.device("cpu"), rounds=(rounds, rounds), seconds=1.0)
-    lines = [
-        "# Verification",
-        "",
-        f"Measured on: {timing.machine(torch.device('cpu'), ['pillow'])}",
-        "",
-        f"## `copgen verify --quick` of {shards:,} shards",
-        "",
-        "The whole command, best of two, files in the page cache.",
-        "",
-        "| shards | seconds | peak MiB | target | verdict |",
-        "|---|---|---|---|---|",
-        f"| {shards:,} | {seconds:.1f} | {memory / MIB:.0f} | {_target(shards, seconds)} |",
-        "",
-        f"## {count:,} pairs of {SIDE} x {SIDE} RGB, {total / 1e6:.0f} MB",
-        "",
-        "| what | ms | p10-p90 | MB/s | pairs/s |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {name} | {one.median:.1f} | {one.low:.1f}-{one.high:.1f} | {_rates(name, total, count, one.median)} |"
-            for name, one in times.items()
-        ),
-        "",
-    ]
-    return "\n".join(lines)
+        times = timing.interleaved(calls, timing.CPU, rounds=(rounds, rounds), seconds=1.0)
+    yield from (f"## {count:,} pairs of {SIDE} x {SIDE} RGB, {total / 1e6:.0f} MB", "")
+    rows = [(name, *one.cells, *_rates(name, total, count, one.median)) for name, one in times.items()]
+    yield from table(("what", "ms", "p10-p90", "MB/s", "pairs/s"), rows)
 
 
 def _images(folder: Path, made: pairs.Plan, number: int) -> Iterator[bytes]:
@@ -168,30 +111,18 @@ def _images(folder: Path, made: pairs.Plan, number: int) -> Iterator[bytes]:
             yield from (shard.data(row, 0), shard.data(row, 1))
 
 
-def _rates(name: str, total: int, count: int, ms: float) -> str:
+def _rates(name: str, total: int, count: int, ms: float) -> tuple[str | None, str | None]:
     """MB/s and pairs/s, if every byte is read."""
-    return "- | -" if "quick" in name else f"{total / ms / 1e3:.0f} | {count / ms * 1e3:,.0f}"
+    return (None, None) if "quick" in name else (f"{total / ms / 1e3:.0f}", f"{count / ms * 1e3:,.0f}")
 
 
-def _target(shards: int, seconds: float) -> str:
-    if shards < SHARDS:
-        return "- | not measured"
-    return f"< {TARGET_S:.0f} s | {'met' if seconds < TARGET_S else 'missed'}"
-
-
-def main(arguments: list[str]) -> str:
-    """Parse, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--toy", action="store_true", help="seconds; tests the benchmark")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+def main(arguments: Sequence[str] | None = None) -> str:
+    """Runs the benchmark and writes the report, which is returned too."""
+    given = options(__doc__, device=False).parse_args(arguments)
     sizes = {"shards": 20, "count": 8, "rounds": 1} if given.toy else {"shards": SHARDS, "count": PAIRS, "rounds": 5}
-    text = report(**sizes)
-    if given.out is not None:
-        given.out.write_text(text, "utf-8")
-    return text
+    with measuring(threads=1):
+        return written(report(**sizes), given.out)
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1:]))
+    main()

@@ -7,54 +7,42 @@ image.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
-import sys
-import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks import timing
+from benchmarks.report import VERDICTS, divided, head, measuring, options, progress, ratio_verdict, table, written
 from copgen.views import augment, policy
 
 Views = Callable[[Tensor], Tensor]
 OURS, KORNIA, LOOP = "copgen", "kornia", "torchvision, image by image"
 COMPILED = ", torch.compile"
-TARGETS = ((KORNIA, 1.5), (LOOP, 4.0))
+TARGETS = (  # on CUDA, the target, the peer, our method, the least ratio
+    (False, f"CPU: >= 1.5x {KORNIA}", KORNIA, OURS, 1.5),
+    (False, f"CPU: >= 4.0x {LOOP}", LOOP, OURS, 4.0),
+    (True, "GPU: >= 5x compiled kornia", KORNIA + COMPILED, OURS + COMPILED, 5.0),
+)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def copgen_views(device: torch.device) -> Views:
-    """The library's simclr policy; the row numbers advance as in a run."""
-    numbers, visits = policy("simclr"), count()
-
-    def views(images: Tensor) -> Tensor:
-        n = len(images)
-        rows = torch.arange(n, device=device) + n * next(visits)
-        return augment(images, numbers, seed=0, rows=rows, stream="views/anchor")
-
-    return views
-
-
-def copgen_compiled(device: torch.device) -> Views:
-    """The same in one graph, including the sampling."""
+def copgen_views(device: torch.device, *, compiled: bool = False) -> Views:
+    """The library's simclr policy, sampling included; the row numbers advance as in a run."""
     numbers, visits = policy("simclr"), count()
 
     def whole(images: Tensor, rows: Tensor) -> Tensor:
         return augment(images, numbers, seed=0, rows=rows, stream="views/anchor")
 
-    compiled: Any = torch.compile(whole, fullgraph=True, dynamic=False)
+    call: Any = torch.compile(whole, fullgraph=True, dynamic=False) if compiled else whole
 
     def views(images: Tensor) -> Tensor:
         n = len(images)
-        result: Tensor = compiled(images, torch.arange(n, device=device) + n * next(visits))
+        result: Tensor = call(images, torch.arange(n, device=device) + n * next(visits))
         return result
 
     return views
@@ -78,18 +66,23 @@ def kornia_views(device: torch.device, size: int) -> Views:
     return views
 
 
-def torchvision_views(size: int) -> Views:
-    """torchvision's transforms on each image, as in the authors' code."""
+def torchvision_transform(size: int, *, antialias: bool) -> Any:
+    """torchvision's transforms of an image in [0, 1], as in the authors' code."""
     T: Any = importlib.import_module("torchvision.transforms")
-    transform = T.Compose(
+    return T.Compose(
         [
-            T.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            T.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=antialias),
             T.RandomHorizontalFlip(),
             T.RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
             T.RandomGrayscale(p=0.2),
             T.Normalize(MEAN, STD),
         ]
     )
+
+
+def torchvision_views(size: int) -> Views:
+    """torchvision's transforms on each image."""
+    transform = torchvision_transform(size, antialias=True)
     return lambda images: torch.stack([transform(image) for image in (images + 1) / 2])
 
 
@@ -101,7 +94,7 @@ def methods(device: torch.device, size: int, *, compiled: bool) -> dict[str, Cal
         LOOP: lambda: torchvision_views(size),
     }
     if compiled:
-        table[OURS + COMPILED] = lambda: copgen_compiled(device)
+        table[OURS + COMPILED] = lambda: copgen_views(device, compiled=True)
         table[KORNIA + COMPILED] = lambda: torch.compile(kornia_views(device, size))
     return table
 
@@ -111,93 +104,52 @@ def forward_and_backward(views: Views, images: Tensor, gradient: Tensor) -> Tens
     return torch.autograd.grad(views(images), images, gradient)[0]
 
 
-def report(device: torch.device, *, threads: int, toy: bool, compiled: bool) -> str:
+def report(device: torch.device, *, toy: bool, compiled: bool) -> Iterable[str]:
     """The whole benchmark as markdown."""
     batch, size = (4, 16) if toy else (64, 128)
     torch.manual_seed(0)
     images = (2 * torch.rand(batch, 3, size, size, device=device) - 1).requires_grad_()
     gradient = torch.randn(batch, 3, size, size, device=device)
-    calls: dict[str, timing.Call] = {}
-    troubles: dict[str, str] = {}
-    for name, build in methods(device, size, compiled=compiled and not toy).items():
-        sys.stderr.write(f"{name}\n")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # warnings of peers
-                call = functools.partial(forward_and_backward, build(), images, gradient)
-                for _ in range(1 if toy else 3):
-                    call()
-            calls[name] = call
-        except ImportError as error:
-            troubles[name] = f"not installed: {error.name}"
-        except Exception as error:
-            troubles[name] = f"failed: {type(error).__name__}"
-    rounds, seconds = ((2, 2), 0.0) if toy else ((7, 41), 30.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        clock = time.process_time if threads == 1 else time.perf_counter
-        times = timing.interleaved(calls, device, rounds=rounds, seconds=seconds, clock=clock)
-    how = "one thread, process CPU time" if threads == 1 else f"{threads} threads, wall clock"
-    lines = [
-        "# T_x: SimCLR Aug., forward and backward",
-        "",
-        f"Measured on: {timing.machine(device, ('torchvision', 'kornia'), how)}.",
-        *(["", "A toy run to test the benchmark; its times are meaningless."] if toy else []),
-        "",
+
+    def built(name: str, build: Callable[[], Views]) -> timing.Call:
+        progress(name)
+        return functools.partial(forward_and_backward, build(), images, gradient)
+
+    found = methods(device, size, compiled=compiled and not toy)
+    builds = {name: functools.partial(built, name, build) for name, build in found.items()}
+    calls, troubles = timing.warmed_up(builds, 1 if toy else 3)
+    times = timing.interleaved(calls, device, rounds=(7, 41), seconds=30.0, toy=toy)
+    machine = timing.machine(device, ("torchvision", "kornia"))
+    yield from head("T_x: SimCLR Aug., forward and backward", machine, toy=toy)
+    yield (
         f"Batch {batch}, {size} px, float32. Milliseconds: median and 10th to 90th percentile of interleaved rounds; "
-        "ratio: to copgen's eager row.",
-        "",
-        "| method | median ms | p10-p90 | rounds | ratio |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {name} | {t.median:.1f} | {t.low:.1f}-{t.high:.1f} | {t.rounds} | {t.median / times[OURS].median:.2f} |"
-            for name, t in times.items()
-        ),
-        *(f"| {name} | {trouble} | - | - | - |" for name, trouble in troubles.items()),
-        "",
-        *targets(times, toy=toy, cuda=device.type == "cuda"),
-    ]
-    return "\n".join(lines) + "\n"
+        "ratio: to copgen's eager row."
+    )
+    yield ""
+    rows = [(name, *t.cells, t.rounds, f"{t.median / times[OURS].median:.2f}") for name, t in times.items()]
+    refused = [(name, trouble, None, None, None) for name, trouble in troubles.items()]
+    yield from table(("method", "median ms", "p10-p90", "rounds", "ratio"), [*rows, *refused])
+    yield from targets({} if toy else times, cuda=device.type == "cuda")
 
 
-def targets(times: dict[str, timing.Timing], *, toy: bool, cuda: bool) -> list[str]:
+def targets(times: dict[str, timing.Timing], *, cuda: bool) -> list[str]:
     """The targets and whether they were met; a target without a measurement is never met."""
-    lines = ["| target | reached | verdict |", "|---|---|---|"]
-    for peer, least in TARGETS:
-        ratio = None if toy or cuda or peer not in times else times[peer].median / times[OURS].median
-        reached, verdict = ("-", "not measured") if ratio is None else (f"{ratio:.2f}x", _verdict(ratio, least))
-        lines.append(f"| CPU: >= {least}x {peer} | {reached} | {verdict} |")
-    theirs, ours = times.get(KORNIA + COMPILED), times.get(OURS + COMPILED)
-    ratio = None if toy or not cuda or theirs is None or ours is None else theirs.median / ours.median
-    reached, verdict = ("-", "not measured") if ratio is None else (f"{ratio:.2f}x", _verdict(ratio, 5.0))
-    return [*lines, f"| GPU: >= 5x compiled kornia | {reached} | {verdict} |"]
-
-
-def _verdict(ratio: float, least: float) -> str:
-    return "met" if ratio >= least else "missed"
+    medians = {name: t.median for name, t in times.items()}
+    rows = []
+    for on_cuda, what, peer, ours, least in TARGETS:
+        ratio = divided(medians.get(peer), medians.get(ours)) if on_cuda == cuda else None
+        rows.append(ratio_verdict(what, ratio, least))
+    return table(VERDICTS, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Runs the benchmark and writes the report, which is returned too."""
-    parser = argparse.ArgumentParser(prog="benchmarks.views", description=(__doc__ or "").splitlines()[0])
-    available = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=available, help=f"here: {available}")
+    parser = options(__doc__)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch on the CPU")
     parser.add_argument("--eager", action="store_true", help="nothing compiled")
-    parser.add_argument("--toy", action="store_true", help="a tiny shape and two rounds, nothing compiled")
-    parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
     chosen = parser.parse_args(arguments)
-    before = torch.get_num_threads()
-    torch.set_num_threads(chosen.threads)
-    try:
-        text = report(torch.device(chosen.device), threads=chosen.threads, toy=chosen.toy, compiled=not chosen.eager)
-    finally:
-        torch.set_num_threads(before)
-    sys.stdout.write(text)
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(text)
-    return text
+    with measuring(threads=chosen.threads):
+        return written(report(chosen.device, toy=chosen.toy, compiled=not chosen.eager), chosen.out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import contrastive, timing
+from benchmarks import contrastive, report, timing
 from benchmarks import contrastive_peers as peers
 from benchmarks import contrastive_targets as targets
 from benchmarks.contrastive_targets import Number, Shape
@@ -47,7 +47,7 @@ def test_all_targets_are_there_and_those_of_the_gpu_are_not_measured(toy: str) -
 
 def test_targets_are_judged_by_the_fastest_of_several_peers() -> None:
     shape = targets.CPU_HEADLINE
-    numbers = {(shape, peers.OURS["first"]): Number(ms=100.0, memory=8 * targets.MIB)}
+    numbers = {(shape, peers.OURS["first"]): Number(ms=100.0, memory=8 * report.MIB)}
     numbers |= {(shape, name): Number(ms=ms) for name, ms in zip(peers.COMPILED, (150.0, 300.0), strict=True)}
     numbers[(shape, peers.CROSS_ENTROPY)] = Number(ms=400.0)
     verdicts = "\n".join(targets.lines(numbers))
@@ -79,7 +79,7 @@ def test_percentiles() -> None:
 
 
 def test_peak_memory_is_what_a_call_adds() -> None:
-    peak = timing.peak_memory_cpu(lambda: torch.ones(8 * targets.MIB, dtype=torch.float32))
+    peak = timing.peak_memory_cpu(lambda: torch.ones(8 * report.MIB, dtype=torch.float32))
     if peak is None:
         pytest.skip("no /proc here")
-    assert abs(peak / targets.MIB - 32) < 4
+    assert abs(peak / report.MIB - 32) < 4

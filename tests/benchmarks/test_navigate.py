@@ -7,26 +7,34 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import generators_weights
 from benchmarks import navigate as benchmark
 from benchmarks import navigate_steps as steps
 from benchmarks.navigate_authors import AuthorsGenerator
 from benchmarks.navigate_parts import PARTS
 from copgen import generators
 
-PLAN = steps.Plan(torch.device("cpu"), 2, 4, 1, [], True)
+CPU = torch.device("cpu")
+PLAN = steps.Plan(CPU, 2, 1, [], narrow=24)
 
 
-def test_the_authors_generator_paints_what_ours_does(tmp_path: Path) -> None:
-    config = PLAN.config
-    G = generators.load("bigbigan", weights=steps.weights_file(config, tmp_path))
-    theirs = AuthorsGenerator(steps.tensors(config), channels=config.channels, chunk=20, attention=3)
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generators_weights.write("bigbigan", tmp_path_factory.mktemp("weights"), narrow=PLAN.narrow)
+
+
+def test_the_authors_generator_paints_what_ours_does(weights: Path) -> None:
+    G = generators.load("bigbigan", weights=weights)
+    theirs = AuthorsGenerator(weights, CPU)
     z = G.sample_prior(range(2), 0)
-    torch.testing.assert_close(theirs(z).detach(), G(z), rtol=1e-3, atol=1e-3)
-    assert all(parameter.requires_grad for parameter in theirs.parameters)
+    images = theirs(z)
+    torch.testing.assert_close(images.detach(), G(z), rtol=1e-3, atol=1e-3)
+    gradients = torch.autograd.grad(images.sum(), theirs.parameters, allow_unused=True)
+    assert sum(gradient is None for gradient in gradients) == 0
 
 
 def test_a_toy_run_reports_times_memory_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "peaks", lambda plan: dict.fromkeys(plan.methods, 1 << 20))
+    monkeypatch.setattr(benchmark, "peaks", lambda plan, weights: dict.fromkeys(plan.methods, 1 << 20))
     benchmark.main(["--toy", "--device", "cpu", "--out", str(tmp_path / "report.md")])
     text = (tmp_path / "report.md").read_text()
     assert "A toy run" in text
@@ -39,13 +47,12 @@ def test_a_toy_run_reports_times_memory_and_parts(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", steps.OURS)
-def test_every_step_can_be_built(name: str, tmp_path: Path) -> None:
-    _, game = steps.ours(PLAN, steps.weights_file(PLAN.config, tmp_path), name)
+def test_every_step_can_be_built(name: str, weights: Path) -> None:
+    _, game = steps.ours(PLAN, weights, name)
     assert game.settings.update in name
     assert (game.settings.compile != "off") is ("compiled" in name)
     assert (game.settings.memory_format == "channels_last") is ("channels_last" in name)
 
 
-def test_the_peak_of_an_update_is_measured(tmp_path: Path) -> None:
-    weights = steps.weights_file(PLAN.config, tmp_path)
-    assert benchmark.peak(PLAN, weights, "simultaneous") > 10 * 2**20  # f alone has 45 MiB
+def test_the_peak_of_an_update_is_measured(weights: Path) -> None:
+    assert steps.peak(PLAN, weights, "simultaneous") > 10 * 2**20  # f alone has 45 MiB

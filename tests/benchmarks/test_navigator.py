@@ -42,10 +42,9 @@ def test_the_draws_have_the_distribution_that_they_say() -> None:
 
 def test_what_was_not_measured_is_not_met() -> None:
     found = navigator.Found()
-    assert all(line.endswith("| not measured |") for line in list(navigator.targets(found, CPU))[4:])
+    assert all(line.endswith("| not measured |") for line in navigator.targets(found, CPU)[2:-1])
     found.ms = {(navigator.HEADLINE, navigator.WAYS[0], name): ms for name, ms in ((m.OURS, 1.0), (m.EAGER, 1.9))}
-    lines = list(navigator.targets(found, CPU))
-    assert "| 1.90x | missed |" in lines[4]
+    assert "| 1.90x | missed |" in navigator.targets(found, CPU)[2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it would run for minutes")

@@ -51,8 +51,6 @@ def test_memory_of_a_run_is_measured() -> None:
 
 @pytest.mark.soak
 def test_memory_does_not_grow_with_the_number_of_pairs() -> None:
-    peaks = [
-        timing.in_child("benchmarks.sampling", ["--memory", "pixels", "--pairs", count]) for count in ("1000", "10000")
-    ]
-    few, many = (int(peak or 0) for peak in peaks)
+    peaks = [timing.in_child(sampling_parts.memory_beside, "pixels", count) for count in (1000, 10000)]
+    few, many = (peak or 0 for peak in peaks)
     assert 0 < many < few + 200 * 2**20

@@ -124,7 +124,7 @@ def read_config(path: Path) -> BigGANDeepConfig:
         DataError: missing, not JSON, or with a missing or impossible value.
     """
     try:
-        config = BigGANDeepConfig.model_validate(json.loads(path.read_text("utf-8")))
+        config = BigGANDeepConfig.model_validate(json.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing: the widths of a BigGAN-deep are in the JSON file that was published with its weights.",

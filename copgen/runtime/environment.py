@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from copgen.runtime.errors import UsageError
+from copgen.runtime.errors import EnvironmentFault, UsageError
 
 
 def debug_wanted() -> bool:
@@ -25,17 +25,36 @@ def native_forbidden() -> bool:
 
 
 def weights_directory() -> Path | None:
-    """The folder named by COPGEN_WEIGHTS, if set."""
+    """The folder named by COPGEN_WEIGHTS, if set.
+
+    Raises:
+        EnvironmentFault: it begins with a home folder that is not known.
+    """
     named = os.environ.get("COPGEN_WEIGHTS", "")
-    return Path(named).expanduser() if named else None
+    return _expanded(named) if named else None
 
 
 def user_cache() -> Path:
-    """copgen's folder in the user's cache: $XDG_CACHE_HOME/copgen, or ~/.cache/copgen if that is not set."""
+    """copgen's folder in the user's cache: $XDG_CACHE_HOME/copgen, or ~/.cache/copgen if that is not set.
+
+    Raises:
+        EnvironmentFault: neither is known.
+    """
     named = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
-    base = Path(named) if named and Path(named).is_absolute() else Path("~/.cache").expanduser()
+    base = Path(named) if named and Path(named).is_absolute() else _expanded("~/.cache")
     return base / "copgen"
+
+
+def _expanded(path: str) -> Path:
+    """A path with the home folder in the place of `~`; containers may run as a user that has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise EnvironmentFault(
+            f"{path} cannot be found: there is no home folder (HOME is not set, and the user has no entry with one).",
+            fix="Set HOME, or set COPGEN_WEIGHTS to the weights directory.",
+        ) from None
 
 
 def compiler_switched_off() -> str | None:

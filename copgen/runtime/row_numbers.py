@@ -22,7 +22,7 @@ def parse_rows(text: str, *, what: str = "row") -> tuple[int, ...]:
     path = Path(text)
     if any(mark in text for mark in "/.") or path.is_file():
         try:
-            lines = path.read_text("utf-8").splitlines()
+            lines = path.read_text("utf-8-sig").splitlines()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"{text} cannot be read: {reason}.", fix="Pass 1,5,9 or 0-99, or a file.") from None

@@ -21,9 +21,9 @@ def read_toml(path: Path) -> Tree:
     """
     try:
         if path.is_file():
-            return tomllib.loads(path.read_text("utf-8"))
+            return tomllib.loads(path.read_text("utf-8-sig"))
         if path not in _piped:
-            _piped[path] = path.read_text("utf-8")
+            _piped[path] = path.read_text("utf-8-sig")
         return tomllib.loads(_piped[path])
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}.") from None

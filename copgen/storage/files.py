@@ -157,7 +157,7 @@ def parse_json(data: bytes, where: str) -> Any:
         DataError: not UTF-8, or not JSON.
     """
     try:
-        return json.loads(data.decode("utf-8"))
+        return json.loads(data.decode("utf-8-sig"))
     # Numbers with thousands of digits raise ValueError, thousands of nested brackets RecursionError.
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not a valid JSON document: {error}.") from None

@@ -109,7 +109,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
             found = [value[str(number)] for number in range(len(value))]
             names = [entry[0] if isinstance(entry, list) else entry for entry in found]
         else:
-            names = path.read_text("utf-8").split()
+            names = path.read_text("utf-8-sig").split()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", fix=fix) from None
     except (DataError, LookupError, TypeError, ValueError):

@@ -42,14 +42,6 @@ def test_the_first_section_leads_to_a_grid(here: Path, monkeypatch: pytest.Monke
         Path("grid.png").unlink()
 
 
-def test_every_command_of_the_page_is_one() -> None:
-    """Those of the other sections want files and networks; that they exist, and their options, is checked here."""
-    for command in re.findall(r"^    copgen (.*)$", PAGE, re.MULTILINE):
-        words = shlex.split(command, comments=True)
-        outcome = copgen(*words, "--help")
-        assert outcome.code == 0, command
-
-
 @pytest.mark.parametrize("name", registry.names())
 def test_the_terms_of_every_file_of_a_generator_are_stated(name: str) -> None:
     known = registry.entry(name)

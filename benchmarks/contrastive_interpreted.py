@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copgen.objectives.batch import Pairs
+
 SHORTEST = 1e-12  # a row's length is at least this, as in the library
 
 
@@ -28,15 +30,9 @@ class InterpretedLoss(torch.autograd.Function):
         """The mean loss, in nats."""
         kernels = importlib.import_module("copgen.kernels.info_nce")
         (z, z_pos), lengths = _unit_rows(h, h_pos)
-        settings = {
-            "offset": 0,
-            "both": False,
-            "temperature": temperature,
-            "bounded": True,
-        }
-        loss, lse, lost = kernels.forward(z, z_pos, None, z, z_pos, mean=True, **settings)
-        ctx.save_for_backward(z, z_pos, *lengths, lse, lost)
-        ctx.settings, ctx.dtype = settings, h.dtype
+        ctx.pairs = Pairs([z, z_pos], lengths, z, z_pos, 0, False, temperature, True, h.dtype)
+        loss, lse, lost = kernels.forward(ctx.pairs, mean=True)
+        ctx.save_for_backward(lse, lost)
         mean: Tensor = loss
         return mean
 
@@ -44,11 +40,9 @@ class InterpretedLoss(torch.autograd.Function):
     def backward(ctx: Any, *outputs: Any) -> tuple[Tensor, Tensor, None]:
         """The gradients of h and h_pos."""
         kernels = importlib.import_module("copgen.kernels.info_nce")
-        z, z_pos, *lengths, lse, lost = ctx.saved_tensors
-        rest = {"scale": 1.0 / len(lse), "lengths": lengths, "dtypes": [ctx.dtype] * 3, "needs": [True, True, False]}
-        gradients, _ = kernels.backward(
-            z, z_pos, None, z, z_pos, lse, outputs[0].contiguous(), lost, **ctx.settings, **rest
-        )
+        lse, lost = ctx.saved_tensors
+        rest = {"scale": 1.0 / len(lse), "needs": [True, True, False]}
+        gradients, _ = kernels.backward(ctx.pairs, lse, outputs[0].contiguous(), lost, **rest)
         return gradients[0], gradients[1], None
 
 

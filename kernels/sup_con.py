@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -16,28 +16,23 @@ from .normalize import rows_at_once
 from .sup_con_kernels import finish_gradients, finish_losses, gradients, sum_by_label, write_weights
 from .tile_table import tile_for
 
+if TYPE_CHECKING:
+    from copgen.objectives.batch import Labelled
 
-def forward(
-    z: Tensor,
-    labels: Tensor,
-    z_all: Tensor,
-    labels_all: Tensor,
-    *,
-    offset: int,
-    temperature: float | Tensor,
-    bounded: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+
+def forward(batch: Labelled) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Per row (N,): the loss, log-sum-exp in base 2, 1 - P(positives), and the number of positives, int64."""
+    z, z_all, temperature = batch.z, batch.z_all, batch.temperature
     count, D = z.shape
-    running = not shares_shift(temperature, bounded)
+    running = not shares_shift(temperature, batch.bounded)
     tile = tile_for("label_sums", z, count, running=running)
     row_tiles = triton.cdiv(count, tile.rows)
     splits = forward_splits(z.device, row_tiles, triton.cdiv(z_all.shape[0], tile.columns))
     negatives, positives, logits, counts = z.new_empty((4, splits, count), dtype=torch.float32)
     tops = z.new_empty((2, splits, count), dtype=torch.float32) if running else (negatives, positives)
     sum_by_label[(row_tiles, splits)](
-        z, labels, z_all, labels_all, temperature, negatives, tops[0], positives, tops[1], logits, counts,
-        count, z_all.shape[0], offset, splits,
+        z, batch.labels, z_all, batch.labels_all, temperature, negatives, tops[0], positives, tops[1], logits, counts,
+        count, z_all.shape[0], batch.offset, splits,
         D=D, LEARNT=isinstance(temperature, Tensor), RUNNING=running, INPUT_PRECISION=input_precision(),
         BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth or width_of(D),
         num_warps=tile.warps, num_stages=tile.stages,
@@ -52,23 +47,10 @@ def forward(
 
 
 def backward(
-    z: Tensor,
-    labels: Tensor,
-    z_all: Tensor,
-    labels_all: Tensor,
-    lse_all: Tensor,
-    lost_all: Tensor,
-    count_all: Tensor,
-    weight_all: Tensor,
-    *,
-    offset: int,
-    temperature: float | Tensor,
-    bounded: bool,
-    scale: float,
-    lengths: Tensor | None,
-    dtype: torch.dtype,
+    batch: Labelled, lse_all: Tensor, lost_all: Tensor, count_all: Tensor, weight_all: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradient of z (N, D), and <dz, z> of its rows."""
+    z, z_all, temperature = batch.z, batch.z_all, batch.temperature
     count, D = z.shape
     g = torch.where(count_all > 0, weight_all.float().expand_as(lse_all), 0.0).contiguous()
     lone = count_all == 1
@@ -79,9 +61,9 @@ def backward(
     # any finite scale will do.
     strongest = torch.maximum(strongest, size.amax() * WEAKEST.value)
     strongest = torch.where(strongest > 0, strongest, 1.0)
-    numbers = (lse_all, g, targets, count_all, strongest)
+    given = (z, batch.labels, z_all, batch.labels_all, lse_all, g, targets, count_all, strongest, temperature)
     common: dict[str, Any] = {"D": D, "LEARNT": isinstance(temperature, Tensor)}
-    running = not shares_shift(temperature, bounded)
+    running = not shares_shift(temperature, batch.bounded)
     settings = common | {"RUNNING": running, "INPUT_PRECISION": input_precision()}
     splits = 1
     if wide.is_wide(z):
@@ -92,7 +74,7 @@ def backward(
             stop = min(start + height, count)
             weights = torch.empty((stop - start, z_all.shape[0]), dtype=z.dtype, device=z.device)
             write_weights[(triton.cdiv(stop - start, tile.rows), triton.cdiv(z_all.shape[0], tile.columns))](
-                z, labels, z_all, labels_all, *numbers, temperature, weights, start, stop, z_all.shape[0], offset,
+                *given, weights, start, stop, z_all.shape[0], batch.offset,
                 BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
                 num_warps=tile.warps, num_stages=tile.stages, **settings,
             )  # fmt: skip
@@ -103,16 +85,18 @@ def backward(
         splits = backward_splits(z.device, row_tiles, triton.cdiv(z_all.shape[0], tile.columns))
         partial = torch.empty((splits, count, D), dtype=torch.float32, device=z.device)
         gradients[(row_tiles, splits)](
-            z, labels, z_all, labels_all, *numbers, temperature, partial, count, z_all.shape[0], offset, splits,
+            *given, partial, count, z_all.shape[0], batch.offset, splits,
             BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=width_of(D),
             num_warps=tile.warps, num_stages=tile.stages, **settings,
         )  # fmt: skip
-    dx = torch.empty((count, D), dtype=dtype, device=z.device)
+    dx = torch.empty((count, D), dtype=batch.dtype, device=z.device)
     radial = torch.empty(count, dtype=torch.float32, device=z.device)
     block_d = triton.next_power_of_2(D)
     block_r = rows_at_once(block_d)
+    length = radial if batch.length is None else batch.length
     finish_gradients[(triton.cdiv(count, block_r),)](
-        z, partial, temperature, strongest, dx, radial if lengths is None else lengths, radial, count, splits, scale,
-        SCALED=wide.is_wide(z), HAS_LENGTH=lengths is not None, BLOCK_R=block_r, BLOCK_D=block_d, num_warps=4, **common,
+        z, partial, temperature, strongest, dx, length, radial, count, splits,
+        SCALED=wide.is_wide(z), HAS_LENGTH=batch.length is not None, BLOCK_R=block_r, BLOCK_D=block_d, num_warps=4,
+        **common,
     )  # fmt: skip
     return dx, radial

@@ -202,7 +202,7 @@ def write_weights(
 
 @triton.jit
 def finish_gradients(
-    z, partial, temperature, strongest, out, lengths, radial, count, splits, scale,
+    z, partial, temperature, strongest, out, lengths, radial, count, splits,
     D: tl.constexpr, LEARNT: tl.constexpr, SCALED: tl.constexpr, HAS_LENGTH: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -220,7 +220,7 @@ def finish_gradients(
     length = tl.full((BLOCK_R,), 1.0, tl.float32)
     if HAS_LENGTH:
         length = tl.load(lengths + rows, mask=rows < count, other=1.0)
-    factor = exponent_scale(temperature, LEARNT) / LOG2_E * scale
+    factor = exponent_scale(temperature, LEARNT) / LOG2_E
     dx, along = finish_rows(dz, own, own, length, factor, length, False, HAS_LENGTH)
     tl.store(out + rows.to(tl.int64)[:, None] * D + d[None, :], dx.to(out.dtype.element_ty), mask=inside)
     tl.store(radial + rows, along, mask=rows < count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -17,6 +18,9 @@ from .info_nce_backward import write_weights
 from .input_precision import input_precision
 from .launch_grid import width_of
 from .tile_table import WIDEST, operand_of, tile_for
+
+if TYPE_CHECKING:
+    from copgen.objectives.batch import Pairs
 
 CHUNK_BYTES = 512 * 2**20  # of weights, at most; may be lowered if memory is scarce
 
@@ -40,31 +44,17 @@ def chunk_rows(columns: Tensor) -> int:
     return int(max(64, CHUNK_BYTES // (columns.shape[0] * columns.element_size()) // 64 * 64))
 
 
-def pull(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    h_all: Tensor,
-    h_pos_all: Tensor,
-    lse_all: Tensor,
-    weight_all: Tensor,
-    lost_all: Tensor,
-    strongest: Tensor,
-    temperature: float | Tensor,
-    *,
-    offset: int,
-    both: bool,
-    running: bool,
-    needs: Sequence[bool],
-) -> Tensor:
-    """The weighted sums of columns for the rows of h, h_pos and negatives in order: (1, 2K + M, D), float32."""
+def pull(batch: Pairs, numbers: Sequence[Any], *, running: bool, needs: Sequence[bool]) -> Tensor:
+    """The weighted sums of columns for the rows of h, h_pos and negatives in order: (1, 2K + M, D), float32.
+
+    `numbers` are log-sum-exp, upstream gradient, 1 - P(positive), the strongest weight, and the temperature.
+    """
+    (h, h_pos, *_), negatives, both, offset = batch.units, batch.negatives, batch.both, batch.offset
     pairs, D = h.shape
-    pairs_all = h_all.shape[0]
     further = 0 if negatives is None else negatives.shape[0]
     sums = torch.zeros((1, 2 * pairs + further, D), dtype=torch.float32, device=h.device)
     dh, dh_pos, dnegatives = torch.split(sums[0], [pairs, pairs, further])
-    alone = h_all is h
-    base_pos = pairs_all if both else None
+    base_pos = batch.h_all.shape[0] if both else None
 
     def add(
         rows: _Side, columns: _Side, diagonal: int | None, of_rows: Tensor | None, of_columns: Tensor | None
@@ -72,21 +62,18 @@ def pull(
         chunk = chunk_rows(columns.z)
         for start in range(0, rows.z.shape[0], chunk):
             part = rows.z[start : start + chunk]
-            weights = _weights(
-                rows, columns, start, part.shape[0], diagonal, lse_all, weight_all, lost_all, strongest, temperature,
-                running=running,
-            )  # fmt: skip
+            weights = _weights(rows, columns, start, part.shape[0], diagonal, numbers, running=running)
             if of_rows is not None:
                 add_product(of_rows[start : start + chunk], weights, columns.z)
             if of_columns is not None:
                 add_product(of_columns, weights.T, part)
 
-    first, second = _Side(h_all, 0), _Side(h_pos_all, base_pos)
+    first, second = _Side(batch.h_all, 0), _Side(batch.h_pos_all, base_pos)
     own, own_pos = _Side(h, offset), _Side(h_pos, None if base_pos is None else base_pos + offset)
     if needs[0]:
         add(own, first, offset, dh, None)
     # On one rank with h_pos not contrasted, the weights for h_pos are the transpose of those for h.
-    shared = alone and not both
+    shared = batch.alone and not both
     if needs[0] or (shared and needs[1]):
         add(own, second, offset, dh if needs[0] else None, dh_pos if shared and needs[1] else None)
     if needs[1] and not shared:
@@ -108,11 +95,7 @@ def _weights(
     start: int,
     height: int,
     diagonal: int | None,
-    lse_all: Tensor,
-    weight_all: Tensor,
-    lost_all: Tensor,
-    strongest: Tensor,
-    temperature: float | Tensor,
+    numbers: Sequence[Any],
     *,
     running: bool,
 ) -> Tensor:
@@ -121,11 +104,11 @@ def _weights(
     tile = tile_for("weights", rows.z, rows.z.shape[0], running=running)
     weights = torch.empty((height, count), dtype=rows.z.dtype, device=rows.z.device)
     write_weights[(triton.cdiv(height, tile.rows), triton.cdiv(count, tile.columns))](
-        rows.z, columns.z, lse_all, weight_all, lost_all, strongest, temperature, weights,
+        rows.z, columns.z, *numbers, weights,
         start, rows.base or 0, start + height, count, columns.base or 0,
         0 if diagonal is None else diagonal + start, count,
         D=D, HAS_DIAGONAL=diagonal is not None, ROWS=rows.base is not None, COLUMNS=columns.base is not None,
-        LEARNT=isinstance(temperature, Tensor), RUNNING=running, ROW_WEIGHTS=weight_all.dim() > 0,
+        LEARNT=isinstance(numbers[4], Tensor), RUNNING=running, ROW_WEIGHTS=numbers[1].dim() > 0,
         INPUT_PRECISION=input_precision(), BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from torch.distributed import ProcessGroup
 
 from copgen.objectives import over_ranks as ranks
 from copgen.objectives import reference
+from copgen.objectives.batch import InfoNCECall, split_temperature
 from copgen.objectives.checks import check_alike, check_embeddings, check_one_of, check_rows, check_temperature
 from copgen.objectives.kernel_interface import chosen
 from copgen.objectives.operators import info_nce as operator
@@ -73,12 +74,11 @@ def info_nce(
     check = functools.partial(_check, h, h_pos, temperature, anchors, reduction, negatives, group)
     if group is not None:
         ranks.check_together(check, h, group, both=both, mean=mean)
-        return ranks.info_nce(
-            h, h_pos, negatives, temperature, both=both, normalized=normalized, mean=mean, group=group
-        )
-    check()
+    else:
+        check()
     if chosen(h) != "reference":
-        return operator.info_nce(h, h_pos, negatives, temperature, both=both, normalized=normalized, mean=mean)
+        call = InfoNCECall(h, h_pos, negatives, *split_temperature(temperature), both, normalized, mean)
+        return operator.info_nce(call) if group is None else ranks.info_nce(call, group)
     if not normalized:
         h, h_pos = reference.normalize(h), reference.normalize(h_pos)
         negatives = None if negatives is None else reference.normalize(negatives)

@@ -14,84 +14,30 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from copgen.objectives.batch import Labelled, Pairs
 from copgen.runtime.dispatch import Name, choose
 
 
 class InfoNCEKernels(Protocol):
-    """InfoNCE of unit rows; `_all` are the rows of all ranks, of which this rank's begin at `offset`."""
+    """InfoNCE of unit rows; `_all` are numbers of the contrasted rows of all ranks."""
 
-    def forward(
-        self,
-        h: Tensor,
-        h_pos: Tensor,
-        negatives: Tensor | None,
-        h_all: Tensor,
-        h_pos_all: Tensor,
-        *,
-        offset: int,
-        both: bool,
-        temperature: float | Tensor,
-        bounded: bool,
-        mean: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pairs: Pairs, *, mean: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and per contrasted row its log-sum-exp and 1 - P(positive)."""
 
     def backward(
-        self,
-        h: Tensor,
-        h_pos: Tensor,
-        negatives: Tensor | None,
-        h_all: Tensor,
-        h_pos_all: Tensor,
-        lse_all: Tensor,
-        weight_all: Tensor,
-        lost_all: Tensor,
-        *,
-        offset: int,
-        both: bool,
-        temperature: float | Tensor,
-        bounded: bool,
-        scale: float,
-        lengths: Sequence[Tensor] | None,
-        dtypes: Sequence[torch.dtype],
-        needs: Sequence[bool],
+        self, pairs: Pairs, lse_all: Tensor, weight_all: Tensor, lost_all: Tensor, *, scale: float, needs: list[bool]
     ) -> tuple[list[Tensor | None], Tensor]:
         """The gradients of h, h_pos and negatives, and, in parts whose sum it is, <dz, z> over their rows."""
 
 
 class SupConKernels(Protocol):
-    """SupCon "out" of unit rows, with the same meaning of `_all` and `offset`."""
+    """SupCon "out" of unit rows, with the same meaning of `_all`."""
 
-    def forward(
-        self,
-        z: Tensor,
-        labels: Tensor,
-        z_all: Tensor,
-        labels_all: Tensor,
-        *,
-        offset: int,
-        temperature: float | Tensor,
-        bounded: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, batch: Labelled) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Per row: the loss, its log-sum-exp, 1 - P(positives), the number of positives."""
 
     def backward(
-        self,
-        z: Tensor,
-        labels: Tensor,
-        z_all: Tensor,
-        labels_all: Tensor,
-        lse_all: Tensor,
-        lost_all: Tensor,
-        count_all: Tensor,
-        weight_all: Tensor,
-        *,
-        offset: int,
-        temperature: float | Tensor,
-        bounded: bool,
-        scale: float,
-        lengths: Tensor | None,
-        dtype: torch.dtype,
+        self, batch: Labelled, lse_all: Tensor, lost_all: Tensor, count_all: Tensor, weight_all: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The gradient of z, and, in parts whose sum it is, <dz, z> over its rows."""
 

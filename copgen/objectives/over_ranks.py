@@ -22,41 +22,30 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from copgen.objectives.batch import InfoNCECall, Labelled, Pairs, split_temperature, temperature_of
 from copgen.objectives.checks import FLOATING
 from copgen.objectives.kernel_interface import kernels_for
-from copgen.objectives.operators.info_nce import unit_rows
+from copgen.objectives.operators.info_nce import gradients_of as gradients_of_pairs
+from copgen.objectives.operators.info_nce import needed_for, unit_rows
+from copgen.objectives.operators.sup_con import gradients_of as gradients_of_rows
 from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
-from copgen.objectives.temperature_gradient import gradient_of_temperature
 from copgen.runtime.errors import UsageError
 
 # torch 2.14 renames it and deprecates the old name.
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
 
 
-def info_nce(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    temperature: float | Tensor,
-    *,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-    group: ProcessGroup,
-) -> Tensor:
+def info_nce(call: InfoNCECall, group: ProcessGroup) -> Tensor:
     """The loss of this rank's rows, () with `mean`, else (K,) or (2K,). All ranks must have checked the arguments."""
-    learnt = temperature if isinstance(temperature, Tensor) else None
-    loss = _InfoNCE.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean, group)
-    return cast("Tensor", loss)
+    return cast("Tensor", _InfoNCE.apply(*call, group))
 
 
 def sup_con(
     h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool, mean: bool, group: ProcessGroup
 ) -> Tensor:
     """The losses of this rank's rows (N,), or with `mean` a scalar whose mean over ranks is the mean over all rows."""
-    learnt = temperature if isinstance(temperature, Tensor) else None
-    losses, count_all = _SupCon.apply(h, labels, learnt, temperature, normalized, group)
+    losses, count_all = _SupCon.apply(h, labels, *split_temperature(temperature), normalized, group)
     if not mean:
         return cast("Tensor", losses)
     return cast("Tensor", losses.sum() * dist.get_world_size(group) / (count_all > 0).sum().clamp(min=1))
@@ -103,131 +92,70 @@ def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **
 
 class _InfoNCE(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        h: Tensor,
-        h_pos: Tensor,
-        negatives: Tensor | None,
-        learnt: Tensor | None,
-        temperature: float | Tensor,
-        both: bool,
-        normalized: bool,
-        mean: bool,
-        group: ProcessGroup,
-    ) -> Tensor:
-        kernels = kernels_for(h.device)
-        tau = temperature if learnt is None else learnt.detach().reshape(())
-        given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-        with full_precision(h.device):
-            units, lengths = unit_rows(given, normalized)
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        *arguments, group = inputs
+        call = InfoNCECall(*arguments)
+        kernels = kernels_for(call.h.device)
+        with full_precision(call.h.device):
+            units, lengths = unit_rows(call.given, call.normalized)
             h_all, h_pos_all = (_gather(unit, group) for unit in units[:2])
-            offset = dist.get_rank(group) * len(h)
-            bounded = not normalized or kernels.bounded([h_all, h_pos_all, *units[2:]])
-            loss, lse, lost = kernels.info_nce.forward(
-                units[0],
-                units[1],
-                units[2] if len(units) > 2 else None,
-                h_all,
-                h_pos_all,
-                offset=offset,
-                both=both,
-                temperature=tau,
-                bounded=bounded,
-                mean=mean,
-            )
-        ctx.save_for_backward(lse, lost, learnt, h_all, h_pos_all, *units, *lengths)
-        ctx.settings = temperature, both, bounded, mean, group, offset, h.dtype, len(given)
+            offset = dist.get_rank(group) * len(call.h)
+            bounded = not call.normalized or kernels.bounded([h_all, h_pos_all, *units[2:]])
+            pairs = Pairs(units, lengths, h_all, h_pos_all, offset, call.both, call.tau, bounded, call.h.dtype)
+            loss, lse, lost = kernels.info_nce.forward(pairs, mean=call.mean)
+        ctx.save_for_backward(lse, lost, call.learnt, h_all, h_pos_all, *units, *lengths)
+        ctx.settings = offset, call.both, call.temperature, bounded, call.h.dtype, call.mean, group, len(units)
         return loss
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         refuse_graph_of_gradients()
         lse, lost, learnt, h_all, h_pos_all, *rows = ctx.saved_tensors
-        temperature, both, bounded, mean, group, offset, dtype, tensors = ctx.settings
-        units, lengths = rows[:tensors], rows[tensors:]
-        kernels = kernels_for(lse.device)
-        tau = temperature if learnt is None else learnt.detach().reshape(())
-        directions = 2 if both else 1
-        asked = list(ctx.needs_input_grad[:4])
-        with full_precision(lse.device):
-            gradients, radial = kernels.info_nce.backward(
-                units[0],
-                units[1],
-                units[2] if tensors > 2 else None,
-                h_all,
-                h_pos_all,
-                *_gather_rows((lse, gradient.to(lse.dtype).expand(len(lse)), lost), directions, group),
-                offset=offset,
-                both=both,
-                temperature=tau,
-                bounded=bounded,
-                scale=1.0 / len(lse) if mean else 1.0,
-                lengths=lengths or None,
-                dtypes=[dtype] * 3,
-                needs=[True, True, tensors > 2] if asked[3] else asked[:3],
-            )
-            dtau = None
-            if learnt is not None and asked[3]:
-                dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
-        own = [g if ask else None for g, ask in zip(gradients, asked[:3], strict=True)]
-        return (*own, dtau, None, None, None, None, None)
+        offset, both, temperature, bounded, dtype, mean, group, tensors = ctx.settings
+        tau = temperature_of(learnt, temperature)
+        pairs = Pairs(rows[:tensors], rows[tensors:], h_all, h_pos_all, offset, both, tau, bounded, dtype)
+        own = (lse, gradient.to(lse.dtype).expand(len(lse)), lost)
+        rows_all = _gather_rows(own, 2 if both else 1, group)
+        asked = ctx.needs_input_grad[:4]
+        scale = 1.0 / len(lse) if mean else 1.0
+        found = gradients_of_pairs(pairs, rows_all, learnt, scale=scale, needs=needed_for(asked))
+        return (*(g if ask else None for g, ask in zip(found, asked, strict=True)), *[None] * 5)
 
 
 class _SupCon(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        h: Tensor,
-        labels: Tensor,
-        learnt: Tensor | None,
-        temperature: float | Tensor,
-        normalized: bool,
-        group: ProcessGroup,
+        ctx: Any, h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool, group: Any
     ) -> tuple[Tensor, Tensor]:
         kernels = kernels_for(h.device)
-        tau = temperature if learnt is None else learnt.detach().reshape(())
+        tau = temperature_of(learnt, temperature)
         with full_precision(h.device):
             (z,), lengths = unit_rows([h], normalized)
+            length = lengths[0] if lengths else None
             z_all, labels_all = _gather(z, group), _gather(labels.contiguous(), group)
             offset = dist.get_rank(group) * len(h)
             bounded = not normalized or kernels.bounded([z_all])
-            losses, lse, lost, count = kernels.sup_con.forward(
-                z, labels, z_all, labels_all, offset=offset, temperature=tau, bounded=bounded
-            )
+            batch = Labelled(z, length, labels, z_all, labels_all, offset, tau, bounded, h.dtype)
+            losses, lse, lost, count = kernels.sup_con.forward(batch)
         count_all = _gather(count, group)
-        ctx.save_for_backward(learnt, z, labels, z_all, labels_all, lse, lost, count_all, *lengths)
-        ctx.settings = temperature, bounded, group, offset, h.dtype
+        ctx.save_for_backward(learnt, lse, lost, count_all, z, length, labels, z_all, labels_all)
+        ctx.settings = offset, temperature, bounded, h.dtype, group
         ctx.mark_non_differentiable(count_all)
         return losses, count_all
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         refuse_graph_of_gradients()
-        learnt, z, labels, z_all, labels_all, lse, lost, count_all, *lengths = ctx.saved_tensors
-        temperature, bounded, group, offset, dtype = ctx.settings
-        tau = temperature if learnt is None else learnt.detach().reshape(())
-        with full_precision(lse.device):
-            lse_all, lost_all, weight_all = _gather(torch.stack((lse, lost, gradient)).T.contiguous(), group).T.unbind()
-            dh, radial = kernels_for(lse.device).sup_con.backward(
-                z,
-                labels,
-                z_all,
-                labels_all,
-                lse_all.contiguous(),
-                lost_all.contiguous(),
-                count_all,
-                weight_all.contiguous(),
-                offset=offset,
-                temperature=tau,
-                bounded=bounded,
-                scale=1.0,
-                lengths=lengths[0] if lengths else None,
-                dtype=dtype,
-            )
-            dtau = None
-            if learnt is not None and ctx.needs_input_grad[2]:
-                dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
-        return dh if ctx.needs_input_grad[0] else None, None, dtau, None, None, None
+        learnt, lse, lost, count_all, *rows = ctx.saved_tensors
+        offset, temperature, bounded, dtype, group = ctx.settings
+        z, length, labels, z_all, labels_all = rows
+        tau = temperature_of(learnt, temperature)
+        batch = Labelled(z, length, labels, z_all, labels_all, offset, tau, bounded, dtype)
+        numbers = torch.stack((lse, lost, gradient)).T.contiguous()
+        lse_all, lost_all, weight_all = (x.contiguous() for x in _gather(numbers, group).T.unbind())
+        dh, dtau = gradients_of_rows(batch, (lse_all, lost_all, count_all, weight_all), learnt)
+        asked = ctx.needs_input_grad
+        return dh if asked[0] else None, None, dtau if asked[2] else None, None, None, None
 
 
 def _gather(own: Tensor, group: ProcessGroup) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from copgen.kernels import info_nce as launches
 from copgen.kernels import tile_table, wide
 from copgen.objectives import info_nce, reference
+from copgen.objectives.batch import Pairs
 from tests.kernels.exact import DEVICE, Errors, embeddings, errors
 
 Anchors = Literal["first", "both"]
@@ -249,25 +250,25 @@ def test_rows_of_one_rank_against_those_of_all(anchors: Anchors, d: int) -> None
     """Two ranks' losses and gradients, given the numbers of all rows, equal those of one process."""
     both = anchors == "both"
     h_all, h_pos_all = embeddings(40, d, near=FAR)
-    settings: dict[str, Any] = {"both": both, "temperature": 0.2, "bounded": True}
-    parts = [(h_all[o : o + 20].clone(), h_pos_all[o : o + 20].clone(), o) for o in (0, 20)]
-    forwards = [
-        launches.forward(h, h_pos, None, h_all, h_pos_all, offset=o, mean=False, **settings) for h, h_pos, o in parts
+    settings = (both, 0.2, True, torch.float32)
+    parts = [
+        Pairs([h_all[o : o + 20].clone(), h_pos_all[o : o + 20].clone()], [], h_all, h_pos_all, o, *settings)
+        for o in (0, 20)
     ]
-    whole = launches.forward(h_all, h_pos_all, None, h_all, h_pos_all, offset=0, mean=False, **settings)
+    one = Pairs([h_all, h_pos_all], [], h_all, h_pos_all, 0, *settings)
+    forwards = [launches.forward(pairs, mean=False) for pairs in parts]
+    whole = launches.forward(one, mean=False)
 
     def gathered(place: int) -> Tensor:
         return torch.cat([f[place].view(1 + both, 20) for f in forwards], dim=1).flatten()
 
     for place in range(3):
         torch.testing.assert_close(gathered(place), whole[place], rtol=2e-5, atol=1e-6)
-    rest: dict[str, Any] = {"scale": 1.0, "lengths": None, "dtypes": [torch.float32] * 3, "needs": [True, True, False]}
     weight = torch.randn(40 * (1 + both), generator=torch.Generator().manual_seed(4)).to(DEVICE)
-    rest |= {"lse_all": gathered(1), "weight_all": weight, "lost_all": gathered(2)}
-    expected, _ = launches.backward(h_all, h_pos_all, None, h_all, h_pos_all, offset=0, **settings, **rest)
-    found = [
-        launches.backward(h, h_pos, None, h_all, h_pos_all, offset=o, **settings, **rest)[0] for h, h_pos, o in parts
-    ]
+    rest: dict[str, Any] = {"lse_all": gathered(1), "weight_all": weight, "lost_all": gathered(2)}
+    rest |= {"scale": 1.0, "needs": [True, True, False]}
+    expected, _ = launches.backward(one, **rest)
+    found = [launches.backward(pairs, **rest)[0] for pairs in parts]
     for place in range(2):
         own = [part[place] for part in found]
         assert all(x is not None for x in own)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +9,7 @@ from torch import Tensor
 from copgen.kernels import sup_con as launches
 from copgen.kernels import wide
 from copgen.objectives import reference, sup_con
+from copgen.objectives.batch import Labelled
 from tests.kernels.exact import DEVICE, Errors, embeddings, errors
 
 DTYPES = (torch.float32, torch.float16)
@@ -123,15 +122,17 @@ def test_twice_the_same_gives_the_same_bits(d: int) -> None:
 def test_rows_of_one_rank_against_those_of_all() -> None:
     """Two ranks' losses and gradients, given the numbers of all rows, equal those of one process."""
     z_all, y_all = embeddings(40, 48)[0], labels("few", 40)
-    settings: dict[str, Any] = {"temperature": 0.2, "bounded": True}
-    parts = [(z_all[o : o + 20].clone(), y_all[o : o + 20].clone(), o) for o in (0, 20)]
-    forwards = [launches.forward(z, y, z_all, y_all, offset=o, **settings) for z, y, o in parts]
-    whole = launches.forward(z_all, y_all, z_all, y_all, offset=0, **settings)
+    settings = (0.2, True, torch.float32)
+    parts = [
+        Labelled(z_all[o : o + 20].clone(), None, y_all[o : o + 20].clone(), z_all, y_all, o, *settings)
+        for o in (0, 20)
+    ]
+    one = Labelled(z_all, None, y_all, z_all, y_all, 0, *settings)
+    forwards = [launches.forward(batch) for batch in parts]
+    whole = launches.forward(one)
     for place in range(4):
         torch.testing.assert_close(torch.cat([f[place] for f in forwards]), whole[place], rtol=2e-5, atol=1e-6)
     weight = torch.randn(40, generator=torch.Generator().manual_seed(4)).to(DEVICE)
-    rest: dict[str, Any] = {"scale": 1.0, "lengths": None, "dtype": torch.float32, "weight_all": weight}
-    rest |= {"lse_all": whole[1], "lost_all": whole[2], "count_all": whole[3]}
-    expected, _ = launches.backward(z_all, y_all, z_all, y_all, offset=0, **settings, **rest)
-    found = [launches.backward(z, y, z_all, y_all, offset=o, **settings, **rest)[0] for z, y, o in parts]
+    expected, _ = launches.backward(one, *whole[1:], weight)
+    found = [launches.backward(batch, *whole[1:], weight)[0] for batch in parts]
     torch.testing.assert_close(torch.cat(found), expected, rtol=1e-4, atol=1e-5)

@@ -19,7 +19,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "HEIGHT", 4)
     monkeypatch.setattr(tiles, "WIDTH", 6)
     monkeypatch.setattr(one_pass, "STRIP", 5)
-    monkeypatch.setattr(one_tile, "fits", lambda *batch, **direction: False)
+    monkeypatch.setattr(one_tile, "fits", lambda call: False)
 
 
 def rows(count: int, seed: int) -> Tensor:

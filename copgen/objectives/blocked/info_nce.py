@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.batch import Pairs
 from copgen.objectives.blocked.products import add_product
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
@@ -21,78 +22,47 @@ from copgen.objectives.blocked.unit_rows import gradient_of_rows
 Weigh = Callable[[float, Tile, slice, Tensor], Tensor]
 
 
-def forward(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    h_all: Tensor,
-    h_pos_all: Tensor,
-    *,
-    offset: int,
-    both: bool,
-    temperature: float | Tensor,
-    bounded: bool,
-    mean: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(pairs: Pairs, *, mean: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, () with `mean`, and per contrasted row (R,) its log-sum-exp and 1 - P(positive)."""
-    tau = float(temperature)
-    blocks = list(_contrasted(h, h_pos, negatives, h_all, h_pos_all, offset, both))
-    n = torch.cat(_log_sum_of_negatives(blocks, tau, shares_shift(tau, bounded), 1 + both))
-    positive = torch.linalg.vecdot(h, h_pos) / tau
-    positive = positive.repeat(2) if both else positive
+    tau = float(pairs.temperature)
+    shared = shares_shift(tau, pairs.bounded)
+    n = torch.cat(_log_sum_of_negatives(list(_contrasted(pairs)), tau, shared, 1 + pairs.both))
+    positive = torch.linalg.vecdot(pairs.units[0], pairs.units[1]) / tau
+    positive = positive.repeat(2) if pairs.both else positive
     difference = n - positive
     losses = F.softplus(difference, threshold=40.0)
     return losses.mean() if mean else losses, torch.logaddexp(n, positive), torch.sigmoid(difference)
 
 
 def backward(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    h_all: Tensor,
-    h_pos_all: Tensor,
-    lse_all: Tensor,
-    weight_all: Tensor,
-    lost_all: Tensor,
-    *,
-    offset: int,
-    both: bool,
-    temperature: float | Tensor,
-    bounded: bool,
-    scale: float,
-    lengths: Sequence[Tensor] | None,
-    dtypes: Sequence[torch.dtype],
-    needs: Sequence[bool],
+    pairs: Pairs, lse_all: Tensor, weight_all: Tensor, lost_all: Tensor, *, scale: float, needs: list[bool]
 ) -> tuple[list[Tensor | None], Tensor]:
     """The gradients of h, h_pos and negatives, None where not needed, and the sum of <dz, z> over their rows."""
-    tau = float(temperature)
-    segments = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-    pulls = [torch.zeros_like(z) if needed else None for z, needed in zip(segments, needs, strict=False)]
-    lse = list(lse_all.chunk(1 + both))
-    g_all = list(weight_all.expand_as(lse_all).chunk(1 + both))
-    blocks = list(_coupled(h, h_pos, negatives, h_all, h_pos_all, offset, both, needs))
+    tau = float(pairs.temperature)
+    pulls = [torch.zeros_like(z) if needed else None for z, needed in zip(pairs.units, needs, strict=False)]
+    lse = list(lse_all.chunk(1 + pairs.both))
+    g_all = list(weight_all.expand_as(lse_all).chunk(1 + pairs.both))
     weigh = functools.partial(_weights, lse, g_all)
-    if shares_shift(tau, bounded):
+    if shares_shift(tau, pairs.bounded):
         a = [g * torch.exp(-x) for g, x in zip(g_all, lse, strict=True)]
         weigh = functools.partial(shared_weights, a)
-    add_negatives(pulls, blocks, weigh, tau, offset)
-    _add_positives(pulls, h, h_pos, g_all, lost_all, offset)
+    add_negatives(pulls, list(_coupled(pairs, needs)), weigh, tau, pairs.offset)
+    _add_positives(pulls, pairs, g_all, lost_all)
     gradients: list[Tensor | None] = [None, None, None]
-    total = h.new_zeros(())
+    total = lse_all.new_zeros(())
     for place, dz in enumerate(pulls):
         if dz is not None:
             dz.mul_(scale / tau)
-            length = None if lengths is None else lengths[place]
-            gradients[place], radial = gradient_of_rows(dz, segments[place], length, dtypes[place])
+            length = pairs.lengths[place] if pairs.lengths else None
+            gradients[place], radial = gradient_of_rows(dz, pairs.units[place], length, pairs.dtype)
             total += radial
     return gradients, total
 
 
-def _contrasted(
-    h: Tensor, h_pos: Tensor, negatives: Tensor | None, h_all: Tensor, h_pos_all: Tensor, offset: int, both: bool
-) -> Iterator[Block]:
+def _contrasted(pairs: Pairs) -> Iterator[Block]:
     """The blocks that the contrasted rows are compared with."""
-    alone = h_all is h
+    (h, h_pos, *_), h_all, h_pos_all, negatives = pairs.units, pairs.h_all, pairs.h_pos_all, pairs.negatives
+    offset, both, alone = pairs.offset, pairs.both, pairs.alone
     yield Block(0, 0, h, h_all, offset, mirrored=alone)
     yield Block(0, 1, h, h_pos_all, offset, mirrored=alone and both)
     if both:
@@ -105,18 +75,10 @@ def _contrasted(
             yield Block(1, 2, h_pos, negatives, None, mirrored=False)
 
 
-def _coupled(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    h_all: Tensor,
-    h_pos_all: Tensor,
-    offset: int,
-    both: bool,
-    needs: Sequence[bool],
-) -> Iterator[Block]:
+def _coupled(pairs: Pairs, needs: Sequence[bool]) -> Iterator[Block]:
     """The blocks that contribute to the needed gradients: all in which rows or columns are contrasted."""
-    alone = h_all is h
+    (h, h_pos, *_), h_all, h_pos_all, negatives = pairs.units, pairs.h_all, pairs.h_pos_all, pairs.negatives
+    offset, both, alone = pairs.offset, pairs.both, pairs.alone
     if needs[0]:
         yield Block(0, 0, h, h_all, offset, mirrored=alone)
     if needs[0] or (alone and needs[1]):
@@ -174,11 +136,10 @@ def add_negatives(dz: list[Tensor | None], blocks: list[Block], weigh: Weigh, ta
             _spread(dz, tile, weights)
 
 
-def _add_positives(
-    dz: list[Tensor | None], h: Tensor, h_pos: Tensor, g_all: list[Tensor], lost_all: Tensor, offset: int
-) -> None:
+def _add_positives(dz: list[Tensor | None], pairs: Pairs, g_all: list[Tensor], lost_all: Tensor) -> None:
     """Subtract (g_i lost_i + g_p lost_p) z_p from the row gradients, p the partner of i."""
-    mine = slice(offset, offset + h.shape[0])
+    h, h_pos, *_ = pairs.units
+    mine = slice(pairs.offset, pairs.offset + h.shape[0])
     parts = [(g * lost)[mine] for g, lost in zip(g_all, lost_all.chunk(len(g_all)), strict=True)]
     weight = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     for gradient, partner in zip(dz, (h_pos, h), strict=False):

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.batch import InfoNCECall
 from copgen.objectives.blocked import tiles
 from copgen.objectives.blocked.info_nce import add_exponentials, add_negatives, shared_weights
 from copgen.objectives.blocked.products import add_product, exponentials
@@ -30,58 +31,26 @@ from copgen.objectives.temperature_gradient import gradient_of_temperature
 STRIP = 192  # rows of logits in memory at a time: 1.5 times the size of embeddings of width 128
 
 
-def fits(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    temperature: float | Tensor,
-    *,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> bool:
+def fits(call: InfoNCECall) -> bool:
     """Whether this applies: a gradient is needed, of a mean loss in one direction, without a maximum per row."""
-    given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-    learnt = isinstance(temperature, Tensor) and temperature.requires_grad
-    if both or not mean or not torch.is_grad_enabled() or not (learnt or any(x.requires_grad for x in given)):
+    differentiable = any(x.requires_grad for x in (*call.given, call.learnt) if x is not None)
+    if call.both or not call.mean or not torch.is_grad_enabled() or not differentiable:
         return False
-    tau = temperature.item() if isinstance(temperature, Tensor) else temperature
-    return shares_shift(tau, not normalized or bounded(given))
+    return shares_shift(float(call.tau), not call.normalized or bounded(call.given))
 
 
-def info_nce(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    learnt: Tensor | None,
-    temperature: float,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> tuple[Tensor, ...]:
+class OnePass(torch.autograd.Function):
     """The loss, as computed by the operator `copgen::info_nce`, for arguments that fit."""
-    outputs: tuple[Tensor, ...] = _OnePass.apply(h, h_pos, negatives, learnt, temperature, normalized)
-    return outputs
 
-
-class _OnePass(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        h: Tensor,
-        h_pos: Tensor,
-        negatives: Tensor | None,
-        learnt: Tensor | None,
-        temperature: float,
-        normalized: bool,
-    ) -> tuple[Tensor]:
-        tau = temperature if learnt is None else float(learnt.detach())
-        given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor]:
+        call = InfoNCECall(*inputs)
+        h, learnt, tau, given = call.h, call.learnt, float(call.tau), call.given
         asked = ctx.needs_input_grad[:4]
         # The temperature's gradient follows from those of all embeddings.
         needs = [True] * len(given) if asked[3] else list(asked[: len(given)])
         lengths: Sequence[Tensor | None] = [None] * len(given)
-        if normalized:
+        if call.normalized:
             units = [x.to(operand(x.dtype)).contiguous() for x in given]
         else:
             units, lengths = normalize(given, operand(h.dtype))
@@ -105,7 +74,7 @@ class _OnePass(torch.autograd.Function):
         refuse_graph_of_gradients()
         found = zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[:4], strict=True)
         scaled = [(x * gradient).to(dtype) if asked and x is not None else None for x, dtype, asked in found]
-        return (*scaled, None, None)
+        return (*scaled, None, None, None, None)
 
 
 def _loss_and_pulls(units: Sequence[Tensor], needs: Sequence[bool], tau: float) -> tuple[Tensor, list[Tensor | None]]:

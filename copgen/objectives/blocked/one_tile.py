@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.batch import InfoNCECall
 from copgen.objectives.blocked.products import LOG2_E
 from copgen.objectives.blocked.tiles import exponentials, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
@@ -22,40 +23,18 @@ from copgen.objectives.temperature_gradient import gradient_of_temperature
 LARGEST = 2**17  # logits: 256 pairs in one direction, 181 in both
 
 
-def fits(h: Tensor, negatives: Tensor | None, *, both: bool) -> bool:
+def fits(call: InfoNCECall) -> bool:
     """Whether the logits of all contrasted rows of K pairs are at most `LARGEST`."""
-    pairs, further = h.shape[0], 0 if negatives is None else negatives.shape[0]
-    return pairs * (1 + both) * (2 * pairs + further) <= LARGEST
+    pairs, further = call.h.shape[0], 0 if call.negatives is None else call.negatives.shape[0]
+    return pairs * (1 + call.both) * (2 * pairs + further) <= LARGEST
 
 
-def info_nce(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    learnt: Tensor | None,
-    temperature: float,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> tuple[Tensor, ...]:
+class OneTile(torch.autograd.Function):
     """The loss, as computed by the operator `copgen::info_nce`."""
-    outputs: tuple[Tensor, ...] = _OneTile.apply(h, h_pos, negatives, learnt, temperature, both, normalized, mean)
-    return outputs
 
-
-class _OneTile(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        h: Tensor,
-        h_pos: Tensor,
-        negatives: Tensor | None,
-        learnt: Tensor | None,
-        temperature: float,
-        both: bool,
-        normalized: bool,
-        mean: bool,
-    ) -> tuple[Tensor]:
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor]:
+        h, h_pos, negatives, learnt, temperature, both, normalized, mean = InfoNCECall(*inputs)
         tau = temperature if learnt is None else float(learnt)
         pairs = h.shape[0]
         z = torch.cat((h, h_pos) if negatives is None else (h, h_pos, negatives)).to(operand(h.dtype))

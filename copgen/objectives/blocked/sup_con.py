@@ -15,26 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.objectives.batch import Labelled
 from copgen.objectives.blocked.products import add_product
 from copgen.objectives.blocked.tiles import Block, Tile, exponentials, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import gradient_of_rows
 
 
-def forward(
-    z: Tensor,
-    labels: Tensor,
-    z_all: Tensor,
-    labels_all: Tensor,
-    *,
-    offset: int,
-    temperature: float | Tensor,
-    bounded: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def forward(batch: Labelled) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Per row (N,): the loss, its log-sum-exp, 1 - P(positives), and the number of positives, int64."""
-    tau = float(temperature)
-    rows, columns = _in_order(z, labels, z_all, labels_all, offset)
+    tau = float(batch.temperature)
+    rows, columns = _in_order(batch)
     block = _block(rows, columns)
-    if shares_shift(tau, bounded):
+    if shares_shift(tau, batch.bounded):
         n, p = (x.log_() for x in _sums(block, rows, columns, tau))
     else:
         n, p = _log_sums(block, rows, columns, tau)
@@ -45,30 +37,16 @@ def forward(
 
 
 def backward(
-    z: Tensor,
-    labels: Tensor,
-    z_all: Tensor,
-    labels_all: Tensor,
-    lse_all: Tensor,
-    lost_all: Tensor,
-    count_all: Tensor,
-    weight_all: Tensor,
-    *,
-    offset: int,
-    temperature: float | Tensor,
-    bounded: bool,
-    scale: float,
-    lengths: Tensor | None,
-    dtype: torch.dtype,
+    batch: Labelled, lse_all: Tensor, lost_all: Tensor, count_all: Tensor, weight_all: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradient of z (N, D), and the sum of <dz, z> over its rows."""
-    tau = float(temperature)
-    rows, columns = _in_order(z, labels, z_all, labels_all, offset)
+    tau = float(batch.temperature)
+    rows, columns = _in_order(batch)
     g_all = torch.where(count_all > 0, weight_all.expand_as(lse_all), 0.0)
     coupling = [_Coupling.of(lse_all, g_all, lost_all, count_all, x.place) for x in (rows, columns)]
-    dz = _pull(_block(rows, columns), rows, columns, coupling, tau, shares_shift(tau, bounded))
-    dz = dz[rows.order.argsort()].mul_(scale / tau)
-    return gradient_of_rows(dz, z, lengths, dtype)
+    dz = _pull(_block(rows, columns), rows, columns, coupling, tau, shares_shift(tau, batch.bounded))
+    dz = dz[rows.order.argsort()].mul_(1.0 / tau)
+    return gradient_of_rows(dz, batch.z, batch.length, batch.dtype)
 
 
 @dataclass(frozen=True)
@@ -81,14 +59,14 @@ class _Ordered:
     place: Tensor
 
 
-def _in_order(z: Tensor, labels: Tensor, z_all: Tensor, labels_all: Tensor, offset: int) -> tuple[_Ordered, _Ordered]:
+def _in_order(batch: Labelled) -> tuple[_Ordered, _Ordered]:
     """This rank's rows and those of all ranks, sorted; the same object for a single process."""
-    order = labels_all.argsort(stable=True)
-    columns = _Ordered(z_all[order], labels_all[order], order, order)
-    if z_all is z:
+    order = batch.labels_all.argsort(stable=True)
+    columns = _Ordered(batch.z_all[order], batch.labels_all[order], order, order)
+    if batch.z_all is batch.z:
         return columns, columns
-    order = labels.argsort(stable=True)
-    return _Ordered(z[order], labels[order], order, order + offset), columns
+    order = batch.labels.argsort(stable=True)
+    return _Ordered(batch.z[order], batch.labels[order], order, order + batch.offset), columns
 
 
 def _block(rows: _Ordered, columns: _Ordered) -> Block:

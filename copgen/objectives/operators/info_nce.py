@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from copgen.objectives.batch import InfoNCECall, Pairs, temperature_of
 from copgen.objectives.blocked import one_pass, one_tile
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.library import (
@@ -22,69 +23,56 @@ from copgen.objectives.operators.library import (
     nothing,
     refuse_second_gradient,
     register,
-    temperature_of,
 )
 from copgen.objectives.precision import full_precision
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
-_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+class _Upstream(NamedTuple):
+    """The arguments of the operator `copgen::info_nce_backward`."""
+
+    gradient: Tensor
+    units: Sequence[Tensor]
+    lengths: Sequence[Tensor]
+    learnt: Tensor | None
+    temperature: float
+    lse: Tensor
+    lost: Tensor
+    both: bool
+    normalized: bool
+    dtype: torch.dtype
+    needs: Sequence[bool]
 
 
-def info_nce(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    temperature: float | Tensor,
-    *,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> Tensor:
+def info_nce(call: InfoNCECall) -> Tensor:
     """The loss of checked arguments: () with `mean`, else (K,) or, with `both`, (2K,)."""
-    learnt = temperature if isinstance(temperature, Tensor) else None
-    fixed = 0.0 if isinstance(temperature, Tensor) else float(temperature)
     compute: Callable[..., Sequence[Tensor]] = torch.ops.copgen.info_nce
-    if is_eager(h, h_pos, negatives, learnt):
+    if is_eager(call.h, call.h_pos, call.negatives, call.learnt):
         compute = _eager
-        if h.device.type == "cpu":
-            if one_tile.fits(h, negatives, both=both):
-                compute = one_tile.info_nce
-            elif one_pass.fits(h, h_pos, negatives, temperature, both=both, normalized=normalized, mean=mean):
-                compute = one_pass.info_nce
-    return compute(h, h_pos, negatives, learnt, fixed, both, normalized, mean)[0]
+        if call.h.device.type == "cpu":
+            if one_tile.fits(call):
+                compute = one_tile.OneTile.apply
+            elif one_pass.fits(call):
+                compute = one_pass.OnePass.apply
+    return compute(*call)[0]
 
 
-def _forward(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    learnt: Tensor | None,
-    temperature: float,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> _Outputs:
-    kernels = kernels_for(h.device)
-    given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-    with full_precision(h.device):
-        units, lengths = unit_rows(given, normalized)
-        loss, lse, lost = kernels.info_nce.forward(
-            units[0],
-            units[1],
-            units[2] if len(units) > 2 else None,
-            units[0],
-            units[1],
-            offset=0,
-            both=both,
-            temperature=temperature_of(learnt, temperature),
-            bounded=not normalized or kernels.bounded(units),
-            mean=mean,
-        )
+def _forward(*inputs: Any) -> tuple[Tensor, ...]:
+    call = InfoNCECall(*inputs)
+    kernels = kernels_for(call.h.device)
+    with full_precision(call.h.device):
+        units, lengths = unit_rows(call.given, call.normalized)
+        bounded = not call.normalized or kernels.bounded(units)
+        pairs = Pairs(units, lengths, units[0], units[1], 0, call.both, call.tau, bounded, call.h.dtype)
+        loss, lse, lost = kernels.info_nce.forward(pairs, mean=call.mean)
     # An operator must not return its own inputs.
-    kept = [nothing(unit) if unit is x else unit for unit, x in zip(units, given, strict=True)]
-    kept += [nothing(h) for _ in range(3 - len(kept))]
-    lengths += [nothing(lse) for _ in range(3 - len(lengths))]
-    return loss, lse, lost, kept[0], kept[1], kept[2], lengths[0], lengths[1], lengths[2]
+    kept = [nothing(unit) if unit is x else unit for unit, x in zip(units, call.given, strict=True)]
+    return loss, lse, lost, *_padded(kept, call.h), *_padded(lengths, lse)
+
+
+def _padded(given: list[Tensor], like: Tensor) -> list[Tensor]:
+    """Three tensors, of which those that are not given are empty."""
+    return given + [nothing(like) for _ in range(3 - len(given))]
 
 
 def unit_rows(given: Sequence[Tensor], normalized: bool) -> tuple[list[Tensor], list[Tensor]]:
@@ -96,102 +84,76 @@ def unit_rows(given: Sequence[Tensor], normalized: bool) -> tuple[list[Tensor], 
     return kernels.normalize(given, operand)
 
 
-def _backward(
-    gradient: Tensor,
-    units: Sequence[Tensor],
-    lengths: Sequence[Tensor],
-    learnt: Tensor | None,
-    temperature: float,
-    lse: Tensor,
-    lost: Tensor,
-    both: bool,
-    normalized: bool,
-    dtype: torch.dtype,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    kernels = kernels_for(lse.device)
-    h, h_pos, *others = (unit.contiguous() for unit in units)
-    with full_precision(h.device):
-        tau = temperature_of(learnt, temperature)
-        gradients, radial = kernels.info_nce.backward(
-            h,
-            h_pos,
-            others[0] if others else None,
-            h,
-            h_pos,
-            lse,
-            gradient.contiguous(),
-            lost,
-            offset=0,
-            both=both,
-            temperature=tau,
-            bounded=not normalized or kernels.bounded(units),
-            scale=1.0 if gradient.dim() else 1.0 / len(lse),
-            lengths=list(lengths) or None,
-            dtypes=[dtype] * 3,
-            needs=[*needs[:2], needs[2] and bool(others)],
-        )
-        dtau = nothing(lse)
-        if learnt is not None and needs[3]:
-            dtau = gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
-    dh, dh_pos, dnegatives = (nothing(h) if g is None else g for g in gradients)
-    return dh, dh_pos, dnegatives, dtau
+def _backward(*inputs: Any) -> tuple[Tensor, ...]:
+    up = _Upstream(*inputs)
+    units = [unit.contiguous() for unit in up.units]
+    bounded = not up.normalized or kernels_for(up.lse.device).bounded(units)
+    tau = temperature_of(up.learnt, up.temperature)
+    pairs = Pairs(units, up.lengths, units[0], units[1], 0, up.both, tau, bounded, up.dtype)
+    scale = 1.0 if up.gradient.dim() else 1.0 / len(up.lse)
+    rows = (up.lse, up.gradient.contiguous(), up.lost)
+    found = gradients_of(pairs, rows, up.learnt, scale=scale, needs=up.needs)
+    likes = (units[0], units[0], units[0], up.lse)
+    return tuple(nothing(like) if g is None else g for g, like in zip(found, likes, strict=True))
 
 
-def _forward_shapes(
-    h: Tensor,
-    h_pos: Tensor,
-    negatives: Tensor | None,
-    learnt: Tensor | None,
-    temperature: float,
-    both: bool,
-    normalized: bool,
-    mean: bool,
-) -> _Outputs:
-    kernels = kernels_for(h.device)
+def gradients_of(
+    pairs: Pairs, rows_all: Sequence[Tensor], learnt: Tensor | None, *, scale: float, needs: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients of h, h_pos, negatives and the temperature, None where not needed.
+
+    Args:
+        pairs: the unit rows.
+        rows_all: log-sum-exp, upstream gradient and 1 - P(positive) of the contrasted rows of all ranks.
+        learnt: the temperature, if it is learnt.
+        scale: a factor of all gradients.
+        needs: which of the four are needed; the temperature's follows from those of all embeddings.
+    """
+    device = pairs.h_all.device
+    with full_precision(device):
+        needed = [*needs[:2], needs[2] and pairs.negatives is not None]
+        found, radial = kernels_for(device).info_nce.backward(pairs, *rows_all, scale=scale, needs=needed)
+        if learnt is None or not needs[3]:
+            return [*found, None]
+        return [*found, gradient_of_temperature(radial, pairs.temperature, learnt).to(learnt.dtype)]
+
+
+def needed_for(asked: Sequence[bool]) -> list[bool]:
+    """Which gradients have to be computed: those of all embeddings for that of the temperature, the fourth."""
+    return [True] * 4 if asked[3] else list(asked)
+
+
+def _forward_shapes(*inputs: Any) -> tuple[Tensor, ...]:
+    call = InfoNCECall(*inputs)
+    h, given, kernels = call.h, call.given, kernels_for(call.h.device)
     operand, accumulator = kernels.operand(h.dtype), kernels.accumulator(h.dtype)
-    rows = 2 * h.shape[0] if both else h.shape[0]
-    loss = h.new_empty((), dtype=accumulator) if mean else h.new_empty(rows, dtype=accumulator)
-    given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-    same = [normalized and operand == x.dtype and x.is_contiguous() for x in given]
+    rows = 2 * h.shape[0] if call.both else h.shape[0]
+    loss = h.new_empty(() if call.mean else rows, dtype=accumulator)
+    same = [call.normalized and operand == x.dtype and x.is_contiguous() for x in given]
     units = [nothing(x) if own else x.new_empty(x.shape, dtype=operand) for x, own in zip(given, same, strict=True)]
-    units += [nothing(h) for _ in range(3 - len(units))]
-    lengths = [nothing(loss) if normalized else x.new_empty(x.shape[0], dtype=accumulator) for x in given]
-    lengths += [nothing(loss) for _ in range(3 - len(lengths))]
+    lengths = [nothing(loss) if call.normalized else x.new_empty(x.shape[0], dtype=accumulator) for x in given]
     lse, lost = (h.new_empty(rows, dtype=accumulator) for _ in range(2))
-    return loss, lse, lost, units[0], units[1], units[2], lengths[0], lengths[1], lengths[2]
+    return loss, lse, lost, *_padded(units, h), *_padded(lengths, loss)
 
 
-def _backward_shapes(
-    gradient: Tensor,
-    units: Sequence[Tensor],
-    lengths: Sequence[Tensor],
-    learnt: Tensor | None,
-    temperature: float,
-    lse: Tensor,
-    lost: Tensor,
-    both: bool,
-    normalized: bool,
-    dtype: torch.dtype,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    filled = [needs[0], needs[1], needs[2] and len(units) > 2]
-    padded = [*units, *[units[0]] * (3 - len(units))]
-    dh, dh_pos, dnegatives = (
-        x.new_empty(x.shape, dtype=dtype) if need else nothing(x) for x, need in zip(padded, filled, strict=True)
-    )
-    dtau = nothing(lse) if learnt is None or not needs[3] else torch.empty_like(learnt)
-    return dh, dh_pos, dnegatives, dtau
+def _backward_shapes(*inputs: Any) -> tuple[Tensor, ...]:
+    up = _Upstream(*inputs)
+    filled = [*up.needs[:2], up.needs[2] and len(up.units) > 2]
+    padded = [*up.units, *[up.units[0]] * (3 - len(up.units))]
+    found = [
+        x.new_empty(x.shape, dtype=up.dtype) if need else nothing(x) for x, need in zip(padded, filled, strict=True)
+    ]
+    return *found, nothing(up.lse) if up.learnt is None or not up.needs[3] else torch.empty_like(up.learnt)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: _Outputs) -> None:
-    h, h_pos, negatives, learnt, temperature, both, normalized, _ = inputs
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    call = InfoNCECall(*inputs)
     _, lse, lost, *kept = output
-    given = [h, h_pos] if negatives is None else [h, h_pos, negatives]
-    units = [x if unit.numel() == 0 else unit for x, unit in zip(given, kept[:3], strict=False)]
-    ctx.save_for_backward(lse, lost, learnt, *units, *([] if normalized else kept[3 : 3 + len(given)]))
-    ctx.tensors = len(given)
-    ctx.settings = temperature, both, normalized, h.dtype
+    units = [x if unit.numel() == 0 else unit for x, unit in zip(call.given, kept[:3], strict=False)]
+    lengths = [] if call.normalized else kept[3 : 3 + len(units)]
+    ctx.save_for_backward(lse, lost, call.learnt, *units, *lengths)
+    ctx.tensors = len(units)
+    ctx.settings = call.temperature, call.both, call.normalized, call.h.dtype
     ctx.set_materialize_grads(False)
 
 
@@ -203,9 +165,8 @@ def _gradient(
     lse, lost, learnt, *rows = ctx.saved_tensors
     units, lengths = rows[: ctx.tensors], rows[ctx.tensors :]
     temperature, both, normalized, dtype = ctx.settings
-    asked = list(ctx.needs_input_grad[:4])
-    # The temperature's gradient follows from those of all embeddings.
-    needs = [True, True, ctx.tensors > 2, True] if asked[3] else asked
+    asked = ctx.needs_input_grad[:4]
+    needs = needed_for(asked)
     found = backward(gradient, units, lengths, learnt, temperature, lse, lost, both, normalized, dtype, needs)
     return (*(g if ask else None for g, ask in zip(found, asked, strict=True)), None, None, None, None)
 

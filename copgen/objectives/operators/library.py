@@ -79,11 +79,6 @@ def is_eager(*tensors: Tensor | None) -> bool:
     return not torch.compiler.is_compiling() and all(x is None or type(x) in _PLAIN for x in tensors)
 
 
-def temperature_of(learnt: Tensor | None, temperature: float) -> float | Tensor:
-    """The temperature of a call: the learnt tensor if there is one."""
-    return temperature if learnt is None else learnt.detach().reshape(())
-
-
 def nothing(like: Tensor) -> Tensor:
     """The placeholder that an operator returns for a tensor that is not needed."""
     return like.new_empty(0)

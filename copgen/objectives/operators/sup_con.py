@@ -7,12 +7,13 @@ number of positives); the backward pass recomputes the logits tile by tile.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from copgen.objectives.batch import Labelled, split_temperature, temperature_of
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.operators.library import (
@@ -22,78 +23,78 @@ from copgen.objectives.operators.library import (
     nothing,
     refuse_second_gradient,
     register,
-    temperature_of,
 )
 from copgen.objectives.precision import full_precision
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
-_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+class _Upstream(NamedTuple):
+    """The arguments of the operator `copgen::sup_con_backward`."""
+
+    gradient: Tensor
+    unit: Tensor
+    length: Tensor | None
+    labels: Tensor
+    learnt: Tensor | None
+    temperature: float
+    lse: Tensor
+    lost: Tensor
+    positives: Tensor
+    dtype: torch.dtype
 
 
 def sup_con(h: Tensor, labels: Tensor, temperature: float | Tensor, *, normalized: bool) -> tuple[Tensor, Tensor]:
     """The losses (N,) of checked arguments, 0 for rows without a positive; and the number of positives (N,)."""
-    learnt = temperature if isinstance(temperature, Tensor) else None
-    fixed = 0.0 if isinstance(temperature, Tensor) else float(temperature)
+    learnt, fixed = split_temperature(temperature)
     compute = _eager if is_eager(h, labels, learnt) else torch.ops.copgen.sup_con
     losses, count, *_ = compute(h, labels, learnt, fixed, normalized)
     return losses, count
 
 
-def _forward(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:
+def _forward(
+    h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool
+) -> tuple[Tensor, ...]:
     kernels = kernels_for(h.device)
     with full_precision(h.device):
         (unit,), lengths = unit_rows([h], normalized)
-        losses, lse, lost, count = kernels.sup_con.forward(
-            unit,
-            labels,
-            unit,
-            labels,
-            offset=0,
-            temperature=temperature_of(learnt, temperature),
-            bounded=not normalized or kernels.bounded([unit]),
-        )
-    kept = nothing(unit) if unit is h else unit  # an operator must not return its own inputs
-    return losses, count, lse, lost, kept, lengths[0] if lengths else nothing(lse)
-
-
-def _backward(
-    gradient: Tensor,
-    unit: Tensor,
-    length: Tensor | None,
-    labels: Tensor,
-    learnt: Tensor | None,
-    temperature: float,
-    lse: Tensor,
-    lost: Tensor,
-    count: Tensor,
-    dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    kernels = kernels_for(lse.device)
-    unit = unit.contiguous()
-    with full_precision(unit.device):
+        length = lengths[0] if lengths else None
+        bounded = not normalized or kernels.bounded([unit])
         tau = temperature_of(learnt, temperature)
-        dh, radial = kernels.sup_con.backward(
-            unit,
-            labels,
-            unit,
-            labels,
-            lse,
-            lost,
-            count,
-            gradient.contiguous(),
-            offset=0,
-            temperature=tau,
-            bounded=length is not None or kernels.bounded([unit]),
-            scale=1.0,
-            lengths=length,
-            dtype=dtype,
-        )
+        batch = Labelled(unit, length, labels, unit, labels, 0, tau, bounded, h.dtype)
+        losses, lse, lost, count = kernels.sup_con.forward(batch)
+    kept = nothing(unit) if unit is h else unit  # an operator must not return its own inputs
+    return losses, count, lse, lost, kept, nothing(lse) if length is None else length
+
+
+def _backward(*inputs: Any) -> tuple[Tensor, Tensor]:
+    up = _Upstream(*inputs)
+    unit = up.unit.contiguous()
+    bounded = up.length is not None or kernels_for(unit.device).bounded([unit])
+    tau = temperature_of(up.learnt, up.temperature)
+    batch = Labelled(unit, up.length, up.labels, unit, up.labels, 0, tau, bounded, up.dtype)
+    dh, dtau = gradients_of(batch, (up.lse, up.lost, up.positives, up.gradient.contiguous()), up.learnt)
+    return dh, nothing(up.lse) if dtau is None else dtau
+
+
+def gradients_of(batch: Labelled, rows_all: Sequence[Tensor], learnt: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The gradients of the embeddings and of the temperature, if it is learnt.
+
+    Args:
+        batch: the unit rows.
+        rows_all: log-sum-exp, 1 - P(positives), number of positives and upstream gradient of the rows of all ranks.
+        learnt: the temperature, if it is learnt.
+    """
+    device = batch.z.device
+    with full_precision(device):
+        dh, radial = kernels_for(device).sup_con.backward(batch, *rows_all)
         if learnt is None:
-            return dh, nothing(lse)
-        return dh, gradient_of_temperature(radial, tau, learnt).to(learnt.dtype)
+            return dh, None
+        return dh, gradient_of_temperature(radial, batch.temperature, learnt).to(learnt.dtype)
 
 
-def _forward_shapes(h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool) -> _Outputs:
+def _forward_shapes(
+    h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool
+) -> tuple[Tensor, ...]:
     kernels = kernels_for(h.device)
     operand, accumulator = kernels.operand(h.dtype), kernels.accumulator(h.dtype)
     losses, lse, lost = (h.new_empty(h.shape[0], dtype=accumulator) for _ in range(3))
@@ -103,22 +104,13 @@ def _forward_shapes(h: Tensor, labels: Tensor, learnt: Tensor | None, temperatur
     return losses, h.new_empty(h.shape[0], dtype=torch.int64), lse, lost, unit, length
 
 
-def _backward_shapes(
-    gradient: Tensor,
-    unit: Tensor,
-    length: Tensor | None,
-    labels: Tensor,
-    learnt: Tensor | None,
-    temperature: float,
-    lse: Tensor,
-    lost: Tensor,
-    count: Tensor,
-    dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    return unit.new_empty(unit.shape, dtype=dtype), nothing(lse) if learnt is None else torch.empty_like(learnt)
+def _backward_shapes(*inputs: Any) -> tuple[Tensor, Tensor]:
+    up = _Upstream(*inputs)
+    dtau = nothing(up.lse) if up.learnt is None else torch.empty_like(up.learnt)
+    return up.unit.new_empty(up.unit.shape, dtype=up.dtype), dtau
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: _Outputs) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     h, labels, learnt, temperature, normalized = inputs
     _, count, lse, lost, unit, length = output
     ctx.save_for_backward(

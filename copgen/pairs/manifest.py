@@ -98,9 +98,19 @@ def finish(folder: Path | Store, plan: Contents) -> Manifest:
     if len(written) < plan.shards:
         raise unfinished(folder, plan, done=len(written))
     manifest = Manifest.of(plan, tuple(written.values()))
-    store.write(layout.CARD, card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected).encode())
-    store.write(layout.MANIFEST, manifest.text().encode())
+    description = card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected)
+    for name, text in ((layout.CARD, description), (layout.MANIFEST, manifest.text())):
+        if (data := text.encode()) != _content(store, name):  # a finished folder may be read-only
+            store.write(name, data)
     return manifest
+
+
+def _content(store: Store, name: str) -> bytes | None:
+    """The bytes of a file; None if it is missing."""
+    try:
+        return store.read(name)
+    except DataError:
+        return None
 
 
 def unfinished(folder: Path | Store, plan: Contents, *, done: int) -> DataError:

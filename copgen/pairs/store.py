@@ -168,7 +168,8 @@ class LocalStore:
         if overwrite:
             with locked(self.folder):
                 self.empty()
-        with shared(self.folder, first=self._remove_strays):
+        finished = self.size(layout.MANIFEST) is not None
+        with shared(self.folder, first=self._remove_strays, finished=finished):
             yield
 
     def empty(self) -> None:

@@ -17,12 +17,19 @@ _PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a mome
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, finished: bool = False) -> Iterator[None]:
     """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK names the process.
+
+    Args:
+        folder: the folder.
+        finished: nothing is left to be written: a folder that is read-only then needs no lock.
 
     Raises:
         EnvironmentFault: another process holds it, or the folder cannot be written.
     """
+    if finished and _is_read_only(folder):
+        yield
+        return
     path = folder / LOCK
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,16 +46,20 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
+def shared(folder: Path, *, first: Callable[[], None], finished: bool = False) -> Iterator[None]:
     """Lock `folder` in shared mode, creating it if missing.
 
     Args:
         folder: the folder.
+        finished: as in `locked`.
         first: called first, under the exclusive lock, unless other processes share the folder already.
 
     Raises:
         EnvironmentFault: another process holds it exclusively, or the folder cannot be written.
     """
+    if finished and _is_read_only(folder):
+        yield
+        return
     path = folder / LOCK
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +76,11 @@ def shared(folder: Path, *, first: Callable[[], None]) -> Iterator[None]:
             _leave(path, handle)
     finally:
         os.close(handle)
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a folder exists in which this process cannot create files."""
+    return os.path.isdir(folder) and not os.access(folder, os.W_OK, effective_ids=True)
 
 
 def _hold_with_others(path: Path) -> tuple[int, bool]:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from copgen.runtime.errors import DataError
+from copgen.runtime.errors import DataError, EnvironmentFault
 from copgen.storage.files import write_bytes
 
 FORMAT = 1
@@ -36,6 +36,21 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header
     entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, save(plain, metadata={ENTRY: entry}))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file exists and is as long as its header says; its tensors are not read.
+
+    Raises:
+        EnvironmentFault: it exists, but is not readable.
+    """
+    try:
+        with safe_open(path, framework="np"):
+            return True
+    except PermissionError as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error}.", fix="Check its permissions.") from None
+    except (SafetensorError, OSError):
+        return False
 
 
 def read_header(path: Path, *, kind: str) -> dict[str, Any]:

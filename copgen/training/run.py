@@ -88,6 +88,8 @@ class Run:
         self.finished = self.ranks.any(self.folder.finished)
         if self.ranks.first:
             self.events = Logged(self._events, self.path / "log.txt")
+            if self.folder.artefact.exists() and not self.finished:
+                self.events.warn(f"{self.folder.artefact} is truncated or corrupt; it is written again.")
         if note and not self.finished:
             self.events.say(note)
 

@@ -25,6 +25,7 @@ from copgen.runtime.settings import Settings, build
 from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import disk_faults, read_json, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
+from copgen.storage.tensors import is_whole
 from copgen.training.checkpoints import Checkpoints
 from copgen.training.metrics import FILE_NAME as METRICS
 
@@ -62,21 +63,22 @@ class RunFolder:
             UsageError: it holds a run with other settings or inputs; the error lists each difference.
         """
         self._refuse_others()
-        with locked(self.path):
+        finished = self.finished and not overwrite
+        with locked(self.path, finished=finished):
             if overwrite:
                 self._clear()
             if (self.path / _CONFIG).exists():
                 self._refuse_changes(settings, inputs or {})
             else:
                 write_text(self.path / _CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
-            if not (self.path / _ENVIRONMENT).exists():
+            if not finished and not (self.path / _ENVIRONMENT).exists():
                 write_json(self.path / _ENVIRONMENT, {**machine.describe(device), "inputs": dict(inputs or {})})
             yield self
 
     @property
     def finished(self) -> bool:
-        """Whether the artefact is there: it is written when the stage ends."""
-        return self.artefact.exists()
+        """Whether the artefact, which is written when the stage ends, exists and is not truncated."""
+        return is_whole(self.artefact)
 
     def _refuse_others(self) -> None:
         refuse_foreign(self.path, mark=_CONFIG, holds="run")

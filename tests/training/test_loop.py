@@ -16,6 +16,7 @@ from copgen.runtime import philox
 from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.settings import Settings
 from copgen.storage.files import read_json
+from copgen.storage.tensors import save_tensors
 from copgen.training.loop import Training
 from copgen.training.metrics import read_metrics
 from copgen.training.run import started
@@ -283,7 +284,7 @@ def test_intervals_are_passed_once_for_each_update_that_reaches_them(tmp_path: P
 def test_a_finished_run_has_no_update_left_and_gives_its_summary(tmp_path: Path) -> None:
     def run(summary: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         learner, updates = Learner(), 0
-        with started(Toy(), tmp_path, stage="toy", artefact="toy.txt", device="cpu", ranks=Ranks()) as opened:
+        with started(Toy(), tmp_path, stage="toy", artefact="toy.safetensors", device="cpu", ranks=Ranks()) as opened:
             with Training(
                 opened,
                 state={"net": learner.net},
@@ -296,7 +297,7 @@ def test_a_finished_run_has_no_update_left_and_gives_its_summary(tmp_path: Path)
                 for _ in training:
                     learner.update(training, 1.0)
                     updates += 1
-            found = opened.finish(lambda: summary, lambda path, _: path.write_text("done"))
+            found = opened.finish(lambda: summary, lambda path, _: save_tensors(path, {}, kind="toy", header={}))
         return updates, found
 
     assert run({"loss": 1.0}) == (2, {"loss": 1.0})
@@ -306,7 +307,7 @@ def test_a_finished_run_has_no_update_left_and_gives_its_summary(tmp_path: Path)
 def test_what_is_refused_before_the_folder_is_opened_leaves_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="no"),
-        started(Toy(), tmp_path / "run", stage="toy", artefact="toy.txt", device="cpu", ranks=Ranks()),
+        started(Toy(), tmp_path / "run", stage="toy", artefact="toy.safetensors", device="cpu", ranks=Ranks()),
     ):
         raise UsageError("no")
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from copgen.runtime.settings import Settings
 from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import TEMPORARY_SUFFIX, read_json
 from copgen.storage.lock import LOCK
+from copgen.storage.tensors import save_tensors
 from copgen.training.run_folder import Logged, RunFolder
 from tests.distributed.listeners import Kept
 
@@ -60,7 +61,13 @@ def test_a_new_folder_starts_a_run(tmp_path: Path, exists: bool) -> None:
     assert sorted(contents(folder)) == ["config.toml", "environment.json"]
     assert not run.finished
     run.artefact.touch()
+    assert not run.finished
+    save_tensors(run.artefact, {"w": torch.zeros(3)}, kind="toy", header={})
     assert run.finished
+    whole = run.artefact.read_bytes()
+    for damaged in (whole[:-1], whole[:20], bytes(len(whole)), whole + b"x"):
+        run.artefact.write_bytes(damaged)
+        assert not run.finished
 
 
 def test_the_same_command_goes_on(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.stages.generator.import_weights import import_generator
 from copgen.storage.download import Policy, Unreachable, begun, download
 from copgen.storage.lock import locked
+from copgen.storage.tensors import is_whole
 from copgen.storage.unpacking import unpack
 
 
@@ -55,9 +56,10 @@ def fetch_generator(
         )
     events = events or Silent()
     target = weights_directory.converted_file(name, directory)
-    if target.exists() and not overwrite:
+    if is_whole(target) and not overwrite:
         return {"name": name, "weights": str(target), "already_imported": True}
     folder = target.with_name(f"{name}.download")
+    overwrite = overwrite or target.exists()  # it is truncated or corrupt
     events.say(f"Terms of the weights: {known.licence}.")
     try:
         with locked(folder):

@@ -70,7 +70,8 @@ def export(
         {"to": to, "plan": plan.digest, "classes": classes, "shards": plan.shards, "done": 0}
     )
     refuse_foreign(out, mark=MARK, holds="exported pairs")
-    with locked(out), StopRequest() as stop:
+    finished = (out / MARK).exists() and Progress.read(out / MARK).done == plan.shards
+    with locked(out, finished=finished), StopRequest() as stop:
         progress = _going_on(out, begun)
         done = min(progress.done * plan.pairs_per_shard, plan.pairs)
         if 0 < done < plan.pairs:

@@ -71,7 +71,8 @@ def import_pairs(
     plan = make_plan(folder, tree, pairs_per_shard or _planned(out))
     if only is not None and only >= plan.shards:
         raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
-    with locked(out), StopRequest() as stop:
+    finished = (out / layout.MANIFEST).exists() and not overwrite and only is None
+    with locked(out, finished=finished), StopRequest() as stop:
         store = LocalStore(out)
         if overwrite:
             store.empty()

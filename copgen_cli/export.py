@@ -17,9 +17,9 @@ To = Annotated[
     str,
     typer.Option(
         "--to",
-        parser=o.one_of("form of export", "folder", "genrep", "wds-single"),
+        parser=o.one_of("form of export", "folder", "genrep", "cop-gen", "wds-single"),
         metavar="FORM",
-        help="folder, genrep or wds-single.",
+        help="folder, genrep, cop-gen or wds-single.",
         rich_help_panel=WHAT,
     ),
 ]
@@ -50,8 +50,9 @@ def export(
 ) -> None:
     """Write pairs in a form that other programs read.
 
-    folder: images by class, for torchvision's ImageFolder. genrep: the authors'
-    tree of anchors and neighbors. wds-single: anchors alone, a WebDataset.
+    folder: images by class, for torchvision's ImageFolder. genrep, cop-gen:
+    trees of PNG images for the code of GenRep and of the authors. wds-single:
+    anchors alone, a WebDataset.
     Shards are verified on the way; run the same command again to resume.
     """
     from copgen.stages.pairs_folder import export as stage
@@ -62,7 +63,7 @@ def export(
             story.say(f"{out} was finished already.")
         rows = [("pairs", f"{found['pairs']:,} of {pairs}/"), ("images", f"{found['images']:,} in {out}/ ({to})")]
         answer({"pairs_folder": str(pairs), "out": str(out), **found}, rows, as_json=report.as_json)
-        if to == "genrep":
+        if to in ("genrep", "cop-gen"):
             story.next("copgen", "import", f"{out}/", "--out", "pairs-imported/")
         else:
             story.next("copgen", "pretrain", "--pairs", f"{pairs}/")

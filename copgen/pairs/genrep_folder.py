@@ -3,9 +3,10 @@
 train/n01440764/seed0000_sample00017_anchor.png
 train/n01440764/seed0000_sample00017_neighbor.png       COP-Gen: one positive
 train/n01440764/seed0000_sample00017_neighbor_0.png     GenRep, steered: several, from 0
-train/n01440764/seed0000_sample00017_1.0_1.png          GenRep, Gaussian: several, from 1; the 1.0 is fixed
+train/n01440764/seed0000_sample00017_1.0_1.png          GenRep, Gaussian: several, from 1
 
-A folder is a class; for an unconditional generator it has no meaning. Their `z_dataset.pkl` is a pickle and not read.
+COP-Gen's script writes JPEG and WebP as well (`--imformat`). A folder is a class; for an unconditional generator it has
+no meaning. Their `z_dataset.pkl` is a pickle and not read.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from copgen.pairs.pillow import header
-from copgen.pairs.tar import MAX_MEMBER_BYTES
+from copgen.pairs.foreign_images import FORMATS, image_shape
 from copgen.runtime.errors import DataError
 
 PARTITION = "train"
-_NAME = re.compile(r"(?P<stem>seed(?P<seed>\d{1,18})_sample(?P<sample>\d{1,18}))_(?P<role>[a-z0-9._]+)\.png")
+_NAME = re.compile(
+    r"(?P<stem>seed(?P<seed>\d{1,18})_sample(?P<sample>\d{1,18}))_(?P<role>[a-z0-9._]+)\.(?P<end>[a-z]+)"
+)
 _POSITIVE = re.compile(r"neighbor|neighbor_(?P<steered>\d{1,2})|1\.0_(?P<gaussian>\d{1,2})")
-_CHANNELS = {"L": 1, "RGB": 3}
-_MAX_SIDE = 8192  # pixels
 NAMED = "Expected names like seed0000_sample00017_anchor.png and seed0000_sample00017_neighbor.png, one folder a class."
 
 
@@ -37,6 +37,7 @@ class Tree:
         root: the folder that contains the classes.
         classes: names of the class folders, each with the stems of its pairs, in the order of seed and sample.
         roles: the parts of the file names after a stem: `anchor`, then the positives in order.
+        end: what all file names end with: png, jpg, jpeg or webp.
         files: number of images.
         sha256: of the list of their names and sizes.
         shape: channels, height and width of the first image; all others must have the same.
@@ -46,6 +47,7 @@ class Tree:
     root: Path
     classes: dict[str, list[str]]
     roles: tuple[str, ...]
+    end: str
     files: int
     sha256: str
     shape: tuple[int, int, int]
@@ -66,7 +68,7 @@ class Tree:
 
     def paths(self, name: str, stem: str) -> list[Path]:
         """The images of a pair: the anchor, then the positives."""
-        return [self.root / name / f"{stem}_{role}.png" for role in self.roles]
+        return [self.root / name / f"{stem}_{role}.{self.end}" for role in self.roles]
 
 
 def read_tree(folder: Path) -> Tree:
@@ -76,55 +78,89 @@ def read_tree(folder: Path) -> Tree:
         folder: output of the authors' scripts: the data set, its `train`, or the folder of one class.
 
     Raises:
-        DataError: no such folder, no such images, a PNG file with another name, or a pair with a missing image.
+        DataError: no such folder, no such images, an image with another name or of another format than the first, or
+            a pair with a missing image.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", fix="Pass the folder that contains the class folders.")
     root = folder / PARTITION if (folder / PARTITION).is_dir() else folder
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    # Hidden folders and files are those of editors and file managers, such as .ipynb_checkpoints and ._x.png.
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:  # one class alone
         root, names = root.resolve().parent, [root.resolve().name]
     classes: dict[str, list[str]] = {}
     roles: tuple[str, ...] = ()
+    end = ""
     digest, files, ignored = hashlib.sha256(), 0, 0
     for name in names:
-        stems_roles, sizes, others = _of_class(root / name)
-        ignored += others
-        if not stems_roles:
+        found = _of_class(root / name, end)
+        ignored += found.ignored
+        if not found.roles:
             continue
-        roles = roles or _order(next(iter(stems_roles.values())))
-        for stem, present in stems_roles.items():
-            _check_roles(root / name, stem, present, roles)
-        for file in sorted(sizes):
-            digest.update(f"{name}/{file} {sizes[file]}\n".encode())
-        files += len(sizes)
-        classes[name] = list(stems_roles)
+        roles, end = roles or _order(next(iter(found.roles.values()))), found.end
+        for stem, present in found.roles.items():
+            _check_roles(root / name / stem, present, roles, end)
+        for file in sorted(found.sizes):
+            digest.update(f"{name}/{file} {found.sizes[file]}\n".encode())
+        files += len(found.sizes)
+        classes[name] = list(found.roles)
     if not classes:
         raise DataError(f"{root} contains no pairs with the authors' file names.", fix=NAMED)
     name, stems = next(iter(classes.items()))
-    shape = _shape(root / name / f"{stems[0]}_{roles[0]}.png")
-    return Tree(root, classes, roles, files, digest.hexdigest(), shape, ignored)
+    shape = image_shape(root / name / f"{stems[0]}_{roles[0]}.{end}")
+    return Tree(root, classes, roles, end, files, digest.hexdigest(), shape, ignored)
 
 
-def _of_class(folder: Path) -> tuple[dict[str, set[str]], dict[str, int], int]:
-    """The roles of each stem of a class, in the order of seed and sample; sizes by name; number of other files."""
+@dataclass(frozen=True)
+class _ClassFolder:
+    """The roles of each stem, in the order of seed and sample; sizes by name; number of other files."""
+
+    roles: dict[str, set[str]]
+    end: str
+    sizes: dict[str, int]
+    ignored: int
+
+
+def _of_class(folder: Path, end: str) -> _ClassFolder:
+    """The content of a class; `end` is that of the images of the classes before it, empty if there are none."""
     numbered: list[tuple[int, int, str, str]] = []
     sizes: dict[str, int] = {}
+    strange: list[Path] = []
     others = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.endswith(".png") or not entry.is_file():
-                others += entry.is_file()
-                continue
-            match = _NAME.fullmatch(entry.name)
-            if match is None or not (match["role"] == "anchor" or _POSITIVE.fullmatch(match["role"])):
-                raise DataError(f"{entry.path} does not have a name like the authors' images.", fix=NAMED)
+    with os.scandir(folder) as listing:
+        entries = sorted((entry for entry in listing if entry.is_file()), key=lambda entry: entry.name)
+    for entry in entries:
+        match = _NAME.fullmatch(entry.name)
+        path = Path(entry.path)
+        if match and match["end"] in FORMATS and (match["role"] == "anchor" or _POSITIVE.fullmatch(match["role"])):
+            end = end or match["end"]
+            if match["end"] != end:
+                fix = "All images of a tree must have one format; remove those of the other."
+                raise DataError(f"{path} is not a .{end} file like the images before it.", fix=fix)
             sizes[entry.name] = entry.stat().st_size
             numbered.append((int(match["seed"]), int(match["sample"]), match["stem"], match["role"]))
+        elif path.suffix.removeprefix(".") in FORMATS and not entry.name.startswith("."):
+            strange.append(path)
+        else:
+            others += 1
+    for path in strange:
+        if path.suffix == f".{end or 'png'}":
+            raise DataError(f"{path} does not have a name like the authors' images.", fix=NAMED)
+        others += 1
     roles: dict[str, set[str]] = {}
     for _, _, stem, role in sorted(numbered):
         roles.setdefault(stem, set()).add(role)
-    return roles, sizes, others
+    return _ClassFolder(roles, end, sizes, others)
+
+
+def usual_roles(positives: int) -> tuple[str, ...]:
+    """How the images' names number so many positives, unless told otherwise."""
+    return ("neighbor",) if positives == 1 else numbered_roles(positives)
+
+
+def numbered_roles(positives: int) -> tuple[str, ...]:
+    """GenRep's names of steered positives."""
+    return tuple(f"neighbor_{j}" for j in range(positives))
 
 
 def _order(roles: set[str]) -> tuple[str, ...]:
@@ -137,42 +173,13 @@ def _order(roles: set[str]) -> tuple[str, ...]:
     return tuple(sorted(roles | {"anchor"}, key=lambda role: (number(role), role)))
 
 
-def _check_roles(folder: Path, stem: str, present: set[str], roles: tuple[str, ...]) -> None:
+def _check_roles(stem: Path, present: set[str], roles: tuple[str, ...], end: str) -> None:
     fix = "The authors' script leaves a class incomplete when stopped: generate it again, or remove the pair's files."
     if len(roles) == 1:
-        raise DataError(f"{folder / stem}_neighbor.png is missing: the anchor has no positive.", fix=fix)
+        raise DataError(f"{stem}_neighbor.{end} is missing: the anchor has no positive.", fix=fix)
     for role in roles:
         if role not in present:
-            raise DataError(f"{folder / stem}_{role}.png is missing: its pair has {len(present)} images.", fix=fix)
+            raise DataError(f"{stem}_{role}.{end} is missing: its pair has {len(present)} images.", fix=fix)
     if more := sorted(present - set(roles)):
-        what = f"{folder / stem}_{more[0]}.png is a positive that the first pair does not have."
+        what = f"{stem}_{more[0]}.{end} is a positive that the first pair does not have."
         raise DataError(what, fix="All pairs of a tree must have the same positives.")
-
-
-def image_bytes(path: Path) -> bytes:
-    """The bytes of an image file.
-
-    Raises:
-        DataError: it is missing or too large.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_MEMBER_BYTES:
-            raise DataError(f"{path} has {size:,} bytes; at most {MAX_MEMBER_BYTES:,} are supported.")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}.", fix="Check the disk and its permissions."
-        ) from None
-
-
-def _shape(path: Path) -> tuple[int, int, int]:
-    try:
-        mode, height, width = header(image_bytes(path), "PNG")
-    except ValueError as error:
-        raise DataError(f"{path} is not a PNG image: it {error}.") from None
-    if mode not in _CHANNELS:
-        raise DataError(f"{path} has mode {mode}; expected grey (L) or RGB.")
-    if max(width, height) > _MAX_SIDE:
-        raise DataError(f"{path} is {height} x {width} pixels; at most {_MAX_SIDE} a side are supported.")
-    return _CHANNELS[mode], height, width

@@ -14,7 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from copgen.pairs import layout
 from copgen.pairs.codecs import ImageFormat
@@ -82,6 +89,17 @@ class ImportSource(BaseModel):
     name: str = Field(description="the folder's own name")
     files: int = Field(ge=2, description="images in it")
     sha256: str = Field(pattern=SHA256, description="of the list of the images' names and sizes")
+    roles: tuple[str, ...] | None = Field(
+        None, description="how the images' names number the positives; None: neighbor, or from neighbor_0"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_usual_roles(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older plans have no roles, and their hash must stay what it was."""
+        values: dict[str, Any] = serialize(self)
+        if self.roles is None:
+            del values["roles"]
+        return values
 
 
 class Contents(Document):

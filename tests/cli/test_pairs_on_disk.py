@@ -140,7 +140,7 @@ def test_show_of_an_unfinished_folder_leads_to_verify(sampled: Path) -> None:
     assert last(outcome.err) == "Next: copgen verify pairs/"
 
 
-@pytest.mark.parametrize("to", ["folder", "genrep", "wds-single"])
+@pytest.mark.parametrize("to", ["folder", "genrep", "cop-gen", "wds-single"])
 def test_export_says_where_the_images_are(sampled: Path, to: str) -> None:
     outcome = copgen("export", "pairs", "--to", to, "--out", "out")
     assert outcome.code == 0, outcome.err

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from copgen.pairs.exports import folder_names, genrep_names, named
+from copgen.pairs.exports import folder_names, named, roles, tree_names
 from copgen.runtime.errors import DataError, UsageError
 from tests.pairs import folders
 
@@ -67,6 +67,17 @@ def test_image_folder_has_a_folder_for_each_class() -> None:
     ],
 )
 def test_the_authors_tree_has_seed_and_sample(index: int, metadata: dict[str, Any], stem: str) -> None:
-    assert genrep_names(PLAN, index, metadata, WNIDS) == [f"{stem}_anchor.png", f"{stem}_neighbor.png"]
-    several = genrep_names(folders.plan(positives=2), index, metadata, WNIDS)
+    assert tree_names("cop-gen", PLAN, index, metadata, WNIDS) == [f"{stem}_anchor.png", f"{stem}_neighbor.png"]
+    assert tree_names("genrep", PLAN, index, metadata, WNIDS) == [f"{stem}_anchor.png", f"{stem}_neighbor_0.png"]
+    several = tree_names("genrep", folders.plan(positives=2), index, metadata, WNIDS)
     assert several == [f"{stem}_anchor.png", f"{stem}_neighbor_0.png", f"{stem}_neighbor_1.png"]
+
+
+def test_the_authors_code_takes_one_positive() -> None:
+    with pytest.raises(UsageError, match="--to genrep"):
+        roles("cop-gen", folders.plan(positives=2))
+
+
+def test_names_always_end_in_png_as_the_readers_look_for_that() -> None:
+    plan = folders.plan(image_format="jpg", quality=90)
+    assert all(name.endswith(".png") for form in ("genrep", "cop-gen") for name in tree_names(form, plan, 5, {}, []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from copgen.pairs.genrep_folder import image_bytes, read_tree
+from copgen.pairs.foreign_images import image_bytes
+from copgen.pairs.genrep_folder import read_tree
 from copgen.runtime.errors import DataError, ExitCode
 from tests.pairs.trees import picture, tree
 
@@ -72,6 +74,44 @@ def test_stray_files_and_empty_folders_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "train/empty").mkdir()
     found = read_tree(tmp_path)
     assert (list(found.classes), found.ignored) == (["n01", "n02"], 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".ipynb_checkpoints/seed0000_sample00000_anchor-checkpoint.png",
+        ".ipynb_checkpoints/seed0000_sample00000_anchor.png",
+        "n01/._seed0000_sample00000_anchor.png",
+        "n01/._x.png",
+        "n01/.DS_Store",
+    ],
+)
+def test_hidden_files_and_folders_of_other_programs_are_left_out(tmp_path: Path, name: str) -> None:
+    before = read_tree(tree(tmp_path))
+    (tmp_path / "train" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "train" / name).write_bytes(b"\0\5\x16\7")
+    found = read_tree(tmp_path)
+    assert (found.classes, found.sha256) == (before.classes, before.sha256)
+    (tmp_path / "train/n02").rename(tmp_path / "n02")
+    assert list(read_tree(tmp_path / "n02").classes) == ["n02"]
+
+
+def test_one_class_with_a_hidden_folder_is_a_tree(tmp_path: Path) -> None:
+    tree(tmp_path)
+    (tmp_path / "train/n01/.ipynb_checkpoints").mkdir()
+    assert list(read_tree(tmp_path / "train/n01").classes) == ["n01"]
+
+
+@pytest.mark.parametrize("end", ["jpg", "jpeg", "webp"])
+def test_trees_of_other_formats_are_read(tmp_path: Path, end: str) -> None:
+    found = read_tree(tree(tmp_path, end=end))
+    assert (found.pairs, found.end, found.shape) == (5, end, (3, 6, 5))
+    (tmp_path / "train/n01/preview.png").write_bytes(b"x")  # not of this tree
+    assert read_tree(tmp_path).ignored == found.ignored + 1
+    other = tmp_path / "train/n02/seed0001_sample00000_neighbor.png"
+    other.write_bytes(b"x")
+    with pytest.raises(DataError, match=re.escape(str(other))):
+        read_tree(tmp_path)
 
 
 def _remove(name: str) -> Callable[[Path], object]:

@@ -27,15 +27,17 @@ def tree(
     *,
     roles: Sequence[str] = ("anchor", "neighbor"),
     shape: tuple[int, int, int] = SHAPE,
+    end: str = "png",
 ) -> Path:
-    """A data set with this many pairs in each class; image k of all is `picture(k)`."""
+    """A data set with this many pairs in each class; image k of all is `picture(k)`, in PNG without loss."""
     count = 0
     for number, (name, of_class) in enumerate(pairs.items()):
         place = folder / "train" / name
         place.mkdir(parents=True)
         for sample in range(of_class):
             for role in roles:
-                Image.fromarray(picture(count, shape)).save(place / f"seed{number:04d}_sample{sample:05d}_{role}.png")
+                name = f"seed{number:04d}_sample{sample:05d}_{role}.{end}"
+                Image.fromarray(picture(count, shape)).save(place / name)
                 count += 1
         (place / "z_dataset.pkl").write_bytes(b"a pickle that nobody opens")
     return folder

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from copgen.pairs import Contents
 from copgen.pairs.documents import SHA256, Document
-from copgen.pairs.exports import FORMS, Form, plain, put_anchors, put_images
+from copgen.pairs.exports import FORMS, TREES, Form, put_anchors, put_images, roles, valid_name
+from copgen.pairs.genrep_folder import usual_roles
 from copgen.pairs.scan import scan
 from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.verification import load_plan, problems, shard_problems
@@ -37,6 +38,7 @@ class Progress(Document):
     to: Form
     plan: str = Field(pattern=SHA256, description="sha256 of the pairs' plan")
     classes: tuple[str, ...] = Field(description="names of the classes' folders")
+    roles: tuple[str, ...] | None = Field(None, description="how a tree numbers positives; None: by an older version")
     shards: int = Field(ge=1, description="shards in all")
     done: int = Field(ge=0, description="shards that are exported")
 
@@ -48,7 +50,7 @@ def export(
 
     Args:
         folder: a finished pairs folder.
-        to: `folder`, `genrep` or `wds-single`.
+        to: `folder`, `genrep`, `cop-gen` or `wds-single`.
         out: a new folder, or one of the same export.
         class_names: a file with the names of numbered classes, see `read_class_names`.
         events: who listens.
@@ -66,13 +68,24 @@ def export(
     plan = load_plan(folder)
     for problem in problems(folder, "quick"):
         raise problem.error
+    if to in TREES and plan.image_format != "png":
+        events.say(
+            f"{plan.image_format} images are decoded and written as PNG, which is all that the tree's readers find."
+        )
     begun = Progress.model_validate(
-        {"to": to, "plan": plan.digest, "classes": classes, "shards": plan.shards, "done": 0}
+        {
+            "to": to,
+            "plan": plan.digest,
+            "classes": classes,
+            "roles": roles(to, plan),
+            "shards": plan.shards,
+            "done": 0,
+        }
     )
     refuse_foreign(out, mark=MARK, holds="exported pairs")
     finished = (out / MARK).exists() and Progress.read(out / MARK).done == plan.shards
     with locked(out, finished=finished), StopRequest() as stop:
-        progress = _going_on(out, begun)
+        progress = _going_on(out, begun, plan.positives)
         done = min(progress.done * plan.pairs_per_shard, plan.pairs)
         if 0 < done < plan.pairs:
             events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
@@ -100,7 +113,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """Names of classes 0, 1, ...: one a line, or the JSON that goes with ImageNet: {"0": ["n01440764", "tench"], ...}.
 
     Raises:
-        UsageError: it cannot be read, or is neither.
+        UsageError: it cannot be read, is neither, or gives two classes the same name.
         DataError: a name that cannot be a folder's.
     """
     fix = 'Write one name a line, or JSON such as {"0": ["n01440764", "tench"], ...} without gaps.'
@@ -110,21 +123,32 @@ def read_class_names(path: Path) -> tuple[str, ...]:
             found = [value[str(number)] for number in range(len(value))]
             names = [entry[0] if isinstance(entry, list) else entry for entry in found]
         else:
-            names = path.read_text("utf-8-sig").split()
+            names = [line.strip() for line in path.read_text("utf-8-sig").rstrip().splitlines()]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", fix=fix) from None
     except (DataError, LookupError, TypeError, ValueError):
         raise UsageError(f"{path} does not name classes.", fix=fix) from None
-    return tuple(plain(name) for name in names)
+    numbers: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if not valid_name(name):
+            raise DataError(f"{path}: class {number} is {name!r}, which is not a valid folder name.", fix=fix)
+        if (first := numbers.setdefault(name, number)) != number:
+            raise UsageError(
+                f"{path} calls both class {first} and class {number} '{name}': their images would share a folder.",
+                fix="Give each class a name of its own, such as ImageNet's wnids.",
+            )
+    return tuple(names)
 
 
-def _going_on(out: Path, begun: Progress) -> Progress:
+def _going_on(out: Path, begun: Progress, positives: int) -> Progress:
     """What an earlier call reached, if there was one."""
     path = out / MARK
     if not path.exists():
         begun.write(path)
         return begun
     there = Progress.read(path)
+    if there.roles is None:
+        there = there.model_copy(update={"roles": usual_roles(positives) if there.to in TREES else ()})
     for field, value in begun.model_dump(exclude={"done", "format"}).items():
         if (found := getattr(there, field)) != value:
             shown = (json.dumps(found)[:70], json.dumps(value)[:70])

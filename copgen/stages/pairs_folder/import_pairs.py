@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -19,11 +19,12 @@ from copgen.pairs import (
     finish,
     layout,
     missing_shards,
-    png,
     read_plan,
     write_shard,
 )
-from copgen.pairs.genrep_folder import Tree, image_bytes, read_tree
+from copgen.pairs.codecs import ImageFormat
+from copgen.pairs.foreign_images import decode_file
+from copgen.pairs.genrep_folder import Tree, read_tree, usual_roles
 from copgen.pairs.places import Places
 from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
@@ -64,11 +65,11 @@ def import_pairs(
     events = events or Silent()
     tree = read_tree(folder)
     if tree.ignored:
-        events.say(f"{tree.ignored:,} files that are no PNG images are left out.")
+        events.say(f"{tree.ignored:,} files that are not images of pairs are left out.")
     if uneven := _uneven(tree):
         events.warn(uneven)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
-    plan = make_plan(folder, tree, pairs_per_shard or _planned(out))
+    plan = make_plan(folder, tree, pairs_per_shard, None if overwrite else _planned(out))
     if only is not None and only >= plan.shards:
         raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
     finished = (out / layout.MANIFEST).exists() and not overwrite and only is None
@@ -104,27 +105,37 @@ def import_pairs(
     }
 
 
-def make_plan(folder: Path, tree: Tree, pairs_per_shard: int) -> ImportedPlan:
-    """What the folder will hold, and where it came from."""
+def make_plan(folder: Path, tree: Tree, pairs_per_shard: int | None, there: ImportedPlan | None) -> ImportedPlan:
+    """What the folder will hold, and where it came from; `there` is the plan that it holds already."""
     if len(tree.roles) > 100:
         raise DataError(f"{folder} has {len(tree.roles) - 1} positives an anchor; up to 99 are taken.")
-    source = ImportSource(layout="genrep", name=folder.resolve().name, files=tree.files, sha256=tree.sha256)
+    roles: tuple[str, ...] | None = tree.roles[1:]
+    if roles == usual_roles(len(tree.roles) - 1) or (there is not None and there.imported.roles is None):
+        roles = None  # plans of older versions have none, whatever the names were
+    source = ImportSource(
+        layout="genrep", name=folder.resolve().name, files=tree.files, sha256=tree.sha256, roles=roles
+    )
+    decoder: ImageFormat = "jpg" if tree.end == "jpeg" else cast(ImageFormat, tree.end)
     return ImportedPlan.model_validate(
         {
             "pairs": tree.pairs,
-            "pairs_per_shard": pairs_per_shard,
+            "pairs_per_shard": pairs_per_shard or (there.pairs_per_shard if there else PAIRS_PER_SHARD),
             "positives": len(tree.roles) - 1,
             "image_shape": tree.shape,
-            "versions": {"copgen": versions()["copgen"], **encoder_versions("png", tree.shape)},
+            "versions": {
+                "copgen": versions()["copgen"],
+                **encoder_versions("png", tree.shape),
+                **encoder_versions(decoder, tree.shape),
+            },
             "imported": source,
         }
     )
 
 
-def _planned(out: Path) -> int:
-    """Pairs in each tar of an import that is there already, else the usual number."""
+def _planned(out: Path) -> ImportedPlan | None:
+    """The plan of an import that is there already."""
     there = read_plan(out) if (out / layout.PLAN).exists() else None
-    return there.pairs_per_shard if isinstance(there, ImportedPlan) else PAIRS_PER_SHARD
+    return there if isinstance(there, ImportedPlan) else None
 
 
 def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int], None]) -> Iterator[Pair]:
@@ -135,7 +146,7 @@ def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int
         images = []
         for path in tree.paths(name, stem):
             try:
-                images.append(torch.from_numpy(png.decode(image_bytes(path), plan.image_shape).copy()))
+                images.append(torch.from_numpy(decode_file(path, plan.image_shape).copy()))
             except ValueError as error:
                 first = " x ".join(map(str, plan.image_shape[1:]))
                 fix = f"Make it again, or remove its pair; the first image is {first} pixels, and so must all be."

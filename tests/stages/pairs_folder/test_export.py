@@ -25,7 +25,7 @@ from tests.pairs import folders
 from tests.pairs.trees import tree
 from tests.stages.small import At, files, send
 
-FORMS = ("folder", "genrep", "wds-single")
+FORMS = ("folder", "genrep", "cop-gen", "wds-single")
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,44 @@ def test_image_folder_reads_every_image_with_its_class(folder: Path, tmp_path: P
             assert torch.equal(pixels((place / f"{layout.key(pair.index)}.{role}.png").read_bytes()), image)
 
 
+def positive_of(anchor: Path, to: str, *, neighbor: int = 1, std: float = 1.0) -> Path:
+    """The image that the loaders of GenRep and COP-Gen open beside an anchor, by the names that they make up."""
+    if to == "cop-gen":
+        return anchor.with_name(anchor.name.replace("anchor", "neighbor"))
+    gaussian = anchor.with_name(anchor.name.replace("anchor", f"{std:.1f}_{neighbor}"))
+    steered = anchor.with_name(anchor.name.replace("anchor", f"neighbor_{neighbor - 1}"))
+    return gaussian if gaussian.is_file() else steered
+
+
+@pytest.mark.parametrize(("image_format", "quality"), [("png", None), ("jpg", 90), ("webp", 90)])
+@pytest.mark.parametrize("to", ["genrep", "cop-gen"])
+def test_the_readers_of_a_tree_find_every_pair(tmp_path: Path, to: str, image_format: str, quality: int | None) -> None:
+    plan = folders.plan(image_shape=(3, 6, 5), image_format=image_format, quality=quality)
+    folder = labelled(tmp_path / "pairs", plan)
+    export(folder, to=to, out=tmp_path / "tree")
+    expected = {pair.index: (pair.anchor, pair.positive) for pair in pairs.read(folder)}
+    anchors = sorted(tmp_path.glob("tree/train/*/*_anchor.png"))
+    assert len(anchors) == len(expected)
+    for anchor in anchors:
+        index = int(anchor.name.split("sample")[1].split("_")[0])
+        for path, image in zip((anchor, positive_of(anchor, to)), expected[index], strict=True):
+            assert path.read_bytes().startswith(b"\x89PNG")
+            assert torch.equal(pixels(path.read_bytes()), image)
+    assert import_pairs(tmp_path / "tree", out=tmp_path / "again")["pairs"] == len(expected)
+
+
+def test_an_export_of_an_older_version_does_not_go_on_with_other_names(folder: Path, tmp_path: Path) -> None:
+    export(folder, to="genrep", out=tmp_path / "out")
+    path = tmp_path / "out/export.json"
+    document = json.loads(path.read_text())
+    del document["roles"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="roles"):
+        export(folder, to="genrep", out=tmp_path / "out")
+    path.write_text(json.dumps({**document, "to": "cop-gen"}))
+    assert export(folder, to="cop-gen", out=tmp_path / "out")["already_finished"]
+
+
 @pytest.mark.parametrize("positives", [1, 3])
 def test_the_authors_tree_comes_back_as_the_same_pairs(tmp_path: Path, positives: int) -> None:
     folder = labelled(tmp_path / "pairs", folders.plan(image_shape=(3, 6, 5), positives=positives))
@@ -79,9 +117,22 @@ def test_the_authors_tree_comes_back_as_the_same_pairs(tmp_path: Path, positives
         assert other.metadata["class"] == f"{one.metadata['class']:04d}"
 
 
-def test_an_imported_tree_goes_out_under_its_old_names(tmp_path: Path) -> None:
-    import_pairs(tree(tmp_path / "set"), out=tmp_path / "pairs", pairs_per_shard=2)
-    export(tmp_path / "pairs", to="genrep", out=tmp_path / "out")
+@pytest.mark.parametrize(
+    ("to", "positives"),
+    [
+        ("cop-gen", ("neighbor",)),
+        ("genrep", ("neighbor_0",)),
+        ("genrep", ("neighbor_0", "neighbor_1")),
+        ("genrep", ("1.0_1",)),
+        ("genrep", ("0.5_1", "0.5_2", "0.5_3")),
+        ("genrep", ("neighbor_4", "neighbor_7")),
+    ],
+    ids=str,
+)
+def test_an_imported_tree_goes_out_under_its_old_names(tmp_path: Path, to: str, positives: tuple[str, ...]) -> None:
+    folder = tree(tmp_path / "set", roles=("anchor", *positives))
+    import_pairs(folder, out=tmp_path / "pairs", pairs_per_shard=2)
+    export(tmp_path / "pairs", to=to, out=tmp_path / "out")
     images = {name for name in files(tmp_path / "set") if name.endswith(".png")}
     assert {name for name in files(tmp_path / "out") if name != "export.json"} == images
 
@@ -199,6 +250,10 @@ def test_a_class_never_leads_outside(tmp_path: Path, name: str, to: str) -> None
         ("classes.json", "{", None),
         ("classes.txt", "n01\nn02\n", ("n01", "n02")),
         ("classes.txt", "n01\n../n02\n", None),
+        ("classes.txt", "great white shark\nn02\n", None),
+        ("classes.txt", "n01\n\nn02\n", None),
+        ("classes.txt", "crane\nn02\ncrane\n", None),
+        ("classes.json", '{"0": "crane", "1": ["n02", "crane"], "2": "crane"}', None),
         ("absent.txt", None, None),
     ],
 )
@@ -212,4 +267,8 @@ def test_class_names_are_read_from_lists_and_from_the_authors_file(
         return
     with pytest.raises((UsageError, DataError)) as caught:
         read_class_names(tmp_path / name)
-    assert caught.value.fix or "folder" in caught.value.what
+    assert caught.value.fix
+    assert str(tmp_path / name) in caught.value.what
+    if "crane" in (content or ""):
+        assert "'crane'" in caught.value.what
+        assert "class 0 and class 2" in caught.value.what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,46 @@ def test_a_tree_that_changed_is_refused_with_the_difference(tmp_path: Path) -> N
 def test_what_is_left_out_and_uneven_classes_are_told(tmp_path: Path) -> None:
     events = Recorder()
     import_pairs(tree(tmp_path / "set"), out=tmp_path / "pairs", events=events)
-    assert events.sentences == ["2 files that are no PNG images are left out."]
+    assert len(events.sentences) == 1
+    assert events.sentences[0].startswith("2 files ")
     assert events.warnings[0].startswith("Class n02 holds 2 pairs, others up to 3")
     assert events.tasks == [("import", 5, "pairs", 0)]
     assert events.advances[-1] == 5
+
+
+@pytest.mark.parametrize("end", ["jpg", "jpeg", "webp"])
+def test_lossy_trees_are_imported_with_the_pixels_that_they_decode_to(tmp_path: Path, end: str) -> None:
+    folder = tree(tmp_path / "set", end=end)
+    import_pairs(folder, out=tmp_path / "pairs")
+    for pair in pairs.read(tmp_path / "pairs", "full"):
+        stem = folder / "train" / pair.metadata["class"] / pair.metadata["file"]
+        for role, image in (("anchor", pair.anchor), ("neighbor", pair.positive)):
+            with Image.open(f"{stem}_{role}.{end}") as expected:
+                assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(expected))
+    broken = folder / f"train/n02/seed0001_sample00001_neighbor.{end}"
+    broken.write_bytes(broken.read_bytes()[:-2])
+    with pytest.raises(DataError, match=re.escape(str(broken))):
+        import_pairs(folder, out=tmp_path / "again")
+
+
+def test_an_import_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "set", roles=("anchor", "1.0_1"))
+    import_pairs(folder, out=tmp_path / "pairs", pairs_per_shard=2)
+    plan = pairs.read_plan(tmp_path / "pairs")
+    assert isinstance(plan, pairs.ImportedPlan)
+    assert plan.imported.roles == ("1.0_1",)
+    older = plan.model_copy(update={"imported": plan.imported.model_copy(update={"roles": None})})
+    assert "roles" not in older.text()
+    older.write(tmp_path / "pairs/plan.json")
+    for record in (tmp_path / "pairs/records").iterdir():
+        record.write_text(record.read_text().replace(plan.digest, older.digest))
+    before = files(tmp_path / "pairs")
+    import_pairs(folder, out=tmp_path / "pairs")
+    after = files(tmp_path / "pairs")
+    assert {name: after[name] for name in after if name.startswith("shards")} == {
+        name: before[name] for name in before if name.startswith("shards")
+    }
+    assert pairs.read_plan(tmp_path / "pairs") == older
 
 
 def _image(path: Path, *, size: tuple[int, int] = (5, 6), mode: str = "RGB", cut: int = 0) -> None:

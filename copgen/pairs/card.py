@@ -13,9 +13,16 @@ from copgen.pairs.plan import Contents, ImportedPlan, Plan, Setting
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
 _FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
 
+# Without it, `datasets.load_dataset` would take the JSON documents of the folder for the data.
+_CONFIGS = f"""\
+configs:
+- config_name: default
+  data_files: {layout.SHARDS}/*.tar
+"""
+
 _SAMPLED = """\
 ---
-pretty_name: {pairs:,} image pairs of {generator}
+{configs}pretty_name: {pairs:,} image pairs of {generator}
 size_categories:
 - {size}
 tags:
@@ -50,8 +57,8 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset, so anything that reads tar and {format_name} reads them too.
-The members of pair 0 are:
+The shards are plain tar files in the layout of WebDataset, so anything that reads tar and {format_name} reads them too:
+`datasets.load_dataset("path/to/this/folder")` of Hugging Face, for example. The members of pair 0 are:
 
 {members}
 
@@ -73,7 +80,7 @@ copgen.pairs.open_pairs("path/to/this/folder", verify="full")
 
 _IMPORTED = """\
 ---
-pretty_name: {pairs:,} imported image pairs
+{configs}pretty_name: {pairs:,} imported image pairs
 tags:
 - copgen
 - webdataset
@@ -106,7 +113,8 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset. The members of pair 0 are:
+The shards are plain tar files in the layout of WebDataset; `datasets.load_dataset("path/to/this/folder")`, of Hugging
+Face, reads them too. The members of pair 0 are:
 
 {members}
 
@@ -124,6 +132,7 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
     """
     channels, height, width = plan.image_shape
     shared = {
+        "configs": _CONFIGS,
         "pairs": plan.pairs,
         "channels": channels,
         "height": height,

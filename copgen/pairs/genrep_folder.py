@@ -25,7 +25,7 @@ PARTITION = "train"
 _NAME = re.compile(
     r"(?P<stem>seed(?P<seed>\d{1,18})_sample(?P<sample>\d{1,18}))_(?P<role>[a-z0-9._]+)\.(?P<end>[a-z]+)"
 )
-_POSITIVE = re.compile(r"neighbor|neighbor_(?P<steered>\d{1,2})|1\.0_(?P<gaussian>\d{1,2})")
+_POSITIVE = re.compile(r"neighbor|neighbor_(?P<steered>\d{1,2})|\d{1,2}\.\d_(?P<gaussian>\d{1,2})")
 NAMED = "Expected names like seed0000_sample00017_anchor.png and seed0000_sample00017_neighbor.png, one folder a class."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from copgen.pairs.documents import SHA256, Document
 from copgen.pairs.plan import Contents
 from copgen.pairs.record import Record, parse_record
 from copgen.pairs.store import Store, as_store
-from copgen.runtime.errors import DataError
+from copgen.runtime.errors import DataError, EnvironmentFault
 
 
 class Manifest(Document):
@@ -98,10 +98,15 @@ def finish(folder: Path | Store, plan: Contents) -> Manifest:
     if len(written) < plan.shards:
         raise unfinished(folder, plan, done=len(written))
     manifest = Manifest.of(plan, tuple(written.values()))
-    description = card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected)
-    for name, text in ((layout.CARD, description), (layout.MANIFEST, manifest.text())):
-        if (data := text.encode()) != _content(store, name):  # a finished folder may be read-only
-            store.write(name, data)
+    text = manifest.text().encode()
+    finished = _content(store, layout.MANIFEST) == text
+    description = card(plan, total_bytes=manifest.bytes, rejected=manifest.rejected).encode()
+    if description != _content(store, layout.CARD):
+        # A folder that was finished by an older version may be read-only; its old card is good enough.
+        with suppress(EnvironmentFault) if finished else nullcontext():
+            store.write(layout.CARD, description)
+    if not finished:
+        store.write(layout.MANIFEST, text)
     return manifest
 
 

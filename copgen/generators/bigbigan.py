@@ -1,8 +1,8 @@
 """BigBiGAN (Donahue and Simonyan 2019): unconditional ImageNet at 128x128, from the file named `BigBiGAN_x1.pth`.
 
 The network is BigGAN's with a learned constant where BigGAN has a class. The file keeps it as row 0 of a class table
-whose rows are all alike; so row 0 is what is used, and a file whose rows differ is refused: it is a class-conditional
-BigGAN, whose tensors have the same names and shapes.
+whose rows are all alike, so row 0 is used. A file whose rows differ is refused: it is a class-conditional BigGAN, whose
+tensors have the same names and shapes.
 
 Prior: z is a standard normal truncated at +-2, as the paper's navigator and GenRep draw it.
 """
@@ -24,7 +24,7 @@ from copgen.runtime.errors import DataError, UsageError
 NAME = "bigbigan"
 IMAGE_SIZE = 128
 LICENCE = "none stated by the authors"
-# Not in the file: those of the code that wrote it.
+# The file does not record these; they are the values in the code that wrote it.
 NORM_EPS = SPECTRAL_EPS = 1e-4
 
 
@@ -36,10 +36,10 @@ FAMILY = Family("BigBiGAN", BigGANConfig, _shapes)
 
 
 def convert(sources: Sources) -> Converted:
-    """What `BigBiGAN_x1.pth` holds, checked.
+    """The checked content of `BigBiGAN_x1.pth`.
 
     Raises:
-        DataError: missing, truncated, another family's, of another resolution, or with tensors that do not fit.
+        DataError: missing, truncated, of another family or resolution, or with unexpected tensors.
     """
     path = single_file(sources.weights, "BigBiGAN_x1.pth", "*.pth", what="BigBiGAN checkpoint")
     tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="blocks.0.0.bn1.gain.weight")
@@ -47,8 +47,8 @@ def convert(sources: Sources) -> Converted:
     config = biggan.read_config(tensors, shared=shared, norm_eps=NORM_EPS, spectral_eps=SPECTRAL_EPS, path=path)
     if config.image_size != IMAGE_SIZE:
         raise DataError(
-            f"{path} makes images of {config.image_size}x{config.image_size} pixels ({config.blocks} blocks); "
-            f"'{NAME}' makes {IMAGE_SIZE}x{IMAGE_SIZE}."
+            f"{path} generates images of {config.image_size}x{config.image_size} pixels ({config.blocks} blocks); "
+            f"'{NAME}' generates {IMAGE_SIZE}x{IMAGE_SIZE}."
         )
     header = provenance([path], name=NAME, prior=Prior(kind="truncated_normal"), licence=LICENCE)
     ignored = biggan.singular_value_logs(tensors)
@@ -60,7 +60,7 @@ def load(sources: Sources, options: LoadOptions) -> BigBiGAN:
 
     Raises:
         DataError: as `convert`, and for a converted file that does not verify.
-        UsageError: a choice that it does not have.
+        UsageError: an option that it does not support.
     """
     options.refuse(NAME, inverse=options.inverse, instances=sources.instances, parameters=sources.parameters)
     content, config = FAMILY.open(sources, convert, name=NAME)
@@ -74,7 +74,7 @@ def load(sources: Sources, options: LoadOptions) -> BigBiGAN:
 
 
 class BigBiGAN(GAN):
-    """G: z (N, 120) to images (N, 3, 128, 128) in (-1, 1); there is no condition."""
+    """G: z (N, 120) to images (N, 3, 128, 128) in (-1, 1), unconditional."""
 
     constant: Tensor
 

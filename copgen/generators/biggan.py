@@ -1,7 +1,7 @@
 """The BigGAN network (Brock et al. 2019) that BigBiGAN and IC-GAN share; they differ in where the condition comes from.
 
-z is cut into as many chunks as there are blocks, and one more. Chunk 0 makes the 4x4 image; block i is conditioned on
-y followed by chunk i + 1. Blocks double the image; one of them is followed by self-attention.
+z is split into one chunk more than there are blocks. Chunk 0 makes the 4x4 image; block i is conditioned on y followed
+by chunk i + 1. Each block doubles the resolution; one of them is followed by self-attention.
 
 Legend: N images, y (N, Y) the shared part of the condition, z (N, latent_dim).
 """
@@ -24,12 +24,12 @@ from copgen.generators.state_dict_layout import dimensions
 from copgen.runtime.errors import DataError
 
 BOTTOM = 4  # pixels a side before the first block
-# The last norm is built without the others' eps in the reference, and so keeps its framework's own.
+# The reference does not pass its eps to the last norm, which therefore uses PyTorch's default.
 OUTPUT_NORM_EPS = 1e-5
 
 
 class BigGANConfig(BaseModel):
-    """Widths, as the shapes of a checkpoint give them, and epsilons."""
+    """Widths, read from the shapes in a checkpoint, and epsilons."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,7 +49,7 @@ class BigGANConfig(BaseModel):
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return len(self.channels) - 1
 
     @property
@@ -69,7 +69,7 @@ def read_config(
     """The configuration that the shapes in a checkpoint imply.
 
     Raises:
-        DataError: a tensor that a width is read from is missing or has another rank, or the widths contradict.
+        DataError: a tensor that a width is read from is missing or has another rank, or the widths are inconsistent.
     """
     blocks = 0
     while f"blocks.{blocks}.0.conv1.weight" in tensors:
@@ -77,7 +77,7 @@ def read_config(
     convs = [dimensions(tensors, f"blocks.{i}.0.conv1.weight", 4, path=path) for i in range(blocks)]
     attention = [i for i in range(blocks) if f"blocks.{i}.1.gamma" in tensors]
     if len(attention) != 1:
-        raise DataError(f"{path}: self-attention follows {len(attention)} blocks; it has to follow one.")
+        raise DataError(f"{path}: self-attention follows {len(attention)} blocks; expected one.")
     return BigGANConfig(
         channels=(convs[0][1], *(conv[0] for conv in convs)),
         chunk=dimensions(tensors, "linear.weight", 2, path=path)[1],
@@ -129,7 +129,7 @@ def shapes(config: BigGANConfig, *, class_width: int) -> dict[str, tuple[int, ..
 
 
 def singular_value_logs(names: Mapping[str, Tensor]) -> set[str]:
-    """The names of the logs that a checkpoint may hold or lack; nothing computes with them."""
+    """The names of the logged singular values in a checkpoint. They are optional and unused."""
     return {name for name in names if name.endswith(".sv0")}
 
 
@@ -156,7 +156,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv1(F.relu(self.bn1(x, condition)))
         h = self.conv2(F.relu(self.bn2(h, condition)))
-        # A 1x1 convolution and a repetition of pixels commute; before it there are a quarter of them.
+        # A 1x1 convolution commutes with nearest upsampling; before it there are a quarter of the pixels.
         skip: Tensor = F.interpolate(self.conv_sc(x), scale_factor=2.0, mode="nearest")
         out: Tensor = h + skip
         return out

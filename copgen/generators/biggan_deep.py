@@ -1,7 +1,7 @@
-"""BigGAN-deep (Brock et al. 2019): class-conditional ImageNet, from the PyTorch files of 2019 with their JSON beside.
+"""BigGAN-deep (Brock et al. 2019): class-conditional ImageNet, from the PyTorch weights of 2019 and their JSON file.
 
-Every batch norm is conditioned on z and the class embedding together. The file holds batch statistics for 51 values of
-the truncation t, and t does two things: it scales z, and it picks the statistics.
+Every batch norm is conditioned on z and the class embedding. The file holds batch statistics for 51 values of the
+truncation t, which both scales z and selects the statistics.
 
 Prior: z = t * (standard normal within +-2). Condition: a class index (N,), or class weights (N, 1000).
 """
@@ -50,13 +50,13 @@ class BigGANDeepConfig(BaseModel):
     layers: tuple[tuple[bool, int, int], ...] = Field(
         min_length=1, description="doubles the image, units in, units out"
     )
-    attention_layer_position: int = Field(ge=1, description="index that self-attention takes among the layers")
+    attention_layer_position: int = Field(ge=1, description="index of self-attention among the layers")
     eps: float = Field(gt=0, description="of all batch norms")
-    n_stats: int = Field(ge=2, description="values of the truncation with statistics of their own")
+    n_stats: int = Field(ge=2, description="truncation values that have statistics")
 
     @property
     def condition(self) -> int:
-        """Width of what every norm is conditioned on."""
+        """Width of the condition of every norm."""
         return self.z_dim + self.class_embed_dim
 
     @property
@@ -127,7 +127,7 @@ def read_config(path: Path) -> BigGANDeepConfig:
         config = BigGANDeepConfig.model_validate(json.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise DataError(
-            f"{path} is missing: the widths of a BigGAN-deep are in the JSON file that was published with its weights.",
+            f"{path} is missing: a BigGAN-deep needs the JSON file that was published with its weights.",
             fix="Put it beside the weights, with this name or as config.json.",
         ) from None
     except ValidationError as error:
@@ -137,14 +137,14 @@ def read_config(path: Path) -> BigGANDeepConfig:
         raise DataError(f"{path} is not a JSON file: {error}.") from None
     widths = [BOTTOM_WIDTH, *(out for _, _, out in config.layers)]
     if [into for _, into, _ in config.layers] != widths[:-1] or widths[-1] != 1:
-        raise DataError(f"{path}: the layers' widths do not follow from each other, from {BOTTOM_WIDTH} to 1.")
+        raise DataError(f"{path}: the layers' widths do not form a chain from {BOTTOM_WIDTH} to 1.")
     if config.attention_layer_position >= len(config.layers) or config.image_size != config.output_dim:
-        raise DataError(f"{path}: output_dim {config.output_dim} and its {len(config.layers)} layers do not agree.")
+        raise DataError(f"{path}: output_dim {config.output_dim} does not match its {len(config.layers)} layers.")
     return config
 
 
 def _config_beside(weights: Path, name: str) -> Path:
-    """The configuration beside the weights: with a name like theirs, as published, or as Hugging Face's hub has it."""
+    """The configuration in the folder of the weights: named like them, as published, or as on the Hugging Face hub."""
     published = weights.with_name(f"{name}-config.json")
     alike = weights.with_name(_MODEL.sub("config.json", weights.name))
     named = (alike, published, weights.with_name("config.json"))
@@ -152,7 +152,7 @@ def _config_beside(weights: Path, name: str) -> Path:
 
 
 def converter(name: str, resolution: int) -> Convert:
-    """The importer of `pytorch_model.bin` with its configuration, at a resolution."""
+    """The importer of `pytorch_model.bin` and its configuration at a resolution."""
 
     def convert(sources: Sources) -> Converted:
         patterns = (f"{name}*.bin", "*.bin", "*model.safetensors")
@@ -187,8 +187,9 @@ def loader(name: str, resolution: int) -> Callable[[Sources, LoadOptions], BigGA
 def statistics_at(rows: Tensor, truncation: float) -> Tensor:
     """The statistics (C,), float64, that the reference uses; rows (R, C) are those at truncations 0, 1/(R-1), .., 1.
 
-    Between rows the reference weighs the wrong way round: the lower one by the fraction. Together with the rounding of
-    the position this moves grid points by a row (0.58 uses the row below, 0.28 the one above), so it is kept as it is.
+    Between rows the reference swaps the interpolation weights: the lower row is weighted by the fraction. With the
+    rounding of the position this moves grid points by a row (0.58 uses the row below, 0.28 the one above). We reproduce
+    it.
     """
     last = rows.shape[0] - 1
     fraction, whole = math.modf(truncation / (1.0 / last))
@@ -210,7 +211,7 @@ def _norm(weights: StoredVectorWeights, name: str, *, eps: float, truncation: fl
 class DeepBlock(nn.Module):
     """x (N, C, H, W) and condition (N, D) to (N, C', H or 2H, W or 2W): a bottleneck of four convolutions.
 
-    Where the block narrows, the residual's skip keeps the first channels; it has no convolution of its own.
+    Where the block narrows, the skip connection keeps the first channels; it has no convolution.
     """
 
     def __init__(
@@ -238,7 +239,7 @@ class BigGANDeep(GAN):
 
     def __init__(self, content: Converted, config: BigGANDeepConfig, options: LoadOptions) -> None:
         super().__init__(content, options, latent_dim=config.z_dim, image_size=config.image_size)
-        # The prior has refused what is outside (0, 1]; its scale is the truncation.
+        # The scale of the prior, checked to be in (0, 1], is the truncation.
         truncation = self.prior.scale
         self.settings = {**self.settings, "truncation": truncation}
         self.config, self.dtype = config, compute_type(options)
@@ -269,16 +270,16 @@ class BigGANDeep(GAN):
             eps=config.eps,
             dtype=weights.exact,
         )
-        # It has as many outputs as inputs, of which three are the image.
+        # The layer has as many outputs as inputs; the first three are the image.
         self.output_conv = weights.conv("generator.conv_to_rgb", outputs=self.channels)
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Classes (N,), as `condition_rule` says; row k is a function of (seed, indices[k])."""
+        """Classes (N,), drawn by `condition_rule`; row k is a function of (seed, indices[k])."""
         return self.condition_rule.draw(indices, self.config.num_classes, seed=seed, device=self.embeddings.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
-        """What the metadata of a pair say of its class."""
+        """The class entry in the metadata of a pair."""
         if condition.is_floating_point():
             return [{"class_weights": [round(weight, 6) for weight in row]} for row in condition.tolist()]
         return [{"class": row} for row in condition.tolist()]
@@ -287,7 +288,7 @@ class BigGANDeep(GAN):
         """Class embeddings (N, E) of classes (N,) or of class weights (N, 1000).
 
         Raises:
-            UsageError: no condition, a class that is not there, or weights of another shape.
+            UsageError: no condition, a class out of range, or weights of another shape.
         """
         condition = check_rows(condition, self.config.num_classes, name=self.name, kind="class", vector="class weights")
         if condition.is_floating_point():

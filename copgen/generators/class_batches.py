@@ -1,4 +1,4 @@
-"""Batches of few classes with several images each, so that each image has others of its class beside it (appendix E).
+"""Batches of few classes with several images each, so that each image has positives of its class (appendix E).
 
 Batch b holds the first `classes` of a random order of all classes that (seed, b) draws, and its row i the class number
 i modulo `classes` of them. So the class of row k of a run is a function of (seed, k) and of the batch's size.
@@ -18,9 +18,9 @@ def draw_classes(indices: range, *, batch: int, classes: int, count: int, seed: 
 
     Args:
         indices: the rows' numbers.
-        batch: rows of a batch, a multiple of `classes`.
-        classes: different classes in a batch, at most `count`.
-        count: classes of the generator.
+        batch: batch size, a multiple of `classes`.
+        classes: number of different classes in a batch, at most `count`.
+        count: number of classes of the generator.
     """
     batches = range(indices.start // batch, (indices.stop - 1) // batch + 1)
     words = philox.bits(seed, batches, count, stream="conditions/batches", device=device)
@@ -33,11 +33,11 @@ def check_classes(*, batch: int, classes: int, count: int, name: str) -> None:
     """Refuse a batch of more classes than generator `name` has.
 
     Raises:
-        UsageError: with the largest batch that has as many images of each class.
+        UsageError: too many classes; the remedy names the largest batch with as many images of each class.
     """
     if count == 0:
         raise UsageError(
-            f"Generator '{name}' has no classes, which objective 'sup_con' tells apart.",
+            f"Objective 'sup_con' needs classes, and the generator '{name}' has none.",
             fix="Use objective 'info_nce', or a class-conditional generator such as biggan-deep-128.",
         )
     if classes > count:

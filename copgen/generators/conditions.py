@@ -1,7 +1,7 @@
 """Conditions of conditional generators: rows of a table of classes or instances, drawn and checked.
 
-A pair shares its condition, so T_z moves inside a sub-space (appendices C.5 and E). Which sub-space pair k lies in is
-drawn by (seed, k): uniformly, or balanced, over all rows or over some of them.
+A pair shares its condition, so T_z moves inside a sub-space (appendices C.5 and E). The condition of pair k is drawn
+by (seed, k): uniformly or balanced, over all rows or some of them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from copgen.runtime.errors import UsageError
 class Conditions(BaseModel):
     """How conditions are drawn.
 
-    `uniform` draws each row alone. `balanced` deals all rows in a new random order again and again, so that each
-    stretch of as many indices as there are rows holds every row once: 1,300,000 anchors of 1,000 classes are 1,300 of
-    each.
+    `uniform` draws each row independently. `balanced` goes through all rows in a new random order, again and again, so
+    that every run of `count` indices holds each row once: 1,300,000 anchors of 1,000 classes are 1,300 of each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Literal["uniform", "balanced"] = "uniform"
-    only: tuple[int, ...] | None = Field(default=None, min_length=1, description="the rows there are to draw; all")
+    only: tuple[int, ...] | None = Field(default=None, min_length=1, description="the rows to draw from; None: all")
 
     def draw(self, indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
         """Row numbers in [0, count), int64 (N,); row k is a function of (seed, indices[k])."""
@@ -36,10 +35,10 @@ class Conditions(BaseModel):
         return drawn if self.only is None else torch.tensor(self.only, device=device)[drawn]
 
     def check(self, count: int, *, name: str, kind: str) -> None:
-        """Refuse rows that a table of `count` of the generator `name` does not have.
+        """Refuse rows that are not in the table of `count` rows of the generator `name`.
 
         Raises:
-            UsageError: a row out of range, or one that is named twice.
+            UsageError: a row out of range, or a duplicate.
         """
         for row in self.only or ():
             if not 0 <= row < count:
@@ -50,7 +49,7 @@ class Conditions(BaseModel):
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a plan says of them; nothing for the plain uniform draw."""
+        """The entries in a plan; empty for the uniform draw over all rows."""
         said: dict[str, str] = {} if self.rule == "uniform" else {"conditions": self.rule}
         if self.only is not None:
             said["condition_list"] = " ".join(map(str, self.only))
@@ -64,7 +63,7 @@ def draw_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
 
 
 def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
-    """Row numbers as cards are dealt: indices k count to (k + 1) count - 1 get each of them once, shuffled anew."""
+    """Row numbers by permutations: indices k count to (k + 1) count - 1 get each row once, newly shuffled."""
     places = philox.as_rows(indices, device)
     rounds, place = places // count, places % count
     rows = torch.empty_like(places)
@@ -78,24 +77,24 @@ def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
 def check_rows(
     condition: Tensor | None, count: int, *, name: str, kind: str, vector: str, width: int | None = None
 ) -> Tensor:
-    """A condition that the generator `name` can take: row numbers (N,) below `count`, or vectors (N, width).
+    """A valid condition of the generator `name`: row numbers (N,) below `count`, or vectors (N, width).
 
     Args:
-        condition: what was given.
-        count: rows of the table; 0 when there is none.
-        name: the generator's, for the error.
+        condition: the value to check.
+        count: rows of the table; 0 without a table.
+        name: name of the generator, for the error.
         kind: what a row is: class, instance.
         vector: what the vectors are: class weights, features.
-        width: of the vectors; `count` when None.
+        width: of the vectors; None: `count`.
 
     Raises:
-        UsageError: nothing was given, a row is out of range, or the shape is neither.
+        UsageError: None, a row out of range, or another shape or dtype.
     """
     width = count if width is None else width
     if condition is None:
         raise UsageError(
             f"'{name}' needs a condition: {kind} indices (N,) or {vector} (N, {width}).",
-            fix="G.sample_condition(indices, seed) draws one.",
+            fix="Draw one with G.sample_condition(indices, seed).",
         )
     if condition.is_floating_point():
         if condition.dim() != 2 or condition.shape[1] != width:
@@ -107,10 +106,10 @@ def check_rows(
         )
     if count == 0:
         raise UsageError(
-            f"'{name}' was loaded without stored instances, so {kind} indices mean nothing to it.",
-            fix="Load it with instances=FILE, or give features.",
+            f"'{name}' was loaded without stored instances, so it does not take {kind} indices.",
+            fix="Load it with instances=FILE, or pass features.",
         )
-    # Compiled code cannot branch on values; there the lookup itself refuses.
+    # Compiled code cannot branch on values; there the embedding lookup raises.
     if not torch.compiler.is_compiling():
         outside = condition[(condition < 0) | (condition >= count)]
         if outside.numel():

@@ -1,8 +1,8 @@
 """Nearest upsampling by 2 and the 3x3 convolution after it, as one convolution.
 
-After the repetition every 3x3 window holds only 2x2 different pixels, so of nine products a pixel five are spared: taps
-that meet the same pixel are added up beforehand. What remains is a transposed convolution of stride 2 with a 4x4
-kernel, whose rows (and columns alike) are w2, w1 + w2, w0 + w1, w0 of the kernel w: 16 products where there were 36.
+After upsampling, every 3x3 window holds only 2x2 different pixels, so taps that meet the same pixel are summed
+beforehand. This gives a transposed convolution of stride 2 with a 4x4 kernel, whose rows (and columns) are w2, w1 + w2,
+w0 + w1, w0 of the kernel w: 16 products instead of 36.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Spectral norm folded into the weights, once, at load: W / sigma, with sigma as the reference networks compute it.
+"""Spectral norm folded into the weights once, at load: W / sigma, with sigma as the reference networks compute it.
 
-They do not compute the spectral norm itself but what stored vectors make of it, so those vectors belong to the weights:
+They estimate the spectral norm from stored vectors, so those vectors belong to the weights:
 
 * BigGAN, BigBiGAN, IC-GAN: one power step from the stored u at every call, v = |u W|, u' = |v W^T|, sigma = v W^T u'^T,
-  where |x| = x / max(||x||, eps) (Miyato et al. 2018). Nothing is written back in evaluation, so sigma is a constant.
+  where |x| = x / max(||x||, eps) (Miyato et al. 2018). Evaluation does not update u, so sigma is a constant.
 * BigGAN-deep: sigma = u^T W v with both vectors stored.
 
-Sigma is computed in float64, a few rows at a time: the peak of memory stays that of the file and of the network.
+Sigma is computed in float64, a few rows at a time, so the peak memory is that of the file and the network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from copgen.generators.doubling import doubled_kernel
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-_CHUNK = 1 << 20  # entries that are in float64 at a time, 8 MiB
+_CHUNK = 1 << 20  # entries converted to float64 at a time, 8 MiB
 
 
 def _rows(weight: Tensor) -> Iterator[slice]:
@@ -31,7 +31,7 @@ def _rows(weight: Tensor) -> Iterator[slice]:
 
 
 def left_product(u: Tensor, weight: Tensor) -> Tensor:
-    """u W, float64, for u (out,) and W (out, ...) seen as a matrix."""
+    """u W, float64, for u (out,) and W (out, ...) reshaped to a matrix."""
     total = torch.zeros(weight[0].numel(), dtype=torch.float64)
     for rows in _rows(weight):
         total += u[rows].double() @ weight[rows].flatten(1).double()
@@ -39,12 +39,12 @@ def left_product(u: Tensor, weight: Tensor) -> Tensor:
 
 
 def right_product(weight: Tensor, v: Tensor) -> Tensor:
-    """W v, float64, for W (out, ...) seen as a matrix and v of its rows' length."""
+    """W v, float64, for W (out, ...) reshaped to a matrix and v of the length of its rows."""
     return torch.cat([weight[rows].flatten(1).double() @ v.double() for rows in _rows(weight)])
 
 
 def power_step_sigma(weight: Tensor, u: Tensor, *, eps: float) -> float:
-    """Sigma after one power step from u, whose norms are clamped at eps."""
+    """Sigma after one power step from u, with norms clamped at eps."""
     v = left_product(u.flatten(), weight)
     v = v / v.norm().clamp_min(eps)
     moved = right_product(weight, v)
@@ -57,32 +57,32 @@ def stored_sigma(weight: Tensor, u: Tensor, v: Tensor) -> float:
 
 
 class FoldedWeights(ABC):
-    """Reads a checkpoint's tensors as what a frozen network uses: weights over sigma, in the type asked for."""
+    """The frozen layers of a checkpoint: weights divided by sigma, in the requested dtype."""
 
     def __init__(self, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, channels_last: bool) -> None:
         self.tensors = tensors
-        self.dtype = dtype  # of convolutions and of what flows between them
-        self.exact = torch.float64 if dtype == torch.float64 else torch.float32  # of everything small
+        self.dtype = dtype  # of convolutions and activations
+        self.exact = torch.float64 if dtype == torch.float64 else torch.float32  # of small tensors
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     @abstractmethod
     def raw(self, name: str) -> Tensor:
-        """The weight of a layer before the division."""
+        """The weight of a layer before division by sigma."""
 
     @abstractmethod
     def sigma(self, name: str) -> float:
-        """What it is divided by."""
+        """The sigma of a layer."""
 
     def matrix(self, name: str) -> Tensor:
         """The folded weight of a small linear layer, float64."""
         return self.raw(name).double() / self.sigma(name)
 
     def small(self, name: str) -> Tensor:
-        """A tensor without spectral norm, a copy in the exact type."""
+        """A copy of a tensor without spectral norm, in the exact dtype."""
         return self.tensors[name].to(self.exact, copy=True)
 
     def divided(self, name: str, *, outputs: int | None = None) -> Tensor:
-        """The folded weight of a layer, of its first `outputs` rows if not of all, written a few rows at a time."""
+        """The folded weight of a layer (its first `outputs` rows, None: all), converted a few rows at a time."""
         weight, sigma = self.raw(name), self.sigma(name)
         shape = (outputs or weight.shape[0], *weight.shape[1:])
         layout: dict[str, Any] = {"memory_format": self.memory_format} if weight.dim() == 4 else {}
@@ -92,7 +92,7 @@ class FoldedWeights(ABC):
         return folded
 
     def bias(self, name: str, *, outputs: int | None = None) -> Tensor | None:
-        """A layer's bias, where it has one."""
+        """The bias of a layer, or None."""
         bias = self.tensors.get(f"{name}.bias")
         return None if bias is None else bias[:outputs].to(self.dtype, copy=True)
 

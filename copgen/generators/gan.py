@@ -1,4 +1,4 @@
-"""What the GANs share: frozen, in the precision that was asked for, images back in float32."""
+"""The base class of the GANs: frozen, in the requested precision, with float32 images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_LEARNED = (
 
 
 def compute_type(options: LoadOptions) -> torch.dtype:
-    """The type of convolutions."""
+    """The dtype of convolutions."""
     return _TYPES[options.precision]
 
 
@@ -41,7 +41,7 @@ class GAN(Generator):
         self.weights_sha256 = header["source_sha256"]
         self.made_by = {"sources": header["sources"], "licence": header["licence"]}
         self.settings = {"precision": options.precision, "memory_format": options.memory_format}
-        # Folding merges some layers and enlarges others; what was learned is what the file holds.
+        # Count the learned parameters in the file: folding merges some layers and enlarges others.
         self.learned = sum(t.numel() for name, t in converted.tensors.items() if not name.endswith(_NOT_LEARNED))
         self.exact = torch.float64 if options.precision == "float64" else torch.float32
 
@@ -50,10 +50,10 @@ class GAN(Generator):
         return self.learned
 
     def check_latent(self, z: Tensor) -> Tensor:
-        """z in the network's type.
+        """z in the dtype of the network.
 
         Raises:
-            UsageError: another shape than (N, latent_dim); a surplus coordinate would pass unnoticed.
+            UsageError: the shape is not (N, latent_dim); a surplus coordinate would go unnoticed.
         """
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise UsageError(f"z has shape {tuple(z.shape)}; '{self.name}' takes (N, {self.latent_dim}).")

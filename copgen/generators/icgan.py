@@ -1,6 +1,6 @@
 """IC-GAN (Casanova et al. 2021) on the BigGAN backbone: ImageNet at 128x128, conditioned on an instance's features.
 
-The condition is a feature vector of SwAV's ResNet-50, of length 1: that of one of the 1,000 stored instances, by its
+The condition is a SwAV ResNet-50 feature vector of length 1: that of one of the 1,000 stored instances, given by its
 index, or any other. Both images of a pair share it, so T_z moves z inside that instance's sub-space (appendix C.5).
 
 Prior: z is a standard normal; `truncation=t` draws t * (standard normal within +-2) instead.
@@ -45,17 +45,17 @@ NAME = "icgan-128"
 IMAGE_SIZE = 128
 LICENCE = "CC BY-NC 4.0, non-commercial"
 INSTANCES = "instances.features"
-UNIT = 1e-2  # how far from 1 a feature's length may be
-# Of the published configuration, for weights without their state file beside them.
+UNIT = 1e-2  # tolerance of a feature's length, which is 1
+# From the published configuration, for weights without their state file.
 NORM_EPS, SPECTRAL_EPS = 1e-5, 1e-6
 
 
 class ICGANConfig(BigGANConfig):
-    """BigGAN's widths, and those of the features."""
+    """The widths of BigGAN and of the features."""
 
     features: int = Field(ge=1, description="width of a feature vector")
-    class_width: int = Field(ge=1, description="width of the class table, which is in the file but not used")
-    instances: int = Field(default=0, ge=0, description="stored instances; 0 where the file has none")
+    class_width: int = Field(ge=1, description="width of the class table in the file, unused")
+    instances: int = Field(default=0, ge=0, description="stored instances; 0: none in the file")
 
 
 def _shapes(config: ICGANConfig) -> dict[str, tuple[int, ...]]:
@@ -76,13 +76,13 @@ def _state_file(weights: Path) -> Path:
 
 
 def _state(weights: Path) -> Mapping[str, Any]:
-    """The small file beside the weights, with their configuration and best FID; empty where there is none."""
+    """The state file in the folder of the weights, with their configuration and best FID; empty if missing."""
     path = _state_file(weights)
     if path == weights or not path.exists():
         return {}
     state = read_state(path)
     if not isinstance(state, Mapping) or not isinstance(state.get("config"), Mapping):
-        raise DataError(f"{path} holds no 'config'; it is not the state file of an IC-GAN.")
+        raise DataError(f"{path} has no 'config'; it is not the state file of an IC-GAN.")
     return state
 
 
@@ -97,7 +97,7 @@ def _best(folder: Path) -> Path:
 def _epsilon(config: Mapping[str, Any], key: str, default: float, *, path: Path) -> float:
     value = config.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise DataError(f"{path}: config.{key} is {value!r}, which is no small positive number.")
+        raise DataError(f"{path}: config.{key} is {value!r}; expected a small positive number.")
     return float(value)
 
 
@@ -105,29 +105,29 @@ def read_instances(path: Path) -> Tensor:
     """Stored instance features (K, D), float32, each of length 1.
 
     Raises:
-        DataError: missing, no dictionary with `instance_features`, of another rank, or not finite.
+        DataError: missing, without `instance_features`, of another rank, or not finite.
     """
     content = read_state(path)
     features = content.get("instance_features") if isinstance(content, Mapping) else None
     values = features.values if isinstance(features, ForeignArray) else features
     if isinstance(values, np.ndarray):
-        values = torch.tensor(values)  # a copy: what was read is not ours to write to
+        values = torch.tensor(values)  # a copy: the array that was read is read-only
     if not isinstance(values, Tensor) or not values.is_floating_point():
-        raise DataError(f"{path} holds no numbers called 'instance_features'; it is not a file of stored instances.")
+        raise DataError(f"{path} has no array 'instance_features'; it is not a file of stored instances.")
     table = values.float()
     if table.dim() != 2 or 0 in table.shape or not bool(torch.isfinite(table).all()):
         raise DataError(
-            f"{path}: 'instance_features' has shape {tuple(table.shape)} or is not finite; (K, D) is needed."
+            f"{path}: 'instance_features' has shape {tuple(table.shape)}; expected (K, D) with finite values."
         )
     lengths = table.norm(dim=1)
     if bool((lengths == 0).any()):
         raise DataError(f"{path}: instance {int((lengths == 0).nonzero()[0])} has features of length 0.")
-    # Of length 1 already as far as is known; then they stay as they are, bit for bit.
+    # The published features have length 1 already; these stay bit for bit the same.
     return table if float((lengths - 1.0).abs().max()) < 1e-4 else F.normalize(table, dim=1)
 
 
 def _stored_beside(weights: Path) -> Path | None:
-    """The file of stored instances that lies where the authors' archives put it, or None."""
+    """The file of stored instances at its place in the authors' archives, or None."""
     places = [
         folder / below for folder in (weights.parent, weights.parent.parent) for below in (".", "stored_instances")
     ]
@@ -136,19 +136,19 @@ def _stored_beside(weights: Path) -> Path | None:
 
 
 def _with_instances(tensors: dict[str, Tensor], config: ICGANConfig, path: Path) -> ICGANConfig:
-    """Put stored instances among the tensors; their configuration."""
+    """Add stored instances to the tensors; returns the configuration with them."""
     stored = read_instances(path)
     if stored.shape[1] != config.features:
-        raise DataError(f"{path}: features of width {stored.shape[1]}; the generator takes {config.features}.")
+        raise DataError(f"{path} has features of width {stored.shape[1]}; the generator takes {config.features}.")
     tensors[INSTANCES] = stored
     return config.model_copy(update={"instances": stored.shape[0]})
 
 
 def convert(sources: Sources) -> Converted:
-    """What the folder `icgan_biggan_imagenet_res128` holds, checked, with the stored instances where they are found.
+    """The checked content of the folder `icgan_biggan_imagenet_res128`, with the stored instances if they are found.
 
     Raises:
-        DataError: missing, truncated, another family's, of another resolution, or with tensors that do not fit.
+        DataError: missing, truncated, of another family or resolution, or with unexpected tensors.
     """
     path = _best(sources.weights) if sources.weights.is_dir() else sources.weights
     tensors = tensors_of(read_state(path), path=path, family=FAMILY.name, mark="shared_feat.weight")
@@ -164,11 +164,13 @@ def convert(sources: Sources) -> Converted:
     )
     for key, here in (("resolution", found.image_size), ("dim_z", found.latent_dim), ("class_cond", False)):
         if given.get(key, here) != here:
-            raise DataError(f"{_state_file(path)}: config.{key} is {given[key]!r}; the weights beside it have {here}.")
+            raise DataError(
+                f"{_state_file(path)}: config.{key} is {given[key]!r}; the weights {path.name} have {here}."
+            )
     if found.image_size != IMAGE_SIZE:
         raise DataError(
-            f"{path} makes images of {found.image_size}x{found.image_size} pixels ({found.blocks} blocks); '{NAME}' "
-            f"makes {IMAGE_SIZE}x{IMAGE_SIZE}."
+            f"{path} generates images of {found.image_size}x{found.image_size} pixels ({found.blocks} blocks); "
+            f"'{NAME}' generates {IMAGE_SIZE}x{IMAGE_SIZE}."
         )
     class_width = dimensions(tensors, "shared.weight", 2, path=path)[1]
     config = ICGANConfig(**found.model_dump(), features=features, class_width=class_width)
@@ -184,11 +186,11 @@ def convert(sources: Sources) -> Converted:
 
 
 def load(sources: Sources, options: LoadOptions) -> ICGAN:
-    """The generator in a published folder or a converted file; `sources.instances` takes the place of what is in it.
+    """The generator in a published folder or a converted file; `sources.instances` replaces the instances in it.
 
     Raises:
         DataError: as `convert`, and for a converted file that does not verify.
-        UsageError: a choice that it does not have.
+        UsageError: an option that it does not support.
     """
     options.refuse(NAME, inverse=options.inverse, parameters=sources.parameters)
     content, config = FAMILY.open(sources, convert, name=NAME)
@@ -223,20 +225,20 @@ class ICGAN(GAN):
         self.eval()
 
     def sample_condition(self, indices: philox.Rows, seed: int) -> Tensor:
-        """Instances (N,), as `condition_rule` says; row k is a function of (seed, indices[k]).
+        """Instances (N,), drawn by `condition_rule`; row k is a function of (seed, indices[k]).
 
         Raises:
             UsageError: it was loaded without stored instances.
         """
         if not self.config.instances:
             raise UsageError(
-                f"'{self.name}' was loaded without stored instances, so there are none to draw.",
-                fix="Put the .npy file beside its weights and import them again, or name it with --instances.",
+                f"'{self.name}' was loaded without stored instances, so it has no conditions to draw.",
+                fix="Pass the .npy file with --instances, or put it beside the weights and import them again.",
             )
         return self.condition_rule.draw(indices, self.config.instances, seed=seed, device=self.instances.device)
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
-        """What the metadata of a pair say of its instance."""
+        """The instance entry in the metadata of a pair."""
         if condition.is_floating_point():
             return [{"features": [round(value, 6) for value in row]} for row in condition.tolist()]
         return [{"instance": row} for row in condition.tolist()]
@@ -245,7 +247,7 @@ class ICGAN(GAN):
         """Features (N, D) of instances (N,), or the features themselves.
 
         Raises:
-            UsageError: no condition, an instance that is not there, another shape, or features not of length 1.
+            UsageError: no condition, an instance out of range, another shape, or features not of length 1.
         """
         condition = check_rows(
             condition,

@@ -1,4 +1,4 @@
-"""How a generator is loaded, beside its weights: truncation of z, inversion of a flow, precision, memory format."""
+"""The options of `generators.load`: truncation of z, inversion of a flow, precision, memory format."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MemoryFormat = Literal["contiguous", "channels_last"]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """Choices of `generators.load`; None leaves a family its own default.
+    """Options of `generators.load`; None is the default of the family.
 
     Attributes:
-        prior: the distribution of z; giving a truncation means the truncated normal. Not for flows.
-        truncation: the scale t of z = t * (standard normal within +-threshold); BigGAN-deep also picks its batch
-            statistics by it. Not for flows.
-        threshold: the bound before scaling, 2 unless said otherwise. Not for flows.
-        inverse: how a flow's fixed points are stopped: each item when it is tight, or the whole batch by the
-            reference's loose rule.
+        prior: the distribution of z; with a truncation, the truncated normal. Not for flows.
+        truncation: the scale t of z = t * (standard normal within +-threshold); it also selects the batch statistics
+            of BigGAN-deep. Not for flows.
+        threshold: the bound before scaling, 2 by default. Not for flows.
+        inverse: the stop rule of a flow's fixed points: each item to a tight tolerance, or the whole batch by the
+            looser rule of the reference.
         precision: float32; bfloat16 (autocast, images float32); or float64, for comparisons.
         memory_format: of the convolutions' weights and activations.
     """
@@ -47,15 +47,17 @@ class LoadOptions:
                 raise unknown(kind, str(value), [name for name in known if name is not None])
 
     def truncated(self, default: Prior, *, name: str) -> Prior:
-        """The prior of a GAN: its own, or the one that was asked for.
+        """The prior of a GAN: the requested one, or its default.
 
         Raises:
-            UsageError: a scale outside (0, 1], a threshold that is not positive, or either of a normal.
+            UsageError: a scale outside (0, 1], a threshold that is not positive, or either for a normal.
         """
         truncates = self.truncation is not None or self.threshold is not None
         if self.prior == "normal":
             if truncates:
-                raise UsageError(f"A normal prior of '{name}' is not truncated.", fix="Leave out one of the two.")
+                raise UsageError(
+                    f"A normal prior of '{name}' has no truncation.", fix="Leave out the prior or the truncation."
+                )
             return Prior()
         if not truncates and self.prior in (None, default.kind):
             return default
@@ -63,15 +65,15 @@ class LoadOptions:
         threshold = self.threshold if self.threshold is not None else 2.0
         if not 0.0 < scale <= 1.0:
             raise UsageError(
-                f"truncation {scale:g} is outside of (0, 1], which '{name}' knows.",
-                fix="It is the factor on a normal within +-2; 1 leaves that as it is.",
+                f"truncation {scale:g} is not in (0, 1], the range of '{name}'.",
+                fix="Pass the factor on a normal truncated at +-2; 1 does not scale it.",
             )
         if not 0.0 < threshold < float("inf"):
-            raise UsageError(f"The truncation threshold {threshold:g} of '{name}' is not a positive number.")
+            raise UsageError(f"The truncation threshold {threshold:g} of '{name}' is not positive.")
         return Prior(kind="truncated_normal", scale=scale, threshold=threshold)
 
     def refuse(self, name: str, **concerns: object) -> None:
-        """Refuse choices that the generator does not have; keywords are their names and values.
+        """Refuse options that the generator does not support; keywords are their names and values.
 
         Raises:
             UsageError: one of them is not None.
@@ -79,6 +81,6 @@ class LoadOptions:
         for choice, value in concerns.items():
             if value is not None:
                 raise UsageError(
-                    f"The generator '{name}' has no {choice} to choose, but '{value}' was asked for.",
+                    f"The generator '{name}' has no option {choice}, but '{value}' was given.",
                     fix="Leave it out.",
                 )

@@ -1,8 +1,8 @@
-"""Batch normalisation with stored statistics, folded to what it is in evaluation: x * scale + shift per channel.
+"""Batch normalisation in evaluation mode, folded to x * scale + shift per channel.
 
-Of a conditional norm, (x - mean) / sqrt(var + eps) * (1 + gain(c)) + bias(c) with gain and bias linear in the condition
-c, scale and shift are linear in c too: scale = r + r (W_gain c), shift = W_bias c - mean * scale, where
-r = 1 / sqrt(var + eps). So one linear layer gives both, and the image is read and written once.
+A conditional norm is (x - mean) / sqrt(var + eps) * (1 + gain(c)) + bias(c) with gain and bias linear in the condition
+c. Scale and shift are linear in c too: scale = r + r (W_gain c), shift = W_bias c - mean * scale, where
+r = 1 / sqrt(var + eps). So one linear layer computes both, and the image is read and written once.
 
 Legend: N images, C channels, D width of the condition.
 """
@@ -26,7 +26,7 @@ class ConditionalNorm(nn.Module):
         mean: stored mean (C,).
         var: stored variance (C,).
         eps: added to the variance.
-        dtype: of the layer that is made of them.
+        dtype: of the folded linear layer.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Generators of one's own: any importable factory of an `nn.Module`, through the entry-point group `copgen.generators`.
+"""Custom generators: any importable factory of an `nn.Module`, through the entry-point group `copgen.generators`.
 
 The module has `latent_dim`, `image_size` and `channels` (1 or 3), and a `forward(z)` or `forward(z, condition)` that
 gives images (N, channels, image_size, image_size) in [-1, 1], differentiable in z. It may have `prior` (a
-`copgen.latents.Prior`; a standard normal otherwise) and `sample_condition(indices, seed)`. The factory takes
-`weights=PATH` where the user names a file. docs/generators.md has an example.
+`copgen.latents.Prior`; a standard normal otherwise) and `sample_condition(indices, seed)`. The factory is called with
+`weights=PATH` if the user names a file. docs/generators.md has an example.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from copgen.runtime.errors import UsageError
 from copgen.storage.files import sha256_of
 
 GROUP = "copgen.generators"
-_BEYOND = 1e-3  # how far outside [-1, 1] a pixel may be, for rounding
+_BEYOND = 1e-3  # tolerance around [-1, 1], for rounding
 
 
 def names() -> list[str]:
-    """The plug-ins that are installed, sorted."""
+    """The names of the installed plug-ins, sorted."""
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
@@ -43,10 +43,10 @@ def about(name: str) -> str:
 
 
 def load(name: str, weights: Path | None, options: LoadOptions) -> Generator:
-    """The plug-in `name`, made by its factory, frozen and tried out.
+    """The plug-in `name`, created by its factory, frozen and checked by a forward pass.
 
     Raises:
-        UsageError: it cannot be imported or made, lacks an attribute, or gives images of a wrong shape or range.
+        UsageError: it cannot be imported or created, lacks an attribute, or returns images of a wrong shape or range.
     """
     options.refuse(
         name, inverse=options.inverse, prior=options.prior, truncation=options.truncation, threshold=options.threshold
@@ -55,8 +55,8 @@ def load(name: str, weights: Path | None, options: LoadOptions) -> Generator:
     try:
         factory: Callable[..., Any] = _point(name).load()
         module = factory() if weights is None else factory(weights=weights)
-    except Exception as error:  # whatever a stranger's code raises, it is told with its name
-        raise UsageError(f"The plug-in '{name}' ({value}) cannot be made: {type(error).__name__}: {error}.") from error
+    except Exception as error:  # foreign code: report whatever it raises
+        raise UsageError(f"The plug-in '{name}' ({value}) failed to load: {type(error).__name__}: {error}.") from error
     G = PluginGenerator(module, name=name, origin=value, weights=weights, options=options)
     G.try_out()
     return G
@@ -65,7 +65,7 @@ def load(name: str, weights: Path | None, options: LoadOptions) -> Generator:
 def _whole(module: nn.Module, attribute: str, *, name: str) -> int:
     value = getattr(module, attribute, None)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"The plug-in '{name}' needs a whole number `{attribute}`; it has {value!r}.")
+        raise UsageError(f"The plug-in '{name}' needs a positive integer `{attribute}`; it has {value!r}.")
     return value
 
 
@@ -79,12 +79,12 @@ def _content_sha256(module: nn.Module) -> str:
 
 
 class PluginGenerator(Generator):
-    """A foreign module as a generator: its images are checked."""
+    """A foreign module as a generator, with checked outputs."""
 
     def __init__(self, module: object, *, name: str, origin: str, weights: Path | None, options: LoadOptions) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
-            raise UsageError(f"The plug-in '{name}' ({origin}) made a {type(module).__name__}, not an nn.Module.")
+            raise UsageError(f"The plug-in '{name}' ({origin}) returned a {type(module).__name__}, not an nn.Module.")
         self.latent_dim = _whole(module, "latent_dim", name=name)
         self.image_size = _whole(module, "image_size", name=name)
         self.channels = _whole(module, "channels", name=name)
@@ -117,7 +117,7 @@ class PluginGenerator(Generator):
         expected = (z.shape[0], self.channels, self.image_size, self.image_size)
         if not isinstance(images, Tensor) or tuple(images.shape) != expected:
             found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise UsageError(f"The plug-in '{self.name}' gave images of shape {found}, not {expected}.")
+            raise UsageError(f"The plug-in '{self.name}' returned images of shape {found}; expected {expected}.")
         return images.to(z.dtype)
 
     def try_out(self) -> None:
@@ -127,19 +127,19 @@ class PluginGenerator(Generator):
             UsageError: images of a wrong shape or range, or that do not depend on z.
         """
         with torch.enable_grad():
-            # A plug-in without parameters, or on another device, is moved later; here it is where it was made.
+            # The module is moved later; here it is on the device on which the factory created it.
             device = next((tensor.device for tensor in self.module.state_dict().values()), torch.device("cpu"))
             z = self.prior.draw(range(2), dim=self.latent_dim, seed=0, device=device).requires_grad_()
             try:
                 images = self(z, self.sample_condition(range(2), 0))
             except UsageError:
                 raise
-            except Exception as error:  # a stranger's code again
+            except Exception as error:  # foreign code
                 raise UsageError(
                     f"The plug-in '{self.name}' failed on z of shape {tuple(z.shape)}: {type(error).__name__}: {error}."
                 ) from error
         low, high = (float(bound) for bound in torch.aminmax(images.detach()))
         if not -1.0 - _BEYOND <= low <= high <= 1.0 + _BEYOND:
-            raise UsageError(f"The plug-in '{self.name}' gave pixels from {low:g} to {high:g}; they belong in [-1, 1].")
+            raise UsageError(f"The plug-in '{self.name}' returned pixels from {low:g} to {high:g}; expected [-1, 1].")
         if not images.requires_grad:
             raise UsageError(f"The images of the plug-in '{self.name}' are not differentiable in z.")

@@ -1,4 +1,4 @@
-"""What a generator is to the rest of copgen: frozen, in evaluation mode, differentiable in z."""
+"""The interface of a generator: frozen, in evaluation mode, differentiable in z."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from copgen.runtime.errors import UsageError
 
 
 class Generator(nn.Module, ABC):
-    """G: z (N, latent_dim), with its condition where there is one, to images (N, C, H, W) in [-1, 1].
+    """G: z (N, latent_dim), and a condition if it is conditional, to images (N, C, H, W) in [-1, 1].
 
     Attributes:
         name: the registry name.
-        weights_sha256: of the file that the weights came from; of the published one, where that was converted.
-        made_by: what its file records of its making.
-        settings: what else decides its images: truncation, precision, how it is inverted, which conditions.
-        latent_blocks: coordinates in each block of z, for a generator that feeds them to different depths; empty for
-            one that takes z whole.
+        weights_sha256: of the weights file; of the published one, if that was converted.
+        made_by: provenance recorded in its file.
+        settings: the other settings that change its images: truncation, precision, inversion, conditions.
+        latent_blocks: coordinates in each block of z, for a generator that feeds blocks to different depths; empty
+            otherwise.
         condition_kind: class, instance; None for an unconditional generator.
-        conditions: how many classes or instances its conditions are numbers of; 0 where they are no numbers, or none.
+        conditions: number of classes or instances; 0 if it is unconditional or its conditions are not indices.
         condition_rule: how they are drawn.
-        compiles: whether torch.compile can see through it.
+        compiles: whether torch.compile supports it.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Generator(nn.Module, ABC):
     compiles: bool = True
 
     def train(self, mode: bool = True) -> Self:
-        """Nothing: a generator stays in evaluation mode, whatever module it is put into."""
+        """Does nothing: a generator stays in evaluation mode, whatever module contains it."""
         return super().train(False)
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers were learned."""
+        """Number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def sample_prior(self, indices: philox.Rows, seed: int) -> Tensor:
@@ -61,16 +61,19 @@ class Generator(nn.Module, ABC):
         return self.prior.draw(indices, dim=self.latent_dim, seed=seed, device=device)
 
     def choose_conditions(self, rule: Conditions) -> None:
-        """Draw conditions in this way from now on.
+        """Set how conditions are drawn.
 
         Raises:
-            UsageError: it has none, or not the ones that are named.
+            UsageError: it has no conditions to choose, or one is out of range.
         """
         if rule == self.condition_rule:
             return
         if not self.conditions:
-            why = "draws them itself" if self.condition_kind else "has none"
-            raise UsageError(f"Conditions were chosen, but the generator '{self.name}' {why}.", fix="Leave them out.")
+            why = "draws its conditions itself" if self.condition_kind else "has no conditions"
+            raise UsageError(
+                f"Conditions were given, but the generator '{self.name}' {why}.",
+                fix="Leave out --conditions and --condition-list.",
+            )
         rule.check(self.conditions, name=self.name, kind=self.condition_kind or "condition")
         self.condition_rule = rule
         self.settings = {**self.settings, **rule.settings}
@@ -80,11 +83,11 @@ class Generator(nn.Module, ABC):
         return None
 
     def describe_condition(self, condition: Tensor) -> list[dict[str, Any]]:
-        """What the metadata of each pair say of its condition (N, ...): its class, its instance."""
+        """The entries in the metadata of each pair for its condition (N, ...): its class or instance."""
         return [{"condition": row} for row in condition.tolist()]
 
     def segments(self) -> list[nn.Module]:
-        """The modules that an image passes one after the other, whose activations may be made again for a gradient."""
+        """The modules that run in sequence, each of which activation checkpointing may wrap."""
         return [self]
 
     @abstractmethod

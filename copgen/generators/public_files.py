@@ -1,7 +1,7 @@
-"""The files that the generators' authors published: names, addresses, hashes and terms, as far as they are known.
+"""The weight files that the generators' authors published: names, URLs, and hashes where they are known.
 
-Nothing here is guessed: an address stands in the authors' code or documentation, a hash was published with the file.
-None of the weights may be shipped with copgen; `copgen generator fetch` gets them, or a user has them already.
+Every URL is from the authors' code or documentation, every hash was published with the file. copgen ships none of
+these weights; `copgen generator fetch` downloads them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class PublicFile:
     """One published file.
 
     Attributes:
-        role: what it is to the importer: the network's weights (a file, or an archive of the folder with them), the
-            configuration that lies beside them, or the stored instances.
-        name: as published; what a copy on disk is commonly called.
-        urls: where it is offered, the first one first.
-        sha256: where one was published.
-        bytes: its size, where known exactly.
-        archive: whether it is a .tar.gz that holds what is wanted, and not that itself.
-        inside: for an archive, the path in it that `--weights` or `--instances` wants.
-        required: whether the generator cannot do without it.
+        role: the network's weights (a file, or an archive of their folder), their configuration file, or the stored
+            instances.
+        name: the published file name.
+        urls: download URLs, in order of preference.
+        sha256: the published hash, or None.
+        bytes: the exact size, or None.
+        archive: whether it is a .tar.gz that contains the file or folder.
+        inside: for an archive, the path in it to pass to `--weights` or `--instances`.
+        required: whether the generator needs it.
     """
 
     role: Role

@@ -1,14 +1,14 @@
-"""The generators copgen knows by name: what is published of each, its terms, its recipe; how it is loaded and imported.
+"""The registered generators: published files, licence and recipe of each, and how it is loaded and imported.
 
-What an importer needs of an entry:
+An importer uses an entry like this:
 
     known = entry("bigbigan")                                # UsageError for an unknown name
     known.files, known.licence                               # what was published: names, URLs, sha256; terms
     converted = known.convert(Sources(weights=Path("BigBiGAN_x1.pth")))       # DataError names file, key and value
     save_tensors(out, converted.tensors, kind="generator", header=converted.header)
 
-`convert` reads and checks everything (keys, shapes, finite values) and writes nothing; `known.load` takes the published
-file as well as the one written so. `Sources` has the instances of an IC-GAN too.
+`convert` reads and checks everything (keys, shapes, finite values) and writes nothing; `known.load` reads both the
+published and the converted file. `Sources` has the instances of an IC-GAN too.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Entry:
     """A registered generator.
 
     Attributes:
-        about: a line about it.
-        recipe: its recipe's name.
-        load: sources and choices -> the generator, in evaluation mode on the CPU.
-        convert: published files -> what `copgen generator import` writes; None where nothing was published.
-        files: what was published; of several for one role, any will do.
-        licence: the terms of its weights.
-        embedded: the weights file that comes with copgen.
+        about: a one-line description.
+        recipe: the name of its recipe.
+        load: sources and options -> the generator, in evaluation mode on the CPU.
+        convert: published files -> the content that `copgen generator import` writes; None if nothing was published.
+        files: the published files; files with the same role are alternatives.
+        licence: of its weights.
+        embedded: the weights file that ships with copgen.
         has_priors: whether the distribution of z can be chosen.
     """
 
@@ -113,15 +113,15 @@ KNOWN = {
 
 
 def names() -> list[str]:
-    """The names that copgen knows itself, sorted; plug-ins are `plugins.names()`."""
+    """The registered names, sorted; those of plug-ins are `plugins.names()`."""
     return sorted(KNOWN)
 
 
 def entry(name: str) -> Entry:
-    """The entry of a generator: a known one, or a plug-in that is installed.
+    """The entry of a registered generator or an installed plug-in.
 
     Raises:
-        UsageError: unknown name; the error gives the nearest known one.
+        UsageError: unknown name; the remedy suggests the closest one.
     """
     if name in KNOWN:
         return KNOWN[name]
@@ -135,16 +135,16 @@ def entry(name: str) -> Entry:
 
 
 def embedded_weights(name: str) -> Path | None:
-    """The weights file that comes with copgen, or None."""
+    """The weights file that ships with copgen, or None."""
     file = entry(name).embedded
     return Path(str(resources.files("copgen") / "generators" / "weights" / file)) if file else None
 
 
 def known_weights(name: str) -> Path:
-    """The weights of a generator where the user names none: those that come with copgen, or in the weights directory.
+    """The default weights of a generator: those that ship with copgen, or those in the weights directory.
 
     Raises:
-        EnvironmentFault: there are none; the error says where to get them and how to bring them in.
+        EnvironmentFault: there are none; the remedy says where to get them and how to import them.
     """
     found = embedded_weights(name) or weights_directory.find(name, entry(name).files)
     if found is not None:
@@ -152,8 +152,8 @@ def known_weights(name: str) -> Path:
     file = next(file for file in entry(name).files if file.role == "weights")
     raise EnvironmentFault(
         f"There are no weights of '{name}' in {weights_directory.weights_directory()}.",
-        fix=f"Get them with: copgen generator fetch {name}. Or get {file.name} ({file.urls[0]}) yourself, then: "
-        f"copgen generator import {name} {file.inside or file.name}. Or name the file with --weights.",
+        fix=f"Run copgen generator fetch {name}. Or download {file.name} ({file.urls[0]}) and run "
+        f"copgen generator import {name} {file.inside or file.name}. Or pass the file with --weights.",
     )
 
 
@@ -175,24 +175,24 @@ def load(
     """The generator `name`, frozen and in evaluation mode.
 
     Args:
-        name: a known name, such as 'bigbigan', or that of an installed plug-in.
-        weights: the published file or folder, or the converted file; None takes what comes with copgen or was imported.
-        instances: stored instances of an IC-GAN, where they do not lie beside its weights.
-        prior: of z, 'normal' or 'truncated_normal'; None takes the generator's own.
-        truncation: the scale t of z = t * (standard normal within +-threshold); BigGAN-deep also picks its batch
-            statistics by it.
-        threshold: the bound before scaling, 2 unless said otherwise.
+        name: a registered name, such as 'bigbigan', or that of an installed plug-in.
+        weights: the published file or folder, or the converted file; None: the ones shipped with copgen or imported.
+        instances: stored instances of an IC-GAN, if they are not in the folder of its weights.
+        prior: of z, 'normal' or 'truncated_normal'; None: the default of the generator.
+        truncation: the scale t of z = t * (standard normal within +-threshold); it also selects the batch statistics
+            of BigGAN-deep.
+        threshold: the bound before scaling, 2 by default.
         inverse: of a flow: 'tight' (items of a batch do not influence each other) or 'reference'.
-        parameters: of a flow's published file: 'ema' (what None takes) or 'raw'.
-        precision: 'float32', 'bfloat16' (autocast; images are float32 all the same) or 'float64'.
+        parameters: of a flow's published file: 'ema' (the default) or 'raw'.
+        precision: 'float32', 'bfloat16' (autocast, with float32 images) or 'float64'.
         memory_format: 'contiguous' or 'channels_last', of convolutions.
-        conditions: how the conditions of pairs are drawn; None draws them uniformly.
-        device: where it runs.
+        conditions: how the conditions of pairs are drawn; None: uniformly.
+        device: the device to run on.
 
     Raises:
-        UsageError: unknown name, or a choice that this generator does not have or know.
-        DataError: the weights are missing, truncated, foreign, or do not fit.
-        EnvironmentFault: there are no weights for it here.
+        UsageError: unknown name, or an option or value that this generator does not support.
+        DataError: the weights are missing, truncated, in another format, or of another network.
+        EnvironmentFault: there are no weights for it on this machine.
     """
     known = entry(name)
     options = LoadOptions(

@@ -1,4 +1,4 @@
-"""The layout of a published checkpoint: every tensor it must hold, and what to say when it holds something else."""
+"""The layout of a published checkpoint: the tensors that it must hold, and errors that say what it holds instead."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from copgen.storage.foreign import is_module, module_tensors
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# A name that only this family has, most particular first; and the generators that read it.
+# (name that identifies a family, most specific first; family; generators that read it).
 _MARKS = (
     ("shared_feat.weight", "IC-GAN", "icgan-128"),
     ("generator.gen_z.weight_orig", "BigGAN-deep", "biggan-deep-128, -256 or -512"),
     ("blocks.0.0.bn1.gain.weight", "BigBiGAN", "bigbigan"),
     ("transforms.0.chain.1.weight", "Residual Flow", "residual-flow-mnist"),
-    ("nn_walker", "COP-Gen navigator", "none: see copgen navigator import"),
+    ("nn_walker", "COP-Gen navigator", "a navigator, with copgen navigator import"),
 )
 # The same names and shapes as BigBiGAN's.
 _CONDITIONAL = (
     "class-conditional BigGAN (the rows of its class table 'shared.weight' differ)",
-    "none; of the class-conditional ones copgen reads BigGAN-deep",
+    "biggan-deep-128 (copgen reads no other class-conditional BigGAN; use the weights of BigGAN-deep)",
 )
 _DEEPEST = 4  # levels of a checkpoint below its top that are searched
-_ALIKE = 1e-3  # of the largest entry
+_ALIKE = 1e-3  # tolerance, relative to the largest entry
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Network:
     """The tensors of one network in a checkpoint.
 
     Attributes:
-        where: their place in it, such as 'state_dict' or 'models.G'; empty at the top.
+        where: its key in the checkpoint, such as 'state_dict' or 'models.G'; empty at the top.
         family: its family.
         generator: the generators that read it.
-        tensors: by name, without the prefix that a wrapper such as DataParallel leaves in front.
-        beside: the dictionary that they lie in, where they lie below the top.
+        tensors: by name, without the prefix of a wrapper such as DataParallel.
+        beside: the dictionary that contains the network, if it is below the top.
     """
 
     where: str
@@ -61,7 +61,7 @@ def is_conditional(tensors: Mapping[str, Any]) -> bool:
 
 
 def _tables(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], Mapping[Any, Any]]]:
-    """(place, values by name, the dictionary around them) of each dictionary and module, once, from the top down."""
+    """(key, values by name, enclosing dictionary) of each dictionary and module, once, from the top down."""
     waiting: list[tuple[tuple[str, ...], Any, Mapping[Any, Any]]] = [((), content, {})]
     seen: set[int] = set()
     while waiting:
@@ -79,7 +79,7 @@ def _tables(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], 
 
 
 def networks(content: Any) -> list[Network]:
-    """The networks of known families in a checkpoint, wherever in it their tensors lie."""
+    """The networks of known families at any level of a checkpoint."""
     found: list[Network] = []
     for place, values, around in _tables(content):
         families: dict[str, tuple[str, str]] = {}
@@ -99,13 +99,13 @@ def network_of(content: Any, *, path: Path, family: str, mark: str) -> Network:
     """The one network of a family in a checkpoint.
 
     Args:
-        content: what `read_state` gave.
+        content: the result of `read_state`.
         path: for the error.
-        family: the family that is wanted.
+        family: the expected family.
         mark: a name that every network of it has.
 
     Raises:
-        DataError: there is none, or another family's, or several.
+        DataError: there is none, one of another family, or several.
     """
     found = networks(content)
     fitting = [network for network in found if network.family == family and mark in network.tensors]
@@ -113,8 +113,8 @@ def network_of(content: Any, *, path: Path, family: str, mark: str) -> Network:
     if len(fitting) > 1:
         places = ", ".join(f"'{network.where or 'the top'}'" for network in fitting)
         raise DataError(
-            f"{path} holds the tensors of {len(fitting)} networks of family {family}: {places}.",
-            fix="Save the one that is wanted in a file of its own.",
+            f"{path} holds {len(fitting)} networks of family {family}: {places}.",
+            fix="Save one of them in a separate file.",
         )
     if fitting:
         (network,) = fitting
@@ -126,13 +126,13 @@ def network_of(content: Any, *, path: Path, family: str, mark: str) -> Network:
     if others and len(others) == len(found):
         place = f", at '{others[0].where}'" if others[0].where else ""
         raise DataError(
-            f"{path} is the file of a {others[0].family}{place}; it does not hold a {family}.",
-            fix=f"The generator that reads it: {others[0].generator}.",
+            f"{path} holds a {others[0].family}{place}; expected a {family}.",
+            fix=f"Load it as {others[0].generator}.",
         )
     if not isinstance(content, Mapping) and not is_module(content):
-        raise DataError(f"{path} holds a {type(content).__name__}, not the tensors of a network by name.")
+        raise DataError(f"{path} holds a {type(content).__name__}, not a state dict.")
     place = f" at '{found[0].where}'" if found and found[0].where else ""
-    raise DataError(f"{path} has no tensor '{mark}'{place}; it does not hold a whole {family}.")
+    raise DataError(f"{path} has no tensor '{mark}'{place}; expected a {family}.")
 
 
 def tensors_of(content: Any, *, path: Path, family: str, mark: str) -> dict[str, Tensor]:
@@ -144,35 +144,35 @@ def dimensions(tensors: Mapping[str, Tensor], name: str, rank: int, *, path: Pat
     """The shape of a tensor that a width is read from.
 
     Raises:
-        DataError: it is missing, or has another number of dimensions.
+        DataError: the tensor is missing or empty, or has another number of dimensions.
     """
     if name not in tensors:
         raise DataError(f"{path}: tensor '{name}' is missing.")
     shape = tuple(tensors[name].shape)
     if len(shape) != rank or 0 in shape:
-        raise DataError(f"{path}: tensor '{name}' has shape {shape}; {rank} dimensions that are not empty are needed.")
+        raise DataError(f"{path}: tensor '{name}' has shape {shape}; expected {rank} non-empty dimensions.")
     return shape
 
 
 def check(tensors: Mapping[str, Tensor], shapes: Shapes, *, path: Path, ignored: Collection[str] = ()) -> None:
-    """Every name in `shapes` must be there with its shape and finite values, and no other but the ignored ones.
+    """Require every name in `shapes` with its shape and finite values, and no other names but the ignored ones.
 
     Raises:
-        DataError: the first that is not so, by name.
+        DataError: for the first tensor that fails, with its name.
     """
     missing = sorted(shapes.keys() - tensors.keys())
     unexpected = sorted(tensors.keys() - shapes.keys() - set(ignored))
     if missing or unexpected:
         name, problem = (missing[0], "is missing") if missing else (unexpected[0], "is unexpected")
         raise DataError(
-            f"{path}: tensor '{name}' {problem} ({len(missing)} missing, {len(unexpected)} unexpected in all)."
+            f"{path}: tensor '{name}' {problem} ({len(missing)} missing, {len(unexpected)} unexpected in total)."
         )
     for name, shape in shapes.items():
         tensor = tensors[name]
         if tuple(tensor.shape) != tuple(shape):
-            raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, not {tuple(shape)}.")
+            raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}; expected {tuple(shape)}.")
         if not tensor.is_floating_point():
-            raise DataError(f"{path}: tensor '{name}' is of {tensor.dtype}, not of floating point.")
-        # The extremes carry NaN along, and need no copy of a large tensor.
+            raise DataError(f"{path}: tensor '{name}' is {tensor.dtype}; expected a floating-point dtype.")
+        # aminmax propagates NaN, and needs no copy of a large tensor.
         if not bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all()):
-            raise DataError(f"{path}: tensor '{name}' holds values that are not finite.")
+            raise DataError(f"{path}: tensor '{name}' contains non-finite values.")

@@ -1,7 +1,7 @@
-"""Where weights are kept that do not come with copgen: one folder, with `NAME.safetensors` for each imported generator.
+"""The folder of weights that do not ship with copgen, with `NAME.safetensors` for each imported generator.
 
-The folder is the one that the caller names, else that of the environment variable COPGEN_WEIGHTS, else `weights` in the
-user's cache. A published file that lies in it under its published name is found too, as it is.
+It is the one that the caller names, else the environment variable COPGEN_WEIGHTS, else `weights` in the user's cache.
+Published files in it are found under their published names too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def weights_directory(named: Path | None = None) -> Path:
 
 
 def converted_file(name: str, directory: Path | None = None) -> Path:
-    """Where the imported weights of a generator belong."""
+    """The path of the imported weights of a generator."""
     return weights_directory(directory) / f"{name}.safetensors"
 
 
 def find(name: str, files: Iterable[PublicFile] = (), *, directory: Path | None = None) -> Path | None:
-    """The weights of a generator in the folder: the imported file, else a published one (of `files`), else None."""
+    """The weights of a generator in the folder: the imported file, else a published one of `files`, else None."""
     converted = converted_file(name, directory)
     if converted.is_file():
         return converted

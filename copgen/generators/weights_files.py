@@ -1,8 +1,8 @@
-"""Weights files: what was published, what copgen makes of it, and how either is opened.
+"""Weights files: published or converted, and how either is opened.
 
-A family's `convert` turns published files into `Converted`: the tensors that its network loads, and the header that
-describes them. `copgen generator import` writes that as safetensors of kind 'generator'; loading a published file goes
-the same way without writing. So both give the same network, and both are known by the sha256 of the published file.
+A family's `convert` turns published files into `Converted`: the tensors that its network loads, and a header that
+describes them. `copgen generator import` writes that as safetensors of kind 'generator'; loading a published file
+converts it in memory. So both give the same network, and both are identified by the sha256 of the published file.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Sources:
     """The published files of one generator.
 
     Attributes:
-        weights: the weights file, or the folder that holds it (and its configuration, where it has one).
-        instances: the stored instances of an IC-GAN; None looks for them beside the weights.
-        parameters: for the flow, whose checkpoint holds both: the moving average (which its authors sample with), or
-            the raw parameters; None is the average.
+        weights: the weights file, or the folder that holds it (and its configuration, if any).
+        instances: the stored instances of an IC-GAN; None: look for them in the folder of the weights.
+        parameters: of the flow, whose checkpoint holds both: the moving average (with which its authors sample), or
+            the raw parameters; None: the average.
     """
 
     weights: Path
@@ -45,7 +45,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Converted:
-    """What a weights file says, checked: every key is there and no other, shapes agree, values are finite.
+    """The checked content of a weights file: all keys and no others, with the right shapes and finite values.
 
     Attributes:
         tensors: name -> tensor, on the CPU; the public names, spectral-norm vectors included, not yet folded.
@@ -61,10 +61,10 @@ Convert = Callable[[Sources], Converted]
 
 
 def read_state(path: Path) -> Any:
-    """What a published checkpoint holds: dictionaries, lists, numbers and tensors, on the CPU; nothing is executed.
+    """The content of a published checkpoint: dictionaries, lists, numbers and tensors, on the CPU; nothing is executed.
 
     Raises:
-        DataError: missing, truncated, or no checkpoint at all.
+        DataError: missing, truncated, or not a checkpoint.
     """
     return read_foreign(path)
 
@@ -85,7 +85,7 @@ def is_converted(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Family(Generic[ConfigT]):
-    """A family of generators: what its files call it, the configuration in them, and the tensors that go with it."""
+    """A family of generators: its name in files, its configuration class, and the shapes of its tensors."""
 
     name: str
     config: type[ConfigT]
@@ -100,10 +100,10 @@ class Family(Generic[ConfigT]):
         ignored: Collection[str] = (),
         header: Mapping[str, Any],
     ) -> Converted:
-        """Checked tensors with their header, to which family and configuration are added here.
+        """Check tensors, and add family and configuration to their header.
 
         Raises:
-            DataError: the tensors are not those of the configuration.
+            DataError: the tensors do not match the configuration.
         """
         shapes = self.shapes(config)
         check(tensors, shapes, path=path, ignored=ignored)
@@ -114,7 +114,7 @@ class Family(Generic[ConfigT]):
         """The content of a weights file for the generator `name`, published or converted, and its configuration.
 
         Raises:
-            DataError: missing, truncated, foreign, of another family or generator, or with tensors that do not fit.
+            DataError: missing, truncated, in another format, of another generator, or with unexpected tensors.
         """
         path = sources.weights
         if not is_converted(path):
@@ -125,7 +125,7 @@ class Family(Generic[ConfigT]):
             raise DataError(
                 f"{path} holds the generator '{header.get('name')}' of family '{header.get('family')}', "
                 f"not '{name}' of family '{self.name}'.",
-                fix="Name the generator that it holds.",
+                fix=f"Load it as '{header.get('name')}'.",
             )
         try:
             config = self.config.model_validate(header.get("config"))
@@ -134,13 +134,13 @@ class Family(Generic[ConfigT]):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise DataError(f"{path}: its header does not describe a {self.name}: {where}: {first['msg']}.") from None
+            raise DataError(f"{path}: the header does not describe a {self.name}: {where}: {first['msg']}.") from None
         check(tensors, self.shapes(config), path=path)
         return Converted(tensors, header), config
 
 
 class Provenance(BaseModel):
-    """What the header of a converted file says of where it came from."""
+    """The provenance in the header of a converted file."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -150,7 +150,7 @@ class Provenance(BaseModel):
 
 
 def provenance(files: Sequence[Path], *, name: str, prior: Prior, licence: str) -> dict[str, Any]:
-    """The header entries that every converted file has; the first file is the one with the weights."""
+    """The header entries of every converted file; the first of `files` is the one with the weights."""
     sources = {file.name: sha256_of(file) for file in files}
     return {
         "name": name,
@@ -162,10 +162,10 @@ def provenance(files: Sequence[Path], *, name: str, prior: Prior, licence: str) 
 
 
 def single_file(path: Path, *patterns: str, what: str) -> Path:
-    """The file itself, or the one in the folder `path` that fits the first pattern that any fits.
+    """`path` if it is a file, else the one file in the folder that matches the first pattern with a match.
 
     Raises:
-        DataError: there is none, or more than one.
+        DataError: no match, or more than one.
     """
     if not path.is_dir():
         return path
@@ -173,9 +173,9 @@ def single_file(path: Path, *patterns: str, what: str) -> Path:
         found = sorted(path.glob(pattern))
         if len(found) > 1:
             raise DataError(
-                f"{path} holds several files that could be {what}: {', '.join(file.name for file in found)}.",
-                fix="Name one of them.",
+                f"{path} contains several files that could be the {what}: {', '.join(file.name for file in found)}.",
+                fix="Pass one of them.",
             )
         if found:
             return found[0]
-    raise DataError(f"{path} holds no {what} ({' or '.join(patterns)}).")
+    raise DataError(f"{path} contains no {what} ({' or '.join(patterns)}).")

@@ -2,7 +2,7 @@
 
 All have one shape, `stage(settings, *, out, overwrite=False, events=None) -> summary`. A stage and its settings are
 exported by its folder, as `copgen.stages.navigate.navigate`, and by `copgen` itself, as `copgen.navigate`; not by this
-package, where the folder has the name already.
+package, where the name is that of the folder.
 """
 
 from __future__ import annotations

@@ -87,14 +87,15 @@ def test_a_damaged_tensor_is_named(name: str, damage: str, folder: Path) -> None
 def test_another_family_is_recognised(name: str, other: str, folder: Path) -> None:
     if name == other:
         return
+    path = weights_file(other, folder)
     family = {
         "bigbigan": "BigBiGAN",
         "biggan-deep-128": "BigGAN-deep",
         "icgan-128": "IC-GAN",
         "residual-flow-mnist": "Residual Flow",
     }[other]
-    with pytest.raises(DataError, match=f"is the file of a {family}") as caught:
-        generators.load(name, weights=weights_file(other, folder))
+    with pytest.raises(DataError, match=rf"{path.name}.* {family};") as caught:
+        generators.load(name, weights=path)
     assert other in caught.value.fix
 
 
@@ -122,12 +123,12 @@ def test_the_logged_singular_values_may_be_absent(folder: Path) -> None:
 @pytest.mark.parametrize("blocks", [4, 3])
 def test_another_resolution_is_refused(blocks: int, folder: Path) -> None:
     size = 4 * 2**blocks
-    with pytest.raises(DataError, match=f"makes images of {size}x{size} pixels"):
+    with pytest.raises(DataError, match=rf" {size}x{size} pixels .*'bigbigan'.* 128x128"):
         generators.load("bigbigan", weights=narrow.bigbigan(folder, blocks=blocks))
 
 
 def test_a_biggan_deep_of_another_resolution_is_told_its_name(folder: Path) -> None:
-    with pytest.raises(DataError, match="128x128 pixels; 'biggan-deep-256' makes 256x256") as caught:
+    with pytest.raises(DataError, match=r"128x128 pixels.*'biggan-deep-256'.* 256x256") as caught:
         generators.load("biggan-deep-256", weights=narrow.biggan_deep_128(folder))
     assert "biggan-deep-128" in caught.value.fix
 
@@ -138,12 +139,12 @@ def test_a_biggan_deep_of_another_resolution_is_told_its_name(folder: Path) -> N
         ({"layers": None}, "layers"),
         ({"eps": -1.0}, "eps"),
         ({"channel_width": 8}, "has shape"),
-        ({"output_dim": 256}, "do not agree"),
-        ({"attention_layer_position": 12}, "do not agree"),
-        ({"layers": [[True, 16, 8], [False, 4, 1]]}, "do not follow"),
+        ({"output_dim": 256}, r"config\.json: output_dim 256 "),
+        ({"attention_layer_position": 12}, r"config\.json: output_dim 128 "),
+        ({"layers": [[True, 16, 8], [False, 4, 1]]}, r"config\.json: .*layers.* from 16 to 1"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(change: State, says: str, folder: Path) -> None:
+def test_an_invalid_configuration_is_refused(change: State, says: str, folder: Path) -> None:
     path = narrow.biggan_deep_128(folder)
     config = folder / "biggan-deep-128-config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
@@ -212,7 +213,7 @@ def test_what_is_no_checkpoint_is_refused_with_its_file(name: str, content: str,
 
 def test_a_flow_without_its_average_says_what_to_ask_for(folder: Path) -> None:
     path = edited(narrow.residual_flow_mnist(folder), lambda content: content.pop("ema"))
-    with pytest.raises(DataError, match="no averaged parameters") as caught:
+    with pytest.raises(DataError, match=r"ema\.shadow_params") as caught:
         generators.load("residual-flow-mnist", weights=path)
     assert "raw" in caught.value.fix
     generators.load("residual-flow-mnist", weights=path, parameters="raw")

@@ -61,7 +61,7 @@ def test_a_generator_draws_as_it_was_loaded_to(name: str, tmp_path: Path) -> Non
     assert G.settings["condition_list"] == "5 2"
     plain = generators.load(name, weights=weights)
     assert "conditions" not in plain.settings
-    with pytest.raises(UsageError, match=rf"There is no (class|instance) 99 in '{name}'; it has 0 to"):
+    with pytest.raises(UsageError, match=rf"(class|instance) 99 .*'{name}'.* 0 to"):
         generators.load(name, weights=weights, conditions=Conditions(only=(1, 99)))
     with pytest.raises(UsageError, match="2 twice"):
         generators.load(name, weights=weights, conditions=Conditions(only=(2, 2)))
@@ -69,6 +69,6 @@ def test_a_generator_draws_as_it_was_loaded_to(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("rule", [Conditions(rule="balanced"), Conditions(only=(1,))])
 def test_an_unconditional_generator_has_none_to_choose(rule: Any) -> None:
-    with pytest.raises(UsageError, match="the generator 'digits' has none"):
+    with pytest.raises(UsageError, match=r"'digits'.*--conditions"):
         generators.load("digits", conditions=rule)
     assert generators.load("digits", conditions=Conditions()).conditions == 0

@@ -52,11 +52,11 @@ CLASSES: list[tuple[Tensor | None, str]] = [
     (torch.zeros(2, 10, dtype=torch.int64), "class indices"),
 ]
 OF_INSTANCES: list[tuple[Tensor | None, str]] = [
-    (torch.tensor([0, 7]), "no instance 7 in 'icgan-128'; it has 0 to 6"),
-    (torch.tensor([-3, 0]), "no instance -3"),
-    (None, "needs a condition: instance indices"),
-    (torch.zeros(2, 23), r"features \(N, 24\), not \(2, 23\)"),
-    (2.0 * narrow.unit_rows(2), "must have length 1; one has 2"),
+    (torch.tensor([0, 7]), "instance 7 .*'icgan-128'.* 6"),
+    (torch.tensor([-3, 0]), "instance -3"),
+    (None, "'icgan-128'.* condition: instance"),
+    (torch.zeros(2, 23), r"features \(N, 24\).*\(2, 23\)"),
+    (2.0 * narrow.unit_rows(2), "'icgan-128'.* length 1.* 2"),
 ]
 
 
@@ -76,7 +76,7 @@ def test_an_instance_that_is_not_there_is_refused(condition: Tensor | None, says
 @pytest.mark.parametrize("name", ["bigbigan", "residual-flow-mnist"])
 def test_an_unconditional_generator_refuses_a_condition(name: str, tmp_path: Path) -> None:
     unconditional = generators.load(name, weights=narrow.published(name, tmp_path))
-    with pytest.raises(UsageError, match="is unconditional"):
+    with pytest.raises(UsageError, match=rf"'{name}'.* condition"):
         unconditional(unconditional.sample_prior(range(2), 0), torch.tensor([0, 1]))
 
 
@@ -84,9 +84,9 @@ def test_without_stored_instances_features_are_taken_and_indices_refused(tmp_pat
     bare = generators.load("icgan-128", weights=narrow.icgan_128(tmp_path))
     z = bare.sample_prior(range(2), 0)
     assert bare(z, narrow.unit_rows(2)).shape == (2, 3, 128, 128)
-    with pytest.raises(UsageError, match="without stored instances"):
+    with pytest.raises(UsageError, match=r"'icgan-128'.*instances=FILE"):
         bare(z, torch.tensor([0, 1]))
-    with pytest.raises(UsageError, match="none to draw"):
+    with pytest.raises(UsageError, match=r"'icgan-128'.*--instances"):
         bare.sample_condition(range(2), 0)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -177,24 +177,24 @@ def test_truncation_picks_the_statistics_of_biggan_deep_and_scales_its_z(load: L
 @pytest.mark.parametrize("name", GANS)
 @pytest.mark.parametrize("truncation", [0.0, -0.5, 1.01, float("nan"), float("inf")])
 def test_truncation_out_of_range_is_refused(name: str, truncation: float, files: dict[str, Path]) -> None:
-    with pytest.raises(UsageError, match=rf"truncation {truncation:g} is outside of \(0, 1\]"):
+    with pytest.raises(UsageError, match=rf"truncation {truncation:g} .*\(0, 1\].*'{name}'"):
         generators.load(name, weights=files[name], truncation=truncation)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("residual-flow-mnist", {"truncation": 0.5}, "has no truncation to choose"),
-        ("residual-flow-mnist", {"precision": "bfloat16"}, "too coarse"),
+        ("residual-flow-mnist", {"truncation": 0.5}, "truncation, .*'0.5'"),
+        ("residual-flow-mnist", {"precision": "bfloat16"}, "bfloat16.*Use float32"),
         ("residual-flow-mnist", {"parameters": "emma"}, "Did you mean 'ema'"),
-        ("bigbigan", {"inverse": "reference"}, "has no inverse to choose"),
-        ("bigbigan", {"instances": "x.npy"}, "has no instances to choose"),
-        ("bigbigan", {"threshold": 0.0}, "threshold 0 of 'bigbigan' is not a positive number"),
-        ("icgan-128", {"prior": "normal", "truncation": 0.5}, "not truncated"),
-        ("biggan-deep-128", {"precision": "float16"}, "no precision 'float16'"),
+        ("bigbigan", {"inverse": "reference"}, "inverse, .*'reference'"),
+        ("bigbigan", {"instances": "x.npy"}, r"instances, .*'x\.npy'"),
+        ("bigbigan", {"threshold": 0.0}, "threshold 0 .*'bigbigan'"),
+        ("icgan-128", {"prior": "normal", "truncation": 0.5}, "normal prior .*'icgan-128'.* truncation"),
+        ("biggan-deep-128", {"precision": "float16"}, "precision 'float16'"),
     ],
 )
-def test_choices_that_a_generator_does_not_have_are_refused(
+def test_options_that_a_generator_does_not_support_are_refused(
     name: str, options: dict[str, Any], says: str, files: dict[str, Path]
 ) -> None:
     with pytest.raises(UsageError, match=says):
@@ -203,7 +203,7 @@ def test_choices_that_a_generator_does_not_have_are_refused(
 
 @pytest.mark.parametrize("name", GANS)
 def test_z_of_another_width_is_refused(name: str, load: Load) -> None:
-    # IC-GAN's authors draw 128 numbers for 120 coordinates in places, and the surplus passes unnoticed there.
+    # The authors of IC-GAN sometimes draw 128 numbers for 120 coordinates; their code ignores the surplus.
     G = load(name)
     with pytest.raises(UsageError, match=rf"takes \(N, {G.latent_dim}\)"):
         G(torch.zeros(2, G.latent_dim + 5), condition(G, 2))

@@ -88,34 +88,32 @@ GOOD = "torch.tanh(self.paint(z)).view(-1, 1, 8, 8)"
 @pytest.mark.parametrize(
     ("images", "rest", "made", "says"),
     [
-        ("torch.tanh(self.paint(z)).view(-1, 8, 8)", "", "G()", r"shape \(2, 8, 8\), not \(2, 1, 8, 8\)"),
+        ("torch.tanh(self.paint(z)).view(-1, 8, 8)", "", "G()", r"shape \(2, 8, 8\); .*\(2, 1, 8, 8\)"),
         ("self.paint(z).view(-1, 1, 8, 8)[:1]", "", "G()", r"shape \(1, 1, 8, 8\)"),
         ("[1, 2]", "", "G()", "shape list"),
-        ("255 * torch.sigmoid(self.paint(z)).view(-1, 1, 8, 8)", "", "G()", r"pixels from .* belong in \[-1, 1\]"),
+        ("255 * torch.sigmoid(self.paint(z)).view(-1, 1, 8, 8)", "", "G()", r"pixels from .*\[-1, 1\]"),
         ("self.paint(z).view(-1, 1, 8, 8) * float('nan')", "", "G()", "pixels from nan"),
-        ("torch.tanh(self.paint(z.detach())).view(-1, 1, 8, 8)", "", "G()", "not differentiable in z"),
-        ("self.nothing", "", "G()", "failed on z .* AttributeError"),
-        (GOOD, "", "3", "made a int, not an nn.Module"),
-        (GOOD, "", "1 / 0", "cannot be made: ZeroDivisionError"),
-        (GOOD, "import nothing_of_this_name", "G()", "cannot be made: ModuleNotFoundError"),
-        (GOOD, "G.latent_dim = 0", "G()", "whole number `latent_dim`; it has 0"),
+        ("torch.tanh(self.paint(z.detach())).view(-1, 1, 8, 8)", "", "G()", "differentiable in z"),
+        ("self.nothing", "", "G()", r"z of shape \(2, 4\): AttributeError"),
+        (GOOD, "", "3", r"a int, .*nn\.Module"),
+        (GOOD, "", "1 / 0", "ZeroDivisionError"),
+        (GOOD, "import nothing_of_this_name", "G()", "ModuleNotFoundError"),
+        (GOOD, "G.latent_dim = 0", "G()", "`latent_dim`.* 0"),
         (GOOD, "G.channels = 4", "G()", "has 4 channels"),
         (GOOD, "G.prior = 'normal'", "G()", "`prior` of type str"),
     ],
 )
-def test_a_plug_in_that_is_no_generator_is_refused_by_name(
-    images: str, rest: str, made: str, says: str, install: Install
-) -> None:
+def test_an_invalid_plug_in_is_refused_by_name(images: str, rest: str, made: str, says: str, install: Install) -> None:
     install("strange", MODULE.format(images=images, rest=rest, made=made), "odd = strange:make")
     with pytest.raises(UsageError, match=f"'odd'.*{says}") as caught:
         generators.load("odd")
     assert caught.value.code is ExitCode.USAGE
 
 
-def test_choices_that_a_plug_in_cannot_know_are_refused(install: Install, tmp_path: Path) -> None:
+def test_options_that_a_plug_in_does_not_support_are_refused(install: Install, tmp_path: Path) -> None:
     install("plain", MODULE.format(images=GOOD, rest="", made="G()"), "plain = plain:make")
     assert generators.load("plain", precision="float64")(torch.zeros(1, 4)).dtype == torch.float64
-    with pytest.raises(UsageError, match="'plain' has no truncation"):
+    with pytest.raises(UsageError, match=r"'plain'.* truncation"):
         generators.load("plain", truncation=0.5)
     with pytest.raises(UsageError, match=r"'plain'.*weights"):
         generators.load("plain", weights=tmp_path / "none.pth")
@@ -131,6 +129,6 @@ def test_a_plug_in_without_parameters_is_a_generator_too(install: Install) -> No
     assert G.parameter_count == 0
 
 
-def test_a_plug_in_does_not_take_the_place_of_a_known_generator(install: Install) -> None:
+def test_a_plug_in_does_not_replace_a_registered_generator(install: Install) -> None:
     install("usurper", MODULE.format(images=GOOD, rest="", made="G()"), "digits = usurper:make")
     assert generators.load("digits").latent_dim == 64

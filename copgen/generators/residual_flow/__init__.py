@@ -1,4 +1,4 @@
-"""Residual Flows: invertible generators whose latent has as many coordinates as the image has pixels."""
+"""Residual Flows: invertible generators whose latent has one coordinate per pixel of the image."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
 """Fixed points x = T(x) of contractions, item by item, by Anderson acceleration with a guard.
 
 With t_k = T(x_k) and the residual f_k = t_k - x_k, plain iteration takes x_{k+1} = t_k. Anderson's (1965; "type II" in
-Walker and Ni 2011) remembers how t changed with f in the last few steps, and takes the point at which f would be
-smallest if that went on linearly:
+Walker and Ni 2011) stores how t changed with f in the last few steps, and takes the point that minimises f by linear
+extrapolation:
 
     x_{k+1} = t_k - sum_i gamma_i s_i,    gamma minimises ||f_k - sum_i gamma_i q_i||,
 
-where (q_i, s_i) is the change of (f, t) in a step. The q are kept orthogonal to each other (Gram-Schmidt), so that
+where (q_i, s_i) is the change of (f, t) in a step. The q are orthogonalised (Gram-Schmidt), so that
 gamma_i = <q_i, f_k> / <q_i, q_i>.
 
-The guard: an extrapolation has to lower ||f||; otherwise its point is dropped, and the plain step is taken from the
-point before. So any two evaluations lower ||f|| by DECREASE or by the Lipschitz constant L, whatever T is like, and
-what comes out is no further than L / (1 - L) ||f|| from the fixed point. A plain step that raises ||f|| shows that T is
-no contraction: the item ends as NaN.
+The guard: if an extrapolation does not lower ||f||, its point is dropped and the plain step is taken from the previous
+point. So any two evaluations lower ||f|| by DECREASE or by the Lipschitz constant L, for any contraction T, and the
+result is within L / (1 - L) ||f|| of the fixed point. A plain step that raises ||f|| shows that T is not a contraction:
+the item ends as NaN.
 
 Legend: N items, n of them still iterated (`rows`), D coordinates, m directions (`window`).
 """
@@ -35,14 +35,14 @@ Map = Callable[[Tensor, Tensor], Tensor]
 
 
 class Memory(Protocol):
-    """What the iteration knows of its items; made from x (N, D), the bound (N,) and m."""
+    """The state of the iteration, created from x (N, D), the bound (N,) and m."""
 
     @property
     def result(self) -> Tensor:
         """T(x) of the items that have ended, (N, D)."""
 
     def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The next x, and the rows of the items that go on, from x and T(x) (n, D)."""
+        """The next x, and the rows of the items that continue, from x and T(x) (n, D)."""
 
 
 def fixed_point(
@@ -54,15 +54,15 @@ def fixed_point(
     max_rounds: int,
     remember: Callable[[Tensor, Tensor, int], Memory] | None = None,
 ) -> Tensor | None:
-    """The fixed points of T, (N, ...); None if some are not reached.
+    """The fixed points of T, (N, ...); None if some items do not converge.
 
     Args:
-        T: maps x (n, ...) of the items `rows` (n,), a part of all in their order, to T(x).
+        T: maps x (n, ...) of the items `rows` (n,), an ordered subset, to T(x).
         start: (N, ...).
         bound: (N,). An item ends with T(x) once max |T(x) - x| is at most that, or is NaN.
-        window: directions that are remembered; 0: plain iteration.
-        max_rounds: evaluations.
-        remember: the implementation; by default the native one where it is.
+        window: number of stored directions; 0: plain iteration.
+        max_rounds: maximum number of evaluations.
+        remember: the implementation; by default the native one if available.
     """
     x = start.flatten(1)
     rows = torch.arange(len(x), device=x.device)
@@ -79,13 +79,13 @@ def memory_of(x: Tensor) -> Callable[[Tensor, Tensor, int], Memory]:
     """The implementation for x."""
     if choose("fixed points", x.device, x.dtype).name != "native":
         return PlainMemory
-    from copgen.generators.residual_flow.native_memory import NativeMemory  # only where the library is
+    from copgen.generators.residual_flow.native_memory import NativeMemory  # needs the native library
 
     return NativeMemory
 
 
 class PlainMemory:
-    """What the items that go on remember, in PyTorch: the reference."""
+    """The reference implementation of `Memory`, in PyTorch."""
 
     def __init__(self, start: Tensor, bound: Tensor, window: int) -> None:
         self.result = torch.empty_like(start)
@@ -94,7 +94,7 @@ class PlainMemory:
         self._directions: list[list[Tensor]] = []  # of each: q, s (n, D), 1 / <q, q> or 0 (n,)
 
     def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `Memory`."""
+        """See `Memory.step`."""
         f = proposal - x
         point = [proposal, f, torch.linalg.vector_norm(f, dim=1)]
         moves = f.abs().amax(1) > self._bound  # false for a NaN
@@ -111,7 +111,7 @@ class PlainMemory:
         return following, rows
 
     def _end(self, point: list[Tensor], rows: Tensor, ended: Tensor) -> tuple[list[Tensor], Tensor]:
-        """What is left when the t of these items become results."""
+        """Store the t of these items as results, and drop them."""
         self.result[rows[ended]] = point[0][ended]
         left = (~ended).nonzero()[:, 0]
         self._bound = self._bound.index_select(0, left)
@@ -120,7 +120,7 @@ class PlainMemory:
         return [one.index_select(0, left) for one in point], rows.index_select(0, left)
 
     def _guard(self, point: list[Tensor], rows: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The points, but for items whose last step was of no use: back to their base, with no directions."""
+        """The points; items whose last extrapolation failed return to their base, without directions."""
         t, f, norm = point
         before = self._base[2]
         extrapolated = torch.zeros_like(norm, dtype=torch.bool)
@@ -137,7 +137,7 @@ class PlainMemory:
         return [torch.where(back, old_t, t), torch.where(back, old_f, f), torch.where(refused, before, norm)], rows
 
     def _remember(self, point: list[Tensor]) -> None:
-        """The direction from the base to the point, orthogonal to the others; of no weight where the base stays."""
+        """The direction from the base to the point, orthogonal to the others; with weight 0 if the base stays."""
         limits = torch.finfo(point[1].dtype)
         s, q = point[0] - self._base[0], point[1] - self._base[1]
         whole = torch.linalg.vecdot(q, q)

@@ -27,12 +27,12 @@ class Logit(nn.Module):
         return y, log_slope.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        # PyTorch's sigmoid rounds what is left of a thread's share in another way than the rest; its tanh does not.
+        # PyTorch's sigmoid rounds the tail of a thread's chunk differently from the rest; its tanh does not.
         return (0.5 + 0.5 * torch.tanh(0.5 * y) - self.alpha) / (1.0 - 2.0 * self.alpha)
 
 
 class ActNorm(nn.Module):
-    """y = (x + bias) * exp(weight) per channel (N, C, ...), started so that the first batch comes out standardised.
+    """y = (x + bias) * exp(weight) per channel (N, C, ...), initialised to standardise the first batch.
 
     Source: Glow (Kingma and Dhariwal 2018).
     """

@@ -21,5 +21,5 @@ class FlowConfig(BaseModel):
 
     @property
     def latent_dim(self) -> int:
-        """Coordinates of z: as many as the image has pixels."""
+        """Coordinates of z: one per pixel."""
         return self.channels * self.image_size**2

@@ -1,8 +1,7 @@
 """g of a residual block whose parameters are fixed, with as few passes over memory as possible.
 
-LipSwish(x) = x sigmoid(b x) / 1.1 = silu(b x) / (1.1 b) with b = softplus(beta): the factors go into the layers before
-and behind, and what is left between two layers is one silu. The numbers are those of the block's own layers but for
-rounding.
+LipSwish(x) = x sigmoid(b x) / 1.1 = silu(b x) / (1.1 b) with b = softplus(beta): the factors are folded into the layers
+before and after, which leaves one silu between two layers. The result equals that of the block's layers up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from copgen.runtime.dispatch import choose
 
 
 class FoldedNet(nn.Module):
-    """x (N, ...) -> g(x), for layers and LipSwish in turn; it begins with either, and ends with a layer."""
+    """x (N, ...) -> g(x), for alternating layers and LipSwish; it starts with either, and ends with a layer."""
 
     entry: Tensor | None
 
@@ -46,16 +45,16 @@ class FoldedNet(nn.Module):
         return silu_layers.apply(x, *self._layers(), self._operators)
 
     def invert(self, y: Tensor, bound: Tensor, *, window: int, max_rounds: int) -> Tensor | None:
-        """x with x + g(x) = y by the native operator, NaN where that fails; None where the operator is not for it.
+        """x with x + g(x) = y by the native operator, NaN where it fails; None if the operator does not support it.
 
         Args:
             y: (N, ...).
-            bound: (N,); and
-            window, max_rounds: as `anderson.fixed_point` takes them.
+            bound: (N,); this and
+            window, max_rounds: see `anderson.fixed_point`.
         """
         if not self._is_native_for(y):
             return None
-        from copgen.generators.residual_flow import native_inverse  # only where the library is
+        from copgen.generators.residual_flow import native_inverse  # needs the native library
 
         return native_inverse.invert(y, self._layers(), bound, window=window, max_rounds=max_rounds)
 

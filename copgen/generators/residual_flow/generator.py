@@ -25,9 +25,9 @@ FAMILY = "residual-flow"
 
 
 class FlowGenerator(Generator):
-    """G and its inverse. `encode` maps images back to latents; the flow's bounded weights are folded."""
+    """G and its inverse. `encode` maps images to latents; the flow's bounded weights are folded."""
 
-    compiles = False  # the inverse of a block goes on until it has converged, which only the numbers decide
+    compiles = False  # the number of fixed-point iterations depends on the data
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class FlowGenerator(Generator):
 
 
 def save_flow(path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[str, Any]) -> None:
-    """Write a flow generator; `made_by` records the command, the seed and the figures it reached."""
+    """Write a flow generator; `made_by` records the command, the seed and the final metrics."""
     header = {
         "family": FAMILY,
         "config": flow.config.model_dump(mode="json"),
@@ -79,8 +79,8 @@ def load_flow(path: Path, *, name: str, options: LoadOptions | None = None) -> F
     """The generator in a file that `save_flow` wrote.
 
     Raises:
-        DataError: missing, truncated, foreign, or with tensors that do not fit.
-        UsageError: a choice that a flow does not have.
+        DataError: missing, truncated, in another format, or with unexpected tensors.
+        UsageError: an option that a flow does not support.
     """
     tensors, header = load_tensors(path, kind="generator")
     if header.get("family") != FAMILY:
@@ -101,13 +101,13 @@ def build_flow(
     options.refuse(name, prior=options.prior, truncation=options.truncation, threshold=options.threshold)
     if options.precision == "bfloat16":
         raise UsageError(
-            f"'{name}' is a flow, and bfloat16 is too coarse for its fixed points.", fix="Use float32 or float64."
+            f"'{name}' is a flow, whose fixed-point iteration does not support bfloat16.", fix="Use float32 or float64."
         )
     try:
         config = FlowConfig.model_validate(header.get("config"))
         prior = Prior.model_validate(header.get("prior"))
     except ValidationError as error:
-        raise DataError(f"{path}: its header does not describe a flow: {error.errors()[0]['msg']}.") from None
+        raise DataError(f"{path}: the header does not describe a flow: {error.errors()[0]['msg']}.") from None
     exact = options.precision == "float64"
     tight = FixedPoint(tolerance=1e-12, max_rounds=2000) if exact else FixedPoint()
     rule = ReferenceRule(backward=tight) if options.inverse == "reference" else tight

@@ -1,11 +1,10 @@
 """The inverse of a residual block y = x + g(x), by fixed-point iteration, differentiated implicitly.
 
-Forward: the fixed point of x <- y - g(x), from x = y. Every item of the batch has an iteration of its own, and leaves
-the batch when it has converged; its neighbours matter only as far as the low bits of g depend on the number of rows,
-which they do not where linear layers are inverted natively (`silu_layers`). Backward: the gradient c with respect to
-x becomes w = (I + J_g^T)^-1 c with respect to y, the fixed point of w <- c - J_g^T w; no iterate is stored, so memory
-does not grow with the number of iterations. Both converge because g is a contraction, and both are accelerated
-(`anderson`).
+Forward: the fixed point of x <- y - g(x), from x = y. Every item of the batch iterates independently and leaves the
+batch when it has converged. The other items matter only if the low bits of g depend on the number of rows, which they
+do not when linear layers are inverted natively (`silu_layers`). Backward: the gradient c with respect to x becomes
+w = (I + J_g^T)^-1 c with respect to y, the fixed point of w <- c - J_g^T w; no iterate is stored, so memory does not
+grow with the number of iterations. Both converge because g is a contraction, and both are accelerated (`anderson`).
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ Step = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """When to stop, tightly: an item is done once max |step| <= tolerance * scale, at the latest after max_rounds.
+    """The tight stop rule: an item is done once max |step| <= tolerance * scale; max_rounds is the limit.
 
     The scale is 1 + max |y| for the inverse, and max |c| for its gradient, which is linear in c: a loss that is a mean
-    over a batch has cotangents far below 1. `window` is the number of directions that the acceleration remembers; 0 is
+    over a batch has cotangents far below 1. `window` is the number of directions that the acceleration stores; 0 is
     plain iteration.
     """
 
@@ -46,7 +45,7 @@ class FixedPoint:
             x = g.invert(y, self._bound(scale), window=self.window, max_rounds=self.max_rounds)
         if x is None:
             x = self._solve(lambda x, rows: y.index_select(0, rows) - g(x), y, scale)
-        # What was not finite from the start is the caller's to see; what became so has run away.
+        # A non-finite input is passed through to the caller; one that becomes non-finite here has diverged.
         if x is None or bool((torch.isfinite(scale) & ~torch.isfinite(_largest(x))).any()):
             raise self._failure()
         return x
@@ -74,17 +73,17 @@ class FixedPoint:
 
     def _failure(self) -> DataError:
         return DataError(
-            f"The inverse of a residual block did not converge in {self.max_rounds} rounds.",
-            fix="The checkpoint is damaged: its layers are not contractions.",
+            f"The inverse of a residual block did not converge in {self.max_rounds} iterations.",
+            fix="The checkpoint is damaged (its layers are not contractions); fetch or train it again.",
         )
 
 
 @dataclass(frozen=True)
 class ReferenceRule:
-    """When the published code stops: once step^2 < tolerance * (1 + |y|) for all elements of the whole batch.
+    """The stop rule of the published code: step^2 < tolerance * (1 + |y|) for all elements of the whole batch.
 
-    That leaves images about 1e-3 from the true inverse, and lets the items of a batch influence each other; it is here
-    to give what the reference gives. The gradient is the exact one at the point where it stopped.
+    That leaves images about 1e-3 from the true inverse, and lets the items of a batch influence each other; it exists
+    to reproduce the reference. The gradient is exact at the point where the iteration stopped.
     """
 
     tolerance: float = 1e-5
@@ -92,18 +91,18 @@ class ReferenceRule:
     backward: FixedPoint = FixedPoint()
 
     def inverse(self, g: Step, y: Tensor) -> Tensor:
-        """x with x + g(x) = y, loosely."""
+        """x with x + g(x) = y, to the loose tolerance."""
         bound = self.tolerance * (1.0 + y.abs())
         before, x = y, y - g(y)
         for _ in range(self.max_rounds):
-            # NaN never passes, and would cost every round in every block.
+            # NaN never converges, and would run to the limit in every block.
             if bool((((x - before).square() < bound) | ~torch.isfinite(x)).all()):
                 break
             before, x = x, y - g(x)
         if bool((torch.isfinite(y) & ~torch.isfinite(x)).any()):
             raise DataError(
-                "The inverse of a residual block ran away.",
-                fix="The checkpoint is damaged: its layers are not contractions.",
+                "The inverse of a residual block diverged.",
+                fix="The checkpoint is damaged (its layers are not contractions); fetch or train it again.",
             )
         return x
 
@@ -126,7 +125,7 @@ def _transposed(g: Step, x: Tensor, cotangent: Tensor) -> Map:
         y = g(x)
 
     def step(w: Tensor, rows: Tensor) -> Tensor:
-        # The graph is of all items, whatever few are left.
+        # The graph covers all items, however few are left.
         everything = len(rows) == len(cotangent)
         whole = w if everything else torch.zeros_like(cotangent).index_copy_(0, rows, w)
         found: Tensor = cotangent - torch.autograd.grad(y, x, whole, retain_graph=True)[0]

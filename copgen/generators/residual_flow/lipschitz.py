@@ -1,8 +1,8 @@
-"""Layers whose Lipschitz constant is at most `coeff`: what makes a residual block invertible.
+"""Layers whose Lipschitz constant is at most `coeff`, which makes a residual block invertible.
 
 Spectral normalisation with stored vectors u, v (Miyato et al. 2018; Residual Flows, Chen et al. 2019, appendix):
 sigma = u . (W v), and the weight in use is W / max(1, sigma / coeff). The vectors are buffers, refined by power
-iteration in training and read as they are in evaluation, so a checkpoint gives the same weight on every machine.
+iteration in training and fixed in evaluation, so a checkpoint gives the same weight on every machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LIPSWISH_SLOPE = 1.1  # what the steepest slope of x sigmoid(b x) is below, for every b
+LIPSWISH_SLOPE = 1.1  # an upper bound on the slope of x sigmoid(b x), for every b
 
 
 def _unit(vector: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def _unit(vector: Tensor) -> Tensor:
 
 
 class Folding(nn.Module):
-    """A module with `folded`, which is made of its weights: None again when they are loaded anew, or trained."""
+    """A module with `folded`, computed from its weights and reset to None when these are loaded or trained."""
 
     folded: Any
 
@@ -50,12 +50,12 @@ class SpectralBound(Folding):
     def __init__(self, coeff: float) -> None:
         super().__init__()
         self.coeff = coeff
-        # A buffer, so that it moves with the module to another device or type; not part of the state.
+        # A buffer, so that it follows the module to another device or dtype; not part of the state dict.
         self.register_buffer("folded", None, persistent=False)
 
     @property
     def operator(self) -> Callable[..., Tensor]:
-        """(x, weight, bias) -> what the layer gives with them."""
+        """(x, weight, bias) -> the output of the layer."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,9 +91,9 @@ class SpectralBound(Folding):
         return self.weight / torch.clamp_min(self.sigma() / self.coeff, 1.0)
 
     def fold(self, *, rounded: bool = False) -> None:
-        """Fix the weight in use, for inference: sigma is then computed once and not at every call.
+        """Fix the weight in use, for inference: sigma is computed once and not at every call.
 
-        `rounded` divides by a float32 factor whatever the weight's type, as the published code does.
+        `rounded` divides by a float32 factor whatever the dtype of the weight, as the published code does.
         """
         self.folded = None
         factor = torch.clamp_min(self.sigma() / self.coeff, 1.0)

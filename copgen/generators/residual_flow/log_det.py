@@ -2,8 +2,8 @@
 
     log det(I + J) = sum_{k >= 1} (-1)^{k+1} / k  tr(J^k)
 
-The trace is Hutchinson's (one probe e of random signs per item: e^T J^k e), and the series is cut at a random length
-with its terms reweighted by the inverse survival probability (Russian roulette), which keeps it unbiased. In training,
+The trace is Hutchinson's (one probe e of random signs per item: e^T J^k e). The series is truncated at a random length
+and its terms are reweighted by the inverse survival probability (Russian roulette), so it is unbiased. In training,
 the gradient is the Neumann series of the same length, which needs one differentiable vector-Jacobian product.
 
 Legend: N items, D coordinates of one item, J the Jacobian of g, e the probe.
@@ -21,7 +21,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SeriesLength:
-    """A drawn number of terms: `exact` terms for certain, then `extra` ones, a draw from Poisson(`rate`)."""
+    """A random number of terms: `exact` terms always, then `extra` ones, drawn from Poisson(`rate`)."""
 
     exact: int
     extra: int
@@ -95,7 +95,7 @@ def series_log_det(
     neumann = torch.zeros_like(probe)
     product, sign = probe, 1.0
     for k in range(1, length.terms + 1):
-        # product is (J^T)^(k-1) e here, and the Neumann series wants it with the weight of term k.
+        # product is (J^T)^(k-1) e here, and the Neumann series weights it with the weight of term k.
         neumann = neumann + sign * length.weight(k) * product
         product = torch.autograd.grad(y, x, product, retain_graph=True)[0]
         value = value + sign * length.weight(k) / k * (product * probe).flatten(1).sum(1)

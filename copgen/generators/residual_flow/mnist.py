@@ -3,8 +3,8 @@
 It is a training checkpoint: `state_dict`, `ema` (an object whose `shadow_params` are the averaged parameters) and
 `args`. Its authors sample with the average, after one refinement of every layer's singular vectors; so does this.
 
-How its names become ours: the last scale has no flattening step, so what follows it is one place further on with us;
-the layers of its linear blocks are nested twice, their norms once; and it keeps statistics of training.
+Renaming: its last scale has no flattening step, so the steps after it have an index one higher in our model; the
+layers of its linear blocks are nested twice, their norms once; and it stores training statistics, which we drop.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST_ROUNDS = 200
 
 
 def renamed(name: str, *, flatten_at: int) -> str | None:
-    """Our name of one of its tensors; None for a statistic of training. The flattening stands at (2, flatten_at)."""
+    """Our name of one of its tensors; None for training statistics. The flattening step is at (2, flatten_at)."""
     if _TRAINING.fullmatch(name) or _CONV_INITIALIZED.fullmatch(name):
         return None
     parts = name.replace(".nnet.nnet.", ".nnet.").replace(".fc_module.", ".").split(".")
@@ -61,14 +61,14 @@ def renamed(name: str, *, flatten_at: int) -> str | None:
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:
-    """The attributes of an object of a class that is not here."""
+    """The attributes of an object whose class is not available."""
     if isinstance(value, Opaque):
         return value.state
     return value if isinstance(value, Mapping) else {}
 
 
 def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path: Path) -> FlowConfig:
-    """The architecture, from the shapes and from what the checkpoint records of its training.
+    """The architecture, from the shapes and from the arguments recorded in the checkpoint.
 
     Raises:
         DataError: a tensor that a width is read from is missing, or it is another kind of flow.
@@ -81,7 +81,7 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
         ("kernels", "3-1-3"),
     ):
         if args.get(key, here) != here:
-            raise DataError(f"{path}: args.{key} is {args[key]!r}; flows with {here!r} are read.")
+            raise DataError(f"{path}: args.{key} is {args[key]!r}; expected {here!r}.")
     blocks = [0, 0, 0]
     for name in tensors:
         if found := re.fullmatch(r"transforms\.([012])\.chain\.\d+\.nnet\.4\.weight|.*\.\d+\.nnet\.5\.weight", name):
@@ -103,15 +103,15 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise DataError(f"{path}: {first['loc'][0]} = {first['input']!r} is of no flow: {first['msg']}.") from None
+        raise DataError(f"{path}: {first['loc'][0]} = {first['input']!r} is invalid: {first['msg']}.") from None
 
 
 @torch.no_grad()
 def refine(layer: SpectralBound) -> None:
-    """Power iterations as the published code does them before it samples.
+    """Power iterations as in the published code before it samples.
 
-    Not until u and v have converged, but until both move by less than 1e-3 (1 + their largest entry), RMS: mostly
-    after one. Which u and v come out is part of what the flow is.
+    They stop before convergence, once u and v change by less than 1e-3 (1 + their largest entry), RMS: mostly after
+    one. The resulting u and v are part of the model.
     """
     for _ in range(_MOST_ROUNDS):
         before = layer.u.clone(), layer.v.clone()
@@ -125,10 +125,10 @@ def refine(layer: SpectralBound) -> None:
 
 
 def convert(sources: Sources) -> Converted:
-    """What `mnist_resflow_16-16-16.pth` holds, checked, in our layout.
+    """The checked content of `mnist_resflow_16-16-16.pth`, in our layout.
 
     Raises:
-        DataError: missing, truncated, another family's, or with tensors that do not fit.
+        DataError: missing, truncated, of another family, or with unexpected tensors.
         UsageError: parameters other than 'ema' and 'raw'.
     """
     parameters = sources.parameters or "ema"
@@ -140,8 +140,8 @@ def convert(sources: Sources) -> Converted:
     config = read_config(state, _attributes(beside.get("args")), path=path)
     if config.image_size != IMAGE_SIZE or config.channels != 1:
         raise DataError(
-            f"{path} makes images of {config.image_size}x{config.image_size} pixels, {config.channels} channels; "
-            f"'{NAME}' makes {IMAGE_SIZE}x{IMAGE_SIZE}, one channel."
+            f"{path} generates images of {config.image_size}x{config.image_size} pixels, {config.channels} channels; "
+            f"'{NAME}' generates {IMAGE_SIZE}x{IMAGE_SIZE}, one channel."
         )
     if parameters == "ema":
         state = {**state, **_averaged(beside.get("ema"), state, path=path)}
@@ -164,18 +164,19 @@ def convert(sources: Sources) -> Converted:
 
 
 def _averaged(ema: Any, state: Mapping[str, Tensor], *, path: Path) -> dict[str, Tensor]:
-    """The averaged parameters that its authors sample with, by the names in the state."""
+    """The averaged parameters, with which its authors sample, by their names in the state dict."""
     shadow = _attributes(ema).get("shadow_params")
     if not isinstance(shadow, Mapping) or not shadow:
         raise DataError(
-            f"{path} holds no averaged parameters (ema.shadow_params).", fix="parameters='raw' takes the others."
+            f"{path} holds no averaged parameters (ema.shadow_params).",
+            fix="Pass parameters='raw' for the others.",
         )
     for name, value in shadow.items():
         if name not in state or not isinstance(value, Tensor) or value.shape != state[name].shape:
-            raise DataError(f"{path}: ema.shadow_params has '{name}', which does not go with the state.")
+            raise DataError(f"{path}: ema.shadow_params has '{name}', which does not match the state_dict.")
     learned = {name for name in state if re.fullmatch(r".*\.(weight|bias|beta)", name)}
     if lacking := sorted(learned - shadow.keys()):
-        raise DataError(f"{path}: ema.shadow_params lacks '{lacking[0]}' ({len(lacking)} in all).")
+        raise DataError(f"{path}: '{lacking[0]}' is missing in ema.shadow_params ({len(lacking)} missing in total).")
     return dict(shadow)
 
 
@@ -184,7 +185,7 @@ def load(sources: Sources, options: LoadOptions) -> FlowGenerator:
 
     Raises:
         DataError: as `convert`, and for a converted file that does not verify.
-        UsageError: a choice that it does not have.
+        UsageError: an option that it does not support.
     """
     options.refuse(NAME, instances=sources.instances)
     path = sources.weights
@@ -195,15 +196,15 @@ def load(sources: Sources, options: LoadOptions) -> FlowGenerator:
     if header.get("family") != FAMILY or header.get("name") != NAME:
         raise DataError(
             f"{path} holds the generator '{header.get('name')}' of family '{header.get('family')}', not '{NAME}'.",
-            fix="Name the generator that it holds.",
+            fix=f"Load it as '{header.get('name')}'.",
         )
     try:
         Provenance.model_validate(header)
     except ValidationError as error:
-        raise DataError(f"{path}: its header has no {error.errors()[0]['loc'][0]} that can be used.") from None
+        raise DataError(f"{path}: the header has no valid {error.errors()[0]['loc'][0]}.") from None
     if sources.parameters not in (None, header.get("parameters")):
         raise UsageError(
             f"{path} was imported with the parameters '{header.get('parameters')}', not '{sources.parameters}'.",
-            fix="Load the published file, which has both.",
+            fix="Load the published file, which holds both.",
         )
     return build_flow(tensors, header, name=NAME, path=path, options=options)

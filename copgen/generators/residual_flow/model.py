@@ -1,8 +1,8 @@
 """The Residual Flow (Chen et al. 2019): z = F(x) by invertible residual blocks; the generator is its inverse.
 
-The stack, as in the public MNIST model: logit, activation norm, convolutional blocks, squeeze, blocks, ..., and blocks
-of linear layers on the flat vector at the end; each block is followed by an activation norm. Nothing is factored out:
-z has as many coordinates as the image has pixels.
+The layers, as in the public MNIST model: logit, activation norm, convolutional blocks, squeeze, blocks, ..., and blocks
+of linear layers on the flat vector at the end; each block is followed by an activation norm. No latents are factored
+out: z has one coordinate per pixel.
 
 Legend: N images, x (N, C, H, W) in [0, 1], z (N, D) with D = C H W; log-densities in nats.
 """
@@ -24,7 +24,7 @@ from copgen.generators.residual_flow.log_det import SeriesLength, exact_log_det,
 
 
 class ResidualBlock(Folding):
-    """y = x + g(x), with g = `nnet` three Lipschitz layers between LipSwish activations."""
+    """y = x + g(x), where g = `nnet` has three Lipschitz layers with LipSwish activations."""
 
     folded: FoldedNet | None
 
@@ -37,7 +37,7 @@ class ResidualBlock(Folding):
     def forward(
         self, x: Tensor, probe: Tensor | None = None, length: SeriesLength | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(y, log |det dy/dx| (N,)): exact without a probe, else the power series of the drawn length."""
+        """(y, log |det dy/dx| (N,)): exact without a probe, else the power series of the given length."""
         if probe is None or length is None:
             g, log_det = exact_log_det(self.nnet, x)
         else:
@@ -48,7 +48,7 @@ class ResidualBlock(Folding):
         return invert_block(self.folded or self.nnet, y, self.rule)
 
     def fold(self) -> None:
-        """Fix g for the inverse, once its layers are folded; the reference's rule takes the layers as they are."""
+        """Fix g for the inverse, after its layers were folded; the reference's stop rule uses the layers themselves."""
         self.folded = FoldedNet(self.nnet) if isinstance(self.rule, FixedPoint) else None
 
 
@@ -118,12 +118,12 @@ class ResidualFlow(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its parameters."""
+        """The dtype of its parameters."""
         return next(self.parameters()).dtype
 
     @property
     def residual_blocks(self) -> int:
-        """How many steps take a probe and a series length."""
+        """Number of steps that take a probe and a series length."""
         return sum(isinstance(step, ResidualBlock) for step in self.steps())
 
     def encode(
@@ -134,7 +134,7 @@ class ResidualFlow(nn.Module):
         Args:
             x: (N, C, H, W) in [0, 1].
             probes: (N, blocks, D) random signs, for the stochastic log-determinant; None computes it exactly.
-            length: the series length that goes with the probes.
+            length: the series length for the probes.
 
         Returns:
             z (N, D) and the log-determinant (N,) in nats.

@@ -18,13 +18,13 @@ Layers = tuple[Tensor | None, Sequence[Tensor], Sequence[Tensor]]
 
 
 def invert(y: Tensor, layers: Layers, bound: Tensor, *, window: int, max_rounds: int) -> Tensor:
-    """The x with x + g(x) = y, (N, D) like y; NaN where it is not reached. Not differentiable."""
+    """The x with x + g(x) = y, (N, D) like y; NaN where it does not converge. Not differentiable."""
     x: Tensor = torch.ops.copgen.invert_silu_layers.default(y, *layers, bound, window, max_rounds)
     return x
 
 
 def gradient(c: Tensor, x: Tensor, layers: Layers, bound: Tensor, *, window: int, max_rounds: int) -> Tensor:
-    """The w with w + J^T w = c for the Jacobian J of g at x, all (N, D); NaN where it is not reached."""
+    """The w with w + J^T w = c for the Jacobian J of g at x, all (N, D); NaN where it does not converge."""
     w: Tensor = torch.ops.copgen.invert_silu_layers_backward.default(c, x, *layers, bound, window, max_rounds)
     return w
 

@@ -1,4 +1,4 @@
-"""Anderson's acceleration by the native operator, which makes one pass over an item's memory."""
+"""Anderson acceleration by the native operator, with one pass over an item's memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from copgen.runtime.native import native
 
 
 class NativeMemory:
-    """A `Memory` of all items, in two tensors that the operator changes.
+    """A `Memory` of all items, in two tensors that the operator updates in place.
 
-    vectors (N, 2 + 2 m, D): the base, which is the t of the last point that was accepted, and in the end the result;
-    its f; q and s of each direction. scalars (N, 1 + m): ||f|| of the base, infinite before there is one; 1 / <q, q>
-    of each direction, or 0 where there is none.
+    vectors (N, 2 + 2 m, D): the base, which is the t of the last accepted point and finally the result; its f; q and s
+    of each direction. scalars (N, 1 + m): ||f|| of the base, infinite before the first; 1 / <q, q> of each direction,
+    or 0 for none.
     """
 
     def __init__(self, start: Tensor, bound: Tensor, window: int) -> None:

@@ -1,11 +1,11 @@
-"""Layers with silu between them: g(x) = A_n(silu(... A_1(silu(entry x)))), or A_1 of x itself where there is no entry.
+"""Layers with silu between them: g(x) = A_n(silu(... A_1(silu(entry x)))), or A_1 of x itself without an entry.
 
 Their inverse, x with x + g(x) = y, and its gradient:
 
 native  `native_inverse`, for linear layers in float32 on an x86 CPU with AVX2: a row has the same bits
         in any batch and on any number of threads
-torch   anything else, by `anderson.fixed_point`: a product may sum a row in another order where there are more rows or
-        fewer; a convolution too
+torch   anything else, by `anderson.fixed_point`: matrix products and convolutions may sum a row in another order when
+        the number of rows changes
 
 Legend: N items of D numbers; each layer is operator(x, weight, bias).
 """

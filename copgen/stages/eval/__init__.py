@@ -1,4 +1,4 @@
-"""How good an encoder is: frozen features, judged by probes that never choose anything by the test split."""
+"""`copgen eval`: evaluate an encoder with probes on frozen features; nothing is selected on the test split."""
 
 from __future__ import annotations
 

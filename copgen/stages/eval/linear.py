@@ -1,7 +1,7 @@
-"""`copgen eval linear`: an encoder and labelled images in, `results.json` out.
+"""`copgen eval linear`: evaluate an encoder on labelled images, and write `results.json`.
 
-The headline is Top-1 of the linear probe on the test split. On easy data that number saturates, so the nearest
-neighbour and the probes on a few labels per class stand beside it.
+The main result is the Top-1 accuracy of the linear probe on the test split. It saturates on easy data, so the results
+also have a nearest-neighbour classifier and probes on a few labels per class.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def eval_linear(
     overwrite: bool = False,
     events: Events | None = None,
 ) -> dict[str, Any]:
-    """Evaluate an encoder, write `results.json`, and return its content; equal inputs give equal bytes.
+    """Evaluate an encoder, write `results.json`, and return its content; deterministic to the byte.
 
     Args:
-        settings: what to evaluate, and on what.
-        out: the folder for `results.json`; None goes by the settings, which take `eval/linear` beside the encoder.
-        overwrite: as of every stage; results are replaced in any case, for equal inputs give equal ones.
-        events: a listener; a warning is given when a fit did not converge.
+        settings: the encoder, the dataset, the probes.
+        out: the folder for `results.json`; None: that of the settings, by default `eval/linear` beside the encoder.
+        overwrite: ignored, as existing results are always replaced; every stage has it.
+        events: receives progress, and a warning if a fit did not converge.
 
     Raises:
         UsageError: an unknown dataset, or images of another size or channel count than the encoder's.
-        DataError: an encoder that fails verification, or whose features are not finite.
-        EnvironmentFault: no such device, or a folder that cannot be written.
+        DataError: an encoder that fails verification, or non-finite features.
+        EnvironmentFault: no such device, or a folder that is not writable.
     """
     events = events or Silent()
     images = {split: load_dataset(settings.dataset, split) for split in SPLITS}
@@ -90,7 +90,7 @@ def eval_linear(
 
 
 def results_file(settings: EvalLinearSettings, out: Path | str | None = None) -> Path:
-    """Where the results go: `out`, that of the settings, or `eval/linear` beside the encoder's file."""
+    """The folder of the results: `out`, that of the settings, or `eval/linear` beside the encoder."""
     folder = Path(out or settings.out or encoder_file(settings.ckpt).parent / "eval" / "linear")
     return folder / "results.json"
 
@@ -98,7 +98,7 @@ def results_file(settings: EvalLinearSettings, out: Path | str | None = None) ->
 def _probe(
     train: Labelled, validation: Labelled, test: Labelled, settings: EvalLinearSettings, events: Events
 ) -> dict[str, Any]:
-    """All probes, each with the sizes of what it was fitted and tested on."""
+    """The results of all probes, each with the sizes of its training and test data."""
     fits: dict[str, Any] = {"c_grid": settings.c_grid, "max_iterations": settings.max_iterations}
     everything = {"fitted_on": len(train) + len(validation), "tested_on": len(test)}
     events.begin("eval linear", total=2 + len(settings.labels_per_class), unit="probes")
@@ -126,7 +126,9 @@ def _probe(
     finally:
         events.end()
     if not converged:
-        events.warn(f"Some fits stopped at {settings.max_iterations} iterations; the results say which.")
+        events.warn(
+            f"Some fits did not converge in {settings.max_iterations} iterations (--max-iterations); see the results."
+        )
     return {
         "linear": {**asdict(linear), **everything},
         "nearest_neighbour": {"top1": neighbour, "similarity": "cosine", **everything},
@@ -135,12 +137,12 @@ def _probe(
 
 
 def _check_fit(encoder: encoders.Encoder, data: LabelledImages, dataset: str) -> None:
-    """Features of images unlike those of training would be numbers without meaning."""
+    """Refuse images of another size or channel count than in training, whose features would be meaningless."""
     channels, size = data.images.shape[1], data.images.shape[-1]
     config = encoder.config
     if (channels, size) != (config.in_channels, config.image_size):
         raise UsageError(
             f"The encoder was trained on images of {config.image_size} pixels with {config.in_channels} channels; "
             f"dataset '{dataset}' has {size} pixels and {channels} channels.",
-            fix="Name another dataset or another encoder.",
+            fix="Choose another dataset or another encoder.",
         )

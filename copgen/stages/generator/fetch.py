@@ -1,4 +1,4 @@
-"""`copgen generator fetch`: the published files of a generator from their authors' addresses, then their import."""
+"""`copgen generator fetch`: download the published files of a generator from their authors' URLs and import them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from copgen.storage.unpacking import unpack
 
 
 class NotOffered(EnvironmentFault):
-    """No address gave a file."""
+    """No URL served a file."""
 
 
 def fetch_generator(
@@ -31,28 +31,28 @@ def fetch_generator(
     events: Events | None = None,
     policy: Policy | None = None,
 ) -> dict[str, Any]:
-    """Download, check and import the weights of a generator; an interrupted download goes on where it was.
+    """Download, check and import the weights of a generator; an interrupted download resumes.
 
     Args:
         name: the generator.
-        directory: the weights directory, if not the usual one.
-        overwrite: fetch again what is there.
-        events: told of the way and of progress.
-        policy: how patient to be with the network.
+        directory: the weights directory; None: the default.
+        overwrite: fetch again even if the weights exist.
+        events: receives progress and messages.
+        policy: timeouts and retries.
 
     Returns:
-        As `import_generator`; of weights that were there already, only the name, the file and that.
+        As `import_generator`; for weights that existed already, only the name, the file and that fact.
 
     Raises:
         UsageError: unknown name, or nothing was published.
-        EnvironmentFault: no address can be reached (the error names the file and the address), or the disk is full.
-        DataError: what was fetched is not what was published, or not this generator.
+        EnvironmentFault: no URL can be reached (the error names the file and the URL), or the disk is full.
+        DataError: the file differs from the published one, or is of another generator.
     """
     known = entry(name)
     if not known.files:
         raise UsageError(
             f"'{name}' has no published weights to fetch.",
-            fix="Its weights come with copgen." if known.embedded else "A plug-in loads its own.",
+            fix="Its weights ship with copgen." if known.embedded else "Pass the weights of a plug-in with --weights.",
         )
     events = events or Silent()
     target = weights_directory.converted_file(name, directory)
@@ -60,7 +60,7 @@ def fetch_generator(
         return {"name": name, "weights": str(target), "already_imported": True}
     folder = target.with_name(f"{name}.download")
     overwrite = overwrite or target.exists()  # it is truncated or corrupt
-    events.say(f"Terms of the weights: {known.licence}.")
+    events.say(f"Licence of the weights: {known.licence}.")
     try:
         with locked(folder):
             places = fetch_all(name, known.files, folder, events, policy)
@@ -71,18 +71,18 @@ def fetch_generator(
             except DataError:
                 shutil.rmtree(folder)  # so that the same command fetches it again
                 raise
-        # The imported file says what it was made from; the downloads are not needed twice.
+        # The imported file records its sources; the downloads are no longer needed.
         shutil.rmtree(folder)
     finally:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing is kept in it
+            folder.rmdir()  # only if it is empty
     return summary
 
 
 def fetch_all(
     name: str, files: Iterable[PublicFile], folder: Path, events: Events, policy: Policy | None
 ) -> dict[Role, Path]:
-    """A file for each role, where it lies; one that is not required may be missing."""
+    """The path of a file for each role; an optional one may be missing."""
     offered: dict[Role, list[PublicFile]] = {}
     for file in files:
         offered.setdefault(file.role, []).append(file)
@@ -93,16 +93,16 @@ def fetch_all(
         except NotOffered as error:
             if any(file.required for file in several):
                 raise
-            events.warn(f"{error.what} Going on without {role}.")
+            events.warn(f"{error.what} Continuing without {role}.")
     return places
 
 
 def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Events, policy: Policy | None) -> Path:
-    """One of the files that are offered for a role, from the first address that gives it; where it lies."""
+    """One of the files for a role, from the first URL that serves it; returns its path."""
     tried = []
     for file in offered:
         path = folder / file.name
-        # First the address of which a part is here.
+        # Start with the URL of a partial download.
         urls = [url for url in file.urls if begun(url, path)] or file.urls
         for url in (*urls, *(url for url in file.urls if url not in urls)):
             if path.exists():
@@ -112,7 +112,7 @@ def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Ev
                 download(url, path, sha256=file.sha256, events=events, policy=policy)
             except Unreachable as unreachable:
                 if unreachable.kept:
-                    raise  # part of it is here, which another address would not go on with
+                    raise  # a partial download exists, which another URL could not resume
                 tried.append((file, url, unreachable.reason))
         if path.exists():
             return unpacked(path, file, folder) if file.archive else path
@@ -121,13 +121,13 @@ def fetch_one(name: str, offered: Iterable[PublicFile], folder: Path, events: Ev
     unpacking = "unpack it, " if file.archive else ""
     raise NotOffered(
         f"{file.name} of '{name}' could not be fetched: {reasons}.",
-        fix=f"Where there is a network, get it from {url}, {unpacking}and then: "
+        fix=f"Download {url} on a machine with network access, {unpacking}and run "
         f"copgen generator import {name} {file.inside or file.name}.",
     )
 
 
 def unpacked(archive: Path, file: PublicFile, folder: Path) -> Path:
-    """What is wanted of an archive; a damaged one is removed, so that it is fetched again."""
+    """Extract the needed part of an archive; a damaged archive is removed, so that it is fetched again."""
     try:
         return unpack(archive, file.inside or file.name, folder)
     except DataError:

@@ -1,8 +1,8 @@
 """`copgen generator fit digits`: maximum likelihood of a Residual Flow on the real digits (Chen et al. 2019).
 
 Per update: a batch of augmented, uniformly dequantised images; log p(x) with one random-sign probe per image and block,
-a Russian-roulette series and its Neumann gradient; Adam; power iterations on every layer. The weights that are kept
-are an exponential moving average. All random numbers depend on (seed, sample index) alone.
+a Russian-roulette series and its Neumann gradient; Adam; power iterations on every layer. The saved weights are an
+exponential moving average. All random numbers depend only on (seed, sample index).
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def fit_flow(
     """Fit the flow and write `generator.safetensors` into the run folder `out`; returns its settings and metrics.
 
     Args:
-        settings: which flow, and how it is fitted.
-        out: the run folder; a run that it holds is resumed.
+        settings: of the flow and its training.
+        out: the run folder; an unfinished run in it is resumed.
         overwrite: start from scratch.
-        events: hears of progress.
+        events: receives progress and messages.
 
     Raises:
-        EnvironmentFault, UsageError: as the folder and the settings give cause.
-        Diverged: the loss is not finite; nothing was updated with it, nor afterwards.
-        Stopped: a signal came; the state is saved and the same call resumes.
+        EnvironmentFault, UsageError: invalid folder or settings.
+        Diverged: the loss is not finite; it was not used for an update.
+        Stopped: a signal arrived; the state is saved and the same call resumes.
     """
     with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
         averaged = learn(settings, run)
@@ -113,8 +113,8 @@ def bits_of(flow: ResidualFlow, fine: Tensor, settings: FitFlowSettings, update:
 def finer(levels: Tensor) -> Tensor:
     """Images (N, 1, 32, 32) in [0, 1] whose 4x4 block means are the grey levels (N, 1, 8, 8) of 0..16.
 
-    The digits were made as counts in 4x4 blocks of 32x32 bitmaps; turning and shifting them at that resolution blurs
-    far less than at 8x8. Bicubic enlargement, then back-projection of what the block means still miss.
+    The digits are counts in 4x4 blocks of 32x32 bitmaps; rotating and shifting them at that resolution blurs far less
+    than at 8x8. Bicubic upsampling, then back-projection of the residual of the block means.
     """
     target = levels.float() / (digits.LEVELS - 1)
     fine = F.interpolate(target, scale_factor=4, mode="bicubic", align_corners=False)
@@ -147,7 +147,7 @@ def training_images(fine: Tensor, settings: FitFlowSettings, rows: range) -> Ten
 
 
 def dequantise(levels: Tensor, *, seed: int, rows: range) -> Tensor:
-    """(level + u) / 17 with u uniform in (0, 1), kept off the very ends; levels are floating."""
+    """(level + u) / 17 with u uniform in (0, 1), clamped away from 0 and 1; levels are floating-point."""
     assert levels.is_floating_point()
     u = philox.uniform(seed, rows, levels[0].numel(), stream="fit/dequantise", device=levels.device)
     return ((levels + u.view_as(levels).to(levels.dtype)) / digits.LEVELS).clamp(1e-5, 1.0 - 1e-5)
@@ -167,14 +167,14 @@ def mean_bits(log_prob: Tensor, settings: FitFlowSettings) -> Tensor:
 
 
 def held_out_images(split: Literal["validation", "test"], *, draw: int, device: torch.device) -> Tensor:
-    """The unaugmented images of a split in (0, 1), dequantised by draw number `draw`."""
+    """The unaugmented images of a split in (0, 1), dequantised with the noise of draw `draw`."""
     levels = digits.load_levels(split)[0].float().to(device)
     return dequantise(levels, seed=draw, rows=range(len(levels)))
 
 
 @torch.no_grad()
 def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, prior: Prior, draws: int = 4) -> float:
-    """Bits/dim on unaugmented images of a split with the exact log-determinant, mean over dequantisation draws."""
+    """Bits/dim of the unaugmented images of a split with the exact log-determinant, mean over dequantisation draws."""
     frozen = copy.deepcopy(flow).fold()
     device = next(flow.parameters()).device
     total = 0.0
@@ -188,7 +188,7 @@ def held_out_bits(flow: ResidualFlow, split: Literal["validation", "test"], *, p
 def estimate(settings: FitFlowSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
 
-    The assessment at the end, about half a minute, is not in it.
+    The final evaluation, about half a minute, is not included.
     """
     short = settings.replaced(updates=min(settings.updates, 5))
 

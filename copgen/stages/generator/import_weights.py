@@ -1,4 +1,4 @@
-"""`copgen generator import`: a published checkpoint, checked, as one safetensors file in the weights directory."""
+"""`copgen generator import`: check a published checkpoint and write it as one safetensors file."""
 
 from __future__ import annotations
 
@@ -27,37 +27,40 @@ def import_generator(
     Args:
         name: the generator.
         file: its published file, or the folder that holds it.
-        instances: stored instances of an IC-GAN, where they do not lie beside the weights.
-        out: the file to write; None is `NAME.safetensors` in the weights directory.
-        directory: the weights directory, if not the usual one.
-        overwrite: replace other weights that are there.
+        instances: stored instances of an IC-GAN, if they are not in the folder of the weights.
+        out: the file to write; None: `NAME.safetensors` in the weights directory.
+        directory: the weights directory; None: the default.
+        overwrite: replace existing weights that differ.
 
     Returns:
-        The file, the tensors and their bytes, family, licence, the sha256 of each source and whether that of the
-        weights is the published one (None where none was published), and whether all of it was there already.
+        The file, the number of tensors and their bytes, family, licence, the sha256 of each source, whether that of the
+        weights is the published one (None if none was published), and whether the file existed already.
 
     Raises:
-        UsageError: unknown name, no published weights, or other weights are there already.
-        DataError: keys, shapes or values are not those of the generator; the error names them.
+        UsageError: unknown name, no published weights, or the file exists with other weights.
+        DataError: keys, shapes or values do not match the generator; the error names them.
         EnvironmentFault: the file cannot be written.
     """
     known = entry(name)
     if known.convert is None:
         raise UsageError(
             f"'{name}' has no published weights to import.",
-            fix="Its weights come with copgen." if known.embedded else "A plug-in loads its own, by --weights.",
+            fix="Its weights ship with copgen." if known.embedded else "Pass the weights of a plug-in with --weights.",
         )
     if out is not None and out.suffix != ".safetensors":
-        raise UsageError(f"{out} is to be a safetensors file.", fix=f"Write {out.with_suffix('.safetensors')}.")
+        raise UsageError(
+            f"--out {out} does not end with .safetensors.", fix=f"Pass --out {out.with_suffix('.safetensors')}."
+        )
     target = out or weights_directory.converted_file(name, directory)
     if file.suffix == ".safetensors" and recorded_sources(file) is not None:
-        raise UsageError(f"{file} was imported already.", fix=f"Name it with --weights, or put it at {target}.")
+        raise UsageError(f"{file} was imported already.", fix=f"Pass it with --weights, or move it to {target}.")
     converted = known.convert(Sources(weights=file, instances=instances))
     header = converted.header
     already = target.exists() and recorded_sources(target) == header["sources"]
     if target.exists() and not already and not overwrite:
         raise UsageError(
-            f"{target} holds other weights already.", fix="Name another file with --out, or add --overwrite."
+            f"{target} exists and holds other weights.",
+            fix="Choose another file with --out, or pass --overwrite to replace it.",
         )
     if not already:
         with disk_faults(target):
@@ -77,7 +80,7 @@ def import_generator(
 
 
 def recorded_sources(path: Path) -> dict[str, str] | None:
-    """The sources in the header of imported weights; None where the file is anything else."""
+    """The sources in the header of imported weights; None for any other file."""
     try:
         sources = load_tensors(path, kind="generator")[1].get("sources")
     except CopgenError:
@@ -86,6 +89,6 @@ def recorded_sources(path: Path) -> dict[str, str] | None:
 
 
 def is_published(files: tuple[PublicFile, ...], sha256: str) -> bool | None:
-    """Whether weights are the published ones, where a hash of them was published."""
+    """Whether weights are the published ones; None if no hash was published."""
     published = {file.sha256 for file in files if file.role == "weights" and file.sha256 and not file.archive}
     return sha256 in published if published else None

@@ -1,4 +1,4 @@
-"""`copgen generator inspect`: what a generator is, how fast it is here, and a sheet of its samples."""
+"""`copgen generator inspect`: properties of a generator, its speed on this machine, and a sheet of samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from copgen import generators
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.machine import resolve_device
 
-# (rows, columns, images at once): a sheet of small images costs a second, one of large ones a minute on two cores.
+# (rows, columns, batch size): a sheet of small images takes a second, one of large ones a minute on two cores.
 SMALL, LARGE = (8, 16, 128), (4, 8, 8)
 _SMALL_SIDE = 32
 
@@ -29,20 +29,20 @@ def inspect(
     device: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Figures of a generator; with `out`, also a PNG with rows of samples: 8 of 16, or 4 of 8 above 32 pixels.
+    """Properties of a generator; with `out`, also a PNG of samples: 8 rows of 16, or 4 rows of 8 above 32 pixels.
 
     Args:
         name: a registered generator.
-        weights: its weights file; None takes the one that comes with copgen or was imported.
-        instances: stored instances of an IC-GAN, where its weights have none.
-        truncation: the scale of a truncated normal, where the generator has one to choose.
-        out: the picture to write, or None.
+        weights: its weights file; None: the one shipped with copgen or imported.
+        instances: stored instances of an IC-GAN, if its weights have none.
+        truncation: the scale of a truncated normal, if the generator has a choice of priors.
+        out: the PNG to write, or None.
         device: where to time it.
-        seed: of the samples, and of their conditions where the generator has some.
+        seed: of the samples and their conditions.
 
     Returns:
-        Parameters, latent, prior, condition, image shape, the hash of the weights, seconds per image and at which
-        batch, `settings` of the generator, and `made_by` where the file records it.
+        Parameters, latent, prior, condition, image shape, hash of the weights, seconds per image and the batch size of
+        the timing, `settings` of the generator, and `made_by` if the file records it.
     """
     where = resolve_device(device)
     G = generators.load(name, weights=weights, instances=instances, truncation=truncation, device=where)

@@ -1,4 +1,4 @@
-"""`copgen generator list`: which generators are known, whether their weights are here, and where those are kept."""
+"""`copgen generator list`: the registered generators, and where their weights are, if they are installed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from copgen.generators import plugins, registry, weights_directory
 
 
 def list_generators(*, directory: Path | None = None) -> dict[str, Any]:
-    """What is known of each generator; `weights` is None where there are none here.
+    """A summary of each generator; `weights` is None if they are not installed.
 
     Args:
-        directory: the weights directory, if not the usual one.
+        directory: the weights directory; None: the default.
     """
     known = []
     for name in [*registry.names(), *(name for name in plugins.names() if name not in registry.names())]:

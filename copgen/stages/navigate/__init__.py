@@ -1,4 +1,4 @@
-"""`copgen navigate`: Algorithm 1, and the steering walks that it is compared with."""
+"""`copgen navigate`: Algorithm 1, and the steering walks that the paper compares it with."""
 
 from __future__ import annotations
 

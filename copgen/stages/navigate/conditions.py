@@ -1,4 +1,4 @@
-"""What the images of a pair share, and what has to divide a batch: ranks, and classes of the supervised objective."""
+"""The conditions of pairs, and the divisors of a batch: ranks, and the classes of the supervised objective."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from copgen.stages.navigate.settings import NavigateSettings
 
 
 def check_batch(settings: NavigateSettings, *, world: int) -> None:
-    """Refuse a batch that so many ranks, or its classes, do not divide."""
+    """Refuse a batch that is not divisible by the number of ranks or classes."""
     check_divides(settings.batch, parts(settings, world))
 
 
 def parts(settings: NavigateSettings, world: int) -> dict[str, int]:
-    """What has to divide a batch."""
+    """The divisors of a batch, by name."""
     found = {f"{world} ranks": world} if world > 1 else {}
     if settings.objective == "sup_con":
         classes = settings.classes_of_a_batch
@@ -30,13 +30,13 @@ def parts(settings: NavigateSettings, world: int) -> dict[str, int]:
 
 
 def check_conditions(settings: NavigateSettings, G: generators.Generator) -> None:
-    """Refuse the supervised objective where the generator has no classes, or too few."""
+    """Refuse the supervised objective for a generator with no or too few classes."""
     if settings.objective == "sup_con":
         classes = settings.classes_of_a_batch
         if G.condition_rule != Conditions():
             raise UsageError(
-                "Objective 'sup_con' draws the classes of each batch itself; a rule or list of conditions was given.",
-                fix="Leave out conditions and condition_list.",
+                "Objective 'sup_con' draws the classes of each batch itself; conditions or condition_list was given.",
+                fix="Leave out --conditions and --condition-list.",
             )
         check_classes(batch=settings.batch, classes=classes, count=G.conditions, name=G.name)
 
@@ -44,7 +44,7 @@ def check_conditions(settings: NavigateSettings, G: generators.Generator) -> Non
 def draw_conditions(
     settings: NavigateSettings, G: generators.Generator, rows: range, *, device: torch.device
 ) -> Tensor | None:
-    """What the images of a pair share: as the generator draws it, or a few classes with several images each."""
+    """The conditions that the images of pairs share: drawn by the generator, or a few classes with several images."""
     if settings.objective == "info_nce":
         return G.sample_condition(rows, settings.seed)
     return draw_classes(

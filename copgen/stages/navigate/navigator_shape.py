@@ -1,4 +1,4 @@
-"""What kind of navigator is learned: its form, its width, and the latent blocks that it moves."""
+"""The architecture of the navigator: its form, its width, and the latent blocks that it moves."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class NavigatorShape(Settings):
     )
 
     def shape_for(self, G: generators.Generator) -> Shape:
-        """What `new_navigator` is asked for.
+        """The arguments of `new_navigator`.
 
         Raises:
-            UsageError: a block that the generator does not have, or no hidden unit left.
+            UsageError: a block that the generator does not have, or a width of zero.
         """
         sizes = G.latent_blocks or (G.latent_dim,)
         spans = spans_of(self.blocks, sizes, name=G.name)
@@ -58,7 +58,7 @@ class NavigatorShape(Settings):
         hidden = self.hidden or int(moved / self.hidden_ratio)
         if hidden < 1:
             raise UsageError(
-                f"A hidden ratio of {self.hidden_ratio:g} leaves no hidden unit for {moved} coordinates.",
-                fix=f"Give at most {moved}.",
+                f"A hidden_ratio of {self.hidden_ratio:g} gives no hidden units for {moved} coordinates.",
+                fix=f"Set hidden_ratio to {moved} or less.",
             )
         return Shape(form=self.form, hidden=hidden, spans=spans)

@@ -1,4 +1,4 @@
-"""Where a navigator or a walk comes from: the generator, by the hash of its weights."""
+"""The provenance of a navigator or walk: the generator, identified by the hash of its weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from copgen import generators
 
 
 def inputs(G: generators.Generator) -> dict[str, str]:
-    """What a run over this generator reads, by name and hash."""
+    """The inputs of a run on this generator, by name and hash."""
     instances = G.settings.get("instances_sha256")
     return {"generator": G.weights_sha256, **({"instances": str(instances)} if instances else {})}
 
 
 def source(G: generators.Generator) -> dict[str, Any]:
-    """The generator as the file of a navigator or walk names it."""
+    """The generator as recorded in the file of a navigator or walk."""
     return {"generator": G.name, "weights_sha256": G.weights_sha256}

@@ -1,12 +1,12 @@
-"""The game of Algorithm 1: f descends the loss L, T_z ascends it, and G stands by, frozen.
+"""The adversarial training of Algorithm 1: f minimises the loss L, T_z maximises it, and G is frozen.
 
 `simultaneous` is Algorithm 1: one forward and one backward of f give both gradients. `alternating` is the authors'
-code: f first, on positives without graph, and then T_z against the new f; two of each, of which the second leaves out
-the gradients of f's weights. In both, G is run once for the anchors without graph and once for the positives, and
-differentiated once, in z' alone.
+code: f first, on detached positives, and then T_z against the updated f; two forwards and backwards, of which the
+second skips the gradients of f's weights. In both, G runs once for the anchors without a graph and once for the
+positives, and is differentiated once, with respect to z' only.
 
-Nothing here waits for the device. An update that must not happen (its loss is not finite, or d(z, z') went beyond
-delta) is prevented there (training/halt.py).
+Nothing here synchronises with the device. An update that must not happen (the loss is not finite, or d(z, z') exceeds
+delta) is skipped on the device (training/halt.py).
 
 Legend: K rows of this rank; z, z' (K, dim); x, x' images; v, v' views; y (K,) classes; h, h' (K, D) embeddings.
 """
@@ -35,7 +35,7 @@ from copgen.training.precision import autocast, compiler, dtype_of, uses_cuda_gr
 
 
 class Game:
-    """The players and their optimizers: T_z that ascends L, f that descends it."""
+    """The two networks and their optimizers: T_z, which maximises L, and f, which minimises it."""
 
     def __init__(
         self, settings: NavigateSettings, G: generators.Generator, device: torch.device, ranks: Ranks | None = None
@@ -58,7 +58,7 @@ class Game:
             f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         self.f: nn.Module = synchronise(f, self.ranks.group, device)
-        # Fused on the CPU too, so that an update never waits for the flag that may halt it.
+        # Fused on the CPU too, because only fused optimizers take the flag that skips an update (`found_inf`).
         adam = partial(build_optimizer, "adam", betas=settings.betas, fused=True)
         self.ascend = adam(self.T_z, lr=settings.lr_navigator, maximize=True)
         self.descend = adam(self.f, lr=settings.lr_encoder)
@@ -74,18 +74,18 @@ class Game:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the game."""
+        """The state to checkpoint."""
         return {"navigator": self.T_z, "encoder": self.f, "ascend": self.ascend, "descend": self.descend}
 
     def paint(self, z: Tensor, z_pos: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x = G(z) without graph, and x' = G(z') with a graph to z'; both of condition y."""
+        """x = G(z) without a graph, and x' = G(z') with a graph to z'; both with condition y."""
         if uses_cuda_graphs(self.settings.compile):
             begin: Any = torch.compiler.cudagraph_mark_step_begin  # untyped in torch
             begin()
         with torch.no_grad():
             x = self.G(z, y)
             if self.settings.compile != "off":
-                x = x.clone()  # the next replay of a CUDA graph would write over it
+                x = x.clone()  # the next replay of a CUDA graph would overwrite it
         return x, self.G(z_pos, y)
 
     def loss(self, embed: Callable[[Tensor], Tensor], v: Tensor, v_pos: Tensor, y: Tensor | None) -> Tensor:
@@ -101,7 +101,7 @@ class Game:
         return info_nce(h, h_pos, temperature=tau, anchors=self.settings.anchors, group=group)
 
     def play(self, v: Tensor, v_pos: Tensor, y: Tensor | None = None) -> Mapping[str, Tensor]:
-        """One update of both players; returns L over all ranks as f saw it and as T_z saw it."""
+        """One update of both networks; returns L over all ranks at the update of f and at that of T_z."""
         if self.settings.update == "simultaneous":
             return self._simultaneous(v, v_pos, y)
         return self._alternating(v, v_pos, y)
@@ -135,7 +135,7 @@ class Game:
         self.halt.step(self.ascend)
 
     def _checked(self, loss: Tensor) -> Tensor:
-        """The loss over all ranks; where it is not finite, nothing is updated with it nor after it."""
+        """The loss over all ranks; if it is not finite, this and all later updates are skipped."""
         loss = self.ranks.mean(loss)
         self.halt.where(~loss.isfinite())
         return loss

@@ -1,4 +1,4 @@
-"""What a run of navigate shows for itself: previews, the summary, and how it ended."""
+"""The report of a navigate run: previews, the summary, and why it ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int)
 def summarise(
     settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
 ) -> dict[str, Any]:
-    """What the run came to, with the shift of the final navigator over 4,096 fresh latents."""
+    """The summary of the run, with the shift of the final navigator over 4,096 new latents."""
     drawn = settings.updates * settings.batch
     z = G.sample_prior(range(drawn, drawn + 4096), settings.seed).to(next(T_z.parameters()).dtype)
     finite = math.isfinite(turn.minimum)
@@ -51,7 +51,7 @@ def ending(summary: dict[str, Any]) -> str:
     """One sentence on why it ended."""
     reason = {
         "samples": "all samples were drawn",
-        "delta": "d(z, z') went beyond delta",
-        "loss-turn": f"the loss of f turned; this is the navigator of {summary['loss_minimum_samples']:,} samples",
+        "delta": "d(z, z') exceeded delta",
+        "loss-turn": f"the loss of f turned upwards; saved the navigator at {summary['loss_minimum_samples']:,} samples",
     }[summary["ended_by"]]
-    return f"Ended after {summary['samples']:,} samples: {reason}. d is {summary['shift']['d_mean']:.3f} on average."
+    return f"Stopped after {summary['samples']:,} samples: {reason}. The mean d is {summary['shift']['d_mean']:.3f}."

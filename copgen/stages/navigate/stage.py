@@ -1,9 +1,9 @@
 """`copgen navigate`: Algorithm 1. T_z learns to make positives that f finds hard to match, within d(z, z') <= delta.
 
-The players are in players.py, what ends a run in stopping.py, what is written about it in report.py.
+The two networks are in players.py, the stop rules in stopping.py, the summary and previews in report.py.
 
-Legend: K batch size, of all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
-views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (thrown away), L the loss in
+Legend: K batch size over all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
+views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (discarded), L the loss in
 nats.
 """
 
@@ -46,29 +46,31 @@ def navigate(
 ) -> dict[str, Any]:
     """Train a navigator and write `navigator.safetensors` into the run folder `out`; returns its summary.
 
-    One process of several (torchrun, --nproc) takes its share of each batch; rank 0 alone writes, and has the events.
+    With several processes (torchrun, --nproc), each takes its share of every batch; only rank 0 writes and logs.
 
     Args:
-        settings: what is learned, and how.
-        out: the run folder; a run that it holds is resumed.
+        settings: of the navigator and its training.
+        out: the run folder; an unfinished run in it is resumed.
         overwrite: start from scratch.
-        events: hears of progress.
+        events: receives progress and messages.
 
     Raises:
-        UsageError, DataError, EnvironmentFault: as the settings, the weights and the folder give cause.
-        Diverged: a loss is not finite; nothing was updated with it, nor afterwards.
-        Stopped: a signal came; the state is saved and the same call resumes.
+        UsageError, DataError, EnvironmentFault: invalid settings, weights or folder.
+        Diverged: a loss is not finite; it was not used for an update.
+        Stopped: a signal arrived; the state is saved and the same call resumes.
     """
     with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
         return learn(settings, run)
 
 
 def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
-    """Algorithm 1, from the newest checkpoint to the end; this process's part of it."""
+    """The part of this process in Algorithm 1, from the newest checkpoint to the end."""
     check_batch(settings, world=run.ranks.world)
     G = settings.load_generator(run.device)
     T_x = views.policy(settings.views)
-    views.plain(torch.zeros(1, G.channels, G.image_size, G.image_size), T_x)  # refuses images that T_x cannot take
+    views.plain(
+        torch.zeros(1, G.channels, G.image_size, G.image_size), T_x
+    )  # raises for images that T_x does not support
     check_conditions(settings, G)
     game = Game(settings, G, run.device, run.ranks)
     stopping = Stopping(settings)
@@ -86,7 +88,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         read_every=settings.read_every,
         try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K), ranks=Ranks()),
         parts=parts(settings, run.ranks.world),
-        remedy="--activation-checkpointing and --precision bf16 need less.",
+        remedy="use --activation-checkpointing or --precision bf16",
     ) as training:
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.rows, ranks=run.ranks)
@@ -126,7 +128,7 @@ def one_update(
 ) -> dict[str, Tensor]:
     """The body of Algorithm 1's loop for the rows of one batch; its metrics, still on the device."""
     seed = settings.seed
-    # Latents cost nothing: each rank moves those of all, so that all see the same d(z, z').
+    # Latents are cheap: each rank moves those of all ranks, so that all see the same d(z, z').
     z = G.sample_prior(rows, seed).to(game.dtype)
     moved = game.T_z.move(z, delta=settings.delta)
     if settings.stop == "delta":
@@ -143,8 +145,8 @@ def one_update(
 def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
 
-    Of several ranks on this machine it does the first one's share of those updates, which leaves out what they tell
-    each other; the memory is that of one rank.
+    With several ranks on this machine, it runs the share of rank 0 without the communication; the memory is that of
+    one rank.
     """
     check_batch(settings, world=world)
     few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}

@@ -1,10 +1,10 @@
 """`copgen navigate --objective steering`: directions in latent space that imitate edits of the image.
 
 The walks of gan_steerability as GenRep trains them: a vector w_k for each edit (3-D and 2-D rotation, zoom, shift,
-colour); for a random composition of edits with sliders s, z' = z + sum_k s_k w_k shall give the edited image. All
-vectors are trained together, for any generator of images at its own resolution. There is no adversary and no bound.
+colour), such that z' = z + sum_k s_k w_k generates the edited image, for a random composition of edits with sliders s.
+All vectors are trained together, for any generator at its own resolution. There is no adversary and no bound.
 
-Legend: K batch size; z, z' (K, d) latents; x, x' images in [-1, 1]; y the edited x, and M where it means something.
+Legend: K batch size; z, z' (K, d) latents; x, x' images in [-1, 1]; y the edited x, and M the mask of its valid pixels.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ def navigate_steering(
     """Train a walk and write `walk.safetensors` into the run folder `out`; returns its summary.
 
     Args:
-        settings: what is learned, and how.
-        out: the run folder; a run that it holds is resumed.
+        settings: of the walk and its training.
+        out: the run folder; an unfinished run in it is resumed.
         overwrite: start from scratch.
-        events: hears of progress.
+        events: receives progress and messages.
 
     Raises:
-        UsageError, DataError, EnvironmentFault: as the settings, the weights and the folder give cause.
-        Diverged: the loss is not finite; nothing was updated with it, nor afterwards.
-        Stopped: a signal came; the state is saved and the same call resumes.
+        UsageError, DataError, EnvironmentFault: invalid settings, weights or folder.
+        Diverged: the loss is not finite; it was not used for an update.
+        Stopped: a signal arrived; the state is saved and the same call resumes.
     """
     with started(
         settings,
@@ -119,7 +119,7 @@ def navigate_steering(
 
 
 def one_update(settings: SteeringSettings, G: generators.Generator, walk: Walk, rows: range) -> tuple[Tensor, Tensor]:
-    """The loss of the rows of one batch, and the share of pixels in which an edited image means something."""
+    """The loss of the rows of one batch, and the share of valid pixels in the edited images."""
     seed = settings.seed
     z, condition = G.sample_prior(rows, seed), G.sample_condition(rows, seed)
     drawn = edits.draw_edits(settings.edits, channels=G.channels, seed=seed, rows=rows, stream=STREAM, device=z.device)
@@ -130,7 +130,7 @@ def one_update(settings: SteeringSettings, G: generators.Generator, walk: Walk, 
 
 
 def mean(values: list[float]) -> float:
-    """Of a list that is not empty."""
+    """The mean of a non-empty list."""
     return sum(values) / len(values)
 
 
@@ -142,7 +142,7 @@ def rms(walk: Walk) -> list[float]:
 
 @torch.no_grad()
 def save_preview(path: Path, settings: SteeringSettings, G: generators.Generator, walk: Walk) -> None:
-    """A picture of sixteen images, their edits, and what the walk makes of them; the same ones each time."""
+    """A picture of sixteen images, their edits, and the images of the walk; the same latents each time."""
     rows, seed = range(PREVIEW_PAIRS), settings.seed
     z, condition = G.sample_prior(rows, seed), G.sample_condition(rows, seed)
     drawn = edits.draw_edits(

@@ -1,4 +1,4 @@
-"""What ends a run of navigate: its last sample, the bound delta on d(z, z'), or the turn of f's loss."""
+"""When a navigate run stops: at its last sample, when d(z, z') exceeds delta, or when f's loss turns upwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from copgen.training.stop_rules import TurnDetector
 
 
 class Stopping:
-    """The stop rule that the settings name. It watches f's loss for its turn whichever that is, and logs its mean."""
+    """The stop rule of the settings. Under any rule, it tracks f's loss and logs its smoothed value."""
 
     def __init__(self, settings: NavigateSettings) -> None:
         self.name = settings.stop
@@ -19,17 +19,17 @@ class Stopping:
         self.turn = TurnDetector(smoothing=settings.turn_smoothing, rise=settings.turn_rise)
 
     def refuses(self, metrics: Mapping[str, float]) -> bool:
-        """Algorithm 1 returns before the update that violates delta, and learns nothing from it."""
+        """Skip the update that violates delta: Algorithm 1 returns before it."""
         return self.name == "delta" and metrics["violations"] > self.allowed
 
     def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
-        """Whether the loss of f has turned, where that is the rule; adds `loss_smoothed`."""
+        """Whether the loss of f has turned, under that rule; adds `loss_smoothed`."""
         turned = self.turn.watch(metrics["loss_encoder"], weights)
         metrics["loss_smoothed"] = self.turn.smoothed()
         return self.name == "loss-turn" and turned
 
 
 def allowed_violations(settings: NavigateSettings) -> int:
-    """How many pairs of a batch may be further apart than delta, so that the share that must keep to it does."""
+    """The number of pairs of a batch that may exceed delta while the required share is within it."""
     K = settings.batch
     return next(over for over in range(K, -1, -1) if (K - over) / K >= settings.delta_share)

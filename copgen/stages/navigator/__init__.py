@@ -1,1 +1,1 @@
-"""`copgen navigator`: import, inspect and show what moves latents."""
+"""`copgen navigator`: import, inspect and show navigators and steering walks."""

@@ -1,4 +1,4 @@
-"""`copgen navigator import`: a navigator of the authors' program, or a steering walk of GenRep's, in copgen's files."""
+"""`copgen navigator import`: convert a navigator of the authors' code or a steering walk of GenRep to our format."""
 
 from __future__ import annotations
 
@@ -37,24 +37,26 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
     Args:
         path: the foreign file.
         out: the folder to write `navigator.safetensors` or `walk.safetensors` into.
-        generator: the name of the generator it was trained on; None takes the one for which it was published, where
-            the latent size is that generator's: BigBiGAN for navigators, BigGAN-deep-256 for GenRep's walks.
-        overwrite: replace one that is in `out` already.
+        generator: the name of the generator it was trained on; None: the one for which such files were published, if
+            the latent size matches: BigBiGAN for navigators, BigGAN-deep-256 for GenRep's walks.
+        overwrite: replace an existing file in `out`.
 
     Returns:
-        Whether it is a navigator or a walk, its file, latent size and form, the hidden size of a navigator, the
-        generator, the sha256 of the source, and whether the source is a published file.
+        The kind (navigator or walk), its file, latent size and form, the hidden size of a navigator, the generator, the
+        sha256 of the source, and whether the source is a published file.
 
     Raises:
         DataError: the file is neither.
-        UsageError: `out` has one already, or the generator is unknown or has to be named.
+        UsageError: `out` contains one already, or the generator is unknown or has to be given.
     """
     if generator is not None:
         generators.entry(generator)
     for name in (navigators.FILE_NAME, walks.FILE_NAME):
         if (out / name).exists() and not overwrite:
             kind = "navigator" if name == navigators.FILE_NAME else "walk"
-            raise UsageError(f"There is a {kind} in {out} already.", fix="Name another folder, or add --overwrite.")
+            raise UsageError(
+                f"{out} contains a {kind} already.", fix="Choose another folder, or pass --overwrite to replace it."
+            )
     content = read_foreign(path)
     steering = is_walk(content)
     brought = walk_of(content, path) if steering else navigator_of(content, path)
@@ -63,8 +65,8 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
     if generator is None and brought.latent_dim != dim:
         whose = "BigGAN-deep's" if steering else "BigBiGAN's"
         raise UsageError(
-            f"{path} is a {kind} of {brought.latent_dim} latent coordinates, not {whose} {dim}.",
-            fix="Name the generator it was trained on with --generator.",
+            f"{path} is a {kind} with {brought.latent_dim} latent coordinates, not {whose} {dim}.",
+            fix="Pass the generator it was trained on with --generator.",
         )
     name = generator or known
     source = {"file": path.name, "sha256": sha256_of(path)}

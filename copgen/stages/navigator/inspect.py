@@ -1,4 +1,4 @@
-"""`copgen navigator inspect`: what a navigator or a walk does to draws of the prior that it was trained on."""
+"""`copgen navigator inspect`: how a navigator or walk moves samples of the prior that it was trained on."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def inspect(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Figures of a navigator, or of a walk with random edits, over `draws` latents.
+    """Statistics of a navigator, or of a walk with random edits, over `draws` latents.
 
     Args:
-        path: its file, or the run folder that holds it.
-        generator: whose prior is drawn from; None takes the prior that the file records, else that of the generator
-            it was trained on.
+        path: its file or run folder.
+        generator: the generator whose prior is sampled; None: the prior recorded in the file, else that of the
+            generator it was trained on.
         weights: of that generator.
-        out: a PNG of sixteen anchors above their positives, which needs the generator's weights; None draws none.
-        draws: N.
-        seed: decides them.
-        device: where the pictures are made.
+        out: a PNG of sixteen anchors above their positives, which needs the generator's weights; None: no picture.
+        draws: the number N of latents.
+        seed: of the latents.
+        device: where the images are generated.
 
     Raises:
-        DataError: the file is no navigator.
-        UsageError: it and the generator have different latent sizes, or nothing says what the prior is.
+        DataError: the file is not a navigator or walk.
+        UsageError: it and the generator have different latent sizes, or the prior is unknown.
     """
     movement = load_movement(path)
     held, made_by = movement.held, movement.made_by
@@ -89,15 +89,17 @@ def recorded_prior(made_by: dict[str, Any], file: Path) -> Prior | None:
     try:
         return Prior.model_validate(made_by["prior"])
     except ValidationError as error:
-        raise DataError(f"{file}: its header has a prior that is none: {error.errors()[0]['msg']}.") from None
+        raise DataError(f"{file}: the header has an invalid prior: {error.errors()[0]['msg']}.") from None
 
 
 def load_generator(
     made_by: dict[str, Any], name: object, weights: Path | None, latent_dim: int, path: Path, device: str
 ) -> generators.Generator:
-    """The generator a navigator or walk belongs to, loaded as its training run loaded it where it is the same."""
+    """The generator of a navigator or walk, with the options of its training run if it is the same generator."""
     if not isinstance(name, str):
-        raise UsageError(f"{path} does not say which generator it was trained on.", fix="Name it with --generator.")
+        raise UsageError(
+            f"{path} does not record the generator it was trained on.", fix="Pass its name with --generator."
+        )
     settings = made_by.get("settings")
     recorded: dict[str, Any] = {}
     if isinstance(settings, dict) and made_by.get("generator") == name:
@@ -109,7 +111,7 @@ def load_generator(
     if G.latent_dim != latent_dim:
         raise UsageError(
             f"The navigator {path} has {latent_dim} latent coordinates; '{name}' has {G.latent_dim}.",
-            fix="Name the generator it was trained on with --generator.",
+            fix="Pass the generator it was trained on with --generator.",
         )
     return G
 

@@ -1,4 +1,4 @@
-"""A movement of latents that was trained: a navigator, or a steering walk, whichever a path holds."""
+"""A trained movement of latents: the navigator or steering walk at a path."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from copgen.storage.tensors import load_tensors
 
 @dataclass(frozen=True)
 class Movement:
-    """What a file holds.
+    """A navigator or walk and its file.
 
     Attributes:
         file: its path.
         held: the weights.
-        made_by: what its header says of its making.
+        made_by: the provenance in its header.
     """
 
     file: Path
@@ -36,12 +36,12 @@ class Movement:
         return "navigator" if isinstance(self.held, Navigator) else "walk"
 
     def transform(self, seed: int) -> LatentTransform:
-        """The movement as a latent transform; the seed draws the edits of a walk."""
+        """The movement as a latent transform; `seed` is that of the edits of a walk."""
         return Optimal(self.held) if isinstance(self.held, Navigator) else Steering(self.held, seed)
 
 
 def load_movement(path: Path) -> Movement:
-    """The navigator or walk in a file, or in the run folder that is named.
+    """The navigator or walk in a file or run folder.
 
     Raises:
         DataError: there is neither, or it fails verification.
@@ -61,5 +61,5 @@ def _holds_walk(file: Path) -> bool:
     try:
         load_tensors(file, kind=walks.KIND)
     except DataError:
-        return False  # a navigator, or what the navigators' loader will refuse with its reason
+        return False  # a navigator, or a file that the navigator loader refuses with the reason
     return True

@@ -1,7 +1,7 @@
-"""`copgen navigator show`: a sheet of what a navigator or a steering walk does to images.
+"""`copgen navigator show`: a sheet of the effect of a navigator or a steering walk on images.
 
-Anchors, and the same movement at 0.5, 1, 1.5 and 2 times its length: G(z + a (z' - z)). A walk of edits has a row for
-each of its directions besides, with its slider at 1 and the other edits at none.
+Anchors, and the displacement scaled by 0.5, 1, 1.5 and 2: G(z + a (z' - z)). A walk of edits also has a row for each
+of its directions, with its slider at 1 and without the other edits.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def show(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Draw the sheet.
+    """Render the sheet.
 
     Args:
-        path: a navigator's or walk's file, or its run folder.
+        path: file or run folder of a navigator or walk.
         out: the PNG.
-        generator: the one to draw with; None takes the one that it was trained on.
+        generator: the generator of the images; None: the one that it was trained on.
         weights: of that generator.
-        images: anchors, one a column.
-        seed: decides the anchors, and the edits of a walk.
-        device: where the images are made.
+        images: number of anchors, one per column.
+        seed: of the anchors, and of the edits of a walk.
+        device: where the images are generated.
 
     Returns:
-        What it is, the generator, the mean d(z, z') at each length, and the picture.
+        The kind, the generator, the mean d(z, z') at each scale, and the PNG.
 
     Raises:
-        DataError: there is neither navigator nor walk.
+        DataError: there is neither a navigator nor a walk.
         UsageError: it and the generator have different latent sizes.
     """
     movement = load_movement(path)
@@ -83,7 +83,7 @@ def show(
 
 
 def directions(walk: Walk, G: generators.Generator, z: Tensor, condition: Tensor | None) -> list[tuple[str, Tensor]]:
-    """A row for each direction of a walk of edits, its slider at 1."""
+    """A row for each direction of a walk of edits, with its slider at 1."""
     rows = []
     for place, name in enumerate(names(walk.channels)):
         strengths = torch.zeros(z.shape[0], walk.directions.shape[0], device=z.device)

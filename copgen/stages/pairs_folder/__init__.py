@@ -1,1 +1,1 @@
-"""`copgen show`, `verify`, `export` and `import`: what is done with pairs on disk."""
+"""`copgen show`, `verify`, `export` and `import`: pairs on disk."""

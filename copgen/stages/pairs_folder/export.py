@@ -1,7 +1,7 @@
-"""`copgen export`: a pairs folder in the form that other programs read.
+"""`copgen export`: convert a pairs folder to a format that other programs read.
 
-Every shard is hashed before its pairs go out, so nothing damaged is passed on. `export.json` says how far it came: the
-files of a shard are on the disk before it is counted, and what was under way is written again.
+Every shard is hashed before its pairs are exported, so no damaged data is passed on. `export.json` records the
+progress: a shard is counted once its files are on disk, and an unfinished one is written again.
 """
 
 from __future__ import annotations
@@ -32,45 +32,45 @@ MARK = "export.json"
 
 
 class Progress(Document):
-    """What an export is of, and how far it came."""
+    """The source, settings and progress of an export."""
 
     format: Literal[1] = 1
     to: Form
     plan: str = Field(pattern=SHA256, description="sha256 of the pairs' plan")
-    classes: tuple[str, ...] = Field(description="names of the classes' folders")
+    classes: tuple[str, ...] = Field(description="names of the class folders")
     roles: tuple[str, ...] | None = Field(None, description="how a tree numbers positives; None: by an older version")
-    shards: int = Field(ge=1, description="shards in all")
-    done: int = Field(ge=0, description="shards that are exported")
+    shards: int = Field(ge=1, description="total number of shards")
+    done: int = Field(ge=0, description="number of exported shards")
 
 
 def export(
     folder: Path, *, to: str, out: Path, class_names: Path | None = None, events: Events | None = None
 ) -> dict[str, Any]:
-    """Write the pairs of `folder` into `out`; the same call again goes on, and does nothing where all is there.
+    """Write the pairs of `folder` into `out`; the same call resumes, and does nothing if the export is finished.
 
     Args:
         folder: a finished pairs folder.
         to: `folder`, `genrep`, `cop-gen` or `wds-single`.
         out: a new folder, or one of the same export.
         class_names: a file with the names of numbered classes, see `read_class_names`.
-        events: who listens.
+        events: receives progress and messages.
 
     Raises:
-        DataError: a shard that fails verification, or a class that cannot be the name of a folder.
-        UsageError: no such form; other pairs or another form in `out`; more classes than names.
-        EnvironmentFault: `out` holds something that is no export, is not writable, in use, or the disk is full.
-        Stopped: a signal came; the same call goes on.
+        DataError: a shard that fails verification, or a class that is not a valid folder name.
+        UsageError: unknown format; other pairs or another format in `out`; more classes than names.
+        EnvironmentFault: `out` is not an export, is not writable or in use, or the disk is full.
+        Stopped: a signal arrived; the same call resumes.
     """
     events = events or Silent()
     if to not in FORMS:
-        raise unknown("form of export", to, FORMS)
+        raise unknown("export format", to, FORMS)
     classes = read_class_names(class_names) if class_names is not None else ()
     plan = load_plan(folder)
     for problem in problems(folder, "quick"):
         raise problem.error
     if to in TREES and plan.image_format != "png":
         events.say(
-            f"{plan.image_format} images are decoded and written as PNG, which is all that the tree's readers find."
+            f"{plan.image_format} images are converted to PNG, the only format that the readers of this tree find."
         )
     begun = Progress.model_validate(
         {
@@ -88,7 +88,7 @@ def export(
         progress = _going_on(out, begun, plan.positives)
         done = min(progress.done * plan.pairs_per_shard, plan.pairs)
         if 0 < done < plan.pairs:
-            events.say(f"{done:,} of {plan.pairs:,} pairs are there already; going on.")
+            events.say(f"{done:,} of {plan.pairs:,} pairs are exported already; resuming.")
         events.begin("export", total=plan.pairs, unit="pairs", done=done)
         watch = watcher(events, stop)
         try:
@@ -110,13 +110,13 @@ def export(
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Names of classes 0, 1, ...: one a line, or the JSON that goes with ImageNet: {"0": ["n01440764", "tench"], ...}.
+    """Names of classes 0, 1, ...: one per line, or ImageNet's JSON index: {"0": ["n01440764", "tench"], ...}.
 
     Raises:
-        UsageError: it cannot be read, is neither, or gives two classes the same name.
-        DataError: a name that cannot be a folder's.
+        UsageError: the file cannot be read, has another format, or has a name twice.
+        DataError: a name that is not a valid folder name.
     """
-    fix = 'Write one name a line, or JSON such as {"0": ["n01440764", "tench"], ...} without gaps.'
+    fix = 'Write one name per line, or JSON such as {"0": ["n01440764", "tench"], ...} without gaps.'
     try:
         if path.suffix == ".json":
             value = read_json(path)
@@ -127,7 +127,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", fix=fix) from None
     except (DataError, LookupError, TypeError, ValueError):
-        raise UsageError(f"{path} does not name classes.", fix=fix) from None
+        raise UsageError(f"{path} does not list class names.", fix=fix) from None
     numbers: dict[str, int] = {}
     for number, name in enumerate(names):
         if not valid_name(name):
@@ -135,13 +135,13 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         if (first := numbers.setdefault(name, number)) != number:
             raise UsageError(
                 f"{path} calls both class {first} and class {number} '{name}': their images would share a folder.",
-                fix="Give each class a name of its own, such as ImageNet's wnids.",
+                fix="Give each class a different name, such as ImageNet's wnids.",
             )
     return tuple(names)
 
 
 def _going_on(out: Path, begun: Progress, positives: int) -> Progress:
-    """What an earlier call reached, if there was one."""
+    """The progress of an earlier call, or None."""
     path = out / MARK
     if not path.exists():
         begun.write(path)
@@ -153,8 +153,8 @@ def _going_on(out: Path, begun: Progress, positives: int) -> Progress:
         if (found := getattr(there, field)) != value:
             shown = (json.dumps(found)[:70], json.dumps(value)[:70])
             raise UsageError(
-                f"{out} holds another export: {field} is {shown[0]} there, not {shown[1]}.",
-                fix="Name another folder with --out.",
+                f"{out} holds another export: its {field} is {shown[0]}, not {shown[1]}.",
+                fix="Choose another folder with --out.",
             )
     return there
 
@@ -171,4 +171,4 @@ def _put_shard(
     for index in plan.shard_range(number):
         watch(index)
         put_images(out, to, plan, classes, index, shard)
-    os.sync()  # one for thousands of files, before the shard is counted
+    os.sync()  # one call for thousands of files, before the shard is counted

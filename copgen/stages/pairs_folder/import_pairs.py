@@ -1,6 +1,6 @@
-"""`copgen import`: the authors' tree of images into a pairs folder, for which no generator is needed any more.
+"""`copgen import`: convert the authors' tree of images to a pairs folder; needs no generator.
 
-The pixels stay what they are. Every image is decoded and encoded anew, so a damaged one is found now, not in training.
+The pixels are unchanged. Every image is decoded and encoded again, so that a damaged one is found now, not in training.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ def import_pairs(
     overwrite: bool = False,
     events: Events | None = None,
 ) -> dict[str, Any]:
-    """Write the pairs of a tree that are missing from the folder `out`; returns the counts, and the bytes.
+    """Write the pairs of a tree that are missing in the folder `out`; returns the counts and the bytes.
 
     Args:
-        folder: the tree: a data set of the authors' scripts, its `train`, or one class.
+        folder: the tree: a dataset of the authors' scripts, its `train`, or one class.
         out: the pairs folder.
-        pairs_per_shard: pairs in each tar file; unset those of the pairs that are there already, else 10,000.
-        only: write this shard anew, whether it is there or not, and no other.
-        overwrite: start anew over the pairs that are there.
-        events: who listens.
+        pairs_per_shard: pairs in each tar file; None: as in an existing folder, else 10,000.
+        only: regenerate this shard, whether it exists or not, and no other.
+        overwrite: start from scratch, replacing existing pairs.
+        events: receives progress and messages.
 
     Raises:
-        DataError: no tree, a pair of which one image is missing, or an image that is damaged or of another size.
+        DataError: not such a tree, a pair with a missing image, or an image that is damaged or of another size.
         UsageError: the folder holds other pairs, or there is no such shard.
-        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder.
-        Stopped: a signal came; shards that were finished stay, and the same call goes on.
+        EnvironmentFault: the folder is not writable, in use, or not a pairs folder.
+        Stopped: a signal arrived; finished shards are kept, and the same call resumes.
     """
     events = events or Silent()
     tree = read_tree(folder)
     if tree.ignored:
-        events.say(f"{tree.ignored:,} files that are not images of pairs are left out.")
+        events.say(f"Ignoring {tree.ignored:,} files that are not images of pairs.")
     if uneven := _uneven(tree):
         events.warn(uneven)
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
@@ -92,7 +92,7 @@ def import_pairs(
                 events.advance(done, {})
         finally:
             events.end()
-        still = missing_shards(out, plan)  # with `only`, others may be
+        still = missing_shards(out, plan)  # with `only`, others may be missing
         written = finish(out, plan).bytes if not still else None
     return {
         "pairs": plan.pairs,
@@ -106,9 +106,9 @@ def import_pairs(
 
 
 def make_plan(folder: Path, tree: Tree, pairs_per_shard: int | None, there: ImportedPlan | None) -> ImportedPlan:
-    """What the folder will hold, and where it came from; `there` is the plan that it holds already."""
+    """The plan of the folder, with the origin of its pairs; `there` is an existing plan."""
     if len(tree.roles) > 100:
-        raise DataError(f"{folder} has {len(tree.roles) - 1} positives an anchor; up to 99 are taken.")
+        raise DataError(f"{folder} has {len(tree.roles) - 1} positives per anchor; at most 99 are supported.")
     roles: tuple[str, ...] | None = tree.roles[1:]
     if roles == usual_roles(len(tree.roles) - 1) or (there is not None and there.imported.roles is None):
         roles = None  # plans of older versions have none, whatever the names were
@@ -133,13 +133,13 @@ def make_plan(folder: Path, tree: Tree, pairs_per_shard: int | None, there: Impo
 
 
 def _planned(out: Path) -> ImportedPlan | None:
-    """The plan of an import that is there already."""
+    """The plan of an existing import, or None."""
     there = read_plan(out) if (out / layout.PLAN).exists() else None
     return there if isinstance(there, ImportedPlan) else None
 
 
 def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int], None]) -> Iterator[Pair]:
-    """The pairs of one shard, read from the tree; `watch` is called with the index of each before it is read."""
+    """Read the pairs of one shard from the tree; calls `watch` with the index of each before reading it."""
     indices = plan.shard_range(number)
     for index, (name, stem) in zip(indices, tree.stems(indices), strict=True):
         watch(index)
@@ -149,19 +149,19 @@ def read_pairs(tree: Tree, plan: ImportedPlan, number: int, watch: Callable[[int
                 images.append(torch.from_numpy(decode_file(path, plan.image_shape).copy()))
             except ValueError as error:
                 first = " x ".join(map(str, plan.image_shape[1:]))
-                fix = f"Make it again, or remove its pair; the first image is {first} pixels, and so must all be."
+                fix = f"Regenerate it or remove its pair; all images must have the size of the first, {first} pixels."
                 raise DataError(f"{path} {error}.", fix=fix) from None
         metadata = {"index": index, "class": name, "file": stem}
         yield Pair(index=index, anchor=images[0], positives=tuple(images[1:]), metadata=metadata)
 
 
 def _uneven(tree: Tree) -> str | None:
-    """What to say of classes that hold fewer pairs than others."""
+    """Warnings about classes with fewer pairs than others."""
     counts = {name: len(stems) for name, stems in tree.classes.items()}
     fewest, most = min(counts, key=lambda name: counts[name]), max(counts.values())
     if counts[fewest] == most:
         return None
     return (
-        f"Class {fewest} holds {counts[fewest]:,} pairs, others up to {most:,}: the authors' script leaves a class "
-        "short when it is stopped, and never goes on with it."
+        f"Class {fewest} has {counts[fewest]:,} pairs, others up to {most:,}: the authors' script, when interrupted, "
+        "leaves a class incomplete and does not resume it."
     )

@@ -1,4 +1,4 @@
-"""What a stage does between two pairs: tell how far it is, and stop where a signal asked for it."""
+"""Between two pairs of a stage: report progress, and stop after a signal."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 from copgen.runtime.events import Events
 from copgen.runtime.signals import StopRequest
 
-EVERY = 100  # pairs between two reports
+EVERY = 100  # pairs between two progress events
 
 
 def watcher(events: Events, stop: StopRequest, *, shift: int = 0) -> Callable[[int], None]:
-    """A function to call with the index of each pair before it is worked on; raises Stopped after a signal.
+    """A function to call with the index of each pair before it is processed; raises Stopped after a signal.
 
     Args:
-        events: is told of progress.
-        stop: is looked at before each pair.
-        shift: added to an index it gives the number of pairs that are done, where they are not done in order.
+        events: receives progress.
+        stop: is checked before each pair.
+        shift: index + shift is the number of finished pairs, for a range that does not start at 0.
     """
 
     def watch(index: int) -> None:
         if stop.received:
-            raise stop.stopped(f"before pair {index:,}; finished shards stay")
+            raise stop.stopped(f"before pair {index:,}; finished shards are kept")
         if index % EVERY == 0:
             events.advance(index + shift, {})
 

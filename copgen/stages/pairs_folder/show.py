@@ -1,7 +1,7 @@
-"""`copgen show`: what is in a pairs folder, finished or not: counts, the distribution of d, classes, and a picture.
+"""`copgen show`: the content of a pairs folder, finished or not: counts, the distribution of d, classes, and a picture.
 
-d(z, z') and classes come from the pairs' metadata. Of a large folder only some shards are read for them, evenly spread,
-and the answer says how many pairs they hold.
+d(z, z') and classes come from the metadata of the pairs. In a large folder they are read from a few evenly spaced
+shards, and the result says how many pairs were read.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ Metadata = dict[str, Any]
 def show(
     folder: Path, *, out: Path, pairs: int = PAIRS, read: int = READ, events: Events | None = None
 ) -> dict[str, Any]:
-    """Look into a pairs folder and draw some of its pairs, evenly spread.
+    """Summarise a pairs folder and render some evenly spaced pairs.
 
     Args:
-        folder: the pairs folder; shards that are still missing are passed over.
-        out: the picture, PNG.
-        pairs: how many to draw.
-        read: of how many pairs to read the metadata at most, in whole shards, at least one.
-        events: who listens.
+        folder: the pairs folder; missing shards are skipped.
+        out: the contact sheet, PNG.
+        pairs: number of pairs to render.
+        read: maximum number of pairs whose metadata is read, in whole shards, at least one.
+        events: receives progress and messages.
 
     Raises:
-        DataError: no pairs folder, no shard yet, or a shard that is damaged.
+        DataError: not a pairs folder, no shard yet, or a damaged shard.
     """
     events = events or Silent()
     plan = load_plan(folder)
     finished = (folder / layout.MANIFEST).is_file()
     there = range(plan.shards) if finished else _written(folder, plan)
     if not there:
-        raise DataError(f"{folder} holds no shard yet.", fix=f"Give the same `{plan.command}` command again.")
+        raise DataError(f"{folder} contains no shard yet.", fix=f"Run the same `{plan.command}` command to write them.")
     count = sum(len(plan.shard_range(number)) for number in there)
     chosen = _spread(there, max(1, read // plan.pairs_per_shard))
     metadata = _metadata(folder, plan, chosen, events)
-    rows = _spread(range(count), pairs)  # places among the pairs that are there
+    rows = _spread(range(count), pairs)  # positions among the pairs on disk
     drawn = [_pair(folder, plan, there[row // plan.pairs_per_shard], row % plan.pairs_per_shard) for row in rows]
     save_picture(out, contact_sheet(f"{folder}/: {len(drawn)} of {count:,} pairs", [_column(pair) for pair in drawn]))
     return {
@@ -77,11 +77,11 @@ def show(
 
 
 def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
-    """One pair with all that is known of it, and its picture.
+    """One pair with all its metadata, rendered into `out`.
 
     Raises:
         UsageError: no such pair.
-        DataError: no pairs folder, or the pair's shard is missing or damaged.
+        DataError: not a pairs folder, or the pair's shard is missing or damaged.
     """
     plan = load_plan(folder)
     if index >= plan.pairs:
@@ -105,7 +105,7 @@ def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
 
 
 def source(plan: Contents) -> dict[str, Any]:
-    """Where the pairs come from, as the plan says."""
+    """The source of the pairs, from the plan."""
     if isinstance(plan, ImportedPlan):
         return {"imported": plan.imported.model_dump(mode="json")}
     assert isinstance(plan, Plan)  # there is no third kind
@@ -114,7 +114,7 @@ def source(plan: Contents) -> dict[str, Any]:
 
 
 def distances(metadata: list[Metadata]) -> dict[str, Any] | None:
-    """Statistics and a histogram of d(z, z') over all positives; None where it is not known."""
+    """Statistics and a histogram of d(z, z') over all positives; None if it is not recorded."""
     values: list[float] = []
     for known in metadata:
         of_pair = known.get("d_positives", [known.get("d")])
@@ -133,7 +133,7 @@ def distances(metadata: list[Metadata]) -> dict[str, Any] | None:
 
 
 def classes(metadata: list[Metadata]) -> dict[str, Any] | None:
-    """How many pairs each class or instance has, in order; None where there are neither."""
+    """Number of pairs of each class or instance, in order; None without either."""
     for kind in ("class", "instance"):
         counts = Counter(known[kind] for known in metadata if isinstance(known.get(kind), int | str))
         if counts:
@@ -154,7 +154,7 @@ def _bytes(folder: Path, plan: Contents, there: range | list[int], *, finished: 
 
 
 def _spread(numbers: range | list[int], count: int) -> list[int]:
-    """At most `count` of the numbers, evenly spread, the first and the last among them where there are two."""
+    """At most `count` of the numbers, evenly spaced, including the first and, from two on, the last."""
     if count >= len(numbers):
         return list(numbers)
     return [numbers[round(k * (len(numbers) - 1) / max(1, count - 1))] for k in range(count)]

@@ -1,4 +1,4 @@
-"""`copgen verify`: whether a pairs folder is whole and unaltered, and which command mends what is not."""
+"""`copgen verify`: check a pairs folder for missing, truncated or modified files, and say which command fixes them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from copgen.runtime.events import Events, Silent
 
 
 def verify_pairs(folder: Path, *, level: Level = "full", events: Events | None = None) -> dict[str, Any]:
-    """Look through a pairs folder and list all that is wrong with it; nothing is changed.
+    """List everything that is wrong with a pairs folder; changes nothing.
 
     Args:
         folder: the pairs folder.
         level: `quick`, `full` or `decode`, see `copgen.pairs.verify`.
-        events: who listens.
+        events: receives progress and messages.
 
     Raises:
-        DataError: no such folder, no pairs folder, or a plan that cannot be read.
-        UsageError: no such level.
+        DataError: not a pairs folder, or a plan that cannot be read.
+        UsageError: unknown level.
     """
     events = events or Silent()
     plan = load_plan(folder)

@@ -1,4 +1,4 @@
-"""`copgen pretrain`: an encoder learns from pairs."""
+"""`copgen pretrain`: train an encoder on pairs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`copgen pretrain`: an encoder learns from pairs, two views of each pair per update.
+"""`copgen pretrain`: train an encoder on pairs, with two views of each pair per update.
 
 The pairs come from a pairs folder (x, x' = G(z), G(z')), or from real images (x' = x), which is the reference row of
-the paper's tables (data/). How the views become a loss is the method's (methods/).
+the paper's tables (data/). The method computes the loss of the views (methods/).
 
 Legend: K batch size; x, x' (K, C, H, W) images in [-1, 1]; v, v' views; T_x the data-space augmentation.
 """
@@ -40,15 +40,15 @@ def pretrain(
     """Train an encoder and write `encoder.safetensors` into the run folder `out`; returns its summary.
 
     Args:
-        settings: what is learned, from what, and how.
-        out: the run folder; a run that it holds is resumed.
+        settings: of the encoder, its data and its training.
+        out: the run folder; an unfinished run in it is resumed.
         overwrite: start from scratch.
-        events: hears of progress.
+        events: receives progress and messages.
 
     Raises:
-        UsageError, DataError, EnvironmentFault: as the settings, the pairs and the folder give cause.
-        Diverged: the loss is not finite; nothing was updated with it, nor afterwards.
-        Stopped: a signal came; the state is saved and the same call resumes.
+        UsageError, DataError, EnvironmentFault: invalid settings, pairs or folder.
+        Diverged: the loss is not finite; it was not used for an update.
+        Stopped: a signal arrived; the state is saved and the same call resumes.
     """
     with started(
         settings,
@@ -64,9 +64,9 @@ def pretrain(
         data = open_data(settings)
         K, seed = settings.batch, settings.seed
         if len(data) < K:
-            raise UsageError(f"A batch of {K} does not fit into {len(data)} pairs.", fix="Lower --batch.")
+            raise UsageError(f"A batch of {K} is larger than the {len(data)} pairs.", fix="Lower --batch.")
         updates = count_updates(settings, len(data))
-        views.plain(torch.zeros(1, *data.image_shape), T_x)  # refuses images that T_x cannot take
+        views.plain(torch.zeros(1, *data.image_shape), T_x)  # raises for images that T_x does not support
         channels, size, _ = data.image_shape
         config = encoders.EncoderConfig(
             arch=settings.encoder, in_channels=channels, image_size=size, views=settings.views
@@ -120,7 +120,7 @@ def open_data(settings: PretrainSettings) -> Source:
 
 
 def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, device: torch.device) -> Method:
-    """The method with a new encoder, which is a function of the seed."""
+    """The method with a new encoder, initialised from the seed."""
     hidden, out = settings.projector
     with seeded(settings.seed, "pretrain/f"):
         method = SimCLR(config.build(), hidden=hidden, out=out, temperature=settings.temperature)
@@ -128,7 +128,7 @@ def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, dev
 
 
 def count_updates(settings: PretrainSettings, pairs: int) -> int:
-    """The number of updates: as given, or whole batches of the epochs."""
+    """The number of updates: as given, or the whole batches in the epochs."""
     return settings.updates_over(pairs)
 
 

@@ -1,4 +1,4 @@
-"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder."""
+"""`copgen sample`: generate pairs z -> (x, x') and write them as a pairs folder."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The pairs of a shard, batch by batch: z -> z' -> (x, x'), and again z -> z' for draws that the filter refuses.
+"""The pairs of a shard, batch by batch: z -> z' -> (x, x'), and again z -> z' for draws that the filter rejects.
 
-Attempt a of pair k takes the random numbers of row k + a 2^40, which no run reaches as a row of its own. So what a pair
-is does not depend on what is refused around it, but for the low bits that the number of images in G at once decides,
-which is a function of the plan too. The condition is that of row k in every attempt: the filter does not change how
-often a class occurs.
+Attempt a of pair k uses the random numbers of row k + a 2^40, which no run reaches as a row index. So a pair does not
+depend on which other pairs are rejected, except for the low bits that depend on the number of images in a batch of G,
+which is a function of the plan too. All attempts use the condition of row k: the filter does not change how often a
+class occurs.
 
 Legend: N pairs, P positives; z, z' (N, dim) latents; x, x' (N, C, H, W) images in [-1, 1].
 """
@@ -29,13 +29,13 @@ NO_RULES = FilterRules(attempts=1)
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws that the rules on d keep.
+    """Draws that the rules on d accept.
 
     Attributes:
         z: (N, dim).
-        z_pos: z' (N, dim) of each positive; z itself where the transform is none.
-        d: (N, P), on the CPU, as the metadata say it.
-        rejected: (N,) refused draws before these, on the CPU.
+        z_pos: z' (N, dim) of each positive; z itself if the transform is none.
+        d: (N, P), on the CPU, as in the metadata.
+        rejected: (N,) number of rejected draws before these, on the CPU.
     """
 
     z: Tensor
@@ -49,8 +49,8 @@ def make_batches(source: Source, plan: Plan, number: int) -> Iterator[list[Pair]
     """The pairs of shard `number`, in batches of the plan's size.
 
     Raises:
-        UsageError: a pair had as many draws refused as the plan allows.
-        DataError: an image with values that are not finite.
+        UsageError: a pair had as many draws rejected as the plan allows.
+        DataError: an image with non-finite values.
     """
     indices = plan.shard_range(number)
     for start in range(indices.start, indices.stop, plan.batch):
@@ -93,9 +93,9 @@ def make_pairs(source: Source, plan: Plan, rows: range) -> list[Pair]:
 
 
 def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Draws:
-    """Latents of the pairs `rows` (N,), the first after `rejected` (N,) refused ones that the rules on d keep.
+    """Latents of the pairs `rows` (N,): the first draws after `rejected` (N,) that the rules on d accept.
 
-    It needs no images, so G sees whole batches whatever the rules on d refuse.
+    This needs no images, so G runs on whole batches whatever the rules on d reject.
     """
     rules = plan.filter or NO_RULES
     drawn = _draw(source, plan, rows, condition, rejected)
@@ -111,7 +111,7 @@ def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | N
 
 
 def _draw(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Draws:
-    """The draw of each row after its refused ones."""
+    """The draw of each row after its rejected ones."""
     numbers = rows + rejected * ATTEMPT
     z = source.G.sample_prior(numbers, plan.seed)
     z_pos = [transform(z, condition, numbers) for transform in source.positives.transforms]
@@ -120,17 +120,17 @@ def _draw(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, re
 
 
 def _pixels(images: Tensor, plan: Plan) -> Tensor:
-    """Bytes on the CPU, the channels of a pixel side by side: so encoders want them, and a device does it faster."""
+    """uint8 on the CPU, channels last, as image encoders expect; converted on the device, which is faster."""
     levels = to_uint8(images, rounding=plan.rounding)
     return levels.contiguous(memory_format=torch.channels_last).cpu()
 
 
 def _of(condition: Tensor | None, places: Tensor) -> Tensor | None:
-    """The conditions at some places."""
+    """The conditions at some positions."""
     return None if condition is None else condition[places.to(condition.device)]
 
 
 def described(name: str, values: Sequence[float]) -> dict[str, Any]:
-    """What the metadata say of a number that every positive has: the first keeps its plain name, as its image does."""
+    """Metadata entries of a value per positive: the first has the plain name, like its image."""
     several = [round(value, 6) for value in values]
     return {name: several[0], **({f"{name}_positives": several} if len(several) > 1 else {})}

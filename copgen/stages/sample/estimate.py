@@ -1,6 +1,6 @@
-"""What `copgen sample` will take: time, memory and disk, from a rehearsal, for as many workers as one asks for.
+"""The time, memory and disk that `copgen sample` needs, estimated from a rehearsal, for any number of workers.
 
-Of a folder that holds some pairs already, only what is left counts. A disk that cannot hold it is refused.
+Only the pairs that are missing in the folder count. A disk that is too small is refused.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from copgen.stages.sample.settings import SampleSettings
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes.
+    """The cost of a run.
 
     Attributes:
-        pairs: that are left to make.
+        pairs: number of pairs to write.
         seconds: until they are written.
         memory_bytes: of each worker.
-        disk_bytes: that they take, with all that is written beside them.
-        workers: that work at the same time; further ones share cores or GPUs with them.
-        rests_on: what was looked at, in a few words.
+        disk_bytes: of the pairs and all files written with them.
+        workers: number that run in parallel; further ones would share their cores or GPUs.
+        rests_on: what was measured, in a few words.
     """
 
     pairs: int
@@ -53,14 +53,14 @@ def estimate(
     """Time, memory and disk of a run.
 
     Args:
-        settings: what the folder is to hold.
-        workers: that share the work.
-        store: the folder, whose shards need not be made again; None for one that is empty.
-        only: make these shards of it anew, and no others.
+        settings: the settings of the run.
+        workers: number that share the work.
+        store: the folder, whose finished shards are skipped; None: empty.
+        only: regenerate these shards, and no others.
 
     Raises:
-        UsageError, DataError: as the run would: a generator, navigator, walk or encoder that does not exist, fit or
-            verify, or a folder with another plan.
+        UsageError, DataError: as the run: a generator, navigator, walk or encoder that is missing, does not match or
+            fails verification, or a folder with another plan.
     """
     source, plan = open_source(settings)
     left = plan.pairs if store is None else pairs_left(store, with_threads(plan, store, settings.threads), only)
@@ -68,27 +68,27 @@ def estimate(
     if on_cpu:
         plan = plan.model_copy(update={"threads": settings.threads or 1})
     found = rehearse(source, plan)
-    named = ":" in settings.device  # cuda:1 is one GPU, however many workers share it
+    named = ":" in settings.device  # cuda:1 is one GPU for any number of workers
     places = cores() // (plan.threads or 1) if on_cpu else 1 if named else torch.cuda.device_count()
     at_once = min(workers, max(1, places))
-    compiling = "" if source.compiled is None else "; compiling G comes on top of it"
+    compiling = "" if source.compiled is None else "; the time to compile G is not included"
     return Estimate(
         pairs=left,
         seconds=left * seconds_each(plan, found, encoders=settings.encoders, workers=at_once),
         memory_bytes=found.memory_bytes,
         disk_bytes=round(expected_bytes(plan, found.pairs) * left / plan.pairs),
         workers=at_once,
-        rests_on=f"{len(found.pairs):,} pairs of the run, made and encoded here{compiling}",
+        rests_on=f"{len(found.pairs):,} pairs of the run, generated and encoded here{compiling}",
     )
 
 
 def seconds_each(plan: Plan, found: Rehearsal, *, encoders: int | None, workers: int) -> float:
-    """Seconds from one finished pair to the next, of all workers together: what there is least of decides.
+    """Seconds per pair over all workers, from the bottleneck.
 
-    That is the workers, the threads that encode, or the cores, on which both have to be done.
+    That is the workers, the encoding threads, or the cores, which do both.
     """
     threads = encoder_threads(plan, encoders)
-    if threads == 0:  # each worker encodes between its batches
+    if threads == 0:  # each worker encodes its own batches
         return (found.making_s + found.encoding_s) / workers
     threads = max(threads, workers) if encoders is None else threads * workers
     busy = found.encoding_s + (found.making_s * (plan.threads or 1) if plan.device == "cpu" else 0.0)
@@ -96,22 +96,22 @@ def seconds_each(plan: Plan, found: Rehearsal, *, encoders: int | None, workers:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Refuse a run that does not fit on the disk.
 
     Args:
-        out: the pairs folder, which need not be there.
+        out: the pairs folder, which need not exist.
         plan: of the run.
         missing: the shards still to be written.
-        source: what to make pairs with, where the disk is not large enough for whatever they may be.
+        source: for a rehearsal, if the disk does not hold the upper bound of the size.
         reclaimed: bytes that will be freed before the first shard is written.
 
     Raises:
-        EnvironmentFault: with the bytes that are needed and those that are free.
+        EnvironmentFault: with the needed and the free bytes.
     """
     free = shutil.disk_usage(_nearest(out)).free + reclaimed
     share = sum(len(plan.shard_range(number)) for number in missing) / plan.pairs
@@ -127,10 +127,10 @@ def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source,
     if needed > free:
         raise EnvironmentFault(
             f"The disk is too small: these pairs need about {size(needed)} more, and {size(free)} are free at {out}.",
-            fix="Free some space, name a folder on another disk with --out, or ask for fewer pairs with --n.",
+            fix="Free some space, choose a folder on another disk with --out, or generate fewer pairs with --n.",
         )
 
 
 def _nearest(path: Path) -> Path:
-    """A path, or the first folder above it that is there."""
+    """A path, or its closest existing parent folder."""
     return next(place for place in (path, *path.absolute().parents) if place.is_dir())

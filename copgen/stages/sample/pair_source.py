@@ -1,4 +1,4 @@
-"""What `sample` makes pairs of: the generator and transforms that its settings name, and the plan that follows."""
+"""The generator and transforms of a `sample` run, from its settings, and the resulting plan."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """What pairs are made with.
+    """The models that generate pairs.
 
     Attributes:
         G: the generator.
         positives: a transform for each positive.
-        encoder: f of the rules on similarity, where there is one.
-        compiled: G as it is run, where it was compiled.
+        encoder: f of the rules on similarity, or None.
+        compiled: the compiled G, or None.
     """
 
     G: Generator
@@ -39,7 +39,7 @@ class Source:
     compiled: CompiledGenerator | None = None
 
     def images(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        """G(z), for up to a batch of the plan's size."""
+        """G(z), for at most one batch of the plan."""
         images: Tensor = (self.compiled or self.G)(z, condition)
         return images
 
@@ -47,15 +47,16 @@ class Source:
 def open_source(
     settings: SampleSettings, device: torch.device | None = None, *, planned: torch.device | None = None
 ) -> tuple[Source, Plan]:
-    """Generator, transforms and encoder on a device, and the plan they make.
+    """Load generator, transforms and encoder on a device, and make the plan.
 
     Args:
-        settings: which ones.
-        device: where they are put; unset is that of the settings.
-        planned: the device of the plan, where that is another.
+        settings: of the run.
+        device: the device to load them on; None: that of the settings.
+        planned: the device of the plan, if it is another.
 
     Raises:
-        UsageError, DataError: a generator, navigator, walk or encoder that does not exist, fit or verify.
+        UsageError, DataError: a generator, navigator, walk or encoder is missing, does not match or fails
+            verification.
     """
     device = device or resolve_device(settings.device)
     G = settings.load_generator(device)
@@ -64,7 +65,7 @@ def open_source(
     planned = planned or device
     plan = make_plan(settings, G, positives.source, device=planned, rules=settings.rules(sha256))
     compiled = CompiledGenerator(G, plan.rows_at_once) if settings.compile != "off" else None
-    # On another device than the plan's nothing is made; a few pairs at most, to see how large they are.
+    # A device other than the plan's generates only a few pairs, to measure their size.
     return Source(G, positives, f, compiled if device.type == planned.type else None), plan
 
 
@@ -76,7 +77,7 @@ def make_plan(
     device: torch.device,
     rules: FilterRules | None,
 ) -> Plan:
-    """Everything that determines the bytes of the folder, but for the number of threads."""
+    """Everything that determines the bytes of the folder, except the number of threads."""
     latents = choose("navigate", device, torch.float32).name  # native and plain operations round differently
     shape = (G.channels, G.image_size, G.image_size)
     compiled = {"compile": settings.compile} if settings.compile != "off" else {}

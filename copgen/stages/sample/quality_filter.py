@@ -1,7 +1,7 @@
-"""The quality filter of `copgen sample`: which draws its rules refuse, and when a pair is given up.
+"""The quality filter of `copgen sample`: which draws it rejects, and after how many draws it fails.
 
-The rules bound d(z, z'), and the cosine of anchor and positive under an encoder; with several positives each must
-keep them. `copgen.stages.sample.batches` draws again what is refused.
+The rules bound d(z, z'), and the cosine similarity of anchor and positive under an encoder; with several positives,
+each must satisfy them. `copgen.stages.sample.batches` redraws rejected pairs.
 
 Legend: N draws, P positives; x, x' (N, C, H, W) in [-1, 1]; h, h' (N, D).
 """
@@ -29,30 +29,30 @@ def load_encoder(path: Path, G: Generator, device: torch.device) -> tuple[Encode
     """The encoder f of the rules on similarity, on the device, and the sha256 of its file.
 
     Raises:
-        DataError: there is none, or it fails verification.
-        UsageError: it is for images of another number of channels than the generator's.
+        DataError: it is missing, or fails verification.
+        UsageError: its number of channels differs from that of the generator.
     """
-    from copgen import encoders  # not before an encoder is asked for: its networks take half a second to import
+    from copgen import encoders  # only if needed: it takes half a second to import
     from copgen.encoders.encoder import encoder_file
 
     f = encoders.load(path).to(device)
     if f.config.in_channels != G.channels:
         raise UsageError(
-            f"The encoder {path} is for images of {f.config.in_channels} channels; '{G.name}' makes {G.channels}.",
-            fix="Name another with --filter-encoder.",
+            f"The encoder {path} takes images of {f.config.in_channels} channels; '{G.name}' generates {G.channels}.",
+            fix="Pass another with --filter-encoder.",
         )
     return f, sha256_of(encoder_file(path))
 
 
 def similarities(f: Encoder, x: Tensor, positives: Sequence[Tensor]) -> Tensor:
-    """The cosines of h = f(x) and each h' = f(x'), float64 (N, P) on the CPU, as the metadata say them."""
+    """The cosines of h = f(x) and each h' = f(x'), float64 (N, P) on the CPU, as in the metadata."""
     h = f(x)
     cosines = torch.stack([F.cosine_similarity(h, f(x_pos), dim=1) for x_pos in positives], dim=1)
     return cosines.double().cpu().round(decimals=6)
 
 
 def refused(values: Tensor, low: float | None, high: float | None) -> Tensor:
-    """Which draws (N,) have a positive whose value (N, P) is out of the bounds; one that is no number is."""
+    """Which draws (N,) have a positive whose value (N, P) is out of bounds or NaN."""
     kept = torch.ones(values.shape, dtype=torch.bool)
     if low is not None:
         kept &= values >= low
@@ -62,17 +62,17 @@ def refused(values: Tensor, low: float | None, high: float | None) -> Tensor:
 
 
 def give_up(rules: FilterRules, *, rule: str, rows: Tensor, rejected: Tensor, values: Tensor) -> None:
-    """Refuse to go on where a pair has had as many draws as the rules allow.
+    """Fail if a pair has used up its draws.
 
     Args:
-        rules: the plan's.
-        rule: what was measured: d or similarity.
-        rows: the indices of the refused pairs (N,).
-        rejected: their refused draws (N,).
-        values: what was measured of the last one (N, P).
+        rules: of the plan.
+        rule: the measured quantity: d or similarity.
+        rows: the indices of the rejected pairs (N,).
+        rejected: their numbers of rejected draws (N,).
+        values: the measured values of the last draw (N, P).
 
     Raises:
-        UsageError: with the pair, the rule and what was measured.
+        UsageError: with the pair, the rule and the measured value.
     """
     exhausted = rejected >= rules.attempts
     if not bool(exhausted.any()):
@@ -84,7 +84,7 @@ def give_up(rules: FilterRules, *, rule: str, rows: Tensor, rejected: Tensor, va
     flags = " or ".join(f"--{side}-{rule}" for side, _ in given)
     measured = ", ".join(f"{value:.4g}" for value in values[at].tolist())
     raise UsageError(
-        f"Pair {int(rows[at])} was drawn {int(rejected[at])} times, and no draw keeps the rule {said}; "
+        f"Pair {int(rows[at])} was drawn {int(rejected[at])} times, and no draw satisfies {said}; "
         f"the last has {rule} {measured}.",
-        fix=f"Loosen {flags}, or raise --attempts, and start anew with --overwrite.",
+        fix=f"Loosen {flags} or raise --attempts, and pass --overwrite to start from scratch.",
     )

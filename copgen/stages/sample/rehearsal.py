@@ -1,6 +1,6 @@
-"""A rehearsal of `copgen sample`: a few pairs of the run are made and encoded in memory, and nothing is written.
+"""A rehearsal of `copgen sample`: a few pairs of the run are generated and encoded in memory; nothing is written.
 
-Nothing here grows with the number of pairs.
+Its cost does not depend on the number of pairs.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from copgen.stages.sample.batches import make_pairs
 from copgen.stages.sample.pair_source import Source
 from copgen.training.estimate import peak_memory
 
-FEW = 16  # pairs that are made in any case; each further part of a batch is four times as large
-MANY = 256  # pairs of several batches after which their sizes are known
-ENOUGH_S = 0.25  # seconds after which no further part is begun; small parts take longer for a pair
+FEW = 16  # pairs that are always generated; each further part of a batch is four times as large
+MANY = 256  # enough pairs, over several batches, to know their sizes
+ENOUGH_S = 0.25  # seconds after which no further part is started; small parts take longer per pair
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a few pairs of a run took.
+    """The cost of a few pairs of a run.
 
     Attributes:
-        pairs: encoded; their sizes are those of the run's.
-        making_s: seconds in which G made one of the last part.
-        encoding_s: seconds in which one thread encoded one of them and put it into a tar.
-        memory_bytes: the process's peak, the last part's share in it extended to a whole batch.
+        pairs: the encoded pairs; their sizes are those of the run.
+        making_s: seconds per pair in G, from the last part.
+        encoding_s: seconds per pair for one thread to encode it and write it to a tar.
+        memory_bytes: peak memory of the process, extrapolated from the last part to a whole batch.
     """
 
     pairs: list[EncodedPair]
@@ -44,16 +44,16 @@ class Rehearsal:
 
 
 def rehearse(source: Source, plan: Plan) -> Rehearsal:
-    """Make and encode 16 pairs of a batch, then 64, ..., then whole batches, as long as that is a matter of moments.
+    """Generate and encode 16 pairs of a batch, then 64, ..., then whole batches, while that is fast.
 
-    Fewer pairs than 16 say too little of the others' sizes, however long they take. A compiled G makes whole batches
-    only, after one that is not counted.
+    Fewer than 16 pairs say too little about the size of the others, however long they take. A compiled G generates
+    only whole batches, after one that is not counted.
     """
     encoded: list[EncodedPair] = []
     most = plan.rows_at_once
     if source.compiled is not None:
         with torch.no_grad(), cpu_threads(plan.threads):
-            make_pairs(source, plan, range(1))  # now it is compiled
+            make_pairs(source, plan, range(1))  # compiles G
     began = time.perf_counter()
     for rows in _parts(plan, whole=source.compiled is not None):
         before = _peak(source)
@@ -78,7 +78,7 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
 
 
 def _parts(plan: Plan, *, whole: bool) -> Iterator[range]:
-    """The rows of each part: more and more of the first batch, unless it is to be whole, and then batch by batch."""
+    """The rows of each part: growing parts of the first batch, unless `whole`, and then batch by batch."""
     most, part = plan.rows_at_once, FEW
     while part < most and not whole:
         yield range(part)
@@ -88,7 +88,7 @@ def _parts(plan: Plan, *, whole: bool) -> Iterator[range]:
 
 
 def _peak(source: Source) -> int:
-    """The peak of memory so far, of the device that G is on."""
+    """Peak memory so far, of the device that G is on."""
     held = next(source.G.parameters(), None)
     if held is not None and held.is_cuda:
         return torch.cuda.max_memory_allocated(held.device)

@@ -1,4 +1,4 @@
-"""What a run of `copgen sample` finds in its folder, and so has left to make."""
+"""The shards that a run of `copgen sample` still has to write, given what its folder holds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from copgen.runtime.errors import DataError, UsageError
 
 
 def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
-    """The plan with a number of threads, on a CPU: convolutions depend on it in their last bits.
+    """The plan with a number of threads, on a CPU: the last bits of convolutions depend on it.
 
-    So it must not follow from the machine or the number of workers, or a shard would not be a function of the plan.
-    One thread is the default: workers use the other cores better than further threads do.
+    It must not depend on the machine or the number of workers, or a shard would not be a function of the plan. The
+    default is one thread: workers use the other cores better than threads.
     """
     if plan.device != "cpu":
         return plan
@@ -24,11 +24,11 @@ def with_threads(plan: Plan, store: Store, threads: int | None) -> Plan:
 
 
 def pairs_left(store: Store, plan: Plan, only: Sequence[int] = ()) -> int:
-    """How many pairs of a plan are not in the folder, or are in the shards that are to be made anew.
+    """The number of pairs of a plan that are not in the folder, or are in the shards to regenerate.
 
     Raises:
         UsageError: the folder holds another plan, or has no such shard.
-        DataError: no pairs folder, where shards are to be made anew.
+        DataError: not a pairs folder, with shards to regenerate.
     """
     if only:
         check_only(store, plan, only)
@@ -42,21 +42,23 @@ def pairs_left(store: Store, plan: Plan, only: Sequence[int] = ()) -> int:
 
 
 def check_only(store: Store, plan: Plan, only: Sequence[int]) -> None:
-    """Refuse shards that the folder does not have, and settings that are not those it was made with.
+    """Refuse shards that the folder does not have, and settings that differ from its plan.
 
     Raises:
-        UsageError: such a number, or the differences of the plans.
-        DataError: no pairs folder.
+        UsageError: with the number, or the differences of the plans.
+        DataError: not a pairs folder.
     """
     require_plan(store)
     plan.check_same(
         store,
-        fix="Leave out what differs, or say where the very files are: --weights, --instances, --navigator, --walk, "
+        fix="Leave out what differs, or pass the original files: --weights, --instances, --navigator, --walk, "
         "--filter-encoder.",
     )
     for number in only:
         if number >= plan.shards:
-            raise UsageError(f"There is no shard {number} in {store.where()}; it has 0 to {plan.shards - 1}.")
+            raise UsageError(
+                f"There is no shard {number} in {store.where()}.", fix=f"Pass a number from 0 to {plan.shards - 1}."
+            )
 
 
 def require_plan(store: Store) -> None:
@@ -67,6 +69,6 @@ def require_plan(store: Store) -> None:
     """
     if store.size(layout.PLAN) is None:
         raise DataError(
-            f"{store.where(layout.PLAN)} is missing, and --only makes shards of the plan that is there.",
-            fix="Name a pairs folder with --out, or leave out --only.",
+            f"{store.where(layout.PLAN)} is missing; --only needs an existing pairs folder.",
+            fix="Pass a pairs folder with --out, or leave out --only.",
         )

@@ -1,7 +1,7 @@
-"""One worker of `sample`: claims a shard that is missing, makes it, and goes on until every shard is there.
+"""One worker of `sample`: claims a missing shard, writes it, and repeats until all shards exist.
 
-Workers know of each other through the folder alone (`copgen.pairs.claims`), so they may start and end at any time, on
-any machine. Each stays until all shards have their records: it takes over what a dead one leaves.
+Workers coordinate through the folder alone (`copgen.pairs.claims`), so they may start and end at any time, on any
+machine. Each runs until all shards have their records, and takes over the shards of dead workers.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.events import Events
 from copgen.runtime.signals import StopRequest
 
-Note = Callable[[int, int], None]  # (shard, how many of its pairs are made)
+Note = Callable[[int, int], None]  # (shard, number of its finished pairs)
 EVERY = 100  # pairs between two notes
 
 
 class Tally:
-    """How many pairs are made, by whichever workers; tells a listener.
+    """Counts the finished pairs of all workers and reports them.
 
     Args:
-        pairs: that are there already.
-        events: is told of every change.
+        pairs: number on disk at the start.
+        events: receives every change.
     """
 
     def __init__(self, pairs: int, events: Events) -> None:
         self.pairs = pairs
         self._of_shard: dict[int, int] = {}
         self._events = events
-        self._turn = threading.Lock()  # shards of others are noticed by the thread that makes pairs
+        self._turn = threading.Lock()  # shards of other workers are counted by the thread that generates pairs
 
     def note(self, number: int, pairs: int) -> None:
-        """Shard `number` has so many pairs now."""
+        """Set the number of finished pairs of shard `number`."""
         with self._turn:
             self.pairs += pairs - self._of_shard.get(number, 0)
             self._of_shard[number] = pairs
@@ -59,22 +59,22 @@ def make_shards(
     say: Callable[[str], None] = lambda text: None,
     lease_s: float = LEASE_S,
 ) -> None:
-    """Make these shards, beside other workers that do the same; returns when all are there, from whomever.
+    """Write these shards in parallel with other workers; returns when all exist, whoever wrote them.
 
     Args:
         store: of the pairs folder, which holds the plan.
-        plan: what it is to hold.
-        numbers: the shards that are missing, in the order in which this worker tries them.
-        make: the batches of a shard, in order; runs in a thread of its own.
-        note: is told how far each shard is.
-        stop: is looked at between two pairs.
-        encoders: threads that encode, as `overlapped` takes them.
-        again: make those, too, that another worker has made in the meantime.
-        say: is told when only other workers' shards are left.
-        lease_s: seconds after which another machine's claim is dead when it shows no life.
+        plan: of the folder.
+        numbers: the missing shards, in the order in which this worker tries them.
+        make: yields the batches of a shard, in order; runs in a separate thread.
+        note: receives the progress of each shard.
+        stop: is checked between two pairs.
+        encoders: number of encoding threads, see `overlapped`.
+        again: write also those that another worker has finished in the meantime.
+        say: is called when only shards of other workers are left.
+        lease_s: seconds without a heartbeat after which a claim of another machine is stale.
 
     Raises:
-        Stopped: a signal came; finished shards stay.
+        Stopped: a signal arrived; finished shards are kept.
         EnvironmentFault: the disk is full or the store cannot be reached.
     """
     left = dict.fromkeys(numbers)
@@ -82,7 +82,7 @@ def make_shards(
         while left:
             choice = Choice(store, plan, left, claims, note=note, stop=stop, again=again, say=say)
             lost: dict[int, None] = {}
-            # The next shard is claimed and begun while the last batches of this one are encoded and written.
+            # The next shard is claimed and started while the last batches of this one are encoded and written.
             with overlapped(plan, choice, make, encoders=encoders) as shards, choice:
                 for number, pairs in shards:
                     if _write(store, plan, number, watched(pairs, number, note, stop), claims):
@@ -95,9 +95,9 @@ def make_shards(
 
 
 class Choice:
-    """The shards to make, one after the other, each claimed when it is asked for; waits while others have the rest.
+    """Iterates over the shards to write, claiming each on demand; waits while other workers hold the rest.
 
-    As a context it ends its waiting when what it is for has ended.
+    Leaving the context ends the wait.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class Choice:
 
     def __iter__(self) -> Iterator[int]:
         left, store, plan = self._left, self._store, self._plan
-        unsound = _recorded(store, left)  # a record that is there, and yet the shard counts as missing
+        unsound = _recorded(store, left)  # has a record, but the shard counts as missing
         waiting = False
         while left and not self._over.is_set():
             if self._stop.received:
-                raise self._stop.stopped("between two shards; finished shards stay")
+                raise self._stop.stopped("between two shards; finished shards are kept")
             number = self._claims.take(left)
             if number is not None and (self._again or not is_written(store, plan, number)):
                 del left[number]
@@ -141,7 +141,7 @@ class Choice:
             else:
                 if not waiting:
                     last = "The last shard is" if len(left) == 1 else f"The last {len(left):,} shards are"
-                    self._say(f"{last} with other workers; waiting, to take over what they leave.")
+                    self._say(f"{last} claimed by other workers; waiting, to take over from any that stops.")
                 waiting = True
                 self._over.wait(store.pause_s)
             for one in set() if self._again else _recorded(store, left):
@@ -151,7 +151,7 @@ class Choice:
 
 
 def _write(store: Store, plan: Plan, number: int, pairs: Iterator[EncodedPair], claims: Claims) -> bool:
-    """Whether the shard was written; not where another worker took the claim over, and the temporary files away."""
+    """Whether the shard was written; False if another worker took over the claim and removed the temporary files."""
     try:
         with store.shard_folder(number) as folder:
             write_shard(folder, plan, number, pairs)
@@ -164,16 +164,16 @@ def _write(store: Store, plan: Plan, number: int, pairs: Iterator[EncodedPair], 
 
 
 def _recorded(store: Store, numbers: Iterable[int]) -> set[int]:
-    """Those of these shards that have a record."""
+    """The shards of these that have a record."""
     names = store.sizes(layout.RECORDS)
     return {number for number in numbers if f"{layout.shard_name(number)}.json" in names}
 
 
 def watched(pairs: Iterator[EncodedPair], number: int, note: Note, stop: StopRequest) -> Iterator[EncodedPair]:
-    """The same pairs, with progress, and with the end that a signal asks for."""
+    """The same pairs, with progress; raises Stopped after a signal."""
     for made, pair in enumerate(pairs):
         if stop.received:
-            raise stop.stopped(f"after pair {pair.index:,}; finished shards stay")
+            raise stop.stopped(f"after pair {pair.index:,}; finished shards are kept")
         if made and pair.index % EVERY == 0:
             note(number, made)
         yield pair

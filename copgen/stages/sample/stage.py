@@ -1,7 +1,6 @@
-"""`copgen sample`: z -> (x, x') for as many pairs as asked, written as a pairs folder by any number of workers.
+"""`copgen sample`: generate pairs z -> (x, x') and write them as a pairs folder, with any number of workers.
 
-Pair k is a function of the plan and of k's shard (batches.py); which worker makes which shard is decided as they go
-(shards.py).
+Pair k is a function of the plan and of k's shard (batches.py); workers claim shards dynamically (shards.py).
 """
 
 from __future__ import annotations
@@ -45,27 +44,26 @@ def sample(
     only: Sequence[int] = (),
     events: Events | None = None,
 ) -> dict[str, Any]:
-    """Write the pairs that are missing from a folder; returns the counts of pairs and shards, and the bytes.
+    """Write the pairs that are missing in a folder; returns the counts of pairs and shards, and the bytes.
 
-    Shards that were made anew, and are not what their records said, are listed as `changed`.
+    Regenerated shards that differ from their recorded hashes are listed as `changed`.
 
     Args:
-        settings: what the folder is to hold.
-        out: its path, or a URL such as `s3://bucket/pairs`.
-        overwrite: remove what is there first.
-        workers: processes of this machine that share the work; one is this process itself.
-        part: the shards to begin with, of several workers that write into one folder; unset takes what the variables
-            of torchrun, SLURM, Kubernetes or SkyPilot say.
-        only: make these shards anew, and no others.
-        events: is told of progress.
+        settings: of the run.
+        out: the folder, or a URL such as `s3://bucket/pairs`.
+        overwrite: remove existing pairs first.
+        workers: number of processes on this machine that share the work; 1: this process.
+        part: the shards to start with, for one of several workers that write into one folder; None: from the
+            environment variables of torchrun, SLURM, Kubernetes or SkyPilot.
+        only: regenerate these shards, and no others.
+        events: receives progress and messages.
 
     Raises:
-        UsageError: the folder holds pairs of another plan, and the error lists each difference; or a pair had as many
-            draws refused by the filter as it allows.
-        EnvironmentFault: the folder is not writable, in use, or holds something that is no pairs folder; or the disk
-            is too small.
+        UsageError: the folder holds pairs of another plan (the error lists each difference), or the filter rejected
+            as many draws of a pair as it allows.
+        EnvironmentFault: the folder is not writable, in use, or not a pairs folder; or the disk is too small.
         DataError: generator, navigator or encoder weights that fail verification.
-        Stopped: a signal came; shards that were finished stay, and the same call goes on.
+        Stopped: a signal arrived; finished shards are kept, and the same call resumes.
     """
     events = events or Silent()
     place = job_place()
@@ -93,11 +91,11 @@ def sample(
         total = whole if only else plan.pairs
         tally = Tally(total - whole, events)
         if 0 < tally.pairs < total:
-            events.say(f"{tally.pairs:,} of {total:,} pairs are there already; going on.")
+            events.say(f"{tally.pairs:,} of {total:,} pairs are written already; resuming.")
         elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
-            events.say(f"One process makes them; --workers {cores} would use all cores.")
+            events.say(f"Using one process; --workers {cores} would use all cores.")
         if settings.compile != "off" and left:
-            events.say("G is compiled first, which may take minutes.")
+            events.say("Compiling G, which may take minutes.")
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:
@@ -113,7 +111,7 @@ def sample(
                     say=events.say,
                 )
             else:
-                del source  # each worker has its own
+                del source  # each worker loads its own
                 several = min(workers, len(left))
                 share = share_encoders(settings, plan, several)
                 tasks = [task(share, str(out), part, place.local, worker, several) for worker in range(several)]
@@ -124,7 +122,7 @@ def sample(
 
 
 def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, note: Note, stop: StopRequest) -> None:
-    """What one of several worker processes does; the folder holds the plan already. Errors as `sample`."""
+    """Run one of several worker processes; the folder already holds the plan. Errors as `sample`."""
     store = open_store(out)
     source, plan = open_source(settings, own_device(settings.device, local))
     with store.writers(overwrite=False):
@@ -137,7 +135,7 @@ def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, no
 
 
 def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int], Iterator[list[Pair]]]:
-    """What makes the batches of a shard, in whichever thread, until a signal comes."""
+    """A function that yields the batches of a shard, in any thread, until a signal arrives."""
 
     def make(number: int) -> Iterator[list[Pair]]:
         with cpu_threads(plan.threads):
@@ -147,14 +145,14 @@ def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int],
 
 
 def check_disk(store: Store, plan: Plan, missing: list[int], source: Source, *, overwrite: bool = False) -> None:
-    """Refuse a folder on a disk that cannot hold these shards; an object store has no end."""
+    """Refuse a folder on a disk that is too small for these shards; an object store is unlimited."""
     if isinstance(store, LocalStore):
         reclaimed = folder_bytes(store.folder) if overwrite else 0
         refuse_small_disk(store.folder, plan, missing, source, reclaimed=reclaimed)
 
 
 def share_encoders(settings: SampleSettings, plan: Plan, workers: int) -> SampleSettings:
-    """The settings of one of several workers, with a share of the threads that encode; those that were named stay."""
+    """The settings of one of several workers, with its share of the encoding threads unless these were given."""
     threads = encoder_threads(plan)
     if settings.encoders is not None or threads == 0:
         return settings
@@ -162,7 +160,7 @@ def share_encoders(settings: SampleSettings, plan: Plan, workers: int) -> Sample
 
 
 def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worker: int, workers: int) -> dict[str, Any]:
-    """What a worker process is told."""
+    """The task of a worker process."""
     own = part.part(worker, workers)
     return {
         "settings": settings.model_dump(mode="json"),
@@ -175,13 +173,13 @@ def task(settings: SampleSettings, out: str, part: ShardSlice, local: int, worke
 
 
 def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: Events) -> dict[str, Any]:
-    """Write the manifest where all shards are there; only a run that made some of them leaves others out."""
+    """Write the manifest if all shards exist; only a run with `only` leaves others missing."""
     there = written_shards(store, plan)
     changed = [number for number, record in before.items() if there.get(number, record) != record]
     for number in changed:
         events.warn(
-            f"Shard {number} is not what its record said: sha256 {before[number].sha256[:12]}... then, "
-            f"{there[number].sha256[:12]}... now. Was it made on another kind of machine?"
+            f"Shard {number} differs from its recorded hash: sha256 {before[number].sha256[:12]}... before, "
+            f"{there[number].sha256[:12]}... now. It may have been written on another kind of machine."
         )
     if len(there) == plan.shards:
         finish(store, plan)
@@ -199,9 +197,9 @@ def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: 
 
 
 def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[list[Pair]]:
-    """The same batches, until a signal comes: the next one is not begun then."""
+    """The same batches, until a signal arrives: then the next one is not started."""
     while not stop.received:
         if (batch := next(batches, None)) is None:
             return
         yield batch
-    raise stop.stopped("between two batches; finished shards stay")
+    raise stop.stopped("between two batches; finished shards are kept")

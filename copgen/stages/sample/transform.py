@@ -1,7 +1,7 @@
-"""The latent transform of `copgen sample`: which one, with which weights, and how many positives it gives an anchor.
+"""The latent transform of `copgen sample`: its kind, its weights, and the number of positives per anchor.
 
-A transform that draws gives every positive from a stream of its own. A navigator draws nothing: several positives come
-from it and the latest snapshots of its run that differ from it, newest first. Others give one.
+A random transform draws every positive from its own stream. A navigator is deterministic: several positives come from
+it and the latest snapshots of its run that differ from it, newest first. Other transforms give one positive.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SNAPSHOTS = "snapshots"
 
 @dataclass(frozen=True)
 class Positives:
-    """A transform for each positive of an anchor, and what the plan says of them."""
+    """A transform for each positive of an anchor, and their entries in the plan."""
 
     transforms: tuple[LatentTransform, ...]
     source: TransformSource
@@ -39,15 +39,15 @@ def build_transform(settings: SampleSettings, G: Generator, device: torch.device
     """The latent transforms of the settings.
 
     Raises:
-        UsageError: a navigator or walk of another latent size or of another generator, or more positives than there
-            are different ones.
+        UsageError: a navigator or walk of another latent size or of another generator, or more positives than it can
+            give.
         DataError: a file that fails verification.
     """
     if settings.transform == "none":
         if settings.positives > 1:
             raise UsageError(
-                f"{settings.positives} positives were asked for, but the transform 'none' draws nothing: they would "
-                "all be alike.",
+                f"{settings.positives} positives were requested, but the transform 'none' is deterministic: they would "
+                "be identical.",
                 fix="Leave out --positives, or choose gaussian, gaussian-truncated, random or steering.",
             )
         return Positives((Identity(),), TransformSource(name="none"))
@@ -60,7 +60,7 @@ def build_transform(settings: SampleSettings, G: Generator, device: torch.device
 def drawing(
     settings: SampleSettings, G: Generator, device: torch.device
 ) -> tuple[Gaussian | Random | Steering, TransformSource]:
-    """The transform of the first positive, of those that draw, and what the plan says of it; errors as above."""
+    """The transform of the first positive, for random transforms, and its plan entries; errors as `build_transform`."""
     seed = settings.seed
     if settings.transform == "random":
         return Random(G.prior, seed), TransformSource(name="random")
@@ -68,7 +68,10 @@ def drawing(
         walk, header = load_walk(settings.walk)
         check_belongs(header, G, f"walk {settings.walk}", train="copgen navigate --objective steering")
         if walk.form == "edits" and walk.channels != G.channels:
-            raise UsageError(f"The walk {settings.walk} is for images of {walk.channels} channels, not {G.channels}.")
+            raise UsageError(
+                f"The walk {settings.walk} was trained on images of {walk.channels} channels; "
+                f"'{G.name}' generates {G.channels}."
+            )
         gain = {"rotation_gain": settings.rotation_gain} if walk.form == "edits" else {}
         source = TransformSource(
             name="steering", settings={"form": walk.form, **gain}, sha256=sha256_of(walk_file(settings.walk))
@@ -81,7 +84,7 @@ def drawing(
 
 
 def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> Positives:
-    """The navigator, and as many of its run's snapshots as there are further positives."""
+    """The navigator, and one snapshot of its run for each further positive."""
     file = navigator_file(settings.navigator)
     navigator, header = load_navigator_with_header(file)
     check_belongs(header, G, f"navigator {settings.navigator}")
@@ -94,11 +97,11 @@ def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> 
         if not alike(snapshot, ring[-1][1] if ring else navigator):
             ring.append((path, snapshot))
     if len(ring) + 1 < settings.positives:
-        found = f"{len(ring)} snapshots that differ from it lie beside it" if ring else "no snapshots lie beside it"
+        found = f"its run has {len(ring)} snapshots that differ from it" if ring else "its run has no snapshots"
         raise UsageError(
-            f"{settings.positives} positives were asked for, but the navigator {settings.navigator} draws nothing, and "
+            f"{settings.positives} positives were requested; the navigator {settings.navigator} gives one, and "
             f"{found}.",
-            fix=f"Ask for at most {len(ring) + 1}, or train with a smaller snapshot_every (in --config).",
+            fix=f"Pass --positives {len(ring) + 1} or less, or train with a smaller snapshot_every (in --config).",
         )
     hashes = {f"snapshot_{which}": sha256_of(path) for which, (path, _) in enumerate(ring, start=1)}
     transforms = (Optimal(navigator.to(device)), *(Optimal(snapshot.to(device)) for _, snapshot in ring))
@@ -112,19 +115,19 @@ def alike(one: Navigator, other: Navigator) -> bool:
 
 
 def check_belongs(header: Mapping[str, Any], G: Generator, what: str, *, train: str = "copgen navigate") -> None:
-    """Refuse a navigator or walk that was made for another generator, by the hash of its weights or by its name.
+    """Refuse a navigator or walk of another generator, by the hash of its weights or by its name.
 
     Raises:
-        UsageError: with the generator it was made for.
+        UsageError: with the generator it was trained on.
     """
     made_by, latent_dim = header.get("made_by"), header.get("latent_dim")
     made_for: Mapping[str, Any] = made_by if isinstance(made_by, Mapping) else {}
-    # An imported one names its generator alone, one that was trained here the very weights.
+    # An imported one records only the name of its generator, one trained by copgen the hash of its weights.
     sha256, name = made_for.get("weights_sha256", G.weights_sha256), made_for.get("generator", G.name)
     foreign = sha256 != G.weights_sha256 or ("weights_sha256" not in made_for and name != G.name)
     if latent_dim != G.latent_dim or foreign:
         raise UsageError(
             f"The {what} was trained on generator '{made_for.get('generator', 'unknown')}' "
             f"({latent_dim} latent coordinates), not on these weights of '{G.name}' ({G.latent_dim}).",
-            fix=f"Name the generator and weights it was trained on, or train one: {train}.",
+            fix=f"Pass the generator and weights it was trained on, or train one with {train}.",
         )

@@ -1,4 +1,4 @@
-"""A worker process of `sample --workers N`: reads its task from standard input, tells its progress in lines of JSON.
+"""A worker process of `sample --workers N`: reads its task from standard input, reports progress as lines of JSON.
 
 {"shard": 17, "pairs": 4200}    how far it is
 {"warning": "..."}              what the user should know
@@ -23,27 +23,27 @@ from copgen.stages.sample.stage import work
 
 
 class Speaker(Silent):
-    """Writes what happens as lines of JSON to a file descriptor."""
+    """Writes events as lines of JSON to a file descriptor."""
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
 
     def tell(self, words: dict[str, Any]) -> None:
-        """One line, in one piece."""
+        """Write one line atomically."""
         os.write(self._channel, json.dumps(words).encode() + b"\n")
 
     def warn(self, text: str) -> None:
         self.tell({"warning": text})
 
     def note(self, number: int, pairs: int) -> None:
-        """Shard `number` has so many pairs now."""
+        """Report the number of finished pairs of shard `number`."""
         self.tell({"shard": number, "pairs": pairs})
 
 
 def main() -> int:
-    """Do the task; returns the exit code."""
+    """Run the task; returns the exit code."""
     speaker = Speaker(os.dup(sys.stdout.fileno()))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no progress
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep the prints of libraries out of the progress stream
     with StopRequest() as stop:
         task = json.load(sys.stdin)
         torch.set_num_threads(task["threads"])

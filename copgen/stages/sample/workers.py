@@ -1,7 +1,7 @@
-"""`sample --workers N`: N processes of this machine over one folder, and this one, which waits, forwards and adds up.
+"""`sample --workers N`: N processes on this machine write one folder; this process waits and reports their progress.
 
-Each is a worker like any other (worker_process.py): it claims shards, and the death of one is made good by the others.
-They tell their progress as lines of JSON on their standard output.
+Each is an ordinary worker (worker_process.py): it claims shards, and if one dies, the others take over its shards.
+They report progress as lines of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAUSE_S = 0.1
 
 
 class Worker:
-    """One process, with what it has said so far."""
+    """One process, with its messages so far."""
 
     def __init__(self, number: int, task: dict[str, Any]) -> None:
         self.number = number
@@ -39,7 +39,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=worker_variables(threads=task["threads"]),
-            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+            start_new_session=True,  # Ctrl-C reaches only this process, which forwards it
             preexec_fn=end_with_parent,
         )
         assert self.process.stdin is not None
@@ -49,11 +49,11 @@ class Worker:
         try:
             self.process.stdin.write(json.dumps(task).encode())
             self.process.stdin.close()
-        except BrokenPipeError:  # it is dead already, which its exit code will tell
+        except BrokenPipeError:  # it is dead already; its exit code is reported later
             pass
 
     def said(self) -> Iterator[dict[str, Any]]:
-        """What it has said since the last time."""
+        """Its messages since the last call."""
         while data := self._read():
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from map(json.loads, lines)
@@ -65,15 +65,15 @@ class Worker:
             return None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, where it still lives."""
+        """Send it a signal, if it is alive."""
         if self.process.poll() is None:
             self.process.send_signal(number)
 
     @property
     def end(self) -> str:
-        """How it ended, in words."""
+        """A sentence on how it ended."""
         code = self.process.returncode
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return f"Worker {self.number} {how}"
 
 
@@ -81,15 +81,15 @@ def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, 
     """Run a worker for each task until all have ended.
 
     Args:
-        tasks: what `copgen.stages.sample.worker_process` takes.
-        note: is told how far each shard is.
-        events: is told of workers that died, whose work the others do.
-        stop: a signal that came is passed on, and they are waited for.
+        tasks: inputs of `copgen.stages.sample.worker_process`.
+        note: receives the progress of each shard.
+        events: receives warnings about workers that died.
+        stop: a signal is forwarded to the workers, which are then waited for.
 
     Raises:
-        Stopped: a signal came; finished shards stay.
-        CopgenError: what one worker found wrong; the others were stopped.
-        EnvironmentFault: none of them came to the end.
+        Stopped: a signal arrived; finished shards are kept.
+        CopgenError: the error of one worker; the others were stopped.
+        EnvironmentFault: all of them died.
     """
     with _started(tasks, stop) as workers, selectors.DefaultSelector() as selector:
         for worker in workers:
@@ -102,7 +102,7 @@ def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, 
                     worker.send(stop.received)
             selector.select(PAUSE_S)
             for worker in list(running):
-                ended = worker.process.poll() is not None  # looked at before the last words are read
+                ended = worker.process.poll() is not None  # checked before its last messages are read
                 for words in worker.said():
                     _hear(worker, words, note=note, events=events)
                 if not ended:
@@ -113,7 +113,7 @@ def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, 
                     for other in running:
                         other.send(signal.SIGTERM)
                 elif worker.process.returncode != 0 and running and not forwarded:
-                    events.warn(f"{worker.end}; the others take its work over.")
+                    events.warn(f"{worker.end}; the others take over its work.")
     _judge(workers, stop)
 
 
@@ -128,7 +128,7 @@ def _hear(worker: Worker, words: dict[str, Any], *, note: Note, events: Events) 
 
 
 def _judge(workers: Sequence[Worker], stop: StopRequest) -> None:
-    """Raise what kept the workers from finishing; nothing where one of them did, as it left nothing to do."""
+    """Raise the reason why no worker finished; does nothing if one did, since then no shard is left."""
     found = [worker.error for worker in workers if worker.error is not None]
     for error in found:
         if error.code not in (ExitCode.STOPPED, ExitCode.INTERRUPTED):
@@ -136,11 +136,12 @@ def _judge(workers: Sequence[Worker], stop: StopRequest) -> None:
     if any(worker.process.returncode == 0 for worker in workers):
         return
     if stop.received:
-        raise stop.stopped("with all its workers; finished shards stay")
+        raise stop.stopped("with all its workers; finished shards are kept")
     if found:
         raise found[0]
     raise EnvironmentFault(
-        f"No worker came to the end: {workers[0].end}.", fix="The same command goes on; fewer --workers need less."
+        f"All workers failed: {workers[0].end}.",
+        fix="Run the same command to resume; fewer --workers need less memory.",
     )
 
 

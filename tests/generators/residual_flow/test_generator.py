@@ -90,15 +90,15 @@ def altered(file: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"kind": "navigator"}, "holds a navigator, not a generator"),
-        ({"family": "biggan"}, "of family 'biggan', not 'residual-flow'"),
-        ({"family": None}, "of family 'None'"),
-        ({"config": None}, "its header does not describe a flow"),
-        ({"config": []}, "its header does not describe a flow"),
-        ({"config": {"coeff": 2.0}}, "its header does not describe a flow"),
-        ({"config": {"depth": 2}}, "its header does not describe a flow"),
-        ({"prior": None}, "its header does not describe a flow"),
-        ({"prior": {"kind": "cauchy"}}, "its header does not describe a flow"),
+        ({"kind": "navigator"}, " navigator, .* generator"),
+        ({"family": "biggan"}, "family 'biggan', .*'residual-flow'"),
+        ({"family": None}, "family 'None'"),
+        ({"config": None}, "header"),
+        ({"config": []}, "header"),
+        ({"config": {"coeff": 2.0}}, "header"),
+        ({"config": {"depth": 2}}, "header"),
+        ({"prior": None}, "header"),
+        ({"prior": {"kind": "cauchy"}}, "header"),
         ({"config": {**CONFIG.model_dump(mode="json"), "width": 4}}, "has shape"),
         ({"config": {**CONFIG.model_dump(mode="json"), "linear_blocks": 3}}, "is missing"),
         ({"config": {**CONFIG.model_dump(mode="json"), "linear_blocks": 1}}, "is unexpected"),
@@ -110,20 +110,20 @@ def test_files_that_do_not_fit_are_refused(file: Path, change: dict[str, Any], m
     assert str(file) in str(caught.value)
 
 
-def test_foreign_and_cut_files_are_refused(file: Path, tmp_path: Path) -> None:
+def test_foreign_and_truncated_files_are_refused(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     for length in range(0, len(whole), len(whole) // 20):
         file.write_bytes(whole[:length])
         with pytest.raises(DataError, match="safetensors file"):
             load_flow(file, name="toy")
     save_file({"weight": torch.ones(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match="copgen did not write it"):
+    with pytest.raises(DataError, match=r"other\.safetensors .*'copgen'"):
         load_flow(tmp_path / "other.safetensors", name="toy")
-    with pytest.raises(DataError, match="is missing"):
+    with pytest.raises(DataError, match=r"none\.safetensors is missing"):
         load_flow(tmp_path / "none.safetensors", name="toy")
 
 
-def test_weights_that_are_no_contraction_are_found_when_sampling(tmp_path: Path) -> None:
+def test_weights_that_are_not_a_contraction_are_detected_when_sampling(tmp_path: Path) -> None:
     flow = small_flow(FlowConfig(image_size=2, blocks=(0,), linear_blocks=1, linear_width=4)).float()
     broken = copy.deepcopy(flow)
     with torch.no_grad():

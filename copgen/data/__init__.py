@@ -1,1 +1,1 @@
-"""Where images come from and in which order: generated pairs, datasets, and the epoch sampler."""
+"""Training data: generated pairs, datasets, and the epoch sampler."""

@@ -1,8 +1,8 @@
-"""The 8x8 handwritten digits that scikit-learn carries (1,797 images, 17 grey levels), in one fixed split.
+"""The 8x8 handwritten digits in scikit-learn (1,797 images, 17 grey levels), with one fixed split.
 
-The split is by position within each class, with no random numbers: of every ten images of a class the first two are
+The split is by position within each class, without random numbers: of every ten images of a class, the first two are
 test, the third is validation, the rest is training. The generator, the encoders and the probes all use this split, so
-no test image is seen before the test.
+no test image is used in training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labelled datasets by name, and their images as pairs: each is its own positive (SimCLR's own setting)."""
+"""Labelled datasets by name, and their images as pairs: each is its own positive, as in SimCLR."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_dataset(name: str, split: Split) -> LabelledImages:
     """The images of a split.
 
     Raises:
-        UsageError: no such dataset.
+        UsageError: unknown dataset.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)

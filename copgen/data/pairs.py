@@ -1,4 +1,4 @@
-"""Generated pairs (x, x') = (G(z), G(z')) from a pairs folder; of several positives one at random (GenRep)."""
+"""Generated pairs (x, x') = (G(z), G(z')) from a pairs folder; one of several positives at random (as in GenRep)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class GeneratedPairs:
 
     Args:
         pairs: the opened folder.
-        seed: of the run; decides which positive each sample index has.
+        seed: of the run; selects the positive of each sample index.
     """
 
     def __init__(self, pairs: PairSet, *, seed: int) -> None:
@@ -29,7 +29,7 @@ class GeneratedPairs:
         return len(self.pairs)
 
     def batch(self, items: Tensor, samples: range) -> tuple[Tensor, Tensor]:
-        """x and x' (K, C, H, W) of items (K,), at these sample indices of the run."""
+        """x and x' (K, C, H, W) of items (K,) at these sample indices of the run."""
         u = philox.uniform(self.seed, samples, 1, stream="pretrain/positive")[:, 0]
         x, x_pos = self.pairs.batch(items, which=(u * self.pairs.plan.positives).long())
         return from_uint8(x), from_uint8(x_pos)

@@ -1,7 +1,7 @@
-"""The epoch sampler: which item of the data each sample index of a run stands for.
+"""The epoch sampler: maps the sample indices of a run to items of the data.
 
-Sample index s is item s mod n of a random permutation drawn for epoch s // n, so it is a function of (seed, epoch, i)
-alone: it depends neither on the batch size, nor on the number of ranks, nor on where a run was resumed.
+Sample index s is item s mod n of a random permutation drawn for epoch s // n, so it is a function of (seed, epoch, i):
+it does not depend on the batch size, the number of ranks, or where a run was resumed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class EpochSampler:
     """Items of n in a new random order in each epoch.
 
     Args:
-        n: how many items there are.
+        n: number of items.
         seed: of the run.
     """
 

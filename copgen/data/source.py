@@ -1,4 +1,4 @@
-"""What pretraining learns from, opened by name: a pairs folder, or a dataset of real images."""
+"""The training data of pretraining, opened by name: a pairs folder, or a dataset of real images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from copgen.runtime.errors import UsageError
 
 
 class Source(Protocol):
-    """Pairs of images by number."""
+    """Pairs of images by item number."""
 
     def __len__(self) -> int: ...
 
@@ -23,14 +23,14 @@ class Source(Protocol):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """What the images are, by hash, so that a run is not resumed with others."""
+        """Hashes of the images, so that a run is not resumed with others."""
 
     def batch(self, items: Tensor, samples: range) -> tuple[Tensor, Tensor]:
-        """x and x' (K, C, H, W) in [-1, 1] for items (K,), at these sample indices of the run."""
+        """x and x' (K, C, H, W) in [-1, 1] of items (K,) at these sample indices of the run."""
 
 
 def open_source(*, pairs: Path | None, dataset: str | None, seed: int) -> Source:
-    """The training split of a dataset, or else a pairs folder.
+    """The training split of a dataset, else a pairs folder.
 
     Raises:
         DataError: a shard is missing, truncated or modified; the error names the file.
@@ -39,5 +39,5 @@ def open_source(*, pairs: Path | None, dataset: str | None, seed: int) -> Source
     if dataset is not None:
         return ImagePairs(load_dataset(dataset, "train").images)
     if pairs is None:
-        raise UsageError("There is nothing to learn from.", fix="Name a pairs folder with --pairs.")
+        raise UsageError("No training data was given.", fix="Pass a pairs folder with --pairs.")
     return open_generated(pairs, seed=seed)

@@ -1,1 +1,1 @@
-"""`copgen doctor`: which implementation runs here, why, whether it is right, and how fast it is."""
+"""`copgen doctor`: which implementations run on this machine, why, whether they are correct, and how fast they are."""

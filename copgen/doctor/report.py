@@ -1,4 +1,4 @@
-"""`copgen doctor`: what this machine offers, and which implementation of each operation runs on it, and why."""
+"""`copgen doctor`: hardware and software of this machine; which implementation of each operation it runs, and why."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from copgen.runtime.native import native
 
 
 def examine(*, self_test: bool = True) -> dict[str, Any]:
-    """What determines speed here.
+    """The properties of this machine that determine speed.
 
     Args:
-        self_test: also hold every operation against its reference, and time both, on every device; about two seconds.
+        self_test: also compare every operation with its reference, and time both, on every device; about two seconds.
 
     Returns:
         versions, python, system, threads; `devices`: a name and, for CUDA, the compute capability and memory in bytes;
-        `native`: how the native operators were built, empty without them;
+        `native`: the build of the native operators, empty without them;
         `operations`: for each operation, device and dtypes the implementation that is chosen, and the reason;
         `self_tests`: for each operation and device the difference from float64, whether it is within tolerance, and
         microseconds.
@@ -46,7 +46,7 @@ def examine(*, self_test: bool = True) -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """The processor's name as the system gives it, or the architecture."""
+    """The processor's name, or its architecture."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -65,7 +65,7 @@ def _cuda(index: int) -> dict[str, Any]:
 
 
 def _operations(device: torch.device) -> Iterator[dict[str, Any]]:
-    """For each operation a row for the dtypes that share an implementation."""
+    """For each operation, one row per group of dtypes that share an implementation."""
     for operation, operator in TABLE.items():
         dtypes: dict[Choice, list[str]] = {}
         for dtype in operator.dtypes:

@@ -1,8 +1,8 @@
-"""The self-test of `copgen doctor`: each operation as it is chosen here, held against float64, and timed beside its
-reference.
+"""The self-test of `copgen doctor`: each operation as dispatched on this machine, compared with float64, and timed with
+its reference.
 
-Small inputs by counter, the same on every machine. The tolerance is what float32 may lose in sums as long as these; a
-kernel that is wrong misses it by orders of magnitude.
+The inputs are small and deterministic, the same on every machine. The tolerance is the rounding error of float32 sums
+of this length; a wrong kernel misses it by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Run = Callable[[], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class SelfTest:
-    """An operation as it is chosen, the same in the plain reference, and in float64; and the tolerance."""
+    """An operation as dispatched, its reference, its reference in float64, and the tolerance."""
 
     operation: Operation
     chosen: Run
@@ -48,7 +48,7 @@ class SelfTest:
     bound: float
 
     def run(self, device: torch.device) -> dict[str, Any]:
-        """The greatest difference from float64, whether that is within the tolerance, and both times."""
+        """The largest difference from float64, whether it is within the tolerance, and both times."""
         pairs = zip(self.chosen(), self.exact(), strict=True)
         error = max(float((found.double() - exact.double()).abs().max()) for found, exact in pairs)
         return {
@@ -62,8 +62,8 @@ class SelfTest:
 
 
 def self_tests(device: torch.device) -> Iterator[SelfTest]:
-    """Those of every operation on a device, in float32."""
-    # Sums of DIM products of numbers that are of the order of 1, twice; a distance is a mean, and so no worse.
+    """The checks of every operation on a device, in float32."""
+    # Sums of DIM products of numbers of order 1, twice; a distance is a mean, with no larger error.
     bound = 8.0 * math.sqrt(2 * DIM) * torch.finfo(torch.float32).eps
     narrow = [x.float().to(device) for x in _navigator()]
     z, w1, b1, w2, b2 = (x.double() for x in narrow)
@@ -109,7 +109,7 @@ def self_tests(device: torch.device) -> Iterator[SelfTest]:
     block = _block(narrow[1:])
     exact_block = copy.deepcopy(block).double()
     scale = 1.0 + float(narrow[0].abs().max())
-    # `forward` alone is any function, which is inverted in PyTorch.
+    # A plain callable is inverted in PyTorch.
     yield SelfTest(
         "flow inverse",
         lambda: _inverse(block, narrow[0], TOLERANCE),
@@ -159,7 +159,7 @@ def _fixed_points(
 @torch.no_grad()
 def _block(parameters: Sequence[Tensor]) -> FoldedNet:
     """g of a residual block with these two layers, whose spectral norms become 1/2 and less."""
-    with torch.random.fork_rng(devices=[]):  # what they draw at first is replaced
+    with torch.random.fork_rng(devices=[]):  # their initial weights are replaced
         layers = [LipschitzLinear(DIM, DIM, coeff=0.5).requires_grad_(False) for _ in range(2)]
     for layer, weight, bias in zip(layers, parameters[::2], parameters[1::2], strict=True):
         layer.to(weight)
@@ -195,7 +195,7 @@ def _with_gradients(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _microseconds(run: Run, device: torch.device) -> float:
-    """The median of as many runs as fit into the time, each waited for."""
+    """The median time of as many runs as fit into `SECONDS`, each synchronised."""
     samples: list[float] = []
     end = time.monotonic() + SECONDS
     while not samples or time.monotonic() < end:

@@ -1,1 +1,1 @@
-"""How an encoder learns from views: one file per method, with its heads, its memory and its loss (method.py)."""
+"""Pretraining methods: one file each, with its heads, its memory and its loss (the interface is in method.py)."""

@@ -1,8 +1,8 @@
-"""What every method of pretraining is: a module that turns two views of a batch into losses.
+"""The interface of a pretraining method: a module that computes losses from two views of a batch.
 
-losses = method(v, v_pos)      # the forward pass, and what is to be minimised
+losses = method(v, v_pos)      # the forward pass; losses to minimise
 training.step(losses)
-method.after_step(update)      # BYOL moves its target, NNCLR its queue; SimCLR has nothing to move
+method.after_step(update)      # BYOL updates its target network, NNCLR its queue; SimCLR does nothing
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class Method(nn.Module):
 
     @property
     def backbone(self) -> ResNet:
-        """The encoder that is kept, without heads."""
+        """The encoder to save, without heads."""
         raise NotImplementedError
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """What a checkpoint holds of it, by name; "encoder" is the backbone with its projector."""
+        """The modules to checkpoint, by name; "encoder" is the backbone with its projector."""
         raise NotImplementedError
 
     def forward(self, v: Tensor, v_pos: Tensor) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def chance(self, K: int) -> dict[str, float]:
-        """What is logged beside the losses of K pairs: their value for embeddings that say nothing, where it is known.
+        """Constants to log with the losses of K pairs: their chance level, if known.
 
         Args:
             K: pairs in a batch.
@@ -40,4 +40,4 @@ class Method(nn.Module):
         return {}
 
     def after_step(self, update: int) -> None:
-        """What follows the optimizer's step of an update, from 0; nothing unless a method says so."""
+        """Called after the optimizer step of an update, from 0; does nothing by default."""

@@ -1,7 +1,7 @@
-"""SimCLR (Chen et al. 2020): of all views in a batch, f shall find the one that shows the same image.
+"""SimCLR (Chen et al. 2020): among all views in a batch, f learns to find the other view of the same image.
 
-Both views pass f in one batch, so that its batch statistics are joint, and a projector that is thrown away afterwards.
-The loss is InfoNCE of both sides, NT-Xent in the paper's words.
+Both views pass through f in one batch, so that its batch statistics are joint, and through a projector that is
+discarded afterwards. The loss is symmetric InfoNCE, called NT-Xent in the paper.
 
 Legend: K batch size; v, v' (K, C, H, W) views; h, h' (K, D) embeddings; tau the temperature.
 """
@@ -22,7 +22,7 @@ class SimCLR(Method):
     """L(h, h') with h = projector(backbone(v)).
 
     Args:
-        backbone: the encoder that is kept.
+        backbone: the encoder to train.
         hidden, out: widths of the projector.
         temperature: tau.
     """
@@ -39,7 +39,7 @@ class SimCLR(Method):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds."""
+        """The modules to checkpoint."""
         return {"encoder": self.f}
 
     def forward(self, v: Tensor, v_pos: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
-"""The dataset card of a pairs folder: what made it, how many pairs there are, how to read them.
+"""The dataset card of a pairs folder: how the pairs were generated, their number, how to read them.
 
-Of pairs that were imported it says where they came from, and what is not known of them.
+For imported pairs, it says where they came from and what is unknown.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ tags:
 
 # {pairs:,} image pairs of {generator}
 
-Each pair is an **anchor** image x = G(z) and {positives}, images of one meaning that
-look different. They were drawn from the generator `{generator}` by copgen (COP-Gen, NeurIPS 2022).
+Each pair is an **anchor** image x = G(z) and {positives}: images with the same meaning
+that look different. They were sampled from the generator `{generator}` by copgen (COP-Gen, NeurIPS 2022).
 
 | | |
 |---|---|
 | pairs | {pairs:,}, each of one anchor and {positives} |
 | images | {height} x {width} pixels, {colour}, {format} |
-| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
+| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in total |
 | generator G | `{generator}`, weights sha256 `{generator_sha256}` |
 | prior of z | {prior} |
-| from z to z' | {transform} |
+| latent transform z -> z' | {transform} |
 {filter}| seed | {seed}; pair k is a function of (seed, k) |
-| made with | {versions}; device {device}, inner batch {batch} |
+| versions | {versions}; device {device}, inner batch {batch} |
 
 ## Reading
 
@@ -57,20 +57,21 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset, so anything that reads tar and {format_name} reads them too:
-`datasets.load_dataset("path/to/this/folder")` of Hugging Face, for example. The members of pair 0 are:
+The shards are plain tar files in the WebDataset layout, which any program that reads tar and {format_name} can read,
+such as `datasets.load_dataset("path/to/this/folder")` of Hugging Face. The members of pair 0 are:
 
 {members}
 
-With NVIDIA DALI (the `.idx` beside each tar is its index; a missing component must be an error, the default is not):
+With NVIDIA DALI (the `.idx` file of each tar is its index; by default, DALI does not report missing components):
 
 ```python
 fn.readers.webdataset(paths=tars, index_paths=indices, ext={extensions}, missing_component_behavior="error")
 ```
 
-## Whole and unaltered
+## Verification
 
-`plan.json` holds all that determines the bytes, `manifest.json` the size and sha256 of every shard. To check them:
+`plan.json` holds everything that determines the bytes, `manifest.json` the size and sha256 of every shard. To check
+them:
 
 ```python
 copgen.pairs.open_pairs("path/to/this/folder", verify="full")
@@ -90,19 +91,19 @@ tags:
 
 # {pairs:,} imported image pairs
 
-Taken from the folder `{name}` of another program, which names files as GenRep and the authors of COP-Gen (NeurIPS 2022)
-do. What generator, seed and navigator made them, nobody wrote down; the pixels are what they were, encoded anew.
+Imported from the folder `{name}` of another program, with the file names of GenRep and the authors of COP-Gen (NeurIPS
+2022). The generator, seed and navigator were not recorded; the pixels are unchanged, and were encoded again.
 
 | | |
 |---|---|
 | pairs | {pairs:,}, each of one anchor and {positives} |
 | images | {height} x {width} pixels, {colour}, PNG |
-| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in all |
-| taken from | `{name}`, {files:,} images; sha256 of the list of their names and sizes `{sha256}` |
-| made with | {versions} |
+| shards | {shards:,}, of up to {per_shard:,} pairs; {bytes:,} bytes in total |
+| imported from | `{name}`, {files:,} images; sha256 of the list of their names and sizes `{sha256}` |
+| versions | {versions} |
 
-The class in a pair's metadata is the folder that its images lay in. Of an unconditional generator the authors' folders
-mean nothing: they are filled in the order of drawing.
+The class in the metadata of a pair is the folder of its images. For an unconditional generator, the authors' folders
+have no meaning: they are filled in the order of sampling.
 
 ## Reading
 
@@ -113,22 +114,22 @@ for pair in copgen.pairs.read("path/to/this/folder"):
     pair.index, pair.anchor, pair.positive, pair.metadata    # images are uint8 tensors ({channels}, {height}, {width})
 ```
 
-The shards are plain tar files in the layout of WebDataset; `datasets.load_dataset("path/to/this/folder")`, of Hugging
-Face, reads them too. The members of pair 0 are:
+The shards are plain tar files in the WebDataset layout, which `datasets.load_dataset("path/to/this/folder")` of Hugging
+Face reads too. The members of pair 0 are:
 
 {members}
 
-To check that nothing is missing or altered: `copgen verify path/to/this/folder`.
+To check for missing or modified files: `copgen verify path/to/this/folder`.
 """
 
 
 def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
-    """The card's Markdown, with the header that dataset hubs read.
+    """The card in Markdown, with the metadata header of dataset hubs.
 
     Args:
-        plan: what the folder holds.
+        plan: of the folder.
         total_bytes: of all tars.
-        rejected: draws that the plan's filter refused.
+        rejected: number of draws that the plan's filter rejected.
     """
     channels, height, width = plan.image_shape
     shared = {
@@ -168,7 +169,7 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
 
 
 def _filter_row(plan: Plan, rejected: int) -> str:
-    """The row of the quality filter, where there is one."""
+    """The row of the quality filter, or an empty string."""
     if plan.filter is None:
         return ""
     rules = plan.filter.model_dump(exclude={"encoder_sha256", "attempts"}, exclude_none=True)

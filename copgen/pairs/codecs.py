@@ -4,7 +4,7 @@ png    lossless; the default
 jpg    lossy with a quality from 1 to 100; baseline, 4:4:4
 webp   lossy with a quality from 1 to 100
 
-All three are Pillow's, but for PNG files of tiny images (`tiny_png`). Decoding does not trust a file's header: the
+All three use Pillow, except PNG files of tiny images (`tiny_png`). Decoding does not trust a file's header: the
 size is compared with the plan's before a pixel is decoded.
 """
 
@@ -41,7 +41,7 @@ def encode(
         ValueError: a quality is given for png, or missing for another format.
     """
     if (quality is None) != (format == "png"):
-        raise ValueError(f"quality {quality} does not go with {format}")
+        raise ValueError(f"quality {quality} is invalid for {format}")
     if quality is None:
         return png.encode(image)
     return jpg.encode(image, quality, scratch) if format == "jpg" else webp.encode(image, quality)

@@ -1,6 +1,6 @@
 """The index file that NVIDIA DALI's `readers.webdataset` reads with a tar (version v1.2, as its `wds2idx` writes it).
 
-The first line is `v1.2 <samples>`; then one line a sample, with `<component> <offset> <size> <member name>` for each
+The first line is `v1.2 <samples>`; then one line per sample, with `<component> <offset> <size> <member name>` for each
 member, all separated by single spaces. Offsets are those of the data, in bytes, and multiples of 512.
 """
 

@@ -1,7 +1,7 @@
-"""Between a generator's images in [-1, 1] and the bytes of a pixel.
+"""Conversion between images in [-1, 1] and uint8 pixels.
 
-`nearest` is what copgen writes. `truncate256` is the rule of the authors' sampling scripts, kept so that their data
-sets can be made again; the two differ by at most one grey level. `from_uint8` followed by either gives the same bytes.
+copgen writes `nearest`. `truncate256` is the rule of the authors' sampling scripts, to reproduce their datasets; the
+two differ by at most one grey level. `from_uint8` followed by either gives the same bytes.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from copgen.runtime.errors import DataError, unknown
 
 
 def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:
-    """Bytes of images, on the same device and of the same shape; computed in float32.
+    """uint8 pixels of images, on the same device and of the same shape; computed in float32.
 
     Args:
-        images: any shape, floating point, in [-1, 1]; what lies outside is clipped.
+        images: any shape, floating point, in [-1, 1]; values outside are clipped.
         rounding: `nearest` is round((x + 1) / 2 * 255) with halves to even; `truncate256` is the integer part of
             clip((x + 1) / 2 * 256, 0, 255).
 
     Raises:
-        DataError: a value that is not a number, or infinite: no byte stands for it.
-        UsageError: no such rule.
+        DataError: a value is NaN or infinite.
+        UsageError: unknown rule.
     """
     if rounding not in get_args(Rounding):
         raise unknown("pixel rounding", rounding, get_args(Rounding))
     if not bool(torch.isfinite(images).all()):
         raise DataError(
-            f"{int((~torch.isfinite(images)).sum())} of {images.numel()} pixel values are not finite numbers.",
-            fix="The generator or the navigator gave them: check their weights.",
+            f"{int((~torch.isfinite(images)).sum())} of {images.numel()} pixel values are not finite.",
+            fix="Check the weights of the generator and the navigator.",
         )
     unit = (images.float() + 1.0) / 2.0
     levels = (unit * 255.0).round() if rounding == "nearest" else unit * 256.0
@@ -40,5 +40,5 @@ def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:
 
 
 def from_uint8(images: Tensor) -> Tensor:
-    """float32 images in [-1, 1] of bytes of any shape: k / 255 * 2 - 1."""
+    """float32 images in [-1, 1] from uint8 pixels of any shape: k / 255 * 2 - 1."""
     return images.float() / 255.0 * 2.0 - 1.0

@@ -1,11 +1,11 @@
 """The plan: everything that determines the bytes of a pairs folder.
 
-Shard s is a pure function of (plan, s): it holds the pairs `plan.shard_range(s)`, made in inner batches of `batch`
-that start anew in every shard. So it does not matter which worker makes a shard, nor how many there are.
+Shard s is a pure function of (plan, s): it holds the pairs `plan.shard_range(s)`, generated in inner batches of `batch`
+that restart in every shard. So it does not depend on which worker writes it, or on the number of workers.
 
-There are two plans. `Plan` is of pairs that copgen samples; `ImportedPlan` is of pairs that another program made: it
-says where the images came from and nothing of a generator, a seed or a navigator, which nobody knows. What they share,
-`Contents`, is all that reading, verifying and training need.
+There are two kinds. `Plan` is for pairs that copgen samples; `ImportedPlan` is for pairs of another program: it records
+where the images came from, but no generator, seed or navigator, which are unknown. Their common base, `Contents`, is
+all that reading, verifying and training need.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from copgen.runtime.counts import LARGEST
 from copgen.runtime.errors import UsageError
 from copgen.storage.files import parse_json
 
-Rounding = Literal["nearest", "truncate256"]  # of a pixel in [-1, 1] to a byte; `copgen.pairs.pixels` does it
+Rounding = Literal["nearest", "truncate256"]  # of a pixel in [-1, 1] to uint8; see `copgen.pairs.pixels`
 Setting = bool | int | float | str | None
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels; below the size at which Pillow suspects a decompression bomb
 
@@ -44,7 +44,7 @@ class GeneratorSource(BaseModel):
     name: str
     sha256: str = Field(pattern=SHA256, description="of the weights file")
     settings: dict[str, Setting] = Field(
-        default_factory=dict, description="how it was loaded, where that decides the images: truncation, precision, ..."
+        default_factory=dict, description="the options that change its images: truncation, precision, ..."
     )
 
 
@@ -54,7 +54,7 @@ class PriorSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    settings: dict[str, Setting] = Field(default_factory=dict, description="its numbers")
+    settings: dict[str, Setting] = Field(default_factory=dict, description="its parameters")
 
 
 class TransformSource(BaseModel):
@@ -64,29 +64,29 @@ class TransformSource(BaseModel):
 
     name: str
     settings: dict[str, Setting] = Field(default_factory=dict)
-    sha256: str | None = Field(None, pattern=SHA256, description="of the navigator file, where there is one")
+    sha256: str | None = Field(None, pattern=SHA256, description="of the navigator file, if any")
 
 
 class FilterRules(BaseModel):
-    """Which draws become pairs; the others are drawn again (quality_filter.py of `sample`). Inclusive bounds."""
+    """Which draws become pairs; the others are redrawn (quality_filter.py of `sample`). Bounds are inclusive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    min_d: float | None = Field(None, ge=0, description="least d(z, z') of every positive")
-    max_d: float | None = Field(None, ge=0, description="greatest d(z, z') of every positive")
-    min_similarity: float | None = Field(None, ge=-1, le=1, description="least cosine of anchor and every positive")
-    max_similarity: float | None = Field(None, ge=-1, le=1, description="greatest cosine of anchor and every positive")
-    encoder_sha256: str | None = Field(None, pattern=SHA256, description="of the encoder that the cosine is taken in")
-    attempts: int = Field(ge=1, description="draws of one pair before the run gives up")
+    min_d: float | None = Field(None, ge=0, description="minimum d(z, z') of every positive")
+    max_d: float | None = Field(None, ge=0, description="maximum d(z, z') of every positive")
+    min_similarity: float | None = Field(None, ge=-1, le=1, description="minimum cosine of anchor and every positive")
+    max_similarity: float | None = Field(None, ge=-1, le=1, description="maximum cosine of anchor and every positive")
+    encoder_sha256: str | None = Field(None, pattern=SHA256, description="of the encoder of the cosine")
+    attempts: int = Field(ge=1, description="maximum number of draws of one pair")
 
 
 class ImportSource(BaseModel):
-    """The folder of another program that pairs were taken from."""
+    """The folder of another program from which pairs were imported."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layout: Literal["genrep"] = Field(description="whose way of naming files: GenRep's, which the authors kept")
-    name: str = Field(description="the folder's own name")
+    layout: Literal["genrep"] = Field(description="the naming scheme of its files: that of GenRep and the authors")
+    name: str = Field(description="the name of the folder")
     files: int = Field(ge=2, description="images in it")
     sha256: str = Field(pattern=SHA256, description="of the list of the images' names and sizes")
     roles: tuple[str, ...] | None = Field(
@@ -103,7 +103,7 @@ class ImportSource(BaseModel):
 
 
 class Contents(Document):
-    """What a pairs folder holds, whatever made it."""
+    """The content of a pairs folder, whatever its source."""
 
     command: ClassVar[str] = "copgen sample"
 
@@ -112,19 +112,19 @@ class Contents(Document):
     pairs_per_shard: int = Field(10_000, ge=1, le=LARGEST, description="pairs in every shard but the last")
     positives: int = Field(1, ge=1, le=99, description="positives per anchor")
     image_format: ImageFormat = "png"
-    quality: int | None = Field(None, ge=1, le=100, description="of jpg and webp; png has none")
+    quality: int | None = Field(None, ge=1, le=100, description="of jpg and webp; None for png")
     image_shape: tuple[Literal[1, 3], Side, Side] = Field(description="channels, height, width")
-    versions: dict[str, str] = Field(description="versions of what determines the numbers and the images' bytes")
+    versions: dict[str, str] = Field(description="versions of the libraries that determine the bytes")
 
     @model_validator(mode="after")
     def _quality_goes_with_the_format(self) -> Self:
         if (self.quality is None) != (self.image_format == "png"):
-            raise ValueError(f"quality {self.quality} does not go with {self.image_format}")
+            raise ValueError(f"quality {self.quality} is invalid for {self.image_format}")
         return self
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
+        """Number of shards."""
         return -(-self.pairs // self.pairs_per_shard)
 
     def shard_range(self, number: int) -> range:
@@ -140,7 +140,7 @@ class Contents(Document):
         return layout.components(self.positives, self.image_format)
 
     def difference(self, other: Contents) -> list[tuple[str, Any, Any]]:
-        """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: not there."""
+        """(field, here, there) for each field that differs, nested ones as `prior.settings.scale`; None: missing."""
         here, there = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
         return [
             (field, here.get(field), there.get(field))
@@ -149,11 +149,11 @@ class Contents(Document):
         ]
 
     def save(self, folder: Path | Store) -> None:
-        """Write `plan.json`; the same plan again changes nothing.
+        """Write `plan.json`; does nothing if it holds the same plan.
 
         Raises:
-            UsageError: another plan is there; the error gives the difference.
-            DataError: what is there is broken.
+            UsageError: it holds another plan; the error lists the differences.
+            DataError: it is invalid.
         """
         store = as_store(folder)
         if store.size(layout.PLAN) is None and store.create(layout.PLAN, self.text().encode()):
@@ -161,19 +161,22 @@ class Contents(Document):
         self.check_same(store)
 
     def check_same(
-        self, folder: Path | Store, *, fix: str = "Name another folder with --out, or start anew with --overwrite."
+        self,
+        folder: Path | Store,
+        *,
+        fix: str = "Choose another folder with --out, or pass --overwrite to start from scratch.",
     ) -> None:
         """Refuse a folder that holds another plan.
 
         Raises:
-            UsageError: the difference, field by field, with `fix`.
-            DataError: there is none, or it is broken.
+            UsageError: with the differences, field by field, and `fix`.
+            DataError: the plan is missing or invalid.
         """
         store = as_store(folder)
         there = read_plan(store)
         if there.command != self.command:
             raise UsageError(
-                f"{store.where()} holds pairs of `{there.command}`, with which `{self.command}` cannot go on.",
+                f"{store.where()} holds pairs of `{there.command}`, which `{self.command}` cannot resume.",
                 fix=fix,
             )
         if difference := there.difference(self):
@@ -192,27 +195,29 @@ class Contents(Document):
 
 
 class Plan(Contents):
-    """What `copgen sample` writes, before a single pair is made."""
+    """The plan that `copgen sample` writes before it generates a pair."""
 
     seed: int = Field(ge=0, description="row k of the run is a function of (seed, k)")
-    batch: int = Field(ge=1, description="pairs per forward pass; part of the bytes, as kernels differ by batch shape")
+    batch: int = Field(
+        ge=1, description="pairs per forward pass; affects the bytes, as kernels depend on the batch size"
+    )
     generator: GeneratorSource
     prior: PriorSource
     transform: TransformSource
     filter: FilterRules | None = Field(None, description="which draws become pairs; None: all")
-    rounding: Rounding = Field("nearest", description="how a float in [-1, 1] becomes a byte")
+    rounding: Rounding = Field("nearest", description="how a float in [-1, 1] is rounded to uint8")
     dtype: Literal["float32"] = "float32"
-    device: str = Field(description="kind of device: other kinds give other low bits")
-    threads: int | None = Field(None, ge=1, description="of a CPU, for each worker: other numbers give other low bits")
+    device: str = Field(description="kind of device; it affects the low bits")
+    threads: int | None = Field(None, ge=1, description="CPU threads of each worker; they affect the low bits")
 
     @property
     def rows_at_once(self) -> int:
-        """The most pairs that ever go through the generator at once."""
+        """The largest number of pairs in one forward pass of the generator."""
         return min(self.batch, self.pairs_per_shard, self.pairs)
 
 
 class ImportedPlan(Contents):
-    """What `copgen import` writes: the images of another program, their pixels unchanged, encoded anew."""
+    """The plan that `copgen import` writes: images of another program, with unchanged pixels, encoded again."""
 
     command: ClassVar[str] = "copgen import"
 
@@ -220,7 +225,7 @@ class ImportedPlan(Contents):
 
 
 def read_plan(folder: Path | Store) -> Plan | ImportedPlan:
-    """The plan of a folder, of whichever kind it is.
+    """The plan of a folder, of either kind.
 
     Raises:
         DataError: missing, not JSON, of a newer format, or with a wrong value.

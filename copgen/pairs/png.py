@@ -1,7 +1,6 @@
-"""One image to PNG and back, with the size checked before a byte is decoded.
+"""Encode and decode one image as PNG; the size is checked before decoding.
 
-The bytes depend on Pillow and on its zlib, so both belong into the plan; but for tiny images, which need neither
-(`tiny_png`).
+The bytes depend on Pillow and its zlib, so the plan records both versions, except for tiny images (`tiny_png`).
 """
 
 from __future__ import annotations
@@ -31,14 +30,15 @@ def encode(image: NDArray[np.uint8]) -> bytes:
 
 
 def decode(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The (C, H, W) uint8 image of PNG bytes.
+    """Decode PNG bytes to a (C, H, W) uint8 image.
 
     Args:
         data: a whole PNG file.
-        shape: what its own header must say; C = 1 means 8-bit grey, C = 3 means 8-bit RGB.
+        shape: the shape that its header must have; C = 1 means 8-bit grey, C = 3 means 8-bit RGB.
 
     Raises:
-        ValueError: no PNG, of another size or colour (found before decoding), or damaged; the text goes after a name.
+        ValueError: not a PNG, another size or colour type (checked before decoding), or damaged; the message is a
+            predicate.
     """
     channels, height, width = shape
     if len(data) < _HEADER.size:

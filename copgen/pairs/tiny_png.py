@@ -1,9 +1,9 @@
-"""PNG files of images so small that no compression shortens their shard: a tar has room for whole blocks alone.
+"""PNG files of images so small that compression does not shorten their shard, since a tar consists of whole blocks.
 
-Such a file is written here, in a tenth of the time that Pillow takes around its compressor: the pixels as they are,
-each row unfiltered, in one stored block of the deflate format (PNG, ISO/IEC 15948; RFC 1950 and 1951). So its bytes
-follow from the pixels, whatever library is there. With Pillow's, `sample` makes pairs of `digits` 3.2 times as fast as
-the authors' procedure, with these 4.0 times (CPU time of one core, taking turns; `benchmarks.sampling` has the wall's).
+They are written here, in a tenth of the time that Pillow takes: uncompressed, each row unfiltered, in one stored block
+of the deflate format (PNG, ISO/IEC 15948; RFC 1950 and 1951). So the bytes do not depend on any library. With Pillow,
+`sample` generates pairs of `digits` 3.2 times as fast as the authors' procedure, with these files 4.0 times (CPU time
+of one core, measured alternately; `benchmarks.sampling` measures wall time).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from copgen.pairs.tar import BLOCK
 
-VERSION = "stored, 1"  # goes into plans in the place of a library's version
+VERSION = "stored, 1"  # recorded in plans instead of a library's version
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 _HEADER = struct.Struct(">4sIIBBBBB")
 # The zlib header of a window of 32 KiB; the last block, stored: its length, and that inverted.
 _DATA_START = struct.Struct("<4s2sBHH")
-_AROUND = len(SIGNATURE) + 8 + _HEADER.size + 8 + _DATA_START.size + 4 + len(END)  # bytes that are not of rows
+_AROUND = len(SIGNATURE) + 8 + _HEADER.size + 8 + _DATA_START.size + 4 + len(END)  # bytes other than the rows
 
 
 def is_tiny(shape: tuple[int, int, int]) -> bool:
-    """Whether images (C, H, W) are written here: those whose file fits into one block of a tar."""
+    """Whether images (C, H, W) are tiny: their file fits into one block of a tar."""
     return _AROUND + _row_bytes(shape) <= BLOCK
 
 
@@ -43,14 +43,14 @@ def encode(image: NDArray[np.uint8]) -> bytes:
 
 
 def _row_bytes(shape: tuple[int, ...]) -> int:
-    """Bytes of all rows, with that of each one's filter."""
+    """Size of all rows in bytes, including their filter bytes."""
     channels, height, width = shape
     return height * (1 + channels * width)
 
 
 @functools.cache
 def _before(shape: tuple[int, ...]) -> tuple[bytes, int]:
-    """What comes before the pixels, and the checksum of that part of it that belongs to their chunk."""
+    """The bytes before the pixels, and the checksum of the part of them that belongs to the pixels' chunk."""
     channels, height, width = shape
     count = _row_bytes(shape)
     header = _HEADER.pack(b"IHDR", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)

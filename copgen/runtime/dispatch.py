@@ -1,11 +1,11 @@
-"""Which implementation of an operation runs, and why: one table, and one question to it.
+"""The dispatcher: one table of implementations, and `choose`, which says which one runs and why.
 
 triton     fused kernels (kernels/) for CUDA; memory linear in the batch
-native     C++ for the CPU and CUDA kernels (csrc/), where they were built
+native     C++ for the CPU and CUDA kernels (csrc/), if they were built
 blocked    tiles of the contrastive losses in PyTorch; memory linear in the batch
 reference  plain PyTorch: for every operation, on any device
 
-Every fast path asks `choose`, and `copgen doctor` shows the table's answers for this machine.
+Every fast path calls `choose`, and `copgen doctor` shows its results for this machine.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Operation = Literal[
 ]
 Name = Literal["triton", "native", "blocked", "reference"]
 
-OLDEST_CAPABILITY = (8, 0)  # the first with asynchronous copies and TF32, which every tile of the kernels' table uses
+OLDEST_CAPABILITY = (8, 0)  # the first with asynchronous copies and TF32, which all tiles of the kernels use
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
 FLOATING = (F16, BF16, F32, F64)
 
 
 class Choice(NamedTuple):
-    """An implementation's name, and one sentence on why it is the one."""
+    """The name of the chosen implementation, and one sentence on why."""
 
     name: Name
     reason: str
 
 
 class Requirement(NamedTuple):
-    """Whether an implementation can run here, and one sentence on what it needs."""
+    """Whether an implementation can run on this machine, and one sentence on its requirement."""
 
     met: bool
     reason: str
@@ -46,7 +46,7 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True)
 class Implementation:
-    """One that is faster than the reference: the type of device and the dtypes it is for, and what it needs there."""
+    """An implementation faster than the reference: its device type, its dtypes, and its requirement."""
 
     name: Name
     device: str
@@ -56,7 +56,7 @@ class Implementation:
 
 @dataclass(frozen=True)
 class Operator:
-    """The dtypes that an operation is asked for, all of which its reference has; and what is faster, fastest first."""
+    """The dtypes of an operation, all of which its reference supports, and faster implementations, fastest first."""
 
     dtypes: tuple[torch.dtype, ...]
     faster: tuple[Implementation, ...]
@@ -126,26 +126,26 @@ TABLE: dict[Operation, Operator] = {
 def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
     """The implementation for tensors of this device and dtype: the fastest whose requirement is met.
 
-    The reason is what that one needs; or, if it is not the fastest, why a faster one is not for these tensors.
+    The reason is its requirement or, if it is not the fastest, why a faster one is not available.
     """
     return _choose(native(), operation, device, dtype)
 
 
-# A constant for compiled code, marked as `copgen.runtime.philox.stream_key` is: the decorator takes a second to import.
+# A constant for compiled code, marked like `copgen.runtime.philox.stream_key`: the decorator takes a second to import.
 vars(choose)["_dynamo_marked_constant"] = True
 
 
 @functools.cache
 def _choose(library: Native, operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
-    hindrance = ""
+    reason = ""
     for one in TABLE[operation].faster:
         if one.device != device.type:
             continue
         if dtype not in one.dtypes:
-            hindrance = f"there is no {one.name} kernel for {str(dtype).removeprefix('torch.')}"
+            reason = f"there is no {one.name} kernel for {str(dtype).removeprefix('torch.')}"
             continue
         requirement = one.requirement(library, device)
         if requirement.met:
-            return Choice(one.name, hindrance or requirement.reason)
-        hindrance = requirement.reason
-    return Choice("reference", hindrance or f"there is no kernel for devices of type {device.type}")
+            return Choice(one.name, reason or requirement.reason)
+        reason = requirement.reason
+    return Choice("reference", reason or f"there is no kernel for devices of type {device.type}")

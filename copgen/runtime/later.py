@@ -1,7 +1,7 @@
-"""Names of a package that are imported when they are asked for, because what defines them imports torch.
+"""Lazy names of a package, imported on first use because their modules import torch.
 
-`import torch` takes two seconds and half a gigabyte; what only describes a run does without. A package lists its names
-for type checkers beside this, in a `TYPE_CHECKING` block, so that editors see what they are.
+`import torch` takes two seconds and half a gigabyte, which commands that only describe a run do not need. A package
+also lists these names in a `TYPE_CHECKING` block, for type checkers and editors.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def names(
     Args:
         package: its full name.
         homes: for each module, relative to the package, the names that it defines.
-        packages: names that are sub-packages themselves.
+        packages: names that are sub-packages.
 
     Raises:
-        AttributeError: by `__getattr__`, of a name that is in neither.
+        AttributeError: by `__getattr__`, for an unknown name.
     """
     home_of = {name: home for home, defined in homes.items() for name in defined}
 

@@ -69,7 +69,7 @@ def cpu_threads(number: int | None) -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """Package -> version, of what determines the numbers; that of torch says which build it is ('2.14.1+cu130')."""
+    """Package -> version of the packages that determine the results; torch's includes the build ('2.14.1+cu130')."""
     return {
         "copgen": copgen.__version__,
         "torch": str(torch.__version__),

@@ -1,6 +1,6 @@
-"""The native operators `copgen._ops`: loaded once, if they were built, for this torch, and nobody forbids it.
+"""The native operators `copgen._ops`: loaded once, if they were built for this torch and are not disabled.
 
-`copgen._C` beside them says how they were built. It is asked first: a library made for another torch is never loaded.
+The module `copgen._C` records how they were built and is read first, so a library for another torch is never loaded.
 COPGEN_NATIVE=0 forces the PyTorch reference.
 """
 
@@ -28,13 +28,13 @@ OPERATORS = (
 
 @dataclass(frozen=True, eq=False)
 class Native:
-    """The native operators of a process. Hashable, each being itself: what is chosen for it is remembered.
+    """The native operators of a process. Hashable by identity, as choices are cached by it.
 
     Attributes:
         usable: whether they can be called.
         reason: one sentence on why.
-        built: how they were built.
-        command: what fixes it if they cannot.
+        built: build information.
+        command: the command that builds them, if they are not usable.
         instructions: the instruction set of their products in float32, such as "AVX2"; empty if there are none.
     """
 
@@ -46,7 +46,7 @@ class Native:
 
     @property
     def cuda(self) -> bool:
-        """Whether they hold CUDA kernels."""
+        """Whether they include CUDA kernels."""
         return self.usable and bool(self.built.get("cuda"))
 
 
@@ -56,11 +56,11 @@ def native() -> Native:
 
 
 def _built() -> Native:
-    """What their build says of them, before anything is loaded."""
+    """Their state according to the build information, before the library is loaded."""
     if native_forbidden():
         return Native(False, "COPGEN_NATIVE=0 forces the reference")
     try:
-        # Not `import copgen._C`: mypy and linters look for a file that need not be there.
+        # Not `import copgen._C`: mypy and linters would look for a file that may not exist.
         built: dict[str, str] = importlib.import_module("copgen._C").built()
     except ImportError:
         return _without("the native operators were not built with this installation", INSTALL)
@@ -86,7 +86,7 @@ def _load() -> Native:
 
 
 def _loaded(found: Native) -> Native:
-    """The same after their library was loaded; what hinders it, otherwise."""
+    """Load their library; returns them, or the reason why it failed."""
     try:
         torch.ops.load_library(_library())  # type: ignore[no-untyped-call]
     except OSError as error:
@@ -103,7 +103,7 @@ def _library() -> Path | None:
 
 
 def folder() -> Path:
-    """Where the native operators are installed."""
+    """The path of the library of native operators."""
     return Path(copgen.__file__).parent
 
 

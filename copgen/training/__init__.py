@@ -1,1 +1,1 @@
-"""What every training stage does alike: the run folder, the loop, metrics, checkpoints, stop rules, estimates."""
+"""The code shared by all training stages: run folder, loop, metrics, checkpoints, stop rules, estimates."""

@@ -2,7 +2,7 @@
 
 A checkpoint is a tree of dictionaries and lists with tensors, numbers and strings at its leaves, such as
 {"update": 40, "navigator": state_dict, "optimizer": optimizer.state_dict()}. `update-00000040.safetensors` holds it,
-`update-00000040.json` records its sha256; without a record that agrees a checkpoint does not exist.
+`update-00000040.json` records its sha256; a checkpoint without a matching record is ignored.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Checkpoints:
     def save(self, update: int, state: State) -> None:
         """Write the state after `update` updates, then drop all but the newest `keep` up to it.
 
-        Checkpoints of later updates are dropped too: a run goes on from before them only when they are damaged, and
-        they must not push out the whole ones. What cannot be deleted stays; that is no reason to stop.
+        Checkpoints of later updates are dropped too: a run resumes from before them only if they are damaged, and they
+        must not displace valid ones. A file that cannot be deleted is kept.
         """
         tensors: dict[str, Tensor] = {}
         tree = pack(state, tensors)
@@ -52,7 +52,7 @@ class Checkpoints:
         kept = [record for record in recorded if _update_of(record) <= update][-self.keep :]
         for record in recorded:
             if record not in kept:
-                # The record first: what is left after a crash in between does not exist any more.
+                # The record first: after a crash in between, the file left behind is ignored.
                 with contextlib.suppress(OSError):
                     record.unlink()
                     record.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -63,21 +63,21 @@ class Checkpoints:
         return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_update_of)
 
     def newest(self, events: Events) -> State | None:
-        """The newest checkpoint that is whole; a damaged one is passed over with a warning. None when there is none."""
+        """The newest valid checkpoint, or None; a damaged one is skipped with a warning."""
         self._remove_strays(events)
         for record in reversed(self._recorded()):
             try:
                 return self._load(record)
             except DataError as error:
-                events.warn(f"{error} Going on from the checkpoint before it.")
+                events.warn(f"{error} Using the previous checkpoint.")
         return None
 
     def _remove_strays(self, events: Events) -> None:
-        """Remove what a crash in the middle of `save` left behind."""
+        """Remove the files of a `save` that crashed."""
         for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
             unrecorded = path.suffix == ".safetensors" and not path.with_suffix(".json").exists()
             if unrecorded:
-                events.warn(f"Checkpoint {path} has no record, so it was never finished; it is removed.")
+                events.warn(f"Removing the unfinished checkpoint {path} (it has no record).")
             if unrecorded or path.name.endswith(TEMPORARY_SUFFIX):
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -87,12 +87,12 @@ class Checkpoints:
         known = read_json(record)
         digest = known.get("sha256") if isinstance(known, dict) else None
         if not path.is_file() or sha256_of(path) != digest:
-            raise DataError(f"Checkpoint {path} is missing or damaged (its sha256 is not that of its record).")
+            raise DataError(f"Checkpoint {path} is missing or damaged (its sha256 differs from its record).")
         tensors, header = load_tensors(path, kind="checkpoint")
         state: State = unpack(header["tree"], tensors)
         return state
 
 
 def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of a module's state that later updates do not touch."""
+    """A copy of a module's state, independent of later updates."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

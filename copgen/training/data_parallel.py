@@ -1,4 +1,4 @@
-"""f over ranks: gradients averaged by DistributedDataParallel. Batch statistics are encoders/synchronised.py's."""
+"""f over ranks: DistributedDataParallel averages gradients; encoders/synchronised.py synchronises batch statistics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from copgen.distributed.ranks import Ranks
 
-# torch 2.14 has a new name for it and warns of the old one.
+# torch 2.14 renamed it and warns about the old name.
 _NEW, _OLD = "forward_sync_buffers", "broadcast_buffers"
 _BUFFERS_AS_THEY_ARE: dict[str, Any] = {_NEW if _NEW in signature(DistributedDataParallel).parameters else _OLD: False}
 
 
 def averaging_gradients(module: nn.Module, ranks: Ranks) -> nn.Module:
-    """The same module, whose backward pass averages the gradients of its parameters over the ranks."""
+    """The module, wrapped so that the backward pass averages its gradients over the ranks."""
     if ranks.group is None:
         return module
     return DistributedDataParallel(

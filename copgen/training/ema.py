@@ -16,5 +16,5 @@ def average_into(averaged: nn.Module, current: nn.Module, *, decay: float) -> No
 
 
 def warmed_up(decay: float, update: int) -> float:
-    """The decay at an update, from 0: small at first, so that the average soon forgets the initial weights."""
+    """The decay at an update, from 0: small at first, so that the average quickly forgets the initial weights."""
     return min(decay, (update + 1) / (update + 10))

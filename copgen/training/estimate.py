@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would take, found by doing a little of it in a temporary folder."""
+"""`--dry-run`: estimate the cost of a run by running a few updates in a temporary folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def rehearse_training(
     """Time, memory and disk of a training run of `updates` updates.
 
     Args:
-        run: does a few updates of it into the folder it is given.
+        run: runs a few updates into the given folder.
         updates: of the whole run.
-        more: how many files the whole run writes besides that are as large as this one of the rehearsal: a path
-            below the folder -> a number (snapshots, pictures).
-        device: where it runs, if its memory is to be counted and not that of the process.
+        more: path below the folder -> number of further files of that size that the whole run writes (snapshots,
+            pictures).
+        device: to measure the memory of this device and not that of the process.
 
     Returns:
         `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
@@ -43,7 +43,7 @@ def rehearse_training(
             checkpoints = [path.stat().st_size for path in (Path(folder) / "checkpoints").glob("*.safetensors")]
             fixed += KEPT * max(checkpoints) - sum(checkpoints)
         fixed += sum(count * (Path(folder) / path).stat().st_size for path, count in (more or {}).items())
-    # The first update is slower than the others, as it warms caches up; it counts only where there is no other.
+    # The first update is slower, as it warms up caches; it counts only if there is no other.
     each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
     seconds = each * updates
     disk = fixed + metrics * (updates - len(times))
@@ -53,11 +53,11 @@ def rehearse_training(
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes of all files below a folder."""
+    """Total size of all files below a folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

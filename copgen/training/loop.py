@@ -1,17 +1,17 @@
-"""The part of a training loop that is not science: resume, checkpoints, metrics, stop rules, signals, progress.
+"""The infrastructure of a training loop: resume, checkpoints, metrics, stop rules, signals, progress.
 
     with Training(run, state={"encoder": f}, optimizer=optimizer, updates=1000, batch=128, ...) as training:
         for update in training:
             losses = ...                  # of the samples with the indices training.rows
             training.step(losses)         # finite? backward, optimizer, schedule, log
 
-Iteration starts after the newest checkpoint. Between two updates it saves when it is due and leaves in good order when
-a signal has come. As all random numbers depend on (seed, index) alone, a resumed run equals a straight one bit by bit.
+Iteration starts after the newest checkpoint. Between two updates it saves a checkpoint if one is due, and stops cleanly
+after a signal. As all random numbers depend only on (seed, index), a resumed run is bitwise equal to an uninterrupted
+one.
 
-Metrics stay on the device until they are read, at each update on the CPU and every 20 on CUDA. Only then is it known
-that a loss was not finite or that a stop rule ended the run, some updates ago; what must not be learned is prevented on
-the device meanwhile (halt.py). Of several ranks rank 0 has the run folder; the others get what it reads, and all stop
-when any of them has a signal.
+Metrics stay on the device until they are read, after each update on the CPU and every 20 on CUDA. So a non-finite loss
+or a stop rule is noticed some updates later; until then, updates are skipped on the device (halt.py). With several
+ranks, rank 0 owns the run folder and broadcasts what it reads, and all stop when any of them receives a signal.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from copgen.training.run import Run
 from copgen.training.schedules import set_learning_rate
 from copgen.training.stop_rules import StopRule
 
-READ_EVERY = {"cuda": 20}  # updates between two waits for the device; on others it costs nothing
+READ_EVERY = {"cuda": 20}  # updates between two synchronisations; free on other devices
 REMEDY = "Lower the learning rate or raise the temperature; the last checkpoint is intact."
 
 
 class Stateful(Protocol):
-    """Modules, optimizers and schedulers, and whatever else has a state to restore."""
+    """Modules, optimizers, schedulers, and other objects with a state dict."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -50,17 +50,17 @@ class Stateful(Protocol):
 
 
 class Training:
-    """An iteration over update numbers 0 .. updates - 1 of a run; use it as a context.
+    """Iterates over the updates 0 .. updates - 1 of a run; use it as a context manager.
 
     Attributes:
         update: the number of the current update.
-        done: updates that count so far.
-        ended_early: the name of the stop rule that ended the run; empty where none did.
+        done: number of valid updates so far.
+        ended_early: the name of the stop rule that ended the run, or empty.
 
     Raises:
-        Stopped: a signal came; the state after the current update is saved.
-        Diverged: a loss, or the state to be saved, is not finite; the checkpoints on disk stay as they are.
-        EnvironmentFault: the device has not enough memory; the error says which batch would fit.
+        Stopped: a signal arrived; the state after the current update is saved.
+        Diverged: a loss, or the state to be saved, is not finite; the checkpoints on disk are unchanged.
+        EnvironmentFault: the device is out of memory; the error says which batch would fit.
         UsageError, EnvironmentFault: as `Run.open`.
     """
 
@@ -84,16 +84,16 @@ class Training:
         parts: Mapping[str, int] | None = None,
         remedy: str = "",
     ) -> None:
-        """The arguments that need a word:
+        """Create it; nothing in the run folder is touched before the context is entered.
 
         Args:
-            state: what a checkpoint holds, by name; the optimizer is added as "optimizer".
-            batch: samples of an update, of all ranks.
+            state: the objects to checkpoint, by name; the optimizer is added as "optimizer".
+            batch: samples per update, over all ranks.
             inputs, note: as `Run.open`.
-            optimizer, schedule, clip: of `step`: the learning rate by update, and the bound on the gradient norm.
+            optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
-            read_every: updates between two waits for the device; None goes by the device.
-            try_update: does one update of so many rows of this process, to say which batch would fit into memory.
+            read_every: updates between two synchronisations with the device; None: `READ_EVERY`.
+            try_update: runs one update with a number of rows on this process, to find the batch that fits into memory.
             parts, remedy: as `out_of_memory.explained`.
         """
         self.run = run
@@ -115,7 +115,7 @@ class Training:
 
     @property
     def rows(self) -> range:
-        """The sample indices of the current update, of all ranks."""
+        """The sample indices of the current update, over all ranks."""
         return range(self.update * self.batch, (self.update + 1) * self.batch)
 
     def __enter__(self) -> Training:
@@ -165,11 +165,11 @@ class Training:
             part.load_state_dict(saved["state"][name])
             if isinstance(part, torch.optim.Optimizer):
                 _restore_layout(part)
-        self.run.events.say(f"Going on from update {self.done:,} of {self.updates:,} in {self.run.path}.")
+        self.run.events.say(f"Resuming from update {self.done:,} of {self.updates:,} in {self.run.path}.")
 
     def __iter__(self) -> Iterator[int]:
         self._started = time.monotonic()
-        if self.run.finished or self.ended_early:  # or the checkpoint is of a run whose end was not yet written
+        if self.run.finished or self.ended_early:  # or it was interrupted after its last update
             return
         for update in range(self.done, self.updates):
             self.update, count = update, update + 1
@@ -187,7 +187,7 @@ class Training:
                 raise self._signals.stopped(f"after update {self.done:,} of {self.updates:,}; the state is saved")
 
     def _asked_to_stop(self, count: int, due: bool) -> bool:
-        """Whether a signal came; ranks ask each other only when the device is read, as that waits for it too."""
+        """Whether a signal arrived; ranks agree on it only when metrics are read, which synchronises anyway."""
         received = self._signals.received is not None
         if self.run.ranks.world == 1:
             return received
@@ -200,8 +200,8 @@ class Training:
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise Diverged(
-                    f"{name.removeprefix('/')} holds values that are not finite after update {self.done:,}; "
-                    "no checkpoint was made of it.",
+                    f"{name.removeprefix('/')} contains non-finite values after update {self.done:,}; "
+                    "no checkpoint was saved.",
                     fix=REMEDY,
                 )
         with self.run.ranks.together():
@@ -210,11 +210,11 @@ class Training:
                 self.run.folder.checkpoints.save(self.done, content)
 
     def step(self, losses: Mapping[str, Tensor], metrics: Mapping[str, Tensor | float] | None = None) -> None:
-        """One step of the optimizer down the sum of the losses, unless that is not finite; then `log`.
+        """Backward of the sum of the losses and one optimizer step, skipped if the sum is not finite; then `log`.
 
         Args:
-            losses: scalars, which have to be finite.
-            metrics: what else is logged.
+            losses: scalars, which must be finite.
+            metrics: further scalars to log.
         """
         assert self._optimizer is not None
         first, *others = losses.values()
@@ -236,22 +236,22 @@ class Training:
         finite: Sequence[str],
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Take the metrics of the current update; they are read, checked, written and shown when it is time.
+        """Store the metrics of the current update; they are read, checked, written and shown later.
 
         Args:
             metrics: scalars by name, in the order of the log.
             finite: the names of those that must not be NaN or infinite.
-            weights: are kept as they are now, for the stop rule.
+            weights: a snapshot for the stop rule.
 
         Raises:
-            Diverged: with the name, the value and the update; nothing was updated with it.
+            Diverged: with the name, the value and the update; it was not used for an update.
         """
         self._unread.keep(self.update, metrics, weights=weights, finite=tuple(finite))
         if self._unread.full:
             self.read()
 
     def read(self) -> None:
-        """Read what the device has been keeping, log it, and see whether one of those updates was the end."""
+        """Read the metrics from the device, log them, and check whether one of those updates was the last."""
         for metrics in self._unread.read():
             if not self.ended_early:
                 self._take(metrics)
@@ -281,7 +281,7 @@ class Training:
                 )
 
     def due(self, interval: int) -> bool:
-        """Whether the samples drawn pass a multiple of `interval` with this update, and the run did not end with it."""
+        """Whether the samples drawn cross a multiple of `interval` in this update, and the run did not end with it."""
         passed = self.rows.stop // interval > self.rows.start // interval
         if passed:
             self.read()
@@ -289,7 +289,7 @@ class Training:
 
 
 def _restore_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Give the moments the memory layout of their parameters, so that the same kernels run as before the stop."""
+    """Give the moments the memory layout of their parameters, so that a resumed run uses the same kernels."""
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

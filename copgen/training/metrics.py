@@ -1,6 +1,6 @@
-"""Metrics of a run: kept on the device while updates go on, fetched together, and written to `metrics.jsonl`.
+"""Metrics of a run: kept on the device over several updates, fetched together, and written to `metrics.jsonl`.
 
-`DeviceMetrics` makes one wait for the device out of many; `MetricsFile` writes one JSON object per line.
+`DeviceMetrics` batches the synchronisations with the device; `MetricsFile` writes one JSON object per line.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class UpdateMetrics:
     Attributes:
         update: its number, from 0.
         values: by name.
-        weights: a copy of the weights after it, still on the device; empty unless they were asked for.
-        finite: the names of those that have to be finite.
+        weights: a copy of the weights after it, on the device; empty unless requested.
+        finite: the names of those that must be finite.
     """
 
     update: int
@@ -51,7 +51,7 @@ class DeviceMetrics:
         weights: Mapping[str, Tensor] | None = None,
         finite: tuple[str, ...] = (),
     ) -> None:
-        """Keep scalars of an update, and a copy of weights; nothing waits for the device."""
+        """Keep scalars of an update, and a copy of weights, without synchronising with the device."""
         tensors = {name: value.detach().double() for name, value in metrics.items() if isinstance(value, Tensor)}
         rest = {name: 0.0 if isinstance(value, Tensor) else float(value) for name, value in metrics.items()}
         copies = {name: tensor.detach().clone() for name, tensor in (weights or {}).items()}
@@ -64,7 +64,7 @@ class DeviceMetrics:
         return len(self._kept) >= self.every
 
     def read(self) -> list[UpdateMetrics]:
-        """All that was kept since the last time, in order, by one transfer."""
+        """The metrics kept since the last call, in order, in one transfer."""
         kept, self._kept = self._kept, []
         if not kept:
             return []
@@ -95,7 +95,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics file; a last line that a crash truncated is dropped."""
+    """All complete lines of a metrics file; a last line truncated by a crash is dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
         for text in path.read_text("utf-8", errors="replace").splitlines():

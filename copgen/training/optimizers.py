@@ -1,4 +1,4 @@
-"""The optimizers: SGD with momentum 0.9 and Adam, fused on CUDA so that they can be halted there (halt.py)."""
+"""The optimizers: SGD with momentum 0.9 and Adam, fused on CUDA so that steps can be skipped there (halt.py)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def build_optimizer(
         lr: the learning rate, until a schedule sets another.
         betas: of Adam.
         weight_decay: L2 penalty on all parameters.
-        maximize: ascend instead of descend.
-        fused: one kernel for all parameters; None where they are on CUDA.
+        maximize: maximise the loss.
+        fused: one kernel for all parameters; None: if they are on CUDA.
     """
     parameters = list(module.parameters())
     fused = fused or all(parameter.is_cuda for parameter in parameters) or None

@@ -1,7 +1,6 @@
-"""When the device has no memory left: which batch would have fitted, by a plan that is measured there and then.
+"""Out of memory: find the largest batch that fits, from the measured peaks of two small updates.
 
-Weights take what they take, and activations are in proportion to the batch; so the peaks of two small updates say what
-any other would need.
+The memory of weights is constant and that of activations is proportional to the batch, so two peaks determine the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 from copgen.runtime import memory
 from copgen.runtime.errors import EnvironmentFault
 
-SMALL = 4  # the smaller of the two batches that are tried, or the smallest that can be
+SMALL = 4  # the smaller of the two batches that are measured, unless `step` is larger
 SHARE = 0.95  # of the free memory: allocators leave gaps
 
 
@@ -29,16 +28,16 @@ def explained(
     parts: Mapping[str, int],
     remedy: str,
 ) -> EnvironmentFault:
-    """What to raise for a lack of memory: an error that names the largest batch that would fit.
+    """The error to raise when out of memory, which names the largest batch that would fit.
 
     Args:
-        error: the lack of memory; what its frames hold is released.
-        try_update: does one update of this process with so many rows.
-        device: where.
+        error: the out-of-memory error; the tensors in its frames are released.
+        try_update: runs one update on this process with the given number of rows.
+        device: the device of the run.
         batch: the global batch.
-        world: processes that share it.
-        parts: what has to divide it, by name.
-        remedy: what needs less memory otherwise, a sentence; empty where nothing does.
+        world: number of processes that share it.
+        parts: its required divisors, by name.
+        remedy: other ways to need less memory, as an imperative in lower case; may be empty.
     """
     traceback.clear_frames(error.__traceback__)  # they hold the activations
     step = math.lcm(1, *parts.values())
@@ -47,23 +46,23 @@ def explained(
         free=memory.free(device),
         step=step // math.gcd(step, world),
     )
-    size = f"The largest that would fit is about {fits * world:,}" if fits else "Not even the smallest batch fits"
+    size = f"Lower --batch to about {fits * world:,}" if fits else "Use a smaller model (no batch size fits)"
     return EnvironmentFault(
-        f"{device} has not enough memory for a batch of {batch:,}.", fix=f"{size}; {remedy}" if remedy else f"{size}."
+        f"{device} is out of memory with a batch of {batch:,}.", fix=f"{size}, or {remedy}." if remedy else f"{size}."
     )
 
 
 def largest_batch(peak: Callable[[int], int | None], *, free: int | None, step: int) -> int:
-    """The largest multiple of `step` whose peak is below the free memory, 0 if there is none or it cannot be said.
+    """The largest multiple of `step` whose peak is below the free memory; 0 if there is none or it is unknown.
 
     Args:
-        peak: bytes that an update with so many rows takes, or None.
+        peak: bytes needed by an update with the given number of rows, or None.
         free: bytes, or None.
-        step: what has to divide the rows.
+        step: divisor of the number of rows.
     """
     small = step * math.ceil(SMALL / step)
     try:
-        peak(small)  # what is made once and kept, such as the optimizers' moments, is not in proportion to the batch
+        peak(small)  # allocates what does not depend on the batch, such as the optimizers' moments
         first, second = peak(small), peak(2 * small)
     except Exception as error:
         if memory.is_out_of_memory(error):

@@ -14,22 +14,22 @@ Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
-    """The dtype of weights, latents and losses; in bfloat16 only the networks' arithmetic is reduced (`autocast`)."""
+    """The dtype of weights, latents and losses; bfloat16 only affects the networks' arithmetic (`autocast`)."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which networks compute in bfloat16, where that is the precision."""
+    """A context in which networks compute in bfloat16, if that is the precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def compiler(mode: Compile) -> Callable[[nn.Module], Any]:
-    """torch.compile in a mode; of "off" the module itself."""
+    """torch.compile in a mode; "off" returns the module itself."""
     if mode == "off":
         return lambda module: module
     return partial(torch.compile, mode=mode, dynamic=False)
 
 
 def uses_cuda_graphs(mode: Compile) -> bool:
-    """Whether compiled modules write their results over those of the call before."""
+    """Whether compiled modules overwrite the results of the previous call."""
     return mode in ("reduce-overhead", "max-autotune")

@@ -1,14 +1,14 @@
 """One run of a training stage: its device and ranks, its folder, its summary and its artefact.
 
     with started(settings, out, stage="pretrain", artefact="encoder.safetensors", device=..., ...) as run:
-        ...                                              # whatever can be refused is refused here
+        ...                                              # validate inputs here
         with Training(run, state=..., ...) as training:  # opens, locks and resumes the folder
             for update in training:
                 ...
         return run.finish(summarise, save)
 
-Until Training opens the folder nothing in it is touched, and what one rank refuses all ranks refuse. Of a run that is
-finished Training has no update left, and `finish` returns the summary that was stored. Rank 0 alone writes and logs.
+Nothing in the folder is touched before Training opens it, and an error on one rank is raised on all ranks. If the run
+is finished, Training has no updates left, and `finish` returns the stored summary. Only rank 0 writes and logs.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Run:
     """A run, made by `started`.
 
     Attributes:
-        settings: all of them.
-        folder: where it is written.
-        device: where this process computes.
+        settings: all settings.
+        folder: the run folder.
+        device: of this process.
         ranks: the processes that share a batch.
-        events: hears of progress and sentences; on rank 0 alone, and of sentences once the folder is open.
-        finished: whether the folder holds the artefact; known once it is open.
+        events: receives progress and messages; on rank 0 only, and messages only once the folder is open.
+        finished: whether the folder holds the artefact; valid once it is open.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Run:
         return self.folder.path
 
     def open(self, *, inputs: Mapping[str, str] | None = None, note: str | None = None) -> None:
-        """Lock the folder and find out whether it is finished; errors as `RunFolder.open`, on all ranks.
+        """Lock the folder and check whether the run is finished; errors as `RunFolder.open`, on all ranks.
 
         Args:
-            inputs: what the run reads, by name and hash.
-            note: a sentence to begin with, where there is something left to do.
+            inputs: hashes of what the run reads, by name.
+            note: the first message, if the run is not finished.
         """
         self._prepared()
         with self.ranks.together():
@@ -94,19 +94,19 @@ class Run:
             self.events.say(note)
 
     def logged(self, name: str) -> list[float]:
-        """A metric of every update so far, in order; of rank 0."""
+        """A metric of every update so far, in order; on rank 0."""
         return [line[name] for line in read_metrics(self.path / METRICS)]
 
     def made_by(self, **more: Any) -> dict[str, Any]:
-        """What an artefact says of its origin: the stage, the settings, and `more`."""
+        """The provenance in the header of an artefact: the stage, the settings, and `more`."""
         return {"stage": self.folder.stage, "settings": self.settings.tree(), **more}
 
     def finish(self, summarise: Callable[[], Summary], save: Callable[[Path, Summary], object]) -> Summary:
-        """Write the summary, then the artefact; of a run that was finished before, read the summary and do no more.
+        """Write the summary, then the artefact; if the run was finished before, only read the summary.
 
         Args:
-            summarise: what the run came to; called on all ranks.
-            save: writes the artefact to this path, and whatever belongs beside it before that; called on rank 0.
+            summarise: returns the summary; called on all ranks.
+            save: writes the artefact to this path, after any other files; called on rank 0.
         """
         if self.finished:
             return dict(self.ranks.broadcast(read_json(self.path / SUMMARY) if self.ranks.first else None))
@@ -130,17 +130,17 @@ def started(
     events: Events | None = None,
     ranks: Ranks | None = None,
 ) -> Iterator[Run]:
-    """A run of a stage in the folder `out`, which is held until the block ends.
+    """A run of a stage in the folder `out`, which is locked until the block ends.
 
     Args:
-        settings: all of them.
+        settings: all settings.
         out: the run folder.
-        stage: its name, as the folder records it.
+        stage: its name, recorded in the folder.
         artefact: the file that a finished run has.
         device: auto, cpu, cuda or cuda:N.
-        overwrite: start from scratch over a run that is there.
-        events: hears of progress; on rank 0.
-        ranks: the processes that share a batch; None joins those that the environment tells of (torchrun, --nproc).
+        overwrite: start from scratch, replacing an existing run.
+        events: receives progress and messages; on rank 0.
+        ranks: the processes that share a batch; None: those in the environment (torchrun, --nproc).
 
     Raises:
         UsageError, EnvironmentFault: no such device; another rank was lost.

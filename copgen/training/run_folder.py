@@ -1,12 +1,12 @@
-"""A run folder: what a stage writes, and how the same command finds its way back into it.
+"""A run folder: the files that a stage writes, and how the same command resumes from them.
 
     config.toml        the settings, fully resolved        metrics.jsonl   one object per line
-    environment.json   versions, machine, inputs           log.txt         the narration
+    environment.json   versions, machine, inputs           log.txt         the log
     checkpoints/       training state                      previews/       pictures
     and the artefact itself (`navigator.safetensors`, `encoder.safetensors`)
 
-Opening a folder locks it. An empty or new folder starts a run; one with the same settings goes on; one with other
-settings is refused with the difference; one that holds anything else is left alone.
+Opening a folder locks it. A run starts in an empty or new folder and resumes in one with the same settings. A folder
+with other settings is refused with the differences; one with any other content is refused and not touched.
 """
 
 from __future__ import annotations
@@ -49,17 +49,16 @@ class RunFolder:
     def open(
         self, settings: Settings, *, device: torch.device, overwrite: bool, inputs: Mapping[str, str] | None = None
     ) -> Iterator[RunFolder]:
-        """Hold the folder for a run with these settings.
+        """Lock the folder for a run with these settings.
 
         Args:
-            settings: all of them.
-            device: where it runs; for the record.
-            overwrite: start anew over a run that is there.
-            inputs: what the run reads, by name and hash: a path that stays the same may hold something else by now.
+            settings: all settings.
+            device: where it runs; recorded.
+            overwrite: start from scratch, replacing an existing run.
+            inputs: hashes of what the run reads, by name, as the content of a path may have changed.
 
         Raises:
-            EnvironmentFault: not writable, locked by another process, or it holds something that is no run of this
-                stage.
+            EnvironmentFault: not writable, locked by another process, or not a run of this stage.
             UsageError: it holds a run with other settings or inputs; the error lists each difference.
         """
         self._refuse_others()
@@ -88,10 +87,10 @@ class RunFolder:
         try:
             found = read_toml(config).get("stage")
         except UsageError as error:
-            raise EnvironmentFault(error.what, fix="Name another folder with --out.") from None
+            raise EnvironmentFault(error.what, fix="Choose another folder with --out.") from None
         if found != self.stage:
             raise EnvironmentFault(
-                f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Name another folder with --out."
+                f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Choose another folder with --out."
             )
 
     def _refuse_changes(self, settings: Settings, inputs: Mapping[str, str]) -> None:
@@ -105,20 +104,20 @@ class RunFolder:
         if changes:
             raise UsageError(
                 f"{self.path} holds a run with other settings ({'; '.join(changes)}).",
-                fix="Give the same settings to go on, --overwrite to start anew, or another folder with --out.",
+                fix="Pass the same settings to resume, --overwrite to start from scratch, or another --out.",
             )
 
     def _clear(self) -> None:
         for name in _FOLDERS:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
-        # The settings go last: a folder without them would not be taken for a run any more.
+        # The settings go last: a folder without them would not be recognised as a run.
         for name in (self.artefact.name, SUMMARY, *_FILES, _CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
 
 class Logged:
-    """Events that also go to `log.txt` in the run folder (sentences only)."""
+    """Events that also go to `log.txt` in the run folder (messages only)."""
 
     def __init__(self, events: Events, path: Path) -> None:
         self._events = events

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the number of the update alone, so that a resumed run needs no state."""
+"""Learning-rate schedules: functions of the update number only, so that a resumed run needs no state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 @dataclass(frozen=True)
 class Cosine:
-    """Linear warm-up, then a cosine from the peak down to a share of it (Loshchilov and Hutter 2017).
+    """Linear warm-up, then a cosine from the peak down to a fraction of it (Loshchilov and Hutter 2017).
 
     Attributes:
         peak: the largest learning rate.
         updates: of the whole run; the cosine starts with the first, not after the warm-up.
-        final: the last learning rate, as a share of the peak.
-        warmup: updates to reach the peak; 1 is none.
+        final: the last learning rate, as a fraction of the peak.
+        warmup: updates to reach the peak; 1: no warm-up.
     """
 
     peak: float

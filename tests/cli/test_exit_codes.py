@@ -166,4 +166,4 @@ def test_a_signal_stops_in_good_order_and_the_same_command_goes_on(
     assert "Run the same command to resume." in story
     again = run(*words)
     assert again.code == 0
-    assert "Going on from update" in again.err
+    assert "Resuming from update" in again.err

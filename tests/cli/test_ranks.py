@@ -80,7 +80,7 @@ def test_a_run_that_two_ranks_begin_is_ended_by_one_on_the_same_samples(tmp_path
 
     code, said, err = finish(start(tmp_path / "run", "--json"))
     assert code == 0, err
-    assert "Going on from update" in err
+    assert "Resuming from update" in err
     assert json.loads(said)["samples"] == 96
     assert_follows(tmp_path / "run", alone)
 

@@ -100,7 +100,7 @@ def test_the_lines_of_the_design_run_once_weights_are_there(
     [
         (("sample", "--transform", "gaussian", "--std", 0), 2, "std = 0.0"),
         (("sample", "--transform", "gausian"), 2, "Did you mean 'gaussian'"),
-        (("sample", "--transform", "none", "--positives", 4), 2, "4 positives were asked for"),
+        (("sample", "--transform", "none", "--positives", 4), 2, "4 positives "),
         (("sample", "--transform", "steering"), 3, "There is no walk runs/steering/walk.safetensors"),
         (("sample", "--transform", "none", "--conditions", "balanced"), 2, "the generator 'digits' has none"),
         (("sample", "--transform", "none", "--condition-list", "5-3"), 2, "3-5"),

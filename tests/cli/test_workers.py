@@ -100,13 +100,13 @@ def test_75_when_all_workers_are_stopped_and_the_same_command_goes_on(tmp_path: 
     begun.send_signal(signal.SIGTERM)
     out, err = begun.communicate(timeout=200)
     assert (begun.returncode, out) == (ExitCode.STOPPED, ""), err
-    assert err.count("Stopped by SIGTERM with all its workers; finished shards stay.") == 1
+    assert err.count("Stopped by SIGTERM with all its workers; finished shards are kept.") == 1
     assert not list((tmp_path / "run").rglob("*.partial"))
     assert not list((tmp_path / "run/claims").iterdir())
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"[\d,]+ of 3,000 pairs are there already; going on\.", done.stderr)
+    assert re.search(r"[\d,]+ of 3,000 pairs are written already; resuming\.", done.stderr)
     manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("run", "straight")]
     assert manifests[0] == manifests[1]
     assert pairs.verify(tmp_path / "run", "full") == []

@@ -113,7 +113,7 @@ def test_every_recipe_navigates_every_generator(
     kept = {key: value for key, value in tree.items() if key not in foreign}
     settings = build(NavigateSettings, {**kept, **small}, origin=recipe)
     if supervised and not conditional:
-        with pytest.raises(UsageError, match=f"Generator '{name}' has no classes"):
+        with pytest.raises(UsageError, match=f"'{name}'.*'info_nce'"):
             navigate(settings, out=tmp_path / "run")
         return
     summary = navigate(settings, out=tmp_path / "run")
@@ -181,14 +181,14 @@ def test_the_plan_has_all_that_decides_the_positives(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"transform": "none", "positives": 2}, "2 positives were asked for, but the transform 'none' draws nothing"),
-        ({"positives": 4}, "2 snapshots that differ from it lie beside it. Ask for at most 3"),
+        ({"transform": "none", "positives": 2}, r"2 positives .*'none'.*Leave out --positives"),
+        ({"positives": 4}, r"4 positives .* 2 snapshots .*--positives 3 or less"),
         ({"transform": "steering", "other": True}, r"The walk .* was trained on generator 'bigbigan' \(30 latent"),
         ({"other": True}, r"The navigator .* was trained on generator 'bigbigan' \(30 latent coordinates\), not on"),
     ],
     ids=["deterministic", "too few snapshots", "another's walk", "another's navigator"],
 )
-def test_what_cannot_be_is_refused_with_the_reason(
+def test_invalid_transforms_are_refused_with_the_reason(
     changes: dict[str, Any], says: str, files: dict[str, Path], trained: Callable[[str], Path]
 ) -> None:
     place = trained("bigbigan" if changes.get("other") else "digits")
@@ -199,14 +199,14 @@ def test_what_cannot_be_is_refused_with_the_reason(
         build_transform(settings, G, torch.device("cpu"))
 
 
-def test_a_lonely_navigator_has_one_positive(
+def test_a_navigator_without_snapshots_has_one_positive(
     files: dict[str, Path], trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     file = tmp_path / "alone.safetensors"
     file.write_bytes((trained("digits") / "navigator.safetensors").read_bytes())
     fields = {"generator": "digits", "weights": files["digits"], "navigator": file, "positives": 2, "n": 1}
     G = generators.load("digits", weights=files["digits"])
-    with pytest.raises(UsageError, match=r"no snapshots lie beside it\. Ask for at most 1"):
+    with pytest.raises(UsageError, match=r"2 positives .* no snapshots.*--positives 1 or less"):
         build_transform(SampleSettings.model_validate(fields), G, torch.device("cpu"))
 
 
@@ -240,7 +240,7 @@ def test_truncation_that_a_generator_does_not_know_is_refused(name: str, files: 
     [
         ("digits", {"blocks": (1,)}, "no latent block 1 in 'digits': it has one latent block, 0"),
         ("bigbigan", {"blocks": (0, 6)}, "no latent block 6 in 'bigbigan': it has 6 latent blocks, 0 to 5"),
-        ("bigbigan", {"hidden_ratio": 31.0}, "leaves no hidden unit for 30 coordinates"),
+        ("bigbigan", {"hidden_ratio": 31.0}, "hidden_ratio of 31 .* 30 coordinates"),
     ],
 )
 def test_a_navigator_that_the_generator_cannot_have_is_refused(

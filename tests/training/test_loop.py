@@ -174,7 +174,7 @@ def test_stopped_and_resumed_equals_straight(
     assert same(train(tmp_path, events=events), straight[0])
     assert metrics(tmp_path) == straight[1]
     assert events.begun == [("toy", UPDATES * BATCH, "samples", (update + 1) * BATCH)]
-    assert f"Going on from update {update + 1} of {UPDATES}" in events.said[0]
+    assert f"update {update + 1} of {UPDATES}" in events.said[0]
 
 
 @pytest.mark.parametrize("update", range(UPDATES))
@@ -321,7 +321,7 @@ def test_a_state_that_is_not_finite_makes_no_checkpoint(
             with torch.no_grad():
                 next(learner.net.parameters()).fill_(float("nan"))
 
-    with pytest.raises(Diverged, match=r"net/0\.weight holds values that are not finite after update 6"):
+    with pytest.raises(Diverged, match=r"net/0\.weight .*finite.* update 6"):
         train(tmp_path, poison)
     assert newest(tmp_path) == 3
     assert same(train(tmp_path), straight[0])

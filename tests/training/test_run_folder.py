@@ -109,7 +109,7 @@ def test_foreign_content_is_left_alone(tmp_path: Path, content: str, overwrite: 
 @pytest.mark.parametrize("text", ["", 'title = "another program"', 'stage = "other"\nupdates = 10'])
 def test_the_run_of_another_stage_is_left_alone(tmp_path: Path, text: str, overwrite: bool) -> None:
     (tmp_path / "config.toml").write_text(text)
-    with pytest.raises(EnvironmentFault, match="holds a run of"):
+    with pytest.raises(EnvironmentFault, match="--out"):
         enter(tmp_path, overwrite=overwrite)
     assert contents(tmp_path) == {"config.toml": text.encode()}
 

@@ -1,4 +1,4 @@
-"""What is done to batches of latents, each by one operation with a native implementation and a plain reference."""
+"""Operations on batches of latents, each with a native implementation and a plain PyTorch reference."""
 
 from copgen.latents.operations.constrain import Constrained, constrain
 from copgen.latents.operations.draw_latents import draw_latents

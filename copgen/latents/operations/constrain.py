@@ -1,7 +1,7 @@
-"""The constraint d(z, z') <= delta of Algorithm 1, for a batch of whatever latent transform.
+"""The constraint d(z, z') <= delta of Algorithm 1, for a batch of any latent transform.
 
 report    says which rows violate it
-reject    and which rows keep to it, so that the others can be left out
+reject    also orders the rows, so that those that violate it can be dropped
 project   shrinks the displacement of those that violate it to delta
 """
 
@@ -23,13 +23,13 @@ Mode = Literal["report", "reject", "project"]
 
 @dataclass(frozen=True)
 class Constrained(Shift):
-    """A batch that was held against delta; d and the statistics are those of z' as it came.
+    """A batch checked against delta; d and the statistics are those of the input z'.
 
     Args:
-        z_pos: z' (K, d): as it came, or within delta for mode `project`.
+        z_pos: z' (K, d): the input, or projected to delta in mode `project`.
         violates: d_k > delta, bool (K,).
-        order: for mode `reject` the rows' numbers, those that keep to delta before those that do not, each in their
-            order, int64 (K,); the kept ones are `order[: K - violations]`. Nothing is fetched from the device for it.
+        order: in mode `reject`, the row numbers, those within delta before the others, each in order, int64 (K,); the
+            accepted ones are `order[: K - violations]`. It does not synchronise with the device.
     """
 
     z_pos: Tensor
@@ -38,22 +38,22 @@ class Constrained(Shift):
 
 
 def constrain(z: Tensor, z_pos: Tensor, *, delta: float | None = None, mode: Mode = "report") -> Constrained:
-    """Hold the distances of a batch against delta; differentiable once, z' and d in z and z_pos.
+    """Check the distances of a batch against delta; z' and d are differentiable once in z and z_pos.
 
     Args:
         z, z_pos: latents before and after, (K, d), floating; K may be 0.
-        delta: bound on d, finite and not negative; None, for `report` alone, is no bound.
+        delta: bound on d, finite and not negative; None (only for `report`): no bound.
         mode: report, reject or project.
 
     Raises:
-        UsageError: shapes, dtypes or devices that differ, a delta that cannot be, an unknown mode.
+        UsageError: shapes, dtypes or devices that differ, an invalid delta, an unknown mode.
     """
     check_pair(z, z_pos)
     check_delta(delta)
     if mode not in get_args(Mode):
         raise unknown("mode", mode, get_args(Mode))
     if delta is None and mode != "report":
-        raise UsageError(f"mode '{mode}' has no delta.", fix="Give a delta, or report.")
+        raise UsageError(f"mode '{mode}' needs a delta.", fix="Pass a delta, or mode 'report'.")
     if choose("constrain", z.device, z.dtype).name == "native":
         from copgen.latents.operations import operators
 

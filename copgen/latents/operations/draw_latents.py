@@ -1,7 +1,7 @@
-"""Latents by (seed, index): row k of a draw is a function of the seed and of k alone.
+"""Latents by (seed, index): row k of a draw is a function of the seed and k only.
 
-The native draw has the reference's very bits on the CPU: it computes Philox's words itself and then calls the functions
-that the reference calls. On CUDA the two agree to float32's rounding.
+On the CPU, the native operator is bitwise equal to the reference: it computes the Philox words itself and then calls
+the same functions. On CUDA, the two agree up to float32 rounding.
 """
 
 from __future__ import annotations
@@ -31,26 +31,28 @@ def draw_latents(
 
     Args:
         indices: the rows' numbers in the run: a range, a list, or an integer tensor (K,).
-        dim: coordinates, not negative.
-        seed: decides the numbers, together with the stream.
+        dim: number of coordinates, not negative.
+        seed: with the stream, determines the numbers.
         scale: factor on the draw, finite.
-        threshold: draw from the normal that is conditioned on |value| <= threshold, before the scale; None: all of it.
+        threshold: truncation |value| <= threshold of the normal, before the scale; None: not truncated.
         stream: a name; draws of different streams are independent.
-        device: where; by default that of `indices`, or the CPU.
+        device: by default that of `indices`, or the CPU.
 
     Raises:
-        UsageError: an argument that cannot be meant.
+        UsageError: an invalid argument.
     """
     if isinstance(indices, Tensor) and (indices.dim() != 1 or indices.is_floating_point() or indices.is_complex()):
         raise UsageError(
-            f"indices is a {indices.dtype} tensor of shape {tuple(indices.shape)}.", fix="It is a list of integers."
+            f"indices is a {indices.dtype} tensor of shape {tuple(indices.shape)}.", fix="Expected a list of integers."
         )
     if dim < 0:
-        raise UsageError(f"dim is {dim}.", fix="It is not negative.")
+        raise UsageError(f"dim is {dim}.", fix="Pass 0 or more.")
     if not math.isfinite(scale):
-        raise UsageError(f"scale is {scale}.", fix="It is finite.")
+        raise UsageError(f"scale is {scale}.", fix="Pass a finite number.")
     if threshold is not None and not threshold > 0:
-        raise UsageError(f"threshold is {threshold}.", fix="It is positive, or None for the whole normal.")
+        raise UsageError(
+            f"threshold is {threshold}.", fix="Pass a positive number, or None for a normal that is not truncated."
+        )
     rows = philox.as_rows(indices, device)
     if choose("draw_latents", rows.device, torch.float32).name != "native":
         return reference.draw_latents(rows, seed, stream, dim, scale, threshold).float()

@@ -17,7 +17,7 @@ from copgen.runtime.dispatch import choose
 
 @dataclass(frozen=True)
 class Moved(Shift):
-    """The positives' latents z' (K, d), and how far they are from the anchors'."""
+    """The latents z' (K, d) of the positives, and their distances from those of the anchors."""
 
     z_pos: Tensor
 
@@ -26,21 +26,21 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
     """Move latents by a navigator; differentiable once, z' and d in z and the weights.
 
     Args:
-        z: latents (K, d), floating; K may be 0. 16-bit latents are computed with in float32.
+        z: latents (K, d), floating; K may be 0. 16-bit latents are computed in float32.
         w1, b1: the first layer, (H, d) and (H,), in z's dtype, or bfloat16 with float32 latents.
         w2, b2: the second layer, (d, H) and (d,), likewise.
-        delta: bound on d whose violations are counted, finite and not negative; None counts none.
+        delta: bound on d whose violations are counted, finite and not negative; None: no bound.
 
     Returns:
         `z_pos`, `d`, and `stats`, which stay on the device; `numbers()` fetches them. d and the statistics are those of
         the displacement itself, not of the rounded difference z' - z.
 
     Raises:
-        UsageError: shapes, dtypes or devices that do not fit, or a delta that cannot be.
+        UsageError: shapes, dtypes or devices that do not match, or an invalid delta.
     """
     check_delta(delta)
     if choose("navigate", z.device, z.dtype).name == "native":
-        # Only now, for without the library there is nothing to register.
+        # Imported here, because without the library there is nothing to register.
         from copgen.latents.operations import operators
 
         z_pos, d, stats = operators.navigate(z, w1, b1, w2, b2, delta)

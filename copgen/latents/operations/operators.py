@@ -1,6 +1,6 @@
-"""The native operators as torch sees them: shapes without data, registered where the library can be loaded.
+"""Registrations of the native operators with torch: meta (shape) functions, and errors for second derivatives.
 
-Gradients are recorded in csrc/autograd.cpp; they have none of their own, which is registered here.
+Gradients are registered in csrc/autograd.cpp; they are not differentiable themselves, which is registered here.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from copgen.runtime.native import native
 _LIBRARY: Any = torch.library.Library("copgen", "FRAGMENT")  # type: ignore[no-untyped-call]
 _OPS: Any = torch.ops.copgen
 _STATISTICS = 6
-_MOST_KEPT = 120 << 20  # bytes of hidden units: at 65,536 rows of width 784 three fifths of what autograd would keep
+_MOST_KEPT = 120 << 20  # bytes of hidden units: at 65,536 rows of width 784, three fifths of what autograd would store
 
 
 def navigate(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """z' (K, d), d (K,) and stats (6,); delta has been checked.
+    """z' (K, d), d (K,) and stats (6,); delta was checked by the caller.
 
-    The operator checks the other arguments itself, in less time than it takes in Python. Only what it refuses is looked
-    at here too, for a message with more words.
+    The operator checks the other arguments itself, which is faster than in Python. If it refuses them, they are checked
+    here again for a better message.
     """
     if is_compiling():
         check_navigator(z, w1, b1, w2, b2)
@@ -45,18 +45,18 @@ def navigate(
 
 
 def rows_to_keep(rows: int, width: int, dtype: torch.dtype) -> int:
-    """How many rows of hidden units the forward pass keeps for the backward pass; the others are computed again."""
+    """Rows of hidden units that the forward pass stores for the backward pass; the others are recomputed."""
     return min(rows, _MOST_KEPT // (width * accumulator(dtype).itemsize))
 
 
 def constrain(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple[Tensor, ...]:
-    """z' within delta or nothing, d, violates, order or nothing, stats, of checked arguments."""
+    """z' within delta or an empty tensor, d, violates, order or an empty tensor, stats, of checked arguments."""
     outputs: tuple[Tensor, ...] = _OPS.constrain.default(z, z_pos, delta, mode)
     return outputs
 
 
 def draw_latents(rows: Tensor, key: int, dim: int, scale: float, threshold: float | None) -> Tensor:
-    """The draw (K, dim), float32, of the key of a stream."""
+    """Latents (K, dim), float32, for the key of a stream."""
     tail = 0.0 if threshold is None else 0.5 * math.erfc(threshold / math.sqrt(2.0))
     drawn: Tensor = _OPS.draw_latents.default(rows, philox.signed(key), dim, scale, threshold, tail)
     return drawn
@@ -65,14 +65,14 @@ def draw_latents(rows: Tensor, key: int, dim: int, scale: float, threshold: floa
 def _no_second_derivative() -> UsageError:
     return UsageError(
         "The native navigator and constraint have no second derivative.",
-        fix="Take it through copgen.latents.operations.reference, or set COPGEN_NATIVE=0.",
+        fix="Use copgen.latents.operations.reference, or set COPGEN_NATIVE=0.",
     )
 
 
 def _navigate_shapes(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None, kept: int
 ) -> tuple[Tensor, ...]:
-    check_navigator(z, w1, b1, w2, b2)  # on behalf of the devices that have none of their own
+    check_navigator(z, w1, b1, w2, b2)  # for devices whose implementation does not check them
     dtype = accumulator(z.dtype)
     return (
         z.new_empty(z.shape),

@@ -1,7 +1,7 @@
-"""The operations in plain PyTorch, on any device: what the native ones are tested with, and what runs without them.
+"""The operations in plain PyTorch, on any device: the reference of the native operators, and the fallback.
 
 Same signatures as the operators in csrc/operators.cpp. 16-bit latents, and 16-bit weights with float32 latents, are
-computed with in float32.
+computed in float32.
 
 Legend: K rows; d coordinates; H hidden units; m = z' - z; d_k = ||m_k|| / sqrt(d).
 """
@@ -18,7 +18,7 @@ from copgen.runtime import philox
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that is computed with, and that d has."""
+    """The dtype of the computation and of d."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -27,7 +27,7 @@ def navigate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """z' = z + relu(z W1^T + b1) W2^T + b2 (K, d), d (K,), stats (6,)."""
     wide_z, w1, b1, w2, b2 = (x.to(accumulator(z.dtype)) for x in (z, w1, b1, w2, b2))
-    with torch.autocast(z.device.type, enabled=False):  # which has no say inside, as in the native operators
+    with torch.autocast(z.device.type, enabled=False):  # autocast does not apply, as in the native operators
         m = F.linear(F.linear(wide_z, w1, b1).relu(), w2, b2)
     d = distance(m)
     return (wide_z + m).to(z.dtype), d, statistics(m, d, delta)
@@ -36,14 +36,14 @@ def navigate(
 def constrain(
     z: Tensor, z_pos: Tensor, delta: float | None, mode: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """z' with m shrunk to delta (K, d) or nothing, d, violates (K,), kept rows first (K,) or nothing, stats (6,)."""
+    """z' with m shrunk to delta (K, d) or empty, d, violates (K,), row order (K,) or empty, stats (6,)."""
     wide_z, wide_pos = (x.to(accumulator(z.dtype)) for x in (z, z_pos))
     m = wide_pos - wide_z
     d = distance(m)
     violates = torch.zeros_like(d, dtype=torch.bool) if delta is None else d > delta
     projected, order = z.new_empty(0), torch.empty(0, dtype=torch.int64, device=z.device)
     if mode == "project" and delta is not None:
-        # Where a row keeps to delta its own d is replaced before the division, which would make a NaN of 0 / 0.
+        # For rows within delta, d is replaced before the division, since the gradient of 0 / 0 is NaN.
         share = delta / torch.where(violates, d, 1.0)
         projected = torch.where(violates[:, None], wide_z + share[:, None] * m, wide_pos).to(z.dtype)
     if mode == "reject":
@@ -52,7 +52,7 @@ def constrain(
 
 
 def draw_latents(rows: Tensor, seed: int, stream: str, dim: int, scale: float, threshold: float | None) -> Tensor:
-    """scale times a normal, or a normal that is conditioned on |value| <= threshold, (K, d) float64."""
+    """scale times a normal, or a normal truncated to |value| <= threshold, (K, d) float64."""
     if threshold is None:
         return philox.normal(seed, rows, dim, stream=stream, device=rows.device) * scale
     return philox.truncated_normal(seed, rows, dim, stream=stream, threshold=threshold, device=rows.device) * scale
@@ -66,7 +66,7 @@ def distance(m: Tensor) -> Tensor:
 
 @torch.no_grad()
 def statistics(m: Tensor, d: Tensor, delta: float | None) -> Tensor:
-    """The six numbers that `shift.NAMES` names, float64."""
+    """The six statistics of `shift.NAMES`, float64."""
     m, d = m.double(), d.detach()
     violations = d.new_zeros((), dtype=torch.float64) if delta is None else (d > delta).sum().double()
     d = d.double()
@@ -75,5 +75,5 @@ def statistics(m: Tensor, d: Tensor, delta: float | None) -> Tensor:
 
 
 def _deviation(x: Tensor) -> Tensor:
-    # torch warns of fewer than two numbers, where NaN says it all.
+    # torch warns about fewer than two numbers, for which NaN is the intended result.
     return x.std() if x.numel() > 1 else x.new_full((), math.nan)

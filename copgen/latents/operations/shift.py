@@ -1,4 +1,4 @@
-"""How far a batch was moved: six numbers that stay on the device until somebody asks."""
+"""Statistics of the displacement of a batch: six numbers that stay on the device until they are read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Shift:
     Args:
         d: d_k = ||z'_k - z_k||_2 / sqrt(dim z), (K,).
         stats: float64 (6,), on d's device: the count of d_k > delta; mean, standard deviation and maximum of d; mean
-            and standard deviation of z' - z over all coordinates. Deviations have n - 1 below; what too few rows leave
-            undefined is NaN.
+            and standard deviation of z' - z over all coordinates. Standard deviations divide by n - 1; they are NaN for
+            too few rows.
     """
 
     d: Tensor
@@ -27,11 +27,11 @@ class Shift:
     def scalars(self) -> dict[str, Tensor]:
         """The statistics by name, and the 95th percentile of d as `d_p95`, each () and still on the device."""
         with torch.no_grad():
-            # A quantile of nothing is an error in torch.
+            # torch raises for a quantile of an empty tensor.
             p95 = self.d.double().quantile(0.95) if len(self.d) else self.stats.new_full((), torch.nan)
             return {**dict(zip(NAMES, self.stats.unbind(), strict=True)), "d_p95": p95}
 
     def numbers(self) -> dict[str, float]:
-        """The same as numbers; one transfer from the device."""
+        """The statistics as Python numbers, in one transfer from the device."""
         scalars = self.scalars()
         return dict(zip(scalars, torch.stack([*scalars.values()]).tolist(), strict=True))

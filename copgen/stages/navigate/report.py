@@ -52,6 +52,6 @@ def ending(summary: dict[str, Any]) -> str:
     reason = {
         "samples": "all samples were drawn",
         "delta": "d(z, z') exceeded delta",
-        "loss-turn": f"the loss of f turned upwards; saved the navigator at {summary['loss_minimum_samples']:,} samples",
+        "loss-turn": f"the loss of f turned upwards; kept the navigator of sample {summary['loss_minimum_samples']:,}",
     }[summary["ended_by"]]
     return f"Stopped after {summary['samples']:,} samples: {reason}. The mean d is {summary['shift']['d_mean']:.3f}."

@@ -1,7 +1,7 @@
-"""Reading files of other programs without running anything that is in them.
+"""Reading files of other programs without executing anything in them.
 
-unpickling   Python's unpickler on a leash: opcodes and sizes are checked first, and names are never looked up
-calls        what is built where a pickle asks for a call: records of tensors and arrays, plain containers
+unpickling   Python's unpickler, restricted: opcodes and sizes are checked first, and names are never imported
+calls        builders for the calls in a pickle: records of tensors and arrays, plain containers
 records      inert stand-ins for classes, objects, tensors and arrays
 torch_files  torch.save since 1.6, and before
 reading      `read_foreign`, one function for these formats, numpy arrays and safetensors

@@ -1,6 +1,6 @@
-"""What is built when a foreign pickle asks for a call: by functions here, never by those that it names.
+"""Builders for the calls in a foreign pickle, which replace the functions that it names.
 
-Each returns a record or a plain value, and takes whatever the pickle gives.
+Each returns a record or a plain value, and must accept any arguments.
 """
 
 from __future__ import annotations
@@ -52,31 +52,31 @@ _OBJECTS = ("O", "O8", "|O")
 
 
 def storage(identity: Any) -> Any:
-    """What a persistent id stands for: a storage or, in files from before torch 1.6, a class with its source text."""
+    """The object of a persistent id: a storage or, in files from before torch 1.6, a class with its source code."""
     kind, *rest = identity if isinstance(identity, tuple) and identity else (None,)
     if kind == "module" and rest and isinstance(rest[0], type):
-        return rest[0]  # the source text is not read
+        return rest[0]  # the source code is ignored
     expect(kind == "storage" and len(rest) in (4, 5), "a persistent id that is neither a storage nor a module")
     dtype = _BY_NAME.get(label(rest[0]))
     if dtype is None:
-        raise BadPickle(f"a tensor is kept in {label(rest[0])}, which is no storage of numbers")
+        raise BadPickle(f"a tensor is kept in {label(rest[0])}, which is not a numeric storage")
     key, count, view = rest[1], rest[3], rest[4] if len(rest) == 5 else None
-    expect(isinstance(key, str) and is_size(count), "a persistent id without the name and the size of its storage")
+    expect(isinstance(key, str) and is_size(count), "a persistent id without the key and size of its storage")
     if view is None:
         return Storage(key, dtype, count, 0, count)
     fine = isinstance(view, tuple) and len(view) == 3 and is_size(view[1]) and is_size(view[2])
-    expect(fine and view[1] + view[2] <= count, "a view of a storage that is not within it")
+    expect(fine and view[1] + view[2] <= count, "a view outside of its storage")
     return Storage(key, dtype, count, view[1], view[2])
 
 
 def strided(dtype: torch.dtype, held: int, whole: Any, offset: Any, size: Any, stride: Any) -> Strided:
-    """A tensor of `held` elements at the most, all of it within its storage."""
+    """A tensor of at most `held` elements, within its storage."""
     fine = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MOST_DIMENSIONS
-    expect(fine, "a tensor whose shape and strides do not go together")
-    expect(all(map(is_size, (offset, *size, *stride))), "a tensor with a shape, stride or offset that is no size")
+    expect(fine, "a tensor with inconsistent sizes and strides")
+    expect(all(map(is_size, (offset, *size, *stride))), "a tensor with an invalid shape, stride or offset")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    # Elements may not be used twice: strides of zero make terabytes of one number.
+    # Elements must not be repeated: strides of zero could make terabytes from one number.
     expect(count <= held and (not count or last < held), f"a tensor of shape {size} in a storage of {held:,} elements")
     return Strided(whole, dtype, offset, size, stride)
 
@@ -90,7 +90,7 @@ def rebuild_typed_tensor(whole: Any, offset: Any, size: Any, stride: Any, grad: 
     """A tensor that is a view of bytes (torch's third form)."""
     dtype = _DTYPES.get(label(kind))
     if dtype is None or not isinstance(whole, Storage) or whole.dtype != torch.uint8:
-        raise BadPickle(f"a tensor of type {label(kind)} over a storage that is not of bytes")
+        raise BadPickle(f"a tensor of type {label(kind)} over a storage that is not uint8")
     return strided(dtype, whole.count // dtype.itemsize, whole, offset, size, stride)
 
 
@@ -102,27 +102,27 @@ def rebuild_parameter(tensor: Any, *rest: Any) -> Any:
 def dictionary(pairs: Any = ()) -> Dictionary:
     """An OrderedDict."""
     fine = isinstance(pairs, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs)
-    expect(fine and all(is_key(key) for key, _ in pairs), "an OrderedDict of what are no pairs of a scalar and a value")
+    expect(fine and all(is_key(key) for key, _ in pairs), "an OrderedDict with items other than (scalar, value)")
     return Dictionary(pairs)
 
 
 def members(values: Any = ()) -> set[Any]:
     """A set or frozenset."""
-    expect(isinstance(values, list | tuple | set), "a set of what is no list")
-    expect(all(map(is_key, values)), "a set in it has members that are no scalars")
+    expect(isinstance(values, list | tuple | set), "a set of something other than a list")
+    expect(all(map(is_key, values)), "a set has members that are not scalars")
     return set(values)
 
 
 def encoded(text: Any, encoding: Any) -> bytes:
-    """Bytes in protocol 2, which has none of its own."""
+    """Bytes in protocol 2, which has no opcode for them."""
     fine = isinstance(text, str) and encoding in ("latin1", "latin-1")
-    expect(fine, "a text to encode that is no text, or not into latin-1")
+    expect(fine, "a call of encode with other arguments than a text and latin-1")
     return bytes(text, "latin-1")
 
 
 def octets(value: Any = b"") -> bytes:
     """A bytearray."""
-    expect(isinstance(value, bytes), "a bytearray of what are no bytes")
+    expect(isinstance(value, bytes), "a bytearray of something other than bytes")
     return bytes(value)
 
 
@@ -147,19 +147,22 @@ def rebuild_array(kind: Any, *rest: Any) -> ForeignArray:
 
 
 def array_scalar(kind: Any, raw: Any) -> Any:
-    """A numpy number as Python's own."""
+    """A numpy scalar as a Python number."""
     fine = isinstance(kind, ArrayType) and not kind.dtype.hasobject and isinstance(raw, bytes)
-    expect(fine and len(raw) == kind.dtype.itemsize, "a numpy number without its type or bytes")
+    expect(fine and len(raw) == kind.dtype.itemsize, "a numpy scalar with an invalid dtype or size")
     return np.frombuffer(raw, kind.dtype)[0].item()
 
 
 def device(kind: Any, index: Any = None) -> str:
-    expect(isinstance(kind, str) and (index is None or is_size(index)), "a torch.device of what is no name and number")
+    expect(
+        isinstance(kind, str) and (index is None or is_size(index)),
+        "a torch.device with arguments other than a type and an index",
+    )
     return str(kind) if index is None else f"{kind}:{index}"
 
 
 def size(values: Any = ()) -> tuple[int, ...]:
-    expect(isinstance(values, list | tuple) and all(map(is_size, values)), "a torch.Size of what are no sizes")
+    expect(isinstance(values, list | tuple) and all(map(is_size, values)), "a torch.Size with invalid sizes")
     return tuple(values)
 
 

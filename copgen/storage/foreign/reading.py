@@ -1,4 +1,4 @@
-"""`read_foreign`: what a file from elsewhere holds, whichever of the usual formats it is in, with nothing executed."""
+"""`read_foreign`: the content of a file of another program, in any of the usual formats, without executing anything."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _LONGEST_SAFETENSORS_HEADER = 100 * 2**20
 
 
 def read_foreign(path: Path | str) -> Any:
-    """What a checkpoint of another program holds.
+    """The content of a checkpoint of another program.
 
     Args:
         path: a file of `torch.save` (zip or the older format), a safetensors file, or a .npy array.
 
     Returns:
-        Dictionaries, lists, numbers and texts; tensors on the CPU, views of the mapped file where the format allows it
-        (writing to them does not reach the file); `Opaque` in place of objects of other classes, `Global` in place of
-        classes and functions. A safetensors file is a dictionary of tensors.
+        Dictionaries, lists, numbers and strings; tensors on the CPU, views of the mapped file if the format allows it
+        (copy on write); `Opaque` instead of objects of other classes, `Global` instead of classes and functions. A
+        safetensors file gives a dictionary of tensors.
 
     Raises:
-        DataError: missing, truncated, damaged, of no known format, or a pickle that asks for something to be called.
+        DataError: missing, truncated, damaged, in an unknown format, or a pickle that asks for something to be called.
     """
     path = Path(path)
     if path.is_dir():
-        raise DataError(f"{path} is a folder.", fix="Name the file in it.")
+        raise DataError(f"{path} is a folder.", fix="Pass the file in it.")
     if not path.is_file():
-        raise DataError(f"{path} is missing: no file to read.", fix="Name a file that is there.")
+        raise DataError(f"{path} is missing: no file to read.", fix="Check the path.")
     try:
         with open(path, "rb") as stream:
             head = stream.read(1024)
@@ -73,32 +73,32 @@ def read_foreign(path: Path | str) -> Any:
     except FAULTS as error:
         raise DataError(f"{path} cannot be read: it is truncated or damaged ({error!s:.200}).", fix=_AGAIN) from None
     raise DataError(
-        f"{path} is {'truncated' if cut else 'of no known format'}: it begins with {head[:8].hex(' ')}.",
-        fix=_AGAIN if cut else "Files of torch.save, safetensors and numpy arrays are read.",
+        f"{path} is {'truncated' if cut else 'in an unknown format'}: it begins with {head[:8].hex(' ')}.",
+        fix=_AGAIN if cut else "Pass a file of torch.save, a safetensors file or a .npy array.",
     )
 
 
 def advice(problem: str) -> str:
-    """What to do about a file that cannot be read."""
+    """The remedy for a file that cannot be read."""
     if "would run code" in problem:
         return "Do not open it with other programs either; get the file from its authors."
     return _AGAIN if "truncated" in problem or "damaged" in problem else ""
 
 
 def refuse_what_is_no_checkpoint(path: Path, head: bytes) -> None:
-    """Refuse what a download often leaves in place of the file that was wanted."""
+    """Refuse what failed downloads often leave instead of the file."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         raise DataError(f"{path} is empty.", fix=_AGAIN)
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise DataError(
             f"{path} is a web page, not a checkpoint.",
-            fix="The address gave a page instead of the file (a login, a warning, a missing file); download it again.",
+            fix="The URL returned a page (a login, a warning, an error) instead of the file; download it again.",
         )
     if head.startswith(_LFS):
         raise DataError(
-            f"{path} is a Git LFS pointer, not the file that it stands for.",
-            fix="Fetch the file with `git lfs pull`, or download it from the page of the repository.",
+            f"{path} is a Git LFS pointer, not the file itself.",
+            fix="Fetch the file with `git lfs pull`, or download it from the website of the repository.",
         )
     if head.startswith(_GZIP):
         holds = "a compressed file"
@@ -107,22 +107,22 @@ def refuse_what_is_no_checkpoint(path: Path, head: bytes) -> None:
                 holds = "a compressed archive" if stream.read(262)[257:] == b"ustar" else holds
         except (OSError, EOFError):
             pass
-        raise DataError(f"{path} is {holds}, not a checkpoint.", fix="Unpack it, and name what is inside.")
+        raise DataError(f"{path} is {holds}, not a checkpoint.", fix="Unpack it, and pass the file inside.")
 
 
 def refuse_plain_pickle(path: Path, head: bytes) -> None:
-    """Refuse a file of Python's `pickle` that torch did not write, with the names of the classes that it needs."""
+    """Refuse a pickle that torch did not write, with the names of the classes that it needs."""
     names: list[Global] = []
     with open(path, "rb") as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
         try:
             names = names_in(stream)
         except FAULTS:
-            if head[:1] != b"\x80" or head[1:2] > b"\x05":  # the protocols that say so at their beginning
+            if head[:1] != b"\x80" or head[1:2] > b"\x05":  # only protocols 2 and later start with their number
                 return
-    needs = f", and needs {listed(names)} of the program that wrote it" if names else ""
+    needs = f", and needs {listed(names)} from the program that wrote it" if names else ""
     raise DataError(
         f"{path} is a plain pickle, not a file of torch.save{needs}; nothing in it was run.",
-        fix="Where that program runs, load it and write the network's state_dict() with torch.save or safetensors.",
+        fix="Load it with that program, and save the network's state_dict() with torch.save or safetensors.",
     )
 
 
@@ -133,28 +133,26 @@ def read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def read_array(path: Path) -> Any:
-    """The array of a .npy file; what an array of objects holds, alone where it is one object."""
+    """The array of a .npy file; the content of an array of objects, unwrapped if it is a single object."""
     with open(path, "rb") as file:
         stream = Mapped(file.fileno(), 0, access=mmap.ACCESS_COPY)
     header = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
     version = numpy_format.read_magic(stream)
-    expect(version in header, f"it is of version {version} of numpy's format")
+    expect(version in header, f"unsupported version {version} of the numpy format")
     shape, columns_first, found = header[version](stream)
-    expect(len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape)), "its numpy header has a shape that is none")
+    expect(len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape)), "its numpy header has an invalid shape")
     dtype = array_type(found.str).dtype
     if dtype.hasobject:
         array = resolved(read_pickle(stream, largest=len(stream))[0], no_storage)
         if not isinstance(array, ForeignArray):
-            raise BadPickle("its pickle is no array")
+            raise BadPickle("its pickle is not an array")
         held = array.values if isinstance(array.values, list) else list(array.values.flat)
         return held[0] if array.shape == () else held
     start, count = stream.tell(), math.prod(shape)
     needed = f"its shape {shape} needs {count * dtype.itemsize:,}"
-    expect(
-        len(stream) - start == count * dtype.itemsize, f"it has {len(stream) - start:,} bytes of numbers where {needed}"
-    )
+    expect(len(stream) - start == count * dtype.itemsize, f"it has {len(stream) - start:,} bytes of data, but {needed}")
     return np.frombuffer(stream, dtype, count, start).reshape(shape, order="F" if columns_first else "C")
 
 
 def no_storage(wanted: Storage) -> Any:
-    raise BadPickle("a persistent id in a pickle that has no storages")
+    raise BadPickle("a persistent id in a pickle without storages")

@@ -1,8 +1,8 @@
-"""Stand-ins for what a foreign pickle names: labels, bags of attributes, places of tensors. All of them are inert.
+"""Inert stand-ins for the contents of a foreign pickle: labels, bags of attributes, locations of tensors.
 
-An unpickler calls classes, hands objects what it has for them through `__setstate__`, `append`, `extend` and
-`__setitem__`, and sets the attributes of those without `__setstate__`. So everything that it reaches is a class of this
-file, or one of Python's own containers and scalars.
+An unpickler calls classes, passes state to objects through `__setstate__`, `append`, `extend` and `__setitem__`, and
+sets the attributes of those without `__setstate__`. So everything that it can reach is a class of this file, or one of
+Python's containers and scalars.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import torch
 from torch import Tensor
 
 _SCALARS = (str, bytes, float, bool, type(None))
-LARGEST_KEY = 2**64  # larger integers can be chosen to have the same hash, and a dictionary of them takes for ever
+LARGEST_KEY = 2**64  # larger integers can be chosen to collide in a dictionary, which then takes forever
 MOST_DIMENSIONS = 32
 _COPIED = (str, bytes, list, tuple, dict, set)
 _LIBRARIES = ("builtins", "__builtin__", "_codecs", "collections", "copyreg", "copy_reg", "numpy", "torch")
 
 
 class BadPickle(ValueError):
-    """A file that cannot be read, and why."""
+    """The reason why a file cannot be read."""
 
 
 def expect(fine: bool, problem: str) -> None:
-    """Refuse the file unless all is well."""
+    """Refuse the file unless `fine`."""
     if not fine:
         raise BadPickle(problem)
 
 
 def is_key(value: object) -> bool:
-    """Keys and members of sets are scalars: the hash of nested tuples can be made to take for ever."""
+    """Keys and set members must be scalars: hashing nested tuples can be made to take forever."""
     return isinstance(value, _SCALARS) or (isinstance(value, int) and abs(value) < LARGEST_KEY)
 
 
@@ -43,14 +43,14 @@ def is_size(value: object) -> bool:
 
 
 def label(value: object) -> str:
-    """A value in a message, always in a few characters: containers can hold themselves."""
+    """A short form of a value for a message; containers may contain themselves."""
     if isinstance(value, type) and issubclass(value, Inert):
         return listed([value.kind])
     return repr(value[:40]) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def listed(names: Iterable[Global], most: int = 8) -> str:
-    """Names of a file in a message: a few, cut and printable, and those of programs before those of libraries."""
+    """Names in a file for a message: a few, shortened and printable, those of programs before those of libraries."""
     order = sorted(f"{name!s:.80}" for name in names)
     order.sort(key=lambda name: name.partition(".")[0] in _LIBRARIES)
     text = ", ".join(order[:most]) + (", ..." if len(order) > most else "")
@@ -59,7 +59,7 @@ def listed(names: Iterable[Global], most: int = 8) -> str:
 
 @dataclass(frozen=True)
 class Global:
-    """The name of a class or function; it was never looked up."""
+    """The name of a class or function, which was never imported."""
 
     module: str
     name: str
@@ -69,20 +69,20 @@ class Global:
 
 
 class Ledger:
-    """What a pickle has asked for: the names it wants to call, and how much it may still have copied."""
+    """The accounts of a pickle: the names that it tried to call, and the number of bytes it may still copy."""
 
     def __init__(self, left: int) -> None:
         self.called: set[Global] = set()
         self.left = left
 
     def charge(self, values: tuple[Any, ...]) -> None:
-        """One value can be given a million times; honest files give it once."""
+        """Limit repeated copies of one value, which valid files do not have."""
         self.left -= sum(len(one) for one in values if isinstance(one, _COPIED))
-        expect(self.left >= 0, "what it builds is larger than the file")
+        expect(self.left >= 0, "its content would be larger than the file")
 
 
 class Inert:
-    """What the unpickler may reach; state that it has no use for is dropped.
+    """The base of all objects that the unpickler may reach; it drops unneeded state.
 
     For each name in a pickle there is a subclass of `Known` or `Opaque`, and `kind` is the name.
     """
@@ -95,7 +95,7 @@ class Inert:
 
 
 class Known(Inert):
-    """A name for which there is a builder; calling it gives what the builder makes."""
+    """A name with a builder; calling it returns the result of the builder."""
 
     builder: ClassVar[Callable[..., Any]]
 
@@ -105,7 +105,7 @@ class Known(Inert):
 
 
 class Opaque(Inert):
-    """An object of a class that is not here: what its pickle gave it as attributes, as items and as entries."""
+    """An object of an unknown class: its attributes, items and entries in the pickle."""
 
     state: dict[str, Any]
     items: list[Any]
@@ -119,7 +119,7 @@ class Opaque(Inert):
         return self
 
     def __init__(self, /, *arguments: Any, **keywords: Any) -> None:
-        self.ledger.called.add(self.kind)  # only calls come here: a class that is instantiated is asked for __new__
+        self.ledger.called.add(self.kind)  # only calls reach this: instantiation goes through __new__
 
     def __repr__(self) -> str:
         return f"<inert {self.kind}>"
@@ -140,7 +140,7 @@ class Opaque(Inert):
         self.items.extend(items)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        expect(is_key(key), f"an object in it has a key of type {type(key).__name__}")
+        expect(is_key(key), f"an object has a key of type {type(key).__name__}")
         self.entries[key] = value
 
 
@@ -150,7 +150,7 @@ class Dictionary(Inert, dict[Any, Any]):
 
 @dataclass(frozen=True, eq=False)
 class Storage(Inert):
-    """`count` elements from `first` on of a storage of the file that has `whole`."""
+    """`count` elements, from `first`, of a storage with `whole` elements in the file."""
 
     key: str
     dtype: torch.dtype
@@ -161,7 +161,7 @@ class Storage(Inert):
 
 @dataclass(frozen=True, eq=False)
 class Strided(Inert):
-    """A tensor: where it lies in its storage."""
+    """A tensor: its location in its storage."""
 
     storage: Storage
     dtype: torch.dtype
@@ -186,21 +186,21 @@ class ArrayType(Inert):
 
     def __setstate__(self, state: Any) -> None:
         plain = isinstance(state, tuple) and len(state) > 2 and state[1] in ("<", "|", "=") and state[2] is None
-        expect(plain, "an array of big-endian or compound type")
+        expect(plain, "an array with a big-endian or structured dtype")
 
 
 class ForeignArray(Inert):
-    """A numpy array, as the bytes or the list that its pickle holds."""
+    """A numpy array, as the bytes or list in the pickle."""
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = (0,)
         self.values: list[Any] | np.ndarray[Any, Any] = []
 
     def __setstate__(self, state: Any) -> None:
-        expect(isinstance(state, tuple) and len(state) == 5, "an array without shape, type and values")
+        expect(isinstance(state, tuple) and len(state) == 5, "an array without shape, dtype and values")
         _, shape, kind, columns_first, raw = state
         fine = isinstance(shape, tuple) and len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape))
-        expect(fine and isinstance(kind, ArrayType), "an array whose shape or type is none")
+        expect(fine and isinstance(kind, ArrayType), "an array with an invalid shape or dtype")
         objects, held = kind.dtype.hasobject, len(raw) if isinstance(raw, bytes | list) else -1
         needed = math.prod(shape) * (1 if objects else kind.dtype.itemsize)
         fine = isinstance(raw, list if objects else bytes) and held == needed
@@ -218,7 +218,7 @@ class ForeignArray(Inert):
             BadPickle: it holds objects.
         """
         if isinstance(self.values, list):
-            raise BadPickle("an array of objects where one of numbers belongs")
+            raise BadPickle("an array of objects instead of numbers")
         return self.values
 
 

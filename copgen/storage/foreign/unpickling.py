@@ -1,10 +1,9 @@
-"""Python's unpickler on a leash: nothing that a file names is looked up or called.
+"""Python's unpickler, restricted: nothing that a file names is imported or called.
 
-Two guards, each of which stands alone against code in a file. A name becomes a class of `records.py`: an inert one,
-whose calls are noted and refused by name, or one that builds what `calls.py` has for this name. And before the
-unpickler runs, `scan` refuses opcodes that reach beyond the file, sizes that are not in the file, and keys whose hash
-is expensive. Tensors and arrays are records until `resolved` puts them in their places, so no opcode reaches a method
-of torch or numpy.
+Two guards, each sufficient against code in a file. First, a name becomes a class of `records.py`: an inert one, whose
+calls are recorded and refused by name, or one with a builder in `calls.py`. Second, before the unpickler runs, `scan`
+refuses opcodes that refer to objects outside the file, sizes beyond the file, and keys that are expensive to hash.
+Tensors and arrays are records until `resolved` replaces them, so no opcode reaches a method of torch or numpy.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _LARGE = 2**16
 _MOST_NAMES = 1000
 _MOST_COMPUTED_KEYS = 1000
 _LONGEST_INTEGER = 8192  # bits
-# What a damaged file makes the readers of pickles, zip files, safetensors and numpy's headers raise.
+# Errors of the readers of pickles, zip files, safetensors and numpy headers for damaged files.
 FAULTS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError),
     *(ValueError, Warning, pickle.UnpicklingError, struct.error, tokenize.TokenError, zipfile.BadZipFile),
@@ -64,7 +63,7 @@ _KIND = {
     **dict.fromkeys(("int", "int_or_bool", "bytes", "bytes_or_str", "None", "bool", "str", "float"), _SCALAR),
     **dict.fromkeys(("tuple", "frozenset"), _TUPLE),
 }
-# Of each opcode: the values it takes below a mark, whether it also takes those above, and the kinds of what it leaves.
+# Of each opcode: the number of values it pops below a mark, whether it also pops those above, the kinds that it pushes.
 _EFFECTS = {
     opcode.name: (
         [*(one.name for one in opcode.stack_before), "mark"].index("mark"),
@@ -86,7 +85,7 @@ class Mapped(mmap.mmap):
             return len(content)
 
     def skimmed(self, n: int) -> bytes:
-        """`read` for those who want the length alone of what is large: zeros, which take no memory."""
+        """`read` for callers that need only the length of large data: zeros, which take no memory."""
         if n < _LARGE:
             return self.read(n)
         start = self.tell()
@@ -98,7 +97,7 @@ Stream = io.BytesIO | Mapped
 
 
 class Reader(pickle.Unpickler):
-    """The unpickler, for a pickle of this length that `scan` let pass."""
+    """The unpickler, for a pickle of this length that passed `scan`."""
 
     def __init__(self, stream: Stream, calls: Calls, length: int) -> None:
         super().__init__(cast(Any, stream), encoding="latin1")
@@ -125,7 +124,7 @@ class Reader(pickle.Unpickler):
 
 
 def read_pickle(stream: Stream, *, calls: Calls = CALLS, largest: int = LARGEST_PICKLE) -> tuple[Any, list[Storage]]:
-    """What the pickle at this place of the stream holds, with records for its tensors, and the storages it names.
+    """The content of the pickle at this position of the stream, with records for its tensors, and its storages.
 
     Raises:
         BadPickle: it asks for something to be called.
@@ -140,7 +139,7 @@ def read_pickle(stream: Stream, *, calls: Calls = CALLS, largest: int = LARGEST_
     except FAULTS:
         if not reader.ledger.called:
             raise
-    # What was asked for is the better explanation of whatever went wrong after it.
+    # A refused call is the best explanation for any later error.
     asked = reader.ledger.called
     if asked:
         raise BadPickle(f"it asks for {listed(asked)} to be called, which would run code; nothing was run")
@@ -148,7 +147,7 @@ def read_pickle(stream: Stream, *, calls: Calls = CALLS, largest: int = LARGEST_
 
 
 def names_in(stream: Stream) -> list[Global]:
-    """The classes and functions that a pickle names, as far as it can be followed; nothing is built for any of them."""
+    """The classes and functions that a pickle names, as far as it can be parsed; nothing is built."""
     length = scan(stream, sys.maxsize)
     stream.seek(0)
     reader = Reader(stream, {}, length)
@@ -158,9 +157,9 @@ def names_in(stream: Stream) -> list[Global]:
 
 
 def scan(stream: Stream, largest: int) -> int:
-    """Follow the opcodes of a pickle without building anything; returns its length, and leaves the stream behind it.
+    """Parse the opcodes of a pickle without building anything; returns its length, and leaves the stream at its end.
 
-    Of each value on the stack it knows what matters when it becomes a key: an integer itself, or its kind.
+    It tracks what is needed if a value on the stack becomes a key: the value of an integer, or its kind.
     """
     start = stream.tell()
     stream.seek(0, io.SEEK_END)
@@ -182,15 +181,15 @@ def scan(stream: Stream, largest: int) -> int:
             if place - start > largest:
                 raise BadPickle(f"its pickle is larger than {largest:,} bytes")
             if name in _REFUSED:
-                raise BadPickle(f"byte {place:,} is {name}, which is no opcode that is read here")
+                raise BadPickle(f"byte {place:,} is {name}, which is not a supported opcode")
             if isinstance(argument, int) and argument.bit_length() > _LONGEST_INTEGER:
-                raise BadPickle("an integer in it has thousands of digits")
+                raise BadPickle("it has an integer with thousands of digits")
             if name == "FRAME" and argument > end - place:
-                raise BadPickle("one of its frames ends beyond it; it is truncated")
+                raise BadPickle("one of its frames extends beyond the end; it is truncated")
             if name.endswith("PUT") or name == "MEMOIZE":
                 index = len(memo) if argument is None else argument
-                # The unpickler's memory goes by the largest number; picklers count.
-                expect(0 <= index <= count, "it numbers its values otherwise than picklers do")
+                # The unpickler allocates for the largest index; picklers number consecutively.
+                expect(0 <= index <= count, "its memo indices are not consecutive")
                 memo[index] = stack[-1]
             elif name.endswith("GET"):
                 stack.append(memo[argument])
@@ -210,9 +209,9 @@ def scan(stream: Stream, largest: int) -> int:
                 del stack[len(stack) - taken :]
                 for key in keys_of(name, below, above):
                     computed += key is _BUILT
-                    expect(key is not _TUPLE, "a dictionary or set in it has a key of type tuple")
-                    expect(isinstance(key, str) or is_key(key), "a dictionary or set in it has a key that is too large")
-                    expect(computed <= _MOST_COMPUTED_KEYS, "its dictionaries have too many keys that are no scalars")
+                    expect(key is not _TUPLE, "a dictionary or set has a key of type tuple")
+                    expect(isinstance(key, str) or is_key(key), "a dictionary or set has a key that is too large")
+                    expect(computed <= _MOST_COMPUTED_KEYS, "its dictionaries have too many keys that are not scalars")
                 number = isinstance(argument, int) and left == [_SCALAR]
                 stack += [argument] if number else left
     except (ValueError, LookupError) as error:
@@ -223,17 +222,17 @@ def scan(stream: Stream, largest: int) -> int:
 
 
 def keys_of(name: str, below: list[int | str], above: list[int | str]) -> list[int | str]:
-    """Which of the values that an opcode takes are hashed."""
+    """The values that an opcode hashes."""
     if name in ("SETITEMS", "DICT"):
         return above[::2]
     return above if name in ("ADDITEMS", "FROZENSET") else below[1:2] if name == "SETITEM" else []
 
 
 def resolved(value: Any, load: Callable[[Storage], Tensor]) -> Any:
-    """A value with tensors and labels in place of their records; `load` gives the elements of a storage.
+    """A value with its records replaced by tensors and labels; `load` returns the elements of a storage.
 
     Raises:
-        BadPickle: it is nested deeper than any checkpoint, or has keys that are no scalars.
+        BadPickle: it is nested too deeply, or has keys that are not scalars.
     """
     waiting: deque[tuple[Any, int]] = deque()
     done: dict[int, Any] = {}
@@ -263,7 +262,7 @@ def resolved(value: Any, load: Callable[[Storage], Tensor]) -> Any:
             one[:] = map(settled, one, repeat(depth))
         elif isinstance(one, dict):
             for key, held in one.items():
-                expect(is_key(key), f"a dictionary in it has a key of type {type(key).__name__}")
+                expect(is_key(key), f"a dictionary has a key of type {type(key).__name__}")
                 one[key] = settled(held, depth)
         elif isinstance(one, Opaque):
             for part in (one.state, one.items, one.entries):

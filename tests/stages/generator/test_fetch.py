@@ -82,7 +82,7 @@ def test_weights_are_fetched_from_the_first_address_that_has_them(
     assert found["source_sha256"] == sha256_of(tmp_path / "public" / "BigBiGAN_x1.pth")
     assert names(weights_directory) == {"bigbigan.safetensors"}
     assert generators.load("bigbigan").weights_sha256 == found["source_sha256"]
-    assert events.sentences[0] == "Terms of the weights: none stated by the authors."
+    assert "none stated by the authors" in events.sentences[0]
     assert events.tasks[-1][:3] == ("fetch", len(manners.content["/BigBiGAN_x1.pth"]), "bytes")
 
 
@@ -107,7 +107,7 @@ def test_what_is_not_required_may_be_missing(server: str, manners: Manners) -> N
     events = Recorder()
     found = fetch_generator("icgan-128", events=events, policy=QUICK)
     assert set(found["sources"]) == {"G_ema_best0.pth", "state_dict_best0.pth"}
-    assert "Going on without instances." in events.warnings[0]
+    assert "without instances." in events.warnings[0]
 
 
 def test_an_interrupted_fetch_goes_on(server: str, manners: Manners, weights_directory: Path) -> None:
@@ -132,7 +132,8 @@ def test_offline_it_names_the_file_the_address_and_the_way_by_hand(
     assert caught.value.code is ExitCode.ENVIRONMENT
     assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched: the server answered 404" in caught.value.what
     assert f"{server}/BigBiGAN_x1.pth" in caught.value.what
-    assert f"get it from {server}/gone, and then: copgen generator import bigbigan BigBiGAN_x1.pth" in caught.value.fix
+    assert f"{server}/gone" in caught.value.fix
+    assert "copgen generator import bigbigan BigBiGAN_x1.pth" in caught.value.fix
     assert list(weights_directory.iterdir()) == []
 
 
@@ -184,5 +185,5 @@ def test_two_at_once_do_not_mix(server: str, weights_directory: Path) -> None:
 
 
 def test_what_was_never_published_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'digits' has no published weights to fetch\. Its weights come with"):
+    with pytest.raises(UsageError, match=r"'digits' .*with copgen"):
         fetch_generator("digits")

@@ -139,7 +139,7 @@ def test_changed_settings_are_refused_with_the_difference(tmp_path: Path, straig
         fit_flow(fit_settings(flow=wider, seed=1), out=tmp_path / "run")
 
 
-def test_overwrite_starts_anew(tmp_path: Path, straight: Path) -> None:
+def test_overwrite_starts_from_scratch(tmp_path: Path, straight: Path) -> None:
     fit_flow(fit_settings(seed=1, updates=9), out=tmp_path)
     fit_flow(fit_settings(), out=tmp_path, overwrite=True)
     assert_same_run(tmp_path, straight, ARTEFACT)

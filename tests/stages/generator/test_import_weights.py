@@ -62,7 +62,7 @@ def test_other_weights_are_not_replaced_unasked(tmp_path: Path, weights_director
     write_bigbigan(tmp_path / "b.pth", seed=1)
     import_generator("bigbigan", tmp_path / "a.pth")
     before = (weights_directory / "bigbigan.safetensors").read_bytes()
-    with pytest.raises(UsageError, match=r"bigbigan\.safetensors holds other weights already"):
+    with pytest.raises(UsageError, match=r"bigbigan\.safetensors .*--overwrite"):
         import_generator("bigbigan", tmp_path / "b.pth")
     assert (weights_directory / "bigbigan.safetensors").read_bytes() == before
     import_generator("bigbigan", tmp_path / "b.pth", overwrite=True)
@@ -77,7 +77,7 @@ def test_it_can_be_put_elsewhere(tmp_path: Path, weights_directory: Path) -> Non
     assert (tmp_path / "x" / "mine.safetensors").read_bytes() == (
         tmp_path / "other" / "bigbigan.safetensors"
     ).read_bytes()
-    with pytest.raises(UsageError, match=r"is to be a safetensors file\. Write .*mine\.safetensors"):
+    with pytest.raises(UsageError, match=r"--out .*mine\.safetensors"):
         import_generator("bigbigan", tmp_path / "a.pth", out=tmp_path / "mine.pth")
 
 
@@ -135,10 +135,10 @@ def test_what_does_not_verify_leaves_nothing(tmp_path: Path, weights_directory: 
     assert not weights_directory.exists()
 
 
-def test_names_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+def test_names_without_published_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no generator 'bigigan'\. Did you mean 'bigbigan'"):
         import_generator("bigigan", tmp_path / "a.pth")
-    with pytest.raises(UsageError, match=r"'digits' has no published weights to import\. Its weights come with"):
+    with pytest.raises(UsageError, match=r"'digits' .*with copgen"):
         import_generator("digits", tmp_path / "a.pth")
 
 
@@ -146,7 +146,7 @@ def test_an_imported_file_is_not_imported_again(tmp_path: Path) -> None:
     """Its header says what it was made from, which would be lost."""
     write_bigbigan(tmp_path / "a.pth")
     import_generator("bigbigan", tmp_path / "a.pth", out=tmp_path / "a.safetensors")
-    with pytest.raises(UsageError, match=r"a\.safetensors was imported already"):
+    with pytest.raises(UsageError, match=r"a\.safetensors .*--weights"):
         import_generator("bigbigan", tmp_path / "a.safetensors")
 
 

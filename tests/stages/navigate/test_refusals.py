@@ -136,7 +136,7 @@ def test_other_weights_under_the_same_path_are_refused(flow: Path, tmp_path: Pat
         navigate(settings, out=tmp_path / "run")
 
 
-def test_overwrite_starts_anew(flow: Path, tmp_path: Path, navigated: Callable[[str], Path]) -> None:
+def test_overwrite_starts_from_scratch(flow: Path, tmp_path: Path, navigated: Callable[[str], Path]) -> None:
     navigate(navigate_settings(flow, seed=5, samples=200, snapshot_every=40, preview_every=40), out=tmp_path)
     navigate(of_kind(flow, "simultaneous"), out=tmp_path, overwrite=True)
     assert_same_run(tmp_path, navigated("simultaneous"), ARTEFACT)
@@ -155,7 +155,7 @@ def test_overwrite_starts_anew(flow: Path, tmp_path: Path, navigated: Callable[[
     ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(
+def test_invalid_settings_are_refused_and_change_nothing(
     flow: Path, tmp_path: Path, navigated: Callable[[str], Path], changes: dict[str, str], says: str, overwrite: bool
 ) -> None:
     if overwrite:

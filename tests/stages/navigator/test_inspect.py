@@ -73,7 +73,7 @@ def test_a_navigator_that_is_there_is_kept(tmp_path: Path) -> None:
     import_navigator(tmp_path / "w.pth", out=tmp_path / "out")
     before = (tmp_path / "out" / FILE_NAME).read_bytes()
     authors_navigator(tmp_path / "v.pth")
-    with pytest.raises(UsageError, match=r"There is a navigator in .*out already"):
+    with pytest.raises(UsageError, match=r"out .* navigator .*--overwrite"):
         import_navigator(tmp_path / "v.pth", out=tmp_path / "out")
     assert (tmp_path / "out" / FILE_NAME).read_bytes() == before
     import_navigator(tmp_path / "v.pth", out=tmp_path / "out", overwrite=True)
@@ -135,7 +135,7 @@ def test_a_trained_navigator_is_drawn_from_its_generator_s_prior(tmp_path: Path,
 def test_what_does_not_fit_is_refused(tmp_path: Path, flow: Path) -> None:
     navigator = new_navigator(8, prior=Prior(), seed=0)
     save_navigator(tmp_path / "a" / FILE_NAME, navigator, made_by={})
-    with pytest.raises(UsageError, match="does not say which generator"):
+    with pytest.raises(UsageError, match="--generator"):
         inspect(tmp_path / "a")
     with pytest.raises(UsageError, match="has 8 latent coordinates; 'digits' has 64"):
         inspect(tmp_path / "a", generator="digits", weights=flow)
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, flow: Path) -> None:
     tensors, header = load_tensors(tmp_path / "a" / FILE_NAME, kind="navigator")
     kept = {**{name: header[name] for name in ("latent_dim", "hidden")}, "made_by": {"prior": {"kind": "cauchy"}}}
     save_tensors(tmp_path / "a" / FILE_NAME, tensors, kind="navigator", header=kept)
-    with pytest.raises(DataError, match="has a prior that is none"):
+    with pytest.raises(DataError, match=r"header .* prior"):
         inspect(tmp_path / "a")
 
 

@@ -201,9 +201,9 @@ def test_another_export_is_refused(folder: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("fish\nbird\n")
     other = labelled(tmp_path / "other", folders.plan(seed=4))
-    with pytest.raises(UsageError, match=r'to is "folder" there, not "genrep"'):
+    with pytest.raises(UsageError, match=r'to is "folder", not "genrep"'):
         export(folder, to="genrep", out=tmp_path / "out")
-    with pytest.raises(UsageError, match=r'classes is \[\] there, not \["fish", "bird"\]'):
+    with pytest.raises(UsageError, match=r'classes is \[\], not \["fish", "bird"\]'):
         export(folder, to="folder", out=tmp_path / "out", class_names=names)
     with pytest.raises(UsageError, match="holds another export: plan is"):
         export(other, to="folder", out=tmp_path / "out")

@@ -93,7 +93,7 @@ def test_an_unfinished_folder_is_shown_as_far_as_it_goes(tmp_path: Path) -> None
     assert found["bytes"] == sum(path.stat().st_size for path in (folder / "shards").glob("*.tar"))
     empty = tmp_path / "empty"
     plan.save(empty)
-    with pytest.raises(DataError, match="holds no shard yet"):
+    with pytest.raises(DataError, match="Run the same `copgen sample` command"):
         show(empty, out=tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 

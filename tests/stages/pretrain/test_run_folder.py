@@ -70,16 +70,16 @@ def test_damaged_pairs_are_refused_by_name_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"batch": PAIRS + 1}, "batch of 81 does not fit into 80 pairs"),
+        ({"batch": PAIRS + 1}, "batch of 81 .* 80 pairs"),
         ({"pairs": None, "dataset": "digit"}, "no dataset 'digit'. Did you mean 'digits'"),
-        ({"pairs": None}, "nothing to learn from"),
+        ({"pairs": None}, "--pairs"),
         ({"views": "mnis"}, "no view policy 'mnis'"),
         ({"views": "simclr"}, "normalises 3 channels; the images have 1"),
         ({"encoder": "digts"}, "no encoder 'digts'"),
     ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(
+def test_invalid_settings_are_refused_and_change_nothing(
     pretrain_pairs: Path,
     tmp_path: Path,
     straight_pretrain: Callable[[str], Path],
@@ -151,18 +151,20 @@ def test_other_pairs_under_the_same_path_are_refused(flow: Path, pretrain_pairs:
     assert encoders.load(tmp_path / "run").feature_dim == 64
 
 
-def test_overwrite_starts_anew(pretrain_pairs: Path, tmp_path: Path, straight_pretrain: Callable[[str], Path]) -> None:
+def test_overwrite_starts_from_scratch(
+    pretrain_pairs: Path, tmp_path: Path, straight_pretrain: Callable[[str], Path]
+) -> None:
     pretrain(pretrain_settings(pretrain_pairs, seed=4, updates=11), out=tmp_path)
     pretrain(pretrain_settings(pretrain_pairs, **KINDS["sgd"]), out=tmp_path, overwrite=True)
     assert_same_run(tmp_path, straight_pretrain("sgd"), ARTEFACT)
 
 
-def test_a_run_that_goes_on_says_where_from(pretrain_pairs: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_says_from_where(pretrain_pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped) as caught:
         pretrain(pretrain_settings(pretrain_pairs), out=tmp_path, events=At(2 * K, lambda: send(signal.SIGINT)))
     assert caught.value.code == ExitCode.INTERRUPTED
     events = Recorder()
     pretrain(pretrain_settings(pretrain_pairs), out=tmp_path, events=events)
     assert events.tasks == [("pretrain", 8 * K, "samples", 2 * K)]
-    assert events.sentences[0] == f"Going on from update 2 of 8 in {tmp_path}."
+    assert f"update 2 of 8 in {tmp_path}" in events.sentences[0]
     assert events.sentences[0] in (tmp_path / "log.txt").read_text()

@@ -125,12 +125,9 @@ def test_both_kinds_of_rules_hold_together(encoder: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "says"),
     [
-        ({"min_d": 3.0}, r"Pair 0 was drawn 4 times, and no draw keeps the rule d >= 3; the last has d 0\.[0-9]+\."),
-        (
-            {"min_d": 0.0, "max_d": 0.0},
-            r"the rule d >= 0 and d <= 0; .* Loosen --min-d or --max-d, or raise --attempts",
-        ),
-        ({"max_similarity": -0.99}, r"Pair 0 was drawn 4 times, .* similarity <= -0\.99; the last has similarity 0\."),
+        ({"min_d": 3.0}, r"Pair 0 .* 4 times.* d >= 3; .* d 0\.[0-9]+\."),
+        ({"min_d": 0.0, "max_d": 0.0}, r"d >= 0 and d <= 0; .*--min-d or --max-d .*--attempts"),
+        ({"max_similarity": -0.99}, r"Pair 0 .* 4 times.* similarity <= -0\.99; .* similarity 0\."),
     ],
     ids=["low", "both", "similarity"],
 )
@@ -201,7 +198,7 @@ def test_an_encoder_of_other_images_is_refused(flow: Path, tmp_path: Path) -> No
     config = EncoderConfig(arch="resnet18", in_channels=3, image_size=8, views="simclr", stem="small")
     save_encoder(tmp_path / "f", build("resnet18", stem="small"), config, {})
     fields = {"min_d": None, "min_similarity": 0.5, "filter_encoder": tmp_path / "f"}
-    with pytest.raises(UsageError, match="images of 3 channels; 'digits' makes 1"):
+    with pytest.raises(UsageError, match=r"3 channels; 'digits' .* 1\. .*--filter-encoder"):
         sample(filtered_settings(flow, **fields), out=tmp_path / "pairs")
     assert not (tmp_path / "pairs").exists()
 

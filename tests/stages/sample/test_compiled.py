@@ -66,7 +66,7 @@ def test_pairs_are_those_of_the_eager_generator_from_one_graph(
     events = Recorder()
     sample(settings(weights, compile="default"), out=tmp_path / "compiled", events=events)
     assert [shape[0] for shape in graphs] == [4]
-    assert "G is compiled first, which may take minutes." in events.sentences
+    assert any("Compiling G" in sentence for sentence in events.sentences)
     assert pairs.verify(tmp_path / "compiled", "decode") == []
     for eager, compiled in zip(pairs.read(tmp_path / "eager"), pairs.read(tmp_path / "compiled"), strict=True):
         assert eager.metadata == compiled.metadata
@@ -124,30 +124,28 @@ def test_a_shard_smaller_than_the_batch_is_not_filled_up_to_it(
 
 
 @pytest.mark.parametrize("variable", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
-def test_a_compiler_that_is_switched_off_is_told(
+def test_a_disabled_compiler_is_refused(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "1")
-    with pytest.raises(EnvironmentFault, match=f"switched off here by {variable}"):
+    with pytest.raises(EnvironmentFault, match=rf"{variable}.*--compile"):
         sample(settings(weights, compile="default"), out=tmp_path / "pairs")
     assert not (tmp_path / "pairs").exists()
 
 
 def test_a_flow_is_refused(flow: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="The generator 'digits' cannot be compiled"):
+    with pytest.raises(UsageError, match=r"'digits' .*--compile"):
         sample(settings(flow, generator="digits", compile="default"), out=tmp_path / "pairs")
     assert not (tmp_path / "pairs").exists()
 
 
-def test_a_machine_that_cannot_compile_is_told(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_compiler_is_reported(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def backend(graph: torch.fx.GraphModule, inputs: list[Any], **_: object) -> Any:
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     torch.compiler.reset()
-    with pytest.raises(
-        EnvironmentFault, match=r"G cannot be compiled here: No working C\+\+ compiler found\."
-    ) as caught:
+    with pytest.raises(EnvironmentFault, match=r": No working C\+\+ compiler found\.") as caught:
         sample(settings(weights, compile="default"), out=tmp_path)
     assert "--compile" in caught.value.fix
     assert sorted(files(tmp_path)) == ["places.json", "plan.json"]

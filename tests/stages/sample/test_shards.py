@@ -187,7 +187,7 @@ def test_a_record_that_is_not_sound_is_made_again_by_one(tmp_path: Path, setting
     assert files(tmp_path) == before
 
 
-def test_only_some_shards_are_made_anew(tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_shards_are_regenerated(tmp_path: Path, settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     sample(settings(), out=tmp_path)
     before = files(tmp_path)
     tar = layout.tar_path(tmp_path, 3)
@@ -216,7 +216,7 @@ def test_a_shard_that_is_not_what_it_was_is_told(
     monkeypatch.setattr("copgen.stages.sample.stage.make_batches", other)
     events = Recorder()
     assert sample(settings(), out=tmp_path, only=[3], events=events)["changed"] == [3]
-    assert "Shard 3 is not what its record said" in events.warnings[0]
+    assert events.warnings[0].startswith("Shard 3 ")
     assert pairs.verify(tmp_path, "full") == []
 
 
@@ -268,10 +268,10 @@ def test_the_number_of_threads_is_the_plans_and_not_the_machines(
 
 
 def test_only_needs_the_plan_of_the_folder(tmp_path: Path, settings: Make) -> None:
-    with pytest.raises(DataError, match=r"plan\.json is missing, and --only"):
+    with pytest.raises(DataError, match=r"plan\.json is missing.*--only"):
         sample(settings(), out=tmp_path / "none", only=[0])
     sample(settings(n=40), out=tmp_path / "pairs")
-    with pytest.raises(UsageError, match=r"There is no shard 2 in .*; it has 0 to 1\."):
+    with pytest.raises(UsageError, match=r"shard 2 in .* 0 to 1\."):
         sample(settings(n=40), out=tmp_path / "pairs", only=[2])
     with pytest.raises(UsageError, match="seed is 0, not 1") as caught:
         sample(settings(n=40, seed=1), out=tmp_path / "pairs", only=[0])
@@ -281,18 +281,16 @@ def test_only_needs_the_plan_of_the_folder(tmp_path: Path, settings: Make) -> No
 @pytest.mark.parametrize(
     ("choices", "says"),
     [
-        ({"workers": 0}, "0 workers"),
-        ({"only": [0], "overwrite": True}, "--overwrite would empty"),
-        ({"only": [0], "workers": 2}, "--only is the work of one process"),
+        ({"workers": 0}, "--workers 0"),
+        ({"only": [0], "overwrite": True}, "--only and --overwrite"),
+        ({"only": [0], "workers": 2}, "--only.*Leave out --workers"),
         ({"overwrite": True, "part": ShardSlice(1, 2)}, r"slice 1/2"),
         ({"overwrite": True, "part": ShardSlice(1, None)}, r"slice 1/\?"),
-        ({"workers": 2, "out": "memory://pairs"}, "in the memory of one process"),
+        ({"workers": 2, "out": "memory://pairs"}, "memory://pairs.*Leave out --workers"),
     ],
     ids=str,
 )
-def test_choices_that_cannot_be_meant_together_are_refused(
-    tmp_path: Path, settings: Make, choices: dict[str, Any], says: str
-) -> None:
+def test_conflicting_options_are_refused(tmp_path: Path, settings: Make, choices: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         sample(settings(), **{"out": tmp_path / "pairs", **choices})
     assert not (tmp_path / "pairs").exists()

@@ -267,7 +267,7 @@ def test_a_navigator_of_another_generator_is_refused(
 ) -> None:
     other = write_flow(tmp_path / "other.safetensors", seed=1)
     with pytest.raises(
-        UsageError, match=r"was trained on generator 'digits' \(64 latent coordinates\), not on these"
+        UsageError, match=r"navigator .* generator 'digits' \(64 latent coordinates\).*copgen navigate"
     ) as caught:
         sample(settings(weights=other), out=tmp_path / "pairs")
     assert caught.value.code == ExitCode.USAGE

@@ -294,7 +294,7 @@ def test_records_that_overlap_in_the_archive_are_refused(tmp_path: Path) -> None
             archive.filelist.append(other)
             archive.NameToInfo[other.filename] = other
     (tmp_path / "a.pth").write_bytes(stream.getvalue())
-    refused(tmp_path / "a.pth", "larger than it")
+    refused(tmp_path / "a.pth", "larger than the file")
 
 
 def honest(path: Path, kind: str) -> bytes:

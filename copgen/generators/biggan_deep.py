@@ -162,9 +162,9 @@ def converter(name: str, resolution: int) -> Convert:
         config = read_config(config_path)
         if config.output_dim != resolution:
             raise DataError(
-                f"{config_path} is of a generator of {config.output_dim}x{config.output_dim} pixels; '{name}' makes "
+                f"{config_path} is for {config.output_dim}x{config.output_dim} pixels; '{name}' generates "
                 f"{resolution}x{resolution}.",
-                fix=f"Its name: biggan-deep-{config.output_dim}.",
+                fix=f"Use biggan-deep-{config.output_dim}.",
             )
         prior = Prior(kind="truncated_normal")
         header = provenance([path, config_path], name=name, prior=prior, licence=LICENCE)

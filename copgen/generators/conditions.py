@@ -45,7 +45,7 @@ class Conditions(BaseModel):
                 raise UsageError(f"There is no {kind} {row} in '{name}'; it has 0 to {count - 1}.")
         if self.only is not None and len(set(self.only)) < len(self.only):
             twice = next(row for row in self.only if self.only.count(row) > 1)
-            raise UsageError(f"The list of conditions of '{name}' has {kind} {twice} twice.")
+            raise UsageError(f"condition_list of '{name}' has {kind} {twice} twice.")
 
     @property
     def settings(self) -> dict[str, str]:

@@ -157,9 +157,8 @@ def test_files_are_found_where_they_were_and_named_where_they_are_now(
     gone = run("sample", "--out", "made/pairs", "--only", 1)
     assert gone.code == 3
     said = " ".join(gone.err.split())
-    assert "What the pairs of made/pairs were made with is not there any more: the weights at files/digits," in said
-    assert "the navigator at files/run, the filter encoder at files/encoder." in said
-    assert "Say where it is now with --weights and --navigator and --filter-encoder." in said
+    assert "the weights at files/digits, the navigator at files/run, the filter encoder at files/encoder." in said
+    assert "--weights and --navigator and --filter-encoder." in said
 
     words = ("--navigator", "moved/run", "--weights", "moved/digits", "--filter-encoder", "moved/encoder")
     tar = elsewhere / "made/pairs/shards/shard-000001.tar"

@@ -130,7 +130,7 @@ def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
     [
         (("--tz", "none", "--only", 1, "--shard-slice", "0/2"), "--only and --shard-slice"),
         (("--tz", "none", "--threads", 5000), "less than or equal to 1024"),
-        (("--tz", "none", "--workers", 100_000, "--device", "cpu"), "100,000 workers are more than one machine runs"),
+        (("--tz", "none", "--workers", 100_000, "--device", "cpu"), "--workers 100,000"),
     ],
     ids=str,
 )
@@ -214,7 +214,7 @@ def test_precisions_have_one_spelling_and_a_short_one(
 ) -> None:
     outcome = copgen(*command, "--weights", weights, "--precision", name, "--dry-run")
     assert outcome.code == 2
-    assert "bfloat16 is too coarse" in outcome.err.replace("\n", " ")  # what a flow says of it
+    assert "bfloat16" in outcome.err  # flows refuse it
 
 
 def test_flags_of_format_and_filter_reach_the_settings(here: Path, weights: Path) -> None:

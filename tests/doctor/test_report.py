@@ -1,4 +1,4 @@
-"""The doctor says what is chosen, with the choice's own words."""
+"""The doctor reports the chosen implementations, with the reasons of the dispatcher."""
 
 from __future__ import annotations
 

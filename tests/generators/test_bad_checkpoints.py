@@ -1,4 +1,4 @@
-"""Checkpoints that are not what they should be: each is refused by key, file or value, and nothing is made of it."""
+"""Invalid checkpoints: each is refused with the key, file or value, and nothing is made of it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def load(files: dict[str, Path]) -> Load:
-    """Loads the narrow network of a family; each choice of options once."""
+    """Loads the narrow network of a family, once for each combination of options."""
     known: dict[tuple[Any, ...], Generator] = {}
 
     def loaded(name: str, **options: Any) -> Generator:

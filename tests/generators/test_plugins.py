@@ -1,4 +1,4 @@
-"""Generators of one's own: the example of the documentation, installed; and plug-ins that are none."""
+"""Custom generators: the example in the documentation, installed; and invalid plug-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators by name, and the promises of the one that comes with copgen: `digits`."""
+"""Generators by name, and the properties of the one that ships with copgen: `digits`."""
 
 from __future__ import annotations
 

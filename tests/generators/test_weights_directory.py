@@ -1,4 +1,4 @@
-"""Where weights are looked for: the folder that is named, the environment's, the user's cache, in this order."""
+"""The search order of weights: the given folder, that of the environment variable, the user's cache."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def navigated(flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 @pytest.fixture(scope="session")
 def pretrain_pairs(flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pairs folder of two shards; nobody writes into it."""
+    """A pairs folder of two shards; read-only."""
     out = tmp_path_factory.mktemp("sample") / "pairs"
     fields = {"generator": "digits", "weights": flow, "n": PAIRS, "transform": "gaussian", "std": 0.1}
     sample(SampleSettings.model_validate({**fields, "batch": 40, "pairs_per_shard": 50, "device": "cpu"}), out=out)

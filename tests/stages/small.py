@@ -52,7 +52,7 @@ def navigate_settings(weights: Path, **changes: object) -> NavigateSettings:
 
 
 class Recorder(Silent):
-    """A listener that remembers what it was told."""
+    """Records all events."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, int, str, int]] = []
@@ -93,7 +93,7 @@ def send(number: signal.Signals) -> None:
 
 
 def interrupted(stage: Stage, out: Path, at: Sequence[int], number: signal.Signals = signal.SIGTERM) -> dict[str, Any]:
-    """Run a stage that a signal stops whenever one of the numbers of units is reached; its summary in the end."""
+    """Run a stage, stopped by a signal at each of these numbers of units, to its end; returns its summary."""
     code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.STOPPED
     for done in at:
         with pytest.raises(Stopped) as caught:
@@ -103,7 +103,7 @@ def interrupted(stage: Stage, out: Path, at: Sequence[int], number: signal.Signa
 
 
 def killed(stage: Stage, out: Path, at: int) -> dict[str, Any]:
-    """Run a stage that dies at a number of units without a chance to save anything, and go on from what was on disk."""
+    """Run a stage that crashes at a number of units without saving, and resume from what was on disk."""
     elsewhere = out.with_name(out.name + "-alive")
     copy = At(at, lambda: shutil.copytree(elsewhere, out))
     stage(elsewhere, copy)
@@ -131,7 +131,7 @@ def newest(folder: Path) -> dict[str, Any]:
 
 
 def assert_same_run(folder: Path, straight: Path, artefact: str) -> None:
-    """Artefact and summary agree byte by byte, the metrics in all but time, and nothing is left over."""
+    """Artefact and summary are equal bytes, the metrics equal except for times, and no temporary files remain."""
     for name in (artefact, "summary.json", "config.toml"):
         assert (folder / name).read_bytes() == (straight / name).read_bytes(), name
     assert metrics(folder) == metrics(straight)

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, the newest whole one is found, and the last good one is never deleted."""
+"""Checkpoints: what is saved is restored, the newest valid one is found, and the last valid one is never deleted."""
 
 from __future__ import annotations
 

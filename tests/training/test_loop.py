@@ -1,4 +1,4 @@
-"""The loop around an update: resume equals straight, signals stop in good order, what diverges is not kept."""
+"""The training loop: a resumed run equals an uninterrupted one, signals stop it cleanly, divergence is not saved."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Counter:
 
 
 class Learner:
-    """A regression with momentum and running statistics, whose data depend on the update alone."""
+    """A regression with momentum and running statistics, whose data depend only on the update."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Run folders: new, the same again, other settings, foreign content, and starting anew."""
+"""Run folders: new, resumed, with other settings, with foreign content, and overwritten."""
 
 from __future__ import annotations
 

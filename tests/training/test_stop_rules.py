@@ -1,4 +1,4 @@
-"""When navigating ends: the turn of the smoothed loss of f, on curves that are known."""
+"""The stop rules of navigate: the turn of the smoothed loss of f, on known curves."""
 
 from __future__ import annotations
 

@@ -126,9 +126,7 @@ def _probe(
     finally:
         events.end()
     if not converged:
-        events.warn(
-            f"Some fits did not converge in {settings.max_iterations} iterations (--max-iterations); see the results."
-        )
+        events.warn(f"Some fits did not converge in max_iterations = {settings.max_iterations}; the results say which.")
     return {
         "linear": {**asdict(linear), **everything},
         "nearest_neighbour": {"top1": neighbour, "similarity": "cosine", **everything},

@@ -71,7 +71,7 @@ def import_pairs(
     refuse_foreign(out, mark=layout.PLAN, holds="pairs")
     plan = make_plan(folder, tree, pairs_per_shard, None if overwrite else _planned(out))
     if only is not None and only >= plan.shards:
-        raise UsageError(f"There is no shard {only}.", fix=f"The {plan.shards} shards are 0 to {plan.shards - 1}.")
+        raise UsageError(f"There is no shard {only}.", fix=f"Pass a number from 0 to {plan.shards - 1}.")
     finished = (out / layout.MANIFEST).exists() and not overwrite and only is None
     with locked(out, finished=finished), StopRequest() as stop:
         store = LocalStore(out)

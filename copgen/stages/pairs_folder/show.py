@@ -85,7 +85,7 @@ def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
     """
     plan = load_plan(folder)
     if index >= plan.pairs:
-        raise UsageError(f"There is no pair {index:,}.", fix=f"The pairs are 0 to {plan.pairs - 1:,}.")
+        raise UsageError(f"There is no pair {index:,}.", fix=f"Pass an index from 0 to {plan.pairs - 1:,}.")
     number, row = divmod(index, plan.pairs_per_shard)
     members = scan(folder, plan, number)
     pair = _pair(folder, plan, number, row)

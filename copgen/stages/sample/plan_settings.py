@@ -1,7 +1,7 @@
-"""From a pairs folder back to the settings it was made with, so that `sample --only 17` needs no other flag.
+"""Recover the settings of a pairs folder from its plan, so that `sample --only 17` needs no other flag.
 
-Most are in the plan. It knows files by their hashes; where they lay is noted beside it (`copgen.pairs.places`), and
-what lies there now is held against the hashes again.
+The plan identifies files by their hashes; their paths are in `places.json` (`copgen.pairs.places`), and the files found
+there are checked against the hashes again.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.sample.remaining import require_plan
 from copgen.stages.sample.settings import SampleSettings
 
-# Settings that a plan's generator, transform and filter repeat by their names, where they are not the default.
+# Settings that the generator, transform and filter of a plan record under the same names, unless they are the default.
 _OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions", "compile")
 _OF_THE_TRANSFORM = ("std", "rotation_gain")
 _OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 
 
 def settings_of_folder(store: Store, *, named: Container[str] = ()) -> dict[str, Any]:
-    """The settings of `sample` that the pairs in a folder were made with; None is the generator's own choice.
+    """The settings of `sample` for the pairs in a folder; None is the default of the generator.
 
     Args:
         store: of the folder.
-        named: the files that the user names, which are not looked for where they lay.
+        named: the roles of files that the user passes, which are not looked up.
 
     Raises:
-        DataError: no plan there, or a broken one; or one of its files is not where it lay.
-        UsageError: a plan of pairs that were imported.
+        DataError: the plan is missing or invalid, or one of its files is not at its recorded path.
+        UsageError: a plan of imported pairs.
     """
     require_plan(store)
     plan = read_plan(store)
     if not isinstance(plan, Plan):
         raise UsageError(
-            f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot make.",
-            fix=f"{plan.command} has --only, too.",
+            f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot regenerate.",
+            fix=f"Use {plan.command} --only.",
         )
     return {**_of_plan(plan), **_files(store, [role for role in _roles(plan) if role not in named])}
 
 
 def _of_plan(plan: Plan) -> dict[str, Any]:
-    """All that a plan says of the settings."""
+    """The settings that are in a plan."""
     generator, transform = plan.generator.settings, plan.transform.settings
     rows = generator.get("condition_list")
     rules = plan.filter.model_dump(exclude={"encoder_sha256"}) if plan.filter is not None else {}
@@ -69,7 +69,7 @@ def _default(name: str) -> Any:
 
 
 def _prior(plan: Plan) -> dict[str, Any]:
-    """The prior, where it is one that can be chosen; plug-ins have their own."""
+    """The settings of the prior, if the generator has a choice; plug-ins do not."""
     known = KNOWN.get(plan.generator.name)
     chosen = known is not None and known.has_priors
     truncated = chosen and plan.prior.name == "truncated_normal"
@@ -81,7 +81,7 @@ def _prior(plan: Plan) -> dict[str, Any]:
 
 
 def places_of(settings: SampleSettings) -> Places:
-    """Where the files lie that these settings name and their plan knows by hashes."""
+    """The paths of the files that these settings name and their plan identifies by hashes."""
     named: Mapping[Role, Path | None] = {
         "weights": settings.weights or _found_weights(settings.generator),
         "instances": settings.instances,
@@ -93,13 +93,13 @@ def places_of(settings: SampleSettings) -> Places:
 
 
 def _found_weights(name: str) -> Path | None:
-    """Weights that were not named, where they do not come with copgen: the environment decides where they are found."""
+    """The default weights, unless they ship with copgen: the environment determines their path."""
     known = KNOWN.get(name)
     return weights_directory.find(name, known.files) if known is not None and known.embedded is None else None
 
 
 def _roles(plan: Plan) -> Iterator[Role]:
-    """The files that a plan knows."""
+    """The roles of the files of a plan."""
     yield "weights"
     yield "instances"
     if plan.transform.name == "optimal":
@@ -111,18 +111,18 @@ def _roles(plan: Plan) -> Iterator[Role]:
 
 
 def _files(store: Store, roles: Sequence[Role]) -> dict[str, Path]:
-    """Where those of these files lie that are noted.
+    """The recorded paths of these files.
 
     Raises:
-        DataError: one of them is gone, or the note is broken.
+        DataError: a file is missing, or places.json is invalid.
     """
     places = Places.load(store)
     found = {role: path for role in roles if (path := places.path(role)) is not None}
     if gone := {role: path for role, path in found.items() if not path.exists()}:
-        lay = ", ".join(f"the {role.replace('_', ' ')} at {path}" for role, path in gone.items())
+        missing = ", ".join(f"the {role.replace('_', ' ')} at {path}" for role, path in gone.items())
         options = " and ".join(f"--{role.replace('_', '-')}" for role in gone)
         raise DataError(
-            f"What the pairs of {store.where()} were made with is not there any more: {lay}.",
-            fix=f"Say where it is now with {options}.",
+            f"Files of the pairs in {store.where()} are missing: {missing}.",
+            fix=f"Pass their paths with {options}.",
         )
     return {str(role): path for role, path in found.items()}

@@ -1,4 +1,4 @@
-"""The stage generator fit: it learns, and goes on bit by bit after an interruption."""
+"""The stage `generator fit`: it learns, and resumes bitwise equal after an interruption."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARTEFACT = "generator.safetensors"
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_figures() -> Any:
-    """The figures at the end are tested by themselves, and take half a minute."""
+    """The final metrics are tested separately, as they take half a minute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "assess_digits", lambda G: {"latent": float(G.latent_dim)})
         yield

@@ -1,4 +1,4 @@
-"""When the device is read, and how often, changes nothing that is written."""
+"""How often metrics are read from the device does not change what is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.stages.small import files, metrics, navigate_settings
 
 
 class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes every operation that would wait for the device."""
+    """Records every operation that would synchronise with the device."""
 
     WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 

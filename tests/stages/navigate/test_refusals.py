@@ -1,4 +1,4 @@
-"""Navigate: losses that are no numbers, and what it refuses."""
+"""Navigate: non-finite losses, and invalid settings, weights and folders."""
 
 from __future__ import annotations
 

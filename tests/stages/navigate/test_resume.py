@@ -1,4 +1,4 @@
-"""Navigate goes on after an interruption as if there had been none."""
+"""Navigate resumes after an interruption as if there had been none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steering: walks are learned that imitate edits, over every generator, and the run goes on where it was stopped."""
+"""Steering: walks learn to imitate edits, with every generator, and a stopped run resumes."""
 
 from __future__ import annotations
 

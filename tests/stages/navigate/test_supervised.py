@@ -1,4 +1,4 @@
-"""Supervised COP-Gen: batches of few classes, SupCon of both views, and what it refuses."""
+"""Supervised COP-Gen: batches of few classes, SupCon of both views, and invalid settings."""
 
 from __future__ import annotations
 

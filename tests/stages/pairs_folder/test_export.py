@@ -1,4 +1,4 @@
-"""Exports hold what the pairs hold, go on where they were stopped, and never touch what is not theirs."""
+"""Exports contain all pairs, resume where they were stopped, and never touch other files."""
 
 from __future__ import annotations
 

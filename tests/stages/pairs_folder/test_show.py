@@ -1,4 +1,4 @@
-"""What is in a pairs folder is counted as it is, and drawn."""
+"""The content of a pairs folder is counted and rendered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.pairs import folders
 
 
 def written(folder: Path, plan: pairs.Plan, known: Any, numbers: Any = None) -> Path:
-    """A folder whose pair k has the metadata known(k); unfinished where only some shards are written."""
+    """A folder whose pair k has the metadata known(k); unfinished if only some shards are written."""
     plan.save(folder)
     for number in range(plan.shards) if numbers is None else numbers:
         several = (folders.pair(plan, index) for index in plan.shard_range(number))

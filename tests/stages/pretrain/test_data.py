@@ -1,4 +1,4 @@
-"""What pretrain learns from: pairs as they lie in a folder, or real images."""
+"""The training data of pretrain: a pairs folder, or real images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of pretrain, and what it refuses: damaged pairs, settings that cannot be, folders of somebody else."""
+"""The run folder of pretrain, and what it refuses: damaged pairs, invalid settings, foreign folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage pretrain: it learns, visits every pair once an epoch, and goes on bit by bit after an interruption."""
+"""The stage `pretrain`: it learns, uses every pair once per epoch, and resumes bitwise equal after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quality filter: which draws become pairs, that the others are drawn again, and that the plan alone decides."""
+"""The quality filter: which draws become pairs, that the others are redrawn, and that only the plan determines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sample --compile`: the same pairs from one graph of one size, whatever a shard or a filter leaves of a batch."""
+"""`sample --compile`: the same pairs from one graph of one batch size, also for incomplete batches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settings(weights: Path, **changes: Any) -> SampleSettings:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
-    """The shape of z, the one matrix that is no parameter, in each graph that is traced; it is run step by step."""
+    """The shape of z, the only matrix that is not a parameter, in each traced graph; the graph runs eagerly."""
     traced: list[torch.Size] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[Any], **_: object) -> Any:
@@ -112,7 +112,8 @@ def test_the_estimate_is_of_whole_batches_and_without_the_time_of_compiling(
     weights: Path, graphs: list[torch.Size]
 ) -> None:
     said = estimate(settings(weights, compile="default"))
-    assert said.rests_on == "11 pairs of the run, made and encoded here; compiling G comes on top of it"
+    assert said.rests_on.startswith("11 pairs of the run")
+    assert "compile G" in said.rests_on
     assert [shape[0] for shape in graphs] == [4]
 
 

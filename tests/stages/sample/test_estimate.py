@@ -1,4 +1,4 @@
-"""What a run will take, and the refusal of a disk that is too small, before anything is written."""
+"""The estimated cost of a run, and the error for a disk that is too small, before anything is written."""
 
 from __future__ import annotations
 

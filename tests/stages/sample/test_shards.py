@@ -1,4 +1,4 @@
-"""Several workers over one pairs folder: what they take, what they leave, where they write."""
+"""Several workers on one pairs folder: which shards they claim, and where they write."""
 
 from __future__ import annotations
 

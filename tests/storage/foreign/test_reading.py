@@ -1,4 +1,4 @@
-"""What honest files hold comes back, and what is no checkpoint is refused with a word on what it is."""
+"""The content of valid files is returned, and a file that is not a checkpoint is refused with what it is."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ PAUSE_S = 0.1
 class Worker:
     """One process, with its messages so far."""
 
-    def __init__(self, number: int, task: dict[str, Any]) -> None:
+    def __init__(self, number: int, task: dict[str, Any], command: Sequence[str]) -> None:
         self.number = number
         self.error: CopgenError | None = None
         self._rest = b""
         self.process = subprocess.Popen(
-            COMMAND,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=worker_variables(threads=task["threads"]),
@@ -77,7 +77,14 @@ class Worker:
         return f"Worker {self.number} {how}"
 
 
-def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, stop: StopRequest) -> None:
+def run_workers(
+    tasks: Sequence[dict[str, Any]],
+    *,
+    note: Note,
+    events: Events,
+    stop: StopRequest,
+    command: Sequence[str] = COMMAND,
+) -> None:
     """Run a worker for each task until all have ended.
 
     Args:
@@ -85,13 +92,14 @@ def run_workers(tasks: Sequence[dict[str, Any]], *, note: Note, events: Events, 
         note: receives the progress of each shard.
         events: receives warnings about workers that died.
         stop: a signal is forwarded to the workers, which are then waited for.
+        command: starts a worker, which reads its task from standard input.
 
     Raises:
         Stopped: a signal arrived; finished shards are kept.
         CopgenError: the error of one worker; the others were stopped.
         EnvironmentFault: all of them died.
     """
-    with _started(tasks, stop) as workers, selectors.DefaultSelector() as selector:
+    with _started(tasks, stop, command) as workers, selectors.DefaultSelector() as selector:
         for worker in workers:
             selector.register(worker.output, selectors.EVENT_READ, worker)
         running, forwarded = list(workers), False
@@ -146,12 +154,12 @@ def _judge(workers: Sequence[Worker], stop: StopRequest) -> None:
 
 
 @contextmanager
-def _started(tasks: Sequence[dict[str, Any]], stop: StopRequest) -> Iterator[list[Worker]]:
+def _started(tasks: Sequence[dict[str, Any]], stop: StopRequest, command: Sequence[str]) -> Iterator[list[Worker]]:
     workers: list[Worker] = []
     try:
         for number, task in enumerate(tasks):
             if not stop.received:
-                workers.append(Worker(number, task))
+                workers.append(Worker(number, task, command))
         yield workers
     finally:
         for worker in workers:

@@ -124,7 +124,7 @@ def test_out_of_memory_names_the_largest_batch_that_fits(
     with pytest.raises(EnvironmentFault, match=r"cpu .* batch of 128\.") as caught:
         navigate(navigate_settings(flow, batch=128, samples=256), out=tmp_path)
     assert caught.value.code == ExitCode.ENVIRONMENT
-    assert re.match(r"Lower --batch to about [1-9][0-9]*, or ", caught.value.fix)
+    assert re.match(r"Lower --batch to about [1-9][0-9,]*, or ", caught.value.fix)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`sample --workers N`: the process that starts them, hears them, passes signals on and tells how it went."""
+"""`sample --workers N`: the process that starts them, receives their messages, and forwards signals and errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, Stopped
 from copgen.runtime.signals import StopRequest
-from copgen.stages.sample import workers as sample_workers
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import sample
 from copgen.stages.sample.workers import Worker, run_workers
@@ -42,9 +41,7 @@ Run = Callable[..., dict[int, int]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(sample_workers, "COMMAND", (sys.executable, "-c", PRETENDER))
-
+def run() -> Run:
     def run(*tasks: dict[str, Any], events: Recorder | None = None) -> dict[int, int]:
         heard: dict[int, int] = {}
         with StopRequest() as stop:
@@ -53,6 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
                 note=heard.__setitem__,
                 events=events or Recorder(),
                 stop=stop,
+                command=(sys.executable, "-c", PRETENDER),
             )
         return heard
 
@@ -120,8 +118,8 @@ def test_real_processes_share_the_work_and_make_good_what_one_loses(
     crew: list[Worker] = []
     real = Worker.__init__
 
-    def remembered(self: Worker, number: int, task: dict[str, Any]) -> None:
-        real(self, number, task)
+    def remembered(self: Worker, number: int, task: dict[str, Any], command: Sequence[str]) -> None:
+        real(self, number, task, command)
         crew.append(self)
 
     monkeypatch.setattr(Worker, "__init__", remembered)

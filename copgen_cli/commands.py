@@ -1,7 +1,7 @@
-"""What a command is made of, and groups that import a command when it is asked for.
+"""The `@command` decorator, and groups that import a command when it is run.
 
-A command is a function under `@command`: its own parameters in typer's notation, first the settings that were given as
-flags where it runs a stage, and a bundle (`options.Report` and what builds on it) of what many commands take.
+A command is a function under `@command`. Its parameters are the settings given as flags, where it runs a stage; options
+in typer's notation; and a bundle of shared options (`options.Report` and its subclasses).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from copgen_cli import options as o
+from copgen_cli.help import HelpScreen
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
@@ -26,7 +27,7 @@ Body = Callable[..., None]
 
 @dataclass(frozen=True)
 class Command:
-    """A command before it is built for the parser."""
+    """A command, from which the parser's is built."""
 
     body: Body
     examples: tuple[str, ...]
@@ -35,7 +36,8 @@ class Command:
     def build(self, name: str) -> Any:
         """The parser's command."""
         app = typer.Typer(add_completion=False)
-        app.command(name, epilog=o.examples(*self.examples), add_help_option=False)(self._typed())
+        how: dict[str, Any] = {"cls": _Command, "epilog": "\n".join(self.examples), "add_help_option": False}
+        app.command(name, **how)(self._typed())
         return typer.main.get_command(app)
 
     def _typed(self) -> Body:
@@ -54,9 +56,8 @@ class Command:
 
         rest = own[1:] if self.models else own
         parameters = [*settings.values(), *_expanded(rest), _parameter("debug", o.Debug), _parameter("help", o.Help)]
-        signature = inspect.Signature(o.by_panel(parameters))
         run.__doc__, run.__annotations__ = self.body.__doc__, {}
-        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(o.by_panel(parameters))  # type: ignore[attr-defined]
         return run
 
     def _settings(self) -> Mapping[str, inspect.Parameter]:
@@ -68,11 +69,11 @@ class Command:
 
 
 def command(*examples: str, settings: tuple[type[Settings], ...] = ()) -> Callable[[Body], Command]:
-    """Makes a command of a function.
+    """Declare a function as a command.
 
     Args:
-        examples: command lines to copy, at the end of the help.
-        settings: models whose settings are options; the function's first argument then holds those that were given.
+        examples: command lines for the end of the help.
+        settings: models whose settings are options; the function's first argument then has those that were given.
     """
     return lambda body: Command(body, examples, settings)
 
@@ -98,7 +99,7 @@ class Entry:
     """A line of the table of commands.
 
     Args:
-        line: what it does, in a line of the help.
+        line: its summary in the help.
         place: 'module:attribute' of a command; empty for a group, whose commands are those below its name.
         panel: of the help.
         examples: of a group.
@@ -116,8 +117,12 @@ class Entry:
         return loaded
 
 
-class Group(TyperGroup):
-    """A group of the table: its help takes lines from there, and a command is imported when it runs."""
+class _Command(HelpScreen, TyperCommand):
+    """A command of the parser."""
+
+
+class Group(HelpScreen, TyperGroup):
+    """A group of the table, which has the lines of its help; a command is imported when it is run."""
 
     table: Mapping[str, Entry]
     path: str
@@ -143,13 +148,12 @@ class Group(TyperGroup):
 def group(table: Mapping[str, Entry], path: str, callback: Body, entry: Entry) -> Group:
     """The group at a path of the table; the root is at ''."""
     app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, add_help_option=False)
-    app.callback(help=entry.line, epilog=o.examples(*entry.examples))(callback)
+    app.callback(help=entry.line, epilog="\n".join(entry.examples))(callback)
     made: Any = typer.main.get_command(app)
-    found: Group = made
-    found.name, found.table, found.path = path.rpartition(" ")[2], table, path
-    for name, one in found.below.items():
-        found.add_command(TyperCommand(name, help=one.line, rich_help_panel=one.panel))
-    return found
+    made.name, made.table, made.path = path.rpartition(" ")[2], table, path
+    for name, one in made.below.items():
+        made.add_command(TyperCommand(name, help=one.line, rich_help_panel=one.panel))
+    return cast(Group, made)
 
 
 def _about(help: o.PlainHelp = False) -> None:

@@ -1,6 +1,6 @@
-"""The two channels: stdout carries the answer, stderr the story.
+"""The two channels: results go to stdout, everything else to stderr.
 
-Control characters and colours go to terminals only. A reader who leaves early (`| head -1`) is no error.
+Control characters and colours go to terminals only. A closed pipe (`| head -1`) is not an error.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Row = tuple[str, str]
 
 
 class Channel(Console):
-    """A console on stdout or stderr that falls silent when nobody reads it any more."""
+    """A console on stdout or stderr that goes quiet when its pipe is closed."""
 
     def __init__(self, stream: TextIO | None, name: str) -> None:
-        stream = stream or io.StringIO()  # closed by whoever started us
+        stream = stream or io.StringIO()  # closed by the parent process
         terminal = stream.isatty()
         self._place = Path(f"<{name}>")
         super().__init__(file=stream, force_terminal=terminal, highlight=False, soft_wrap=not terminal, emoji=False)
@@ -37,18 +37,18 @@ class Channel(Console):
         return self.is_terminal and not self.is_dumb_terminal
 
     def on_broken_pipe(self) -> None:
-        """Drop what is still to come: the interpreter flushes its streams once more at the end."""
+        """Discard further output; the interpreter flushes its streams once more at exit."""
         self.quiet = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
 
     def tell(self, text: str | Text) -> None:
-        """One line as it is: no markup, no wrapping, no cropping."""
+        """Print one line without markup, wrapping or cropping."""
         try:
             with disk_faults(self._place):
                 self.print(text, markup=False, soft_wrap=True)
-                self.file.flush()  # here, where a failure can be told, and not by the interpreter at the very end
+                self.file.flush()  # here, where a failure can be reported, not at exit
         except BrokenPipeError:
             self.on_broken_pipe()
         except CopgenError:
@@ -67,7 +67,7 @@ def stories() -> Channel:
 
 
 def answer(document: Mapping[str, Any], rows: Sequence[Row], *, as_json: bool) -> None:
-    """What a command found out: one JSON document, or a line for each (name, value)."""
+    """Print the result of a command: one JSON document, or a line per (name, value)."""
     channel = answers()
     if as_json:
         channel.tell(json.dumps(document, indent=2, allow_nan=False))

@@ -1,4 +1,4 @@
-"""`--dry-run`: the resolved settings as TOML, which `--config` takes, under lines with time, memory and disk."""
+"""`--dry-run`: estimates of time, memory and disk, and the resolved settings as TOML for `--config`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WIDTH = 77  # characters of a note, so that its line has at most 79
 
 
 def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool, notes: Sequence[str] = ()) -> None:
-    """Print what a command would do, and what that would take here.
+    """Print the settings and the estimate of a command.
 
     Args:
-        settings: all of them, resolved.
-        estimate: `seconds`, `memory_bytes`, `disk_bytes`, and what else is known; empty where nothing is left to do.
+        settings: resolved.
+        estimate: `seconds`, `memory_bytes`, `disk_bytes` and others; may be empty.
         as_json: one JSON document.
-        notes: how the estimate is to be read, a line each.
+        notes: on the estimate, a line each.
     """
     if as_json:
         answer({"settings": settings.tree(), "estimate": dict(estimate)}, [], as_json=True)
@@ -51,14 +51,14 @@ def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool,
 def show_sampling(
     settings: SampleSettings, *, store: Store | None, only: Sequence[int], workers: int, as_json: bool
 ) -> None:
-    """What `copgen sample --dry-run` answers: of all shards that are not in the store, or of those of `only`."""
+    """The output of `copgen sample --dry-run`: for all shards that are missing from the store, or for `only`."""
     from copgen.stages.sample.estimate import estimate
 
     found = estimate(settings, workers=workers, store=store, only=only)
     notes = [f"estimated from {found.rests_on}"]
     if workers > 1:
-        fewer = "" if found.workers == workers else f" {found.workers} at a time, for want of cores or GPUs;"
-        notes.insert(0, f"by {workers} workers;{fewer} the memory is that of each")
+        fewer = "" if found.workers == workers else f", {found.workers} at a time (limited by cores or GPUs)"
+        notes.insert(0, f"{workers} workers{fewer}; memory is per worker")
     if store is not None and not only and found.pairs < settings.n:
         notes.insert(0, f"{settings.n - found.pairs:,} of {settings.n:,} pairs are in {store.where()} already")
     show_plan(settings, asdict(found), as_json=as_json, notes=notes)

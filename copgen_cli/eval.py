@@ -10,9 +10,8 @@ from copgen.runtime.settings import resolve
 from copgen.stages.eval.settings import EvalLinearSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row, answer
+from copgen_cli.console import Row
 from copgen_cli.dry_run import show_plan
-from copgen_cli.story import Story
 
 
 @command(
@@ -21,11 +20,12 @@ from copgen_cli.story import Story
     settings=(EvalLinearSettings,),
 )
 def linear(flags: dict[str, Any], run: o.Run) -> None:
-    """Probe frozen features with real labels.
+    """Train linear and few-label probes on frozen features.
 
-    A linear layer, the nearest neighbour, and probes on a few labels per class; Top-1 on the test images.
+    Reports Top-1 accuracy on the test images of a linear classifier, of the
+    nearest neighbour, and of classifiers trained on a few labels per class.
     """
-    story = Story(quiet=run.quiet, verbose=run.verbose)
+    story = run.story()
     settings = resolve(EvalLinearSettings, "eval linear", config=run.config, flags=flags, tell=story.warn)
 
     from copgen.encoders.encoder import encoder_file
@@ -33,20 +33,18 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
 
     file = encoder_file(settings.ckpt)
     if not file.exists():
-        raise DataError(f"There is no encoder {file}.", fix="Train one with copgen pretrain, or name it with --ckpt.")
+        raise DataError(f"There is no encoder {file}.", fix="Train one with copgen pretrain, or pass --ckpt.")
     with story:
-        story.say(f"Probing {file} on {settings.dataset}.")
+        story.say(f"Evaluating {file} on {settings.dataset}.")
         story.explain(settings.to_toml())
         if run.dry_run:
             show_plan(settings, {}, as_json=run.as_json)
             return
         results = stage.eval_linear(settings, events=story)
-        written = stage.results_file(settings)
-        answer({**results, "results": str(written)}, rows(results, written), as_json=run.as_json)
-        if results["encoder"]["made_by"].get("settings", {}).get("dataset"):
-            story.next("copgen", "navigate")
-        else:
-            story.next("copgen", "pretrain", "--dataset", settings.dataset, "--out", "runs/real")
+    written = stage.results_file(settings)
+    real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
+    then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, "--out", "runs/real"]
+    run.answer({**results, "results": str(written)}, rows(results, written), "copgen", *then)
 
 
 def rows(results: dict[str, Any], written: Path) -> list[Row]:

@@ -1,38 +1,23 @@
-"""`copgen export`: a pairs folder in the forms that other programs read."""
+"""`copgen export`: a pairs folder in the formats of other programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from copgen.runtime.panels import WHAT
+from copgen.runtime.panels import OUTPUT
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import answer
-from copgen_cli.story import Story
 
+FORMATS = o.one_of("form of export", "folder", "genrep", "cop-gen", "wds-single")
 To = Annotated[
-    str,
-    typer.Option(
-        "--to",
-        parser=o.one_of("form of export", "folder", "genrep", "cop-gen", "wds-single"),
-        metavar="FORM",
-        help="folder, genrep, cop-gen or wds-single.",
-        rich_help_panel=WHAT,
-    ),
+    str, o.option("--to", help="folder, genrep, cop-gen or wds-single.", value="NAME", panel=OUTPUT, parser=FORMATS)
 ]
 ClassNames = Annotated[
     Path | None,
-    typer.Option(
-        "--class-names",
-        metavar="FILE",
-        help="Folders of classes 0, 1, ...: a name a line.",
-        rich_help_panel=WHAT,
-    ),
+    o.option("--class-names", help="File of folder names, one per class.", value="FILE", panel=OUTPUT),
 ]
-Out = Annotated[Path, o.folder("Where to.")]
+Out = Annotated[Path, o.out("FOLDER", "Output folder.")]
 
 
 @command(
@@ -41,29 +26,23 @@ Out = Annotated[Path, o.folder("Where to.")]
     "copgen export pairs/ --to wds-single --out anchors/",
 )
 def export(
-    to: To,
-    out: Out,
-    pairs: o.PairsFolder = Path("pairs"),
-    class_names: ClassNames = None,
-    *,
-    report: o.Report,
+    to: To, out: Out, report: o.Report, pairs: o.PairsFolder = Path("pairs"), class_names: ClassNames = None
 ) -> None:
-    """Write pairs in a form that other programs read.
+    """Convert pairs to folders of images or other formats.
 
-    folder: images by class, for torchvision's ImageFolder. genrep, cop-gen:
-    trees of PNG images for the code of GenRep and of the authors. wds-single:
-    anchors alone, a WebDataset.
-    Shards are verified on the way; run the same command again to resume.
+    folder: images by class, for torchvision's ImageFolder.
+    genrep, cop-gen: PNG images for the code of GenRep and of the authors.
+    wds-single: the anchors alone, as a WebDataset.
+
+    Each shard is verified before it is read. Run the same command to resume.
     """
     from copgen.stages.pairs_folder import export as stage
 
-    with Story(quiet=report.quiet) as story:
+    with report.story() as story:
         found = stage.export(pairs, to=to, out=out, class_names=class_names, events=story)
         if found["already_finished"]:
-            story.say(f"{out} was finished already.")
-        rows = [("pairs", f"{found['pairs']:,} of {pairs}/"), ("images", f"{found['images']:,} in {out}/ ({to})")]
-        answer({"pairs_folder": str(pairs), "out": str(out), **found}, rows, as_json=report.as_json)
-        if to in ("genrep", "cop-gen"):
-            story.next("copgen", "import", f"{out}/", "--out", "pairs-imported/")
-        else:
-            story.next("copgen", "pretrain", "--pairs", f"{pairs}/")
+            story.say(f"{out} is already finished.")
+    rows = [("pairs", f"{found['pairs']:,} of {pairs}/"), ("images", f"{found['images']:,} in {out}/ ({to})")]
+    back = ["import", f"{out}/", "--out", "pairs-imported/"]
+    then = back if to in ("genrep", "cop-gen") else ["pretrain", "--pairs", f"{pairs}/"]
+    report.answer({"pairs_folder": str(pairs), "out": str(out), **found}, rows, "copgen", *then)

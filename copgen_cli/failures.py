@@ -1,4 +1,4 @@
-"""How a command fails: what is wrong and how to mend it, as two lines on stderr or one JSON document on stdout."""
+"""How a command fails: the error and its fix, as two lines on stderr or one JSON document on stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PREFIX = "Error: "
 
 
 def usage_error(error: TyperException) -> UsageError:
-    """The parser's error (an unknown option, a value it cannot take) in the form of all other errors."""
+    """An error of the parser (an unknown option, an invalid value) in the form of all other errors."""
     context = getattr(error, "ctx", None)
     fix = getattr(error, "fix", "") or (f"See {context.command_path} --help." if context is not None else "")
     near = getattr(error, "possibilities", None)
@@ -25,22 +25,22 @@ def usage_error(error: TyperException) -> UsageError:
 
 
 def interrupted() -> CopgenError:
-    """Ctrl-C outside a stage, which would have saved its state."""
+    """Ctrl-C outside a stage."""
     return CopgenError("Interrupted.", code=ExitCode.INTERRUPTED)
 
 
 def fault(error: Exception) -> CopgenError:
-    """An error that nobody foresaw."""
-    name = type(error).__name__
+    """An unexpected error."""
+    text = "".join(traceback.format_exception_only(error)).strip()
     return CopgenError(
-        f"This is a fault in copgen: {name}: {error}" if str(error) else f"This is a fault in copgen: {name}",
-        fix="The same command with --debug shows where; please report it.",
+        f"Internal error (a bug): {text}",
+        fix="Run the same command with --debug, and report the traceback.",
         code=ExitCode.FAULT,
     )
 
 
 def show(error: CopgenError, *, as_json: bool) -> int:
-    """Tell of an error; returns its exit code."""
+    """Report an error; returns its exit code."""
     if as_json:
         document = {"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}}
         answer(document, [], as_json=True)
@@ -53,5 +53,5 @@ def show(error: CopgenError, *, as_json: bool) -> int:
 
 
 def show_traceback(error: Exception) -> None:
-    """Where an unforeseen error came from."""
+    """The traceback of an unexpected error."""
     stories().tell("".join(traceback.format_exception(error)).rstrip())

@@ -1,4 +1,4 @@
-"""Options from settings: what a model declares of a setting, as an option of the command line."""
+"""Command-line options from the declarations of settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Parse = Callable[[str], Any]
 
 
 def options_of(*models: type[Settings]) -> list[Parameter]:
-    """The options of these models, one for each name, and a hidden one for each former name; of several the first's."""
+    """The options of these models, the first for each name, and hidden ones for former names."""
     found: dict[str, Parameter] = {}
     former: dict[str, Parameter] = {}
     for model in models:
@@ -61,7 +61,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Parse:
-    """From the text of an option to a value of its type; the range is the model's to check."""
+    """The parser of an option's text; the model checks the range."""
     if get_origin(kind) is Literal:
         accepted = {*(declared.spellings or {}), *(declared.former_values or {})}
         choose = o.one_of(name, *get_args(kind), *(declared.flag.choices if declared.flag else ()))

@@ -1,4 +1,4 @@
-"""`copgen generator fit`: fit a generator to its data."""
+"""`copgen generator fit`: fit a generator to its dataset."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ from copgen_cli.generator import made_by_rows
 from copgen_cli.generator_weights import Name
 from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
-from copgen_cli.story import Story
 
-Out = Annotated[Path | None, o.folder("The run folder (runs/generator-NAME).")]
+Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/generator-NAME).")]
 
 
 @command(
-    "copgen generator fit digits --updates 20k",
-    "copgen generator fit digits --dry-run",
-    settings=(FitFlowSettings,),
+    "copgen generator fit digits --updates 20k", "copgen generator fit digits --dry-run", settings=(FitFlowSettings,)
 )
 def fit(flags: dict[str, Any], name: Name, run: o.FolderRun, out: Out = None) -> None:
-    """Fit a generator to its data.
+    """Fit a generator to its dataset.
 
-    With the recipe's settings this makes the weights that come with copgen.
-    Run the same command again to resume.
+    The default settings reproduce the weights that come with copgen.
+    Run the same command to resume.
     """
-    recipe = run.recipe or recipe_of(name)
-    story = Story(quiet=run.quiet, verbose=run.verbose)
+    recipe, story = run.recipe or recipe_of(name), run.story()
     given = {"dataset": name, **flags}
     settings = resolve(FitFlowSettings, "generator fit", recipe=recipe, config=run.config, flags=given, tell=story.warn)
 

@@ -7,29 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from copgen.runtime.panels import OUTPUT, WHAT
+from copgen.runtime.panels import INPUT, OUTPUT
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row, answer
-from copgen_cli.story import Story
+from copgen_cli.console import Row
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A generator's name, of copgen generator list.")]
-Source = Annotated[Path, typer.Argument(metavar="FILE", help="Its published file, or the folder with it.")]
-Instances = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Stored instances of an IC-GAN (.npy).", rich_help_panel=WHAT),
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Generator, such as digits or bigbigan.")]
+Source = Annotated[Path, typer.Argument(metavar="FILE", help="Published file, or the folder that contains it.")]
+Instances = Annotated[Path | None, o.option(help="Instance features of an IC-GAN (.npy).", value="FILE", panel=INPUT)]
 WeightsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights-dir",
-        metavar="FOLDER",
-        help="Where weights are kept (COPGEN_WEIGHTS).",
-        rich_help_panel=OUTPUT,
-    ),
+    Path | None, o.option("--weights-dir", help="Weights directory (COPGEN_WEIGHTS).", value="FOLDER", panel=OUTPUT)
 ]
-Out = Annotated[Path | None, o.file("The file (NAME.safetensors there).")]
+Out = Annotated[Path | None, o.out("FILE", "Output file (NAME.safetensors).")]
 
 
 @command(
@@ -39,17 +29,16 @@ Out = Annotated[Path | None, o.file("The file (NAME.safetensors there).")]
 def import_weights(
     name: Name,
     file: Source,
+    report: o.Report,
     instances: Instances = None,
     out: Out = None,
     weights_dir: WeightsDir = None,
     overwrite: o.Replace = False,
-    *,
-    report: o.Report,
 ) -> None:
-    """Check a published checkpoint, and keep it as safetensors.
+    """Convert a published checkpoint to safetensors.
 
-    Nothing in the file is executed. Without --out it goes into the weights
-    directory, where every command finds it by the generator's name.
+    Nothing in the file is executed. By default the result is written to the
+    weights directory, where every command finds it by the generator's name.
     """
     from copgen.stages.generator.import_weights import import_generator
 
@@ -58,38 +47,29 @@ def import_weights(
 
 
 @command("copgen generator fetch bigbigan", "copgen generator fetch icgan-128 --json")
-def fetch(
-    name: Name,
-    weights_dir: WeightsDir = None,
-    overwrite: o.Replace = False,
-    *,
-    report: o.Report,
-) -> None:
-    """Download a generator's published weights, and import them.
+def fetch(name: Name, report: o.Report, weights_dir: WeightsDir = None, overwrite: o.Replace = False) -> None:
+    """Download and import a generator's published weights.
 
-    Run the same command again to resume an interrupted download.
+    Run the same command to resume an interrupted download.
     """
     from copgen.stages.generator.fetch import fetch_generator
 
-    with Story(quiet=report.quiet) as story:
+    with report.story() as story:
         found = fetch_generator(name, directory=weights_dir, overwrite=overwrite, events=story)
     tell(found, report, named=weights_dir is not None)
 
 
 def tell(found: dict[str, Any], report: o.Report, *, named: bool) -> None:
-    """The answer; `named` says that the weights are where they have to be named to be found."""
-    story = Story(quiet=report.quiet)
+    """Print the result; `named`: later commands need --weights to find the file."""
     if found["already_imported"]:
-        story.say(f"{found['weights']} is already there; --overwrite replaces it.")
-    answer(found, rows(found), as_json=report.as_json)
-    story.next(
-        "copgen", "generator", "inspect", found["name"], *(["--weights", found["weights"]] if named else []),
-        "--out", "samples.png",
-    )  # fmt: skip
+        report.story().say(f"{found['weights']} already exists. Pass --overwrite to replace it.")
+    weights = ["--weights", found["weights"]] if named else []
+    then = ["copgen", "generator", "inspect", found["name"], *weights, "--out", "samples.png"]
+    report.answer(found, rows(found), *then)
 
 
 def rows(found: dict[str, Any]) -> list[Row]:
-    """What was imported, in lines."""
+    """The imported file in rows."""
     if "tensors" not in found:
         return [("weights", found["weights"])]
     known = {True: ", as published", False: ", not the published file", None: ""}[found["published"]]

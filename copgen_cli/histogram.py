@@ -1,4 +1,4 @@
-"""Bars in the terminal: one row for each bin, as long as its share of the largest."""
+"""Histograms in the terminal: a bar per bin, relative to the largest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def bars(labels: Sequence[str], counts: Sequence[int]) -> list[Row]:
-    """Rows without a name: label, bar, count; steps of an eighth of a character, or of a whole one without Unicode."""
+    """Rows of label, bar and count; bars in eighths of a character, or in whole ones without Unicode."""
     draw = _bar if answers().encoding.startswith("utf") else _plain_bar
     most = max(counts, default=0)
     width = max(map(len, labels), default=0)
@@ -22,7 +22,7 @@ def bars(labels: Sequence[str], counts: Sequence[int]) -> list[Row]:
 
 def _bar(count: int, most: int) -> str:
     eighths = round(8 * WIDTH * count / most) if most else 0
-    eighths = max(eighths, 1) if count else 0  # what is there shows
+    eighths = max(eighths, 1) if count else 0  # at least one eighth
     return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 

@@ -1,4 +1,4 @@
-"""`copgen import`: the authors' tree of images into a pairs folder."""
+"""`copgen import`: the authors' folders of images into a pairs folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from copgen.runtime.panels import OUTPUT
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import answer
-from copgen_cli.story import Story
+from copgen_cli.wording import number_of
 
-Tree = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the classes' folders.")]
+Tree = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that contains the class folders.")]
 PerShard = Annotated[
-    int | None,
-    typer.Option(parser=o.count, metavar="COUNT", help="Pairs in each tar file (10k).", rich_help_panel=OUTPUT),
+    int | None, o.option(help="Pairs in each shard (10k).", value="COUNT", panel=OUTPUT, parser=o.count)
 ]
 Only = Annotated[
-    int | None,
-    typer.Option("--only", parser=o.whole, metavar="SHARD", help="Recompute this one.", rich_help_panel=OUTPUT),
+    int | None, o.option("--only", help="Recompute only this shard.", value="SHARD", panel=OUTPUT, parser=o.whole)
 ]
-Out = Annotated[Path, o.folder("The pairs folder.")]
+Out = Annotated[Path, o.out("FOLDER", "Pairs folder.")]
 
 
 @command(
@@ -32,40 +29,27 @@ Out = Annotated[Path, o.folder("The pairs folder.")]
 )
 def import_pairs(
     folder: Tree,
+    report: o.Report,
     out: Out = Path("pairs"),
     pairs_per_shard: PerShard = None,
     only: Only = None,
     overwrite: o.Overwrite = False,
-    *,
-    report: o.Report,
 ) -> None:
-    """Bring in pairs that the authors' or GenRep's scripts made.
+    """Import pairs made by the authors' or GenRep's scripts.
 
-    Reads <class>/seed0000_sample00017_anchor.png and its ..._neighbor.png (or
-    several neighbors) and writes a pairs folder, with the same pixels. Run the
-    same command again to resume.
+    Reads <class>/seed0000_sample00017_anchor.png and its ..._neighbor.png (one
+    or several) and writes the same pixels. Run the same command to resume.
     """
-    from copgen.stages.pairs_folder import import_pairs as stage
+    from copgen.stages.pairs_folder.import_pairs import import_pairs as stage
 
-    with Story(quiet=report.quiet) as story:
-        found = stage.import_pairs(
-            folder,
-            out=out,
-            pairs_per_shard=pairs_per_shard,
-            only=only,
-            overwrite=overwrite,
-            events=story,
-        )
-        positives = "1 positive" if found["positives"] == 1 else f"{found['positives']} positives"
-        written = f"{found['shards']:,} {'shard' if found['shards'] == 1 else 'shards'}"
-        if found["missing"]:
-            written += f", of which {len(found['missing']):,} are still missing"
-        else:
-            written += f", {size(found['bytes'])}"
-        rows = [
-            ("pairs", f"{found['pairs']:,} in {out}/, {positives} each"),
-            ("classes", f"{len(found['classes']):,}"),
-            ("shards", written),
-        ]
-        answer({"folder": str(folder), "out": str(out), **found}, rows, as_json=report.as_json)
-        story.next("copgen", "verify" if found["missing"] else "show", f"{out}/")
+    with report.story() as story:
+        found = stage(folder, out=out, pairs_per_shard=pairs_per_shard, only=only, overwrite=overwrite, events=story)
+    missing = len(found["missing"])
+    rest = f"of which {missing:,} are still missing" if missing else size(found["bytes"])
+    rows = [
+        ("pairs", f"{found['pairs']:,} in {out}/, {number_of(found['positives'], 'positive')} each"),
+        ("classes", f"{len(found['classes']):,}"),
+        ("shards", f"{number_of(found['shards'], 'shard')}, {rest}"),
+    ]
+    document = {"folder": str(folder), "out": str(out), **found}
+    report.answer(document, rows, "copgen", "verify" if missing else "show", f"{out}/")

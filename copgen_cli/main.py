@@ -18,20 +18,17 @@ from copgen_cli import options as o
 from copgen_cli.commands import group
 from copgen_cli.table import COMMANDS, COPGEN
 
-SPEAKING_S = 1.0  # for the first of several ranks: torchrun ends all of them as soon as one has failed
+GRACE_S = 1.0  # for rank 0 to report the error: torchrun ends all ranks as soon as one has failed
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         typer.echo(f"copgen {copgen.__version__}")
         raise typer.Exit()
 
 
-Version = Annotated[
-    bool,
-    typer.Option("--version", metavar=o.FLAG, help="The version.", is_eager=True, callback=show_version),
-]
+Version = Annotated[bool, o.option("--version", help="Show the version.", is_eager=True, callback=show_version)]
 
 
 def about(version: Version = False, help: o.PlainHelp = False) -> None:
@@ -40,9 +37,9 @@ def about(version: Version = False, help: o.PlainHelp = False) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
-    # Looked for here, as an error in the arguments themselves must already be told in the form that was asked for.
+    # Read before parsing, as an error in the arguments has to be reported in this form, too.
     as_json, debug = "--json" in arguments, "--debug" in arguments or debug_wanted()
-    # Of several ranks the first one speaks; it is told what the others find wrong. Workers of `sample` are alone.
+    # Only rank 0 logs; it learns of errors on the others. Workers of `sample` are independent.
     silent = False
     try:
         silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
@@ -58,16 +55,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _failed(error: BaseException, *, as_json: bool, debug: bool, silent: bool) -> int:
-    """Tell of what ended a command; its exit code."""
-    from copgen_cli import failures  # most commands end well, and --help is to be quick
+    """Report what ended a command; its exit code."""
+    from copgen_cli import failures  # imported only here, so that --help starts quickly
 
     try:
         raise error
-    except SystemExit as ended:  # of the ranks that the command has started, and that have told it all
+    except SystemExit as ended:  # of the ranks that the command has started, which have reported it
         return int(ended.code or ExitCode.DONE)
     except CopgenError as error:
         if silent and not error.of_one_rank:
-            time.sleep(SPEAKING_S)
+            time.sleep(GRACE_S)
             return int(error.code)
         return failures.show(error, as_json=as_json)
     except TyperException as error:

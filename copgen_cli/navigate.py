@@ -22,14 +22,12 @@ from copgen_cli.console import Row
 from copgen_cli.resolving import recipe_of, said
 from copgen_cli.running import length, train
 from copgen_cli.steering import steer
-from copgen_cli.story import Story
 
 DEFAULT_OUT = Path("runs/navigate")
 Nproc = Annotated[
-    int | None,
-    typer.Option("--nproc", parser=o.count, metavar="N", help="Processes that share a batch.", rich_help_panel=SPEED),
+    int | None, o.option("--nproc", help="Ranks to start on this machine.", value="N", panel=SPEED, parser=o.count)
 ]
-Out = Annotated[Path | None, o.folder("The run folder (runs/navigate).")]
+Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
 
 
 @command(
@@ -46,20 +44,21 @@ def navigate(
 ) -> None:
     """Learn the navigator T_z in a generator's latent space.
 
-    Algorithm 1. Run the same command again to resume.
+    Algorithm 1 of the paper: the encoder f minimises the contrastive loss,
+    T_z maximises it. Run the same command to resume.
     """
     steering = flags.get("objective") == "steering"
     table = config_table(run.config, "steering" if steering else "navigate")
     generator = flags.get("generator") or said(table, "generator")
     recipe = run.recipe or recipe_of(generator or "digits")
-    story = Story(quiet=run.quiet or placement().rank > 0, verbose=run.verbose)
+    story = run.story(quiet=placement().rank > 0)
     if steering:
         if nproc is not None:
-            raise UsageError("--nproc has no meaning for --objective steering.", fix="Leave it out.")
+            raise UsageError("--nproc cannot be used with --objective steering.", fix="Remove --nproc.")
         steer(flags, run, story, recipe=recipe, out=out)
         return
     launches = nproc is not None and nproc > 1 and not run.dry_run
-    tell = None if launches else story.warn  # the first of the ranks tells it
+    tell = None if launches else story.warn  # otherwise rank 0 warns
     settings = resolve(NavigateSettings, "navigate", recipe=recipe, config=run.config, flags=flags, tell=tell)
 
     from copgen.latents.navigator import FILE_NAME
@@ -68,7 +67,9 @@ def navigate(
     world = placement().world
     if nproc is not None:
         if world > 1:
-            raise UsageError(f"--nproc starts processes, and torchrun has started {world}.", fix="Leave out --nproc.")
+            raise UsageError(
+                f"--nproc cannot be used under torchrun, which has started {world} ranks.", fix="Remove --nproc."
+            )
         stage.check_batch(settings, world=nproc)
         if launches:
             raise SystemExit(launch("copgen_cli.main", without_nproc(context.find_root().obj), nproc))
@@ -91,20 +92,20 @@ def navigate(
 
 
 def without_nproc(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a rank: those of the command without --nproc."""
+    """The arguments of the command without --nproc, for its ranks."""
     pairs = zip(("", *arguments), arguments, strict=False)
     return [word for before, word in pairs if "--nproc" not in (before, word) and not word.startswith("--nproc=")]
 
 
 def rows(artefact: Path, summary: dict[str, Any]) -> list[Row]:
-    """What to know of a navigator."""
+    """The result in rows."""
     shift = summary["shift"]
     found = [
-        ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates, ended by {summary['ended_by']}"),
+        ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates, stopped by {summary['ended_by']}"),
         ("d(z, z')", f"{shift['d_mean']:.4f} mean, {shift['d_p95']:.4f} 95th percentile, per latent coordinate"),
         ("preview", str(artefact.parent / "previews" / "final.png")),
     ]
     if summary["loss_smoothed"] is not None:
         loss = f"{summary['loss_smoothed']:.3f} nats smoothed, chance {summary['chance']:.3f}"
-        found.insert(1, ("loss of f", loss))
+        found.insert(1, ("encoder loss", loss))
     return found

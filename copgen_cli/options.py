@@ -1,24 +1,25 @@
-"""Parsers of values, and the options that are no settings, as types and as bundles of what many commands take."""
+"""Parsers of values, and the options that are not settings, as types and as bundles shared by many commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from copgen.runtime.counts import parse_count
 from copgen.runtime.errors import UsageError, unknown
-from copgen.runtime.panels import OUTPUT, PANELS, REPORT, SETTINGS, WHAT
+from copgen.runtime.panels import INPUT, OUTPUT, PANELS, REPORT, SETTINGS
 
-FLAG = ""  # the metavar of a switch, which takes no value
+if TYPE_CHECKING:
+    from copgen_cli.story import Story
 
 
 class BadValue(typer.BadParameter):
-    """A value that an option cannot take, with the way to mend it."""
+    """A value that an option cannot take, with its fix."""
 
     def __init__(self, error: UsageError) -> None:
         super().__init__(error.what)
@@ -41,7 +42,7 @@ def whole(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A number; its range is the stage's to check."""
+    """A number; the stage checks its range."""
     try:
         return float(text)
     except ValueError:
@@ -49,7 +50,7 @@ def number(text: str) -> float:
 
 
 def one_of(kind: str, *names: str) -> Callable[[str], str]:
-    """A parser that takes one of the names, and answers any other with the nearest."""
+    """A parser that accepts one of the names; the error for any other gives the nearest."""
 
     def parse(text: str) -> str:
         if text not in names:
@@ -59,103 +60,71 @@ def one_of(kind: str, *names: str) -> Callable[[str], str]:
     return parse
 
 
-def examples(*lines: str) -> str:
-    """The end of a help screen: commands to copy."""
-    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]" for line in lines)])
-
-
 def show_help(context: typer.Context, wanted: bool) -> None:
-    """Print the help and leave, as `--help` does."""
+    """Print the help and exit, as `--help` does."""
     if wanted:
-        typer.echo(context.get_help())
+        context.get_help()
         raise typer.Exit()
 
 
+def option(
+    *names: str,
+    help: str,
+    value: str = "",
+    panel: str | None = None,
+    parser: Callable[[str], Any] | None = None,
+    **how: Any,
+) -> Any:
+    """An option of the command line.
+
+    Args:
+        names: as they are typed; by default the parameter's.
+        help: one line.
+        value: placeholder of its value; empty for a switch.
+        panel: of the help screen.
+        parser: of its text.
+        how: other arguments of `typer.Option`.
+    """
+    return typer.Option(*names, help=help, metavar=value, rich_help_panel=panel, parser=parser, **how)
+
+
+def out(value: str, help: str) -> Any:
+    """The option `--out` of a command that writes a FILE or a FOLDER."""
+    return option("--out", "-o", help=help, value=value, panel=OUTPUT)
+
+
 def _help(panel: str | None) -> Any:
-    return typer.Option(
-        "--help",
-        "-h",
-        metavar=FLAG,
-        help="This text.",
-        rich_help_panel=panel,
-        expose_value=False,
-        is_eager=True,
-        callback=show_help,
-    )
+    text = "Show this message."
+    return option("--help", "-h", help=text, panel=panel, expose_value=False, is_eager=True, callback=show_help)
 
 
-# What it works on
-Weights = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Its weights, if not the ones that come with it.", rich_help_panel=WHAT),
-]
+# Inputs
+Weights = Annotated[Path | None, option(help="Weights file, instead of the default.", value="FILE", panel=INPUT)]
 PairsFolder = Annotated[Path, typer.Argument(metavar="PAIRS", help="The pairs folder.")]
 
-# Where the other settings come from
-Seed = Annotated[
-    int | None, typer.Option(parser=whole, metavar="N", help="Seed of every random number.", rich_help_panel=SETTINGS)
-]
-Device = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SETTINGS)
-]
+# Settings
+Seed = Annotated[int | None, option(help="Random seed.", value="N", panel=SETTINGS, parser=whole)]
+Device = Annotated[str | None, option(help="auto, cpu, cuda or cuda:N.", value="NAME", panel=SETTINGS)]
 Recipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        metavar="NAME",
-        help="Settings that come with copgen (the generator's).",
-        rich_help_panel=SETTINGS,
-    ),
+    str | None, option("--recipe", "-r", help="Built-in recipe (the generator's).", value="NAME", panel=SETTINGS)
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML; flags beat them.", rich_help_panel=SETTINGS),
+    option("--config", "-c", help="TOML file of settings; flags override it.", value="FILE", panel=SETTINGS),
 ]
 
-# Where the result goes
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", metavar=FLAG, help="Start from scratch over what is there.", rich_help_panel=OUTPUT),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", metavar=FLAG, help="Only show settings, time, memory and disk.", rich_help_panel=OUTPUT),
-]
-Replace = Annotated[
-    bool, typer.Option("--overwrite", metavar=FLAG, help="Replace what is there.", rich_help_panel=OUTPUT)
-]
+# Outputs
+Overwrite = Annotated[bool, option("--overwrite", help="Start from scratch, replacing the output.", panel=OUTPUT)]
+Replace = Annotated[bool, option("--overwrite", help="Replace an existing file.", panel=OUTPUT)]
+DryRun = Annotated[bool, option("--dry-run", help="Print settings, time, memory and disk only.", panel=OUTPUT)]
 
-
-def folder(help: str) -> Any:
-    """The option `--out` of a command that writes a folder."""
-    return typer.Option("--out", "-o", metavar="FOLDER", help=help, rich_help_panel=OUTPUT)
-
-
-def file(help: str) -> Any:
-    """The option `--out` of a command that writes a file."""
-    return typer.Option("--out", "-o", metavar="FILE", help=help, rich_help_panel=OUTPUT)
-
-
-# How it is told
-Json = Annotated[
-    bool, typer.Option("--json", metavar=FLAG, help="The answer as one JSON document.", rich_help_panel=REPORT)
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar=FLAG, help="The answer only, no progress.", rich_help_panel=REPORT)
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", metavar=FLAG, help="All settings and metrics.", rich_help_panel=REPORT)
-]
+# Reporting
+Json = Annotated[bool, option("--json", help="Print the result as one JSON document.", panel=REPORT)]
+Quiet = Annotated[bool, option("--quiet", "-q", help="Print the result only, no progress.", panel=REPORT)]
+Verbose = Annotated[bool, option("--verbose", "-v", help="Print all settings and metrics.", panel=REPORT)]
+# `copgen_cli.main` acts on it, wherever it stands
 Debug = Annotated[
-    bool,
-    typer.Option(
-        "--debug",
-        metavar=FLAG,
-        help="The traceback of an unexpected error.",
-        rich_help_panel=REPORT,
-        expose_value=False,  # `copgen_cli.main` acts on it, wherever it stands
-    ),
+    bool, option("--debug", help="Print tracebacks of internal errors.", panel=REPORT, expose_value=False)
 ]
 Help = Annotated[bool, _help(REPORT)]
 PlainHelp = Annotated[bool, _help(None)]
@@ -163,15 +132,29 @@ PlainHelp = Annotated[bool, _help(None)]
 
 @dataclass(frozen=True)
 class Report:
-    """How a command tells its result: what all of them take."""
+    """How a command reports: the options of all of them."""
 
     as_json: Json = False
     quiet: Quiet = False
 
+    def story(self, *, quiet: bool = False) -> Story:
+        """What is printed on stderr, as a context."""
+        from copgen_cli.story import Story
+
+        return Story(quiet=self.quiet or quiet, verbose=getattr(self, "verbose", False))
+
+    def answer(self, document: Mapping[str, Any], rows: Sequence[tuple[str, str]], *then: str) -> None:
+        """The result on stdout, and the next command on stderr."""
+        from copgen_cli.console import answer
+
+        answer(document, rows, as_json=self.as_json)
+        if then:
+            self.story().next(*then)
+
 
 @dataclass(frozen=True)
 class Run(Report):
-    """What a command takes that runs a stage."""
+    """The options of a command that runs a stage."""
 
     config: Config = None
     dry_run: DryRun = False
@@ -180,18 +163,18 @@ class Run(Report):
 
 @dataclass(frozen=True)
 class FolderRun(Run):
-    """What a command takes whose stage writes a folder that it can resume."""
+    """The options of a command whose stage writes a folder that it can resume."""
 
     recipe: Recipe = None
     overwrite: Overwrite = False
 
 
 def by_panel(parameters: Iterable[Parameter]) -> list[Parameter]:
-    """Parameters in the order of their panels; arguments, which have none, first."""
+    """Parameters in the order of their panels, each with --out first; before them arguments, which have none."""
 
-    def place(parameter: Parameter) -> int:
+    def place(parameter: Parameter) -> tuple[int, bool]:
         notes = [getattr(note, "rich_help_panel", None) for note in get_args(parameter.annotation)]
         panel = next((note for note in notes if isinstance(note, str)), None)
-        return -1 if panel is None else PANELS.index(panel)
+        return -1 if panel is None else PANELS.index(panel), parameter.name != "out"
 
     return sorted(parameters, key=place)

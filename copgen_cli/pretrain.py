@@ -1,4 +1,4 @@
-"""`copgen pretrain`: learn an encoder from pairs."""
+"""`copgen pretrain`: train an encoder on pairs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
-from copgen_cli.story import Story
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
-Out = Annotated[Path, o.folder("The run folder.")]
+Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
 
 
 @command(
@@ -27,14 +26,14 @@ Out = Annotated[Path, o.folder("The run folder.")]
     settings=(PretrainSettings,),
 )
 def pretrain(flags: dict[str, Any], run: o.FolderRun, out: Out = DEFAULT_OUT) -> None:
-    """Learn an encoder from pairs by SimCLR, or from real images.
+    """Train an encoder with SimCLR on pairs or on real images.
 
-    Run the same command again to resume.
+    Run the same command to resume.
     """
     resolved = partial(
         resolve, PretrainSettings, "pretrain", config=run.config, flags=flags, known={"pairs": DEFAULT_PAIRS}
     )
-    story = Story(quiet=run.quiet, verbose=run.verbose)
+    story = run.story()
     settings = resolved(recipe=run.recipe or recipe_of_source(resolved()), tell=story.warn)
 
     from copgen.encoders.encoder import FILE_NAME
@@ -63,7 +62,7 @@ def pretrain(flags: dict[str, Any], run: o.FolderRun, out: Out = DEFAULT_OUT) ->
 def recipe_of_source(settings: PretrainSettings) -> str | None:
     """The recipe of the generator whose pairs a folder holds, or of a dataset of the same name.
 
-    None for imported pairs, which name no generator; an unknown dataset is the stage's to refuse.
+    None for imported pairs, which have no generator, and for an unknown dataset, which the stage refuses.
 
     Raises:
         DataError: there is no such folder, or its plan fails verification.
@@ -77,7 +76,7 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
     if not (settings.pairs / layout.PLAN).exists():
         raise DataError(
             f"There are no pairs in {settings.pairs} ({layout.PLAN} is missing).",
-            fix=f"Make some with copgen sample --out {settings.pairs}, or name them with --pairs.",
+            fix=f"Make them with copgen sample --out {settings.pairs}, or pass --pairs.",
         )
     plan = read_plan(settings.pairs)
     return recipe_of(plan.generator.name) if isinstance(plan, Plan) else None
@@ -88,5 +87,5 @@ def count_pairs(settings: PretrainSettings) -> int:
     from copgen.pairs import read_plan
     from copgen.stages.pretrain.stage import open_data
 
-    # The plan says it at once; opening the folder reads and verifies all of it, which the stage does anyway.
+    # The plan has the number; opening the folder would verify all of it, which the stage does anyway.
     return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_data(settings))

@@ -1,4 +1,4 @@
-"""The progress bar: title, bar, samples done of all, rate, time left, and the newest figures, within one line."""
+"""The progress bar: title, bar, samples, rate, time left and the latest metrics, on one line."""
 
 from __future__ import annotations
 

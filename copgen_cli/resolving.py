@@ -1,4 +1,4 @@
-"""What a command needs to know before the settings are resolved, and options of which one is given."""
+"""What a command looks up before it resolves its settings, and mutually exclusive options."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from copgen.runtime.errors import UsageError
 
 
 def said(table: dict[str, Any], name: str, default: str | None = None) -> str | None:
-    """A setting of unchecked values; one of a wrong type is not said, and refused later."""
+    """A setting of an unchecked table; one of a wrong type counts as unset, and is refused later."""
     value = table.get(name, default)
     return str(value) if isinstance(value, (str, Path)) else default
 
 
 def recipe_of(generator: str) -> str:
-    """The recipe that belongs to a generator.
+    """The recipe of a generator.
 
     Raises:
-        UsageError: no such generator; the error gives the nearest known one.
+        UsageError: unknown generator; the error suggests the nearest name.
     """
     from copgen.generators import entry  # imports torch
 
@@ -26,7 +26,7 @@ def recipe_of(generator: str) -> str:
 
 
 def refuse_both(**given: object) -> None:
-    """Refuse options that exclude each other; names as in Python, None for an option that was not given."""
+    """Refuse mutually exclusive options, by their Python names; None is an option that was not given."""
     names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise UsageError(f"{' and '.join(names)} cannot both be given.", fix="Give one of them.")
+        raise UsageError(f"{' and '.join(names)} cannot both be given.", fix="Pass only one of them.")

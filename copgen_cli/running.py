@@ -1,4 +1,4 @@
-"""How a command runs a stage that trains: what is said before, the dry run, the answer, and what to type next."""
+"""How a command runs a training stage: log, dry run, result and the next command."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from copgen_cli.console import Row, answer
+from copgen_cli.console import Row
 from copgen_cli.dry_run import show_plan
 from copgen_cli.options import FolderRun
 from copgen_cli.story import Story
+from copgen_cli.wording import number_of
 
 if TYPE_CHECKING:
     from copgen.runtime.settings import Settings
 
+FINISHED = "{} is already finished. Pass --overwrite to start from scratch."
 SettingsT = TypeVar("SettingsT", bound="Settings", contravariant=True)
 
 
 class Stage(Protocol[SettingsT]):
-    """A stage: trains, writes its run folder, returns its summary."""
+    """A training stage: writes its run folder and returns its summary."""
 
     def __call__(self, settings: SettingsT, /, *, out: Path, overwrite: bool, events: Any) -> dict[str, Any]: ...
 
@@ -37,17 +39,17 @@ def train(
     then: Sequence[str],
     follows: bool = False,
 ) -> None:
-    """Run a stage, or show what it would take, and tell it.
+    """Run a training stage, or print its settings and estimate, and report the result.
 
     Args:
         stage, settings, run, story: as the command has them.
         artefact: the file that the stage writes into its run folder.
-        kind: what that is, in the answer.
-        about: the length of the run and what it works on, for the story.
+        kind: its key in the result.
+        about: length and input of the run, for the log.
         estimate: time, memory and disk, for `--dry-run`.
-        rows: what to know of the summary, beside the artefact.
+        rows: rows of the summary, beside the artefact.
         then: the next command.
-        follows: this is a rank after the first, which tells nothing.
+        follows: this is not rank 0, and prints nothing.
     """
     out = artefact.parent
     with story:
@@ -62,13 +64,11 @@ def train(
         if follows:
             return
         if already:
-            story.say(f"{out} is already finished; --overwrite starts from scratch.")
-        document = {kind: str(artefact), "already_finished": already, **summary}
-        answer(document, [(kind, str(artefact)), *rows(summary)], as_json=run.as_json)
-        story.next(*then)
+            story.say(FINISHED.format(out))
+    document = {kind: str(artefact), "already_finished": already, **summary}
+    run.answer(document, [(kind, str(artefact)), *rows(summary)], *then)
 
 
 def length(samples: int, batch: int) -> str:
-    """The length of a run in both units: '20,000 samples = 156 updates of 128'."""
-    updates = samples // batch
-    return f"{samples:,} samples = {updates:,} {'update' if updates == 1 else 'updates'} of {batch:,}"
+    """The length of a run in samples and updates: '20,000 samples = 156 updates of 128'."""
+    return f"{samples:,} samples = {number_of(samples // batch, 'update')} of {batch:,}"

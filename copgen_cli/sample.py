@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from copgen.distributed.slices import parse_slice
 from copgen.runtime.panels import WORKERS
 from copgen.runtime.row_numbers import parse_rows
@@ -14,37 +12,25 @@ from copgen.runtime.sizes import size
 from copgen.stages.sample.settings import SampleSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import answer
 from copgen_cli.dry_run import show_sampling
 from copgen_cli.resolving import recipe_of, refuse_both
-from copgen_cli.story import Story
+from copgen_cli.running import FINISHED
 from copgen_cli.trained_on import of_the_navigator
+from copgen_cli.wording import number_of
 
 DEFAULT_OUT = "pairs"
-# What concerns pairs of some transforms only.
+# Flags that apply to some transforms only.
 CONCERN = {"std": ("gaussian", "gaussian-truncated"), "navigator": ("optimal",), "walk": ("steering",)}
 Workers = Annotated[
     int | None,
-    typer.Option(
-        parser=o.count, metavar="N", help="Processes here: one a GPU, or sharing the CPUs.", rich_help_panel=WORKERS
-    ),
+    o.option(help="Processes: one per GPU, or sharing the CPUs.", value="N", panel=WORKERS, parser=o.count),
 ]
 Slice = Annotated[
     str | None,
-    typer.Option(
-        "--shard-slice",
-        metavar="I/N",
-        help="This worker of N, from 0. Read from torchrun, SLURM, Kubernetes and SkyPilot.",
-        rich_help_panel=WORKERS,
-    ),
+    o.option("--shard-slice", help="Worker I of N, from 0 (from the job scheduler).", value="I/N", panel=WORKERS),
 ]
-Only = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARDS", help="Recompute only these, of the plan that is there: 17 or 3,7-9.", rich_help_panel=WORKERS
-    ),
-]
-Out = Annotated[str, o.folder("The pairs folder, or s3://... or gs://...")]
+Only = Annotated[str | None, o.option(help="Recompute only these shards: 17 or 3,7-9.", value="SHARDS", panel=WORKERS)]
+Out = Annotated[str, o.out("FOLDER", "Pairs folder, or s3:// or gs:// URL.")]
 
 
 @command(
@@ -68,30 +54,30 @@ def sample(
     only: Only = None,
     out: Out = DEFAULT_OUT,
 ) -> None:
-    """Write pairs of images, an anchor and its positive.
+    """Write pairs of images, an anchor and a positive each.
 
-    Without --generator it takes the one that the navigator was trained on.
-    Run the same command again to resume.
+    The default generator is the one that the navigator was trained on. The
+    slice of a worker is read from torchrun, SLURM, Kubernetes or SkyPilot.
+    Run the same command to resume.
     """
     from copgen.pairs import layout
     from copgen.pairs.store import open_store
-    from copgen.stages.sample.plan_settings import settings_of_folder
 
     refuse_both(only=only, recipe=run.recipe)
     refuse_both(only=only, shard_slice=shard_slice)
     if (generator := flags.get("generator")) is not None:
-        recipe_of(generator)  # a mistake in it is told before what it would lead to
+        recipe_of(generator)  # an unknown name is reported before its consequences
     part = parse_slice(shard_slice) if shard_slice is not None else None
     shards = parse_rows(only, what="shard") if only is not None else ()
     store = open_store(out)
     given = layered(SampleSettings, "sample", config=run.config, flags=flags)
-    if shards:  # whatever file or flags say otherwise is refused later, but for the place of a file
+    if shards:  # other values of file or flags are refused later, except paths
         from copgen.stages.sample.plan_settings import settings_of_folder  # imports torch
 
         recipe, known = None, settings_of_folder(store, named=given)
     else:
         recipe, known = of_the_navigator(run.recipe, given)
-    story = Story(quiet=run.quiet, verbose=run.verbose)
+    story = run.story()
     settings = resolve(
         SampleSettings, "sample", recipe=recipe, config=run.config, flags=flags, known=known, tell=story.warn
     )
@@ -101,11 +87,11 @@ def sample(
             "none": "z' = z",
             "gaussian": f"z' = z + {settings.std:g} e",
             "gaussian-truncated": f"z' = z + {settings.std:g} e, |e| <= 2",
-            "random": "z' drawn from the prior",
+            "random": "z' from the prior",
             "steering": f"the walk {settings.walk}",
             "optimal": f"T_z of {settings.navigator}",
         }
-        part_of = f"Shard{'s' if len(shards) > 1 else ''} {only} from scratch, of " if shards else ""
+        part_of = f"Recomputing {'shards' if len(shards) > 1 else 'shard'} {only} of " if shards else ""
         what = f"{part_of}{settings.n:,} pairs of {settings.generator}"
         story.say(f"{what} with {how[settings.transform]}, into {store.where()}.")
         for warning in idle(settings.transform, flags):
@@ -122,29 +108,29 @@ def sample(
             settings, out=out, overwrite=run.overwrite, workers=workers or 1, part=part, only=shards, events=story
         )
         if already:
-            story.say(f"{out} is already finished; --overwrite starts from scratch.")
-        written = f"{summary['shards']:,} {'shard' if summary['shards'] == 1 else 'shards'}, {size(summary['bytes'])}"
-        card = store.where(layout.CARD)
-        rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written), ("card", card)]
-        if "changed" in summary:
-            rows.append(("changed", f"shard {', '.join(map(str, summary['changed']))}: not what the record said"))
-        if "rejected" in summary:
-            rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, drawn again"))
-        answer({"out": store.where(), "already_finished": already, **summary}, rows, as_json=run.as_json)
-        story.next(*next_command(store.where()))
+            story.say(FINISHED.format(out))
+    written = f"{number_of(summary['shards'], 'shard')}, {size(summary['bytes'])}"
+    rows = [("pairs", f"{summary['pairs']:,} in {store.where()}/"), ("shards", written)]
+    rows.append(("card", store.where(layout.CARD)))
+    if "changed" in summary:
+        rows.append(("changed", f"shard {', '.join(map(str, summary['changed']))}: differs from its record"))
+    if "rejected" in summary:
+        rows.insert(1, ("rejected", f"{summary['rejected']:,} draws, resampled"))
+    document = {"out": store.where(), "already_finished": already, **summary}
+    run.answer(document, rows, *next_command(store.where()))
 
 
 def idle(transform: str, flags: dict[str, Any]) -> list[str]:
-    """What to say of options that do nothing to pairs of this transform."""
+    """Warnings about flags that have no effect with this transform."""
     return [
-        f"--{name} does nothing with --transform {transform}."
+        f"--{name} has no effect with --transform {transform}."
         for name, transforms in CONCERN.items()
         if name in flags and transform not in transforms
     ]
 
 
 def next_command(out: str) -> tuple[str, ...]:
-    """What to type after the pairs are there; pretraining reads them from a local folder."""
+    """The next command; pretrain needs the pairs in a local folder."""
     from copgen.pairs.store import copy_command
 
     return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")

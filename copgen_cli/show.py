@@ -1,76 +1,63 @@
-"""`copgen show`: what is in a pairs folder, and how it looks."""
+"""`copgen show`: the contents of a pairs folder, and a picture of some pairs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from copgen.runtime.panels import WHAT
+from copgen.runtime.panels import INPUT
 from copgen.runtime.sizes import size
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row, answer
+from copgen_cli.console import Row
 from copgen_cli.histogram import bars
-from copgen_cli.story import Story
+from copgen_cli.wording import number_of
 
-MOST_CLASSES = 12  # shown one by one; of more only the largest and the smallest
-Index = Annotated[
-    int | None,
-    typer.Option("--index", "-i", parser=o.whole, metavar="K", help="Only pair K.", rich_help_panel=WHAT),
-]
+MOST_CLASSES = 12  # listed; of more only the largest and the smallest
+Index = Annotated[int | None, o.option("--index", "-i", help="Only pair K.", value="K", panel=INPUT, parser=o.whole)]
 Number = Annotated[
-    int | None,
-    typer.Option("--n", "-n", parser=o.count, metavar="COUNT", help="Pairs to draw (24).", rich_help_panel=WHAT),
+    int | None, o.option("--n", "-n", help="Pairs in the picture (24).", value="COUNT", panel=INPUT, parser=o.count)
 ]
 Read = Annotated[
-    int | None,
-    typer.Option(parser=o.count, metavar="COUNT", help="Pairs to read d and class of (200k).", rich_help_panel=WHAT),
+    int | None, o.option(help="Pairs to read for d and classes (200k).", value="COUNT", panel=INPUT, parser=o.count)
 ]
-Picture = Annotated[
-    Path | None,
-    o.file("The picture, PNG (pairs.png)."),
-]
+Picture = Annotated[Path | None, o.out("FILE", "Picture, PNG (pairs.png).")]
 
 
 @command("copgen show pairs/", "copgen show pairs/ --n 48 --out sheet.png", "copgen show pairs/ --index 123456")
 def show(
+    report: o.Report,
     pairs: o.PairsFolder = Path("pairs"),
     index: Index = None,
     n: Number = None,
     read: Read = None,
     out: Picture = None,
-    *,
-    report: o.Report,
 ) -> None:
-    """Say what is in a pairs folder, and draw a sheet of its pairs.
+    """Summarise a pairs folder and render some of its pairs.
 
-    Counts, bytes, the distribution of d(z, z'), the pairs of each class. With
-    --index one pair and all that is known of it. The folder may be unfinished.
+    Prints counts, bytes, the distribution of d(z, z') and the pairs of each
+    class; with --index the metadata of one pair. The folder may be unfinished.
     """
     from copgen.stages.pairs_folder import show as stage
 
-    with Story(quiet=report.quiet) as story:
-        if index is not None:
-            one = stage.show_pair(pairs, index, out=out or Path(f"pair-{index}.png"))
-            answer({"folder": str(pairs), **one}, pair_rows(one), as_json=report.as_json)
-            story.next("copgen", "show", f"{pairs}/")
-            return
+    if index is not None:
+        one = stage.show_pair(pairs, index, out=out or Path(f"pair-{index}.png"))
+        report.answer({"folder": str(pairs), **one}, pair_rows(one), "copgen", "show", f"{pairs}/")
+        return
+    with report.story() as story:
         picture = out or Path("pairs.png")
         found = stage.show(pairs, out=picture, pairs=n or stage.PAIRS, read=read or stage.READ, events=story)
-        answer({"folder": str(pairs), **found}, rows(pairs, found), as_json=report.as_json)
-        story.next("copgen", *(["pretrain", "--pairs"] if found["finished"] else ["verify"]), f"{pairs}/")
+    then = ["pretrain", "--pairs"] if found["finished"] else ["verify"]
+    report.answer({"folder": str(pairs), **found}, rows(pairs, found), "copgen", *then, f"{pairs}/")
 
 
 def rows(pairs: Path, found: dict[str, Any]) -> list[Row]:
-    """The contents in lines."""
-    shards = f"{found['shards']:,} {'shard' if found['shards'] == 1 else 'shards'}"
-    there = f"{found['pairs']:,} in {shards} of {pairs}/"
+    """The contents in rows."""
+    there = f"{found['pairs']:,} in {number_of(found['shards'], 'shard')} of {pairs}/"
     if not found["finished"]:
         there += f"; unfinished: {found['pairs_planned']:,} in {found['shards_planned']:,} are planned"
     channels, height, width = found["image_shape"]
-    positives = "1 positive" if found["positives"] == 1 else f"{found['positives']} positives"
+    positives = number_of(found["positives"], "positive")
     colour = "grey" if channels == 1 else "RGB"
     partly = f", of {found['read']:,} pairs" if found["read"] < found["pairs"] else ""
     lines = [
@@ -86,7 +73,7 @@ def rows(pairs: Path, found: dict[str, Any]) -> list[Row]:
         labels = [f"{edge:.4f}" for edge in edges[:-1]]
         lines += [("d(z, z')", spread), *bars(labels, d["histogram"]["counts"])]
     else:
-        lines.append(("d(z, z')", "not known"))
+        lines.append(("d(z, z')", "not recorded"))
     return [*lines, *class_rows(found["classes"], partly), ("picture", found["picture"])]
 
 
@@ -94,7 +81,7 @@ def source_rows(source: dict[str, Any]) -> list[Row]:
     """Where the pairs come from."""
     if "imported" in source:
         known = source["imported"]
-        return [("imported", f"from {known['name']}, {known['files']:,} images named as the authors do")]
+        return [("imported", f"from {known['name']}, {known['files']:,} images named as by the authors")]
     return [
         ("generator", f"{source['generator']['name']}, seed {source['seed']}"),
         ("transform", with_numbers(source["transform"])),
@@ -102,13 +89,13 @@ def source_rows(source: dict[str, Any]) -> list[Row]:
 
 
 def with_numbers(one: dict[str, Any]) -> str:
-    """A name with its settings."""
+    """The name of a transform with its settings."""
     numbers = ", ".join(f"{name} {value}" for name, value in sorted(one["settings"].items()))
     return f"{one['name']} ({numbers})" if numbers else str(one["name"])
 
 
 def class_rows(classes: dict[str, Any] | None, partly: str) -> list[Row]:
-    """How many pairs each class has; of many classes the largest and the smallest."""
+    """The pairs of each class; of many classes only the largest and the smallest."""
     if classes is None:
         return []
     pairs: dict[str, int] = classes["pairs"]
@@ -124,7 +111,7 @@ def class_rows(classes: dict[str, Any] | None, partly: str) -> list[Row]:
 
 
 def pair_rows(one: dict[str, Any]) -> list[Row]:
-    """One pair in lines."""
+    """One pair in rows."""
     members = [(member["name"], f"{member['bytes']:,} bytes at {member['offset']:,}") for member in one["members"]]
     known = [(name, str(value)) for name, value in one["metadata"].items()]
     return [("pair", f"{one['index']:,}, in {one['file']}"), *members, *known, ("picture", one["picture"])]

@@ -1,4 +1,4 @@
-"""`copgen navigate --objective steering`: a walk, from those flags of navigate that mean something for it."""
+"""`copgen navigate --objective steering`: train a walk with the flags of navigate that apply to it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def steer(flags: dict[str, Any], run: FolderRun, story: Story, *, recipe: str, o
     """Train a walk.
 
     Args:
-        flags: settings by name, those that were given.
-        run, story: as for every command.
-        recipe: where the other settings come from: its table `steering`.
-        out: the run folder, if not the usual one.
+        flags: the settings that were given, by name.
+        run, story: of the command.
+        recipe: its table `steering` has the other settings.
+        out: the run folder; None is the default one.
 
     Raises:
-        UsageError: a flag that has no meaning for steering.
+        UsageError: a flag that does not apply to steering.
     """
     given = {name: value for name, value in flags.items() if name != "objective"}
     known = set(SteeringSettings.model_fields)
     for field in SteeringSettings.model_fields.values():
         known |= {*declared.former} if (declared := declaration(field)) else set()
     if foreign := [name for name in given if name not in known]:
+        flag = f"--{foreign[0].replace('_', '-')}"
         raise UsageError(
-            f"--{foreign[0].replace('_', '-')} has no meaning for --objective steering, which has no adversary.",
-            fix="Leave it out.",
+            f"{flag} cannot be used with --objective steering, which has no encoder.", fix=f"Remove {flag}."
         )
     settings = resolve(SteeringSettings, "steering", recipe=recipe, config=run.config, flags=given, tell=story.warn)
 
@@ -60,11 +60,11 @@ def steer(flags: dict[str, Any], run: FolderRun, story: Story, *, recipe: str, o
 
 
 def rows(artefact: Path, summary: dict[str, Any]) -> list[Row]:
-    """What to know of a walk."""
+    """The result in rows."""
     lengths = ", ".join(f"{name} {value:.3f}" for name, value in summary["rms"].items())
     return [
         ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates"),
-        ("loss", f"{summary['loss_first']:.4f} at first, {summary['loss_last']:.4f} in the last 20 updates"),
+        ("loss", f"{summary['loss_first']:.4f} at the start, {summary['loss_last']:.4f} in the last 20 updates"),
         ("d at slider 1", lengths),
         ("preview", str(artefact.parent / "previews" / "final.png")),
     ]

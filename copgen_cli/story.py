@@ -1,4 +1,4 @@
-"""The story on stderr: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Progress and messages on stderr: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.text import Text
 from copgen_cli.console import Channel, stories
 from copgen_cli.wording import duration, figures, pace
 
-SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0  # of the work, at most, and at least between two lines
+SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0  # between two lines: share of the work, and most and fewest seconds
 
 
 class Drawing(Protocol):
-    """Draws the progress of one task."""
+    """The progress of one task."""
 
     def show(self, done: int, figures: str) -> None: ...
 
@@ -25,7 +25,7 @@ class Drawing(Protocol):
 
 
 class Lines:
-    """One line at each tenth of the work, and at least every ten seconds; never two within a second."""
+    """A line per tenth of the work, at least every ten seconds and at most every second."""
 
     def __init__(self, channel: Channel, *, title: str, total: int, unit: str, done: int) -> None:
         self._channel = channel
@@ -55,7 +55,7 @@ class Lines:
 
 
 class Story:
-    """Listens to a stage (it is an `Events`) and tells it on stderr; a context, so that no bar outlives its command."""
+    """The `Events` of a stage, printed on stderr; a context, so that no bar outlives its command."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False, delta: float | None = None) -> None:
         self._channel = stories()
@@ -99,10 +99,10 @@ class Story:
         self._channel.tell(Text.assemble(("Warning: ", "bold yellow"), text))
 
     def explain(self, text: str) -> None:
-        """A sentence for those who asked for all of them."""
+        """A message for --verbose."""
         if self._verbose:
             self.say(text)
 
     def next(self, *words: str) -> None:
-        """The next command to type."""
+        """Print the next command."""
         self._channel.tell(Text.assemble(("Next: ", "bold green"), shlex.join(words)))

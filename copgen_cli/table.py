@@ -1,33 +1,30 @@
-"""All commands: what each does, in a line, and where it is. The help of a group needs no more."""
+"""All commands: the summary of each and where it is defined. The help of a group needs no more."""
 
 from __future__ import annotations
 
 from copgen_cli.commands import Entry
 
-PIPELINE, ON_DISK, UTILITIES = "Pipeline, in this order", "Pairs on disk", "Utilities"
+PIPELINE, ON_DISK, UTILITIES = "Pipeline", "Pairs on disk", "Utilities"
 COPGEN = Entry(
     "From a pretrained generator to a pretrained encoder, in four commands.\n\n"
-    "Each reads what the one before wrote, resumes where it was stopped, and says what to type next.",
+    "Each command reads the output of the one before, resumes if it was stopped,\n"
+    "and prints the next command.",
     examples=("copgen navigate", "copgen sample", "copgen pretrain", "copgen eval linear"),
 )
 COMMANDS = {
     "navigate": Entry("Learn the navigator T_z in a generator's latent space.", "navigate:navigate", PIPELINE),
-    "sample": Entry("Write pairs of images, an anchor and its positive.", "sample:sample", PIPELINE),
-    "pretrain": Entry("Learn an encoder from pairs by SimCLR, or from real images.", "pretrain:pretrain", PIPELINE),
+    "sample": Entry("Write pairs of images, an anchor and a positive each.", "sample:sample", PIPELINE),
+    "pretrain": Entry("Train an encoder with SimCLR on pairs or on real images.", "pretrain:pretrain", PIPELINE),
     "eval": Entry(
         "Evaluate an encoder.",
         panel=PIPELINE,
         examples=("copgen eval linear --ckpt runs/pretrain", "copgen eval linear --ckpt runs/real --json | jq .top1"),
     ),
-    "eval linear": Entry("Probe frozen features with real labels.", "eval:linear"),
-    "show": Entry("Say what is in a pairs folder, and draw a sheet of its pairs.", "show:show", ON_DISK),
-    "verify": Entry("Find missing, truncated, modified or unexpected files of pairs.", "verify:verify", ON_DISK),
-    "export": Entry("Write pairs in a form that other programs read.", "export:export", ON_DISK),
-    "import": Entry(
-        "Bring in pairs that the authors' or GenRep's scripts made.",
-        "import_pairs:import_pairs",
-        ON_DISK,
-    ),
+    "eval linear": Entry("Train linear and few-label probes on frozen features.", "eval:linear"),
+    "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
+    "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),
+    "export": Entry("Convert pairs to folders of images or other formats.", "export:export", ON_DISK),
+    "import": Entry("Import pairs made by the authors' or GenRep's scripts.", "import_pairs:import_pairs", ON_DISK),
     "generator": Entry(
         "List, import, fetch, inspect and fit generators.",
         panel=UTILITIES,
@@ -37,35 +34,26 @@ COMMANDS = {
             "copgen generator inspect bigbigan --out samples.png",
         ),
     ),
-    "generator list": Entry(
-        "List the generators that copgen knows, and whose weights are here.", "generator:list_generators"
-    ),
-    "generator import": Entry(
-        "Check a published checkpoint, and keep it as safetensors.", "generator_weights:import_weights"
-    ),
-    "generator fetch": Entry("Download a generator's published weights, and import them.", "generator_weights:fetch"),
-    "generator inspect": Entry(
-        "Say what a generator is, how good, and how fast on this machine.",
-        "generator:inspect",
-    ),
-    "generator fit": Entry("Fit a generator to its data.", "generator_fit:fit"),
+    "generator list": Entry("List the known generators and which weights are available.", "generator:list_generators"),
+    "generator import": Entry("Convert a published checkpoint to safetensors.", "generator_weights:import_weights"),
+    "generator fetch": Entry("Download and import a generator's published weights.", "generator_weights:fetch"),
+    "generator inspect": Entry("Report a generator's architecture, quality and speed.", "generator:inspect"),
+    "generator fit": Entry("Fit a generator to its dataset.", "generator_fit:fit"),
     "navigator": Entry(
         "Import, inspect and show navigators and steering walks.",
         panel=UTILITIES,
         examples=("copgen navigator import w_COPGen_pretained.pth", "copgen navigator inspect runs/navigate"),
     ),
-    "navigator import": Entry(
-        "Turn the authors' pickled navigator, or a walk of GenRep's, into copgen's.", "navigator:import_navigator"
-    ),
-    "navigator inspect": Entry("Say what a navigator does to draws of the prior.", "navigator:inspect"),
-    "navigator show": Entry("Draw a sheet: anchors, positives, and the movement at other lengths.", "navigator:show"),
+    "navigator import": Entry("Convert a published navigator or walk to safetensors.", "navigator:import_navigator"),
+    "navigator inspect": Entry("Measure how a navigator moves samples of the prior.", "navigator:inspect"),
+    "navigator show": Entry("Render anchors, positives and other step lengths.", "navigator:show"),
     "recipes": Entry(
-        "List, show and compare the settings that come with copgen.",
+        "List, show and compare the built-in settings.",
         panel=UTILITIES,
         examples=("copgen recipes list", "copgen recipes show digits"),
     ),
-    "recipes list": Entry("List the recipes, and what each is for.", "recipes:list_recipes"),
-    "recipes show": Entry("Show a recipe as it is written, in TOML.", "recipes:show"),
-    "recipes diff": Entry("Show the settings in which two recipes differ.", "recipes:diff"),
-    "doctor": Entry("Show what this machine offers and which kernels run; self-test them.", "doctor:doctor", UTILITIES),
+    "recipes list": Entry("List the recipes.", "recipes:list_recipes"),
+    "recipes show": Entry("Print a recipe as TOML.", "recipes:show"),
+    "recipes diff": Entry("Compare the settings of two recipes.", "recipes:diff"),
+    "doctor": Entry("Report the machine, which kernels run and why; self-test them.", "doctor:doctor", UTILITIES),
 }

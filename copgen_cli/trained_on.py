@@ -1,4 +1,4 @@
-"""The generator that a navigator or walk was trained on, for a command that names none."""
+"""The generator that a navigator or walk was trained on, for a command without --generator."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from copgen.runtime.settings_files import read_recipe
 from copgen_cli.resolving import recipe_of, said
 
 DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("runs/navigate"), Path("runs/steering")
-# What the run of a navigator or walk says of its generator, and its pairs should repeat.
+# Settings of the generator that pairs take from the run of their navigator or walk.
 OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
 
 
 def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> dict[str, Any]:
-    """The generator of a navigator or walk and how it was loaded; nothing where another `generator` was chosen.
+    """The generator of a navigator or walk and how it was loaded; empty if another `generator` is chosen.
 
     Raises:
-        DataError: there is none, or its header is none of copgen's.
+        DataError: the file is missing, or its header is not valid.
     """
     file = walk_file(path) if steering else navigator_file(path)
     if not file.exists():
         kind, flag = ("walk", "--walk") if steering else ("navigator", "--navigator")
         how = "copgen navigate --objective steering" if steering else "copgen navigate"
-        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or name it with {flag}.")
-    from copgen.storage.tensors import read_header  # imports torch, which that error does without
+        raise DataError(f"There is no {kind} {file}.", fix=f"Train one with {how}, or pass {flag}.")
+    from copgen.storage.tensors import read_header  # imports torch
 
     header = read_header(file, kind="walk" if steering else "navigator")
     made_by = _table(header, "made_by")
@@ -40,13 +40,13 @@ def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> 
 
 
 def _table(header: dict[str, Any], name: str) -> dict[str, Any]:
-    """A table in a header; an empty one where a file from somewhere else has anything else there."""
+    """A table in a header; empty if a foreign file has anything else there."""
     table = header.get(name)
     return table if isinstance(table, dict) else {}
 
 
 def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The recipe, and above it what the navigator or walk was trained with, where pairs are made with one."""
+    """The recipe, and the settings of the navigator or walk that the pairs are made with, if any."""
     generator = said(given, "generator")
     of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
     known: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""`copgen verify`: whether a pairs folder is whole, and how to mend what is not."""
+"""`copgen verify`: check the files of a pairs folder, and print the commands that fix them."""
 
 from __future__ import annotations
 
@@ -8,69 +8,53 @@ from typing import Annotated, Any
 
 import typer
 
-from copgen.runtime.errors import ExitCode, UsageError
-from copgen.runtime.panels import HOW
+from copgen.runtime.errors import ExitCode
+from copgen.runtime.panels import SETTINGS
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row, answer
-from copgen_cli.story import Story
+from copgen_cli.console import Row
+from copgen_cli.resolving import refuse_both
+from copgen_cli.wording import number_of
 
 MOST_SHOWN = 20
-CHECKED = {
-    "quick": "names, sizes and counts",
-    "full": "every byte",
-    "decode": "every byte and every image",
-}
+CHECKED = {"quick": "names, sizes and counts", "full": "every byte", "decode": "every byte and every image"}
 
-Quick = Annotated[
-    bool, typer.Option("--quick", metavar=o.FLAG, help="Names, sizes and counts only.", rich_help_panel=HOW)
-]
-Decode = Annotated[
-    bool, typer.Option("--decode", metavar=o.FLAG, help="Decode every image besides.", rich_help_panel=HOW)
-]
+Quick = Annotated[bool, o.option("--quick", help="Check names, sizes and counts only.", panel=SETTINGS)]
+Decode = Annotated[bool, o.option("--decode", help="Also decode every image.", panel=SETTINGS)]
 
 
 @command("copgen verify pairs/", "copgen verify pairs/ --quick", "copgen verify downloaded-pairs/ --decode")
 def verify(
-    pairs: o.PairsFolder = Path("pairs"),
-    quick: Quick = False,
-    decode: Decode = False,
-    *,
-    report: o.Report,
+    report: o.Report, pairs: o.PairsFolder = Path("pairs"), quick: Quick = False, decode: Decode = False
 ) -> None:
-    """Find missing, truncated, modified or unexpected files of pairs.
+    """Find missing, truncated, modified or unexpected files.
 
-    By default every byte is read and hashed. Says which shard is damaged and
-    the command that recomputes it, byte for byte; then the exit code is 3.
-    Nothing is changed.
+    Reads and hashes every byte, unless --quick is given, and changes nothing.
+    If a shard is damaged it prints the command that recomputes it, byte for
+    byte, and exits with code 3.
     """
     from copgen.stages.pairs_folder.verify import verify_pairs
 
-    if quick and decode:
-        raise UsageError("--quick and --decode exclude each other.", fix="Give one of them.")
-    with Story(quiet=report.quiet) as story:
+    refuse_both(quick=quick or None, decode=decode or None)
+    with report.story() as story:
         found = verify_pairs(pairs, level="quick" if quick else "decode" if decode else "full", events=story)
         if left := found["leftovers"]:
-            count = f"{len(left):,} {'file' if len(left) == 1 else 'files'}"
-            story.warn(f"Workers that stopped, or still run, left {count}, such as {left[0]}; it does no harm.")
-        problems = found["problems"]
-        answer({"folder": str(pairs), "whole": not problems, **found}, rows(pairs, found), as_json=report.as_json)
-        if not problems:
-            story.next("copgen", "pretrain", "--pairs", f"{pairs}/")
-            return
-        if command := next((one["command"] for one in problems if one["command"]), None):
-            story.next(*command)
-        else:
-            story.next("copgen", "show", f"{pairs}/")
-    raise typer.Exit(ExitCode.DATA)
+            files = number_of(len(left), "temporary file")
+            story.warn(f"{files} of stopped or running workers, such as {left[0]}; harmless.")
+    problems = found["problems"]
+    fixes = [one["command"] for one in problems if one["command"]]
+    otherwise = ["copgen", "show", f"{pairs}/"] if problems else ["copgen", "pretrain", "--pairs", f"{pairs}/"]
+    document = {"folder": str(pairs), "whole": not problems, **found}
+    report.answer(document, rows(pairs, found), *(fixes[0] if fixes else otherwise))
+    if problems:
+        raise typer.Exit(ExitCode.DATA)
 
 
 def rows(pairs: Path, found: dict[str, Any]) -> list[Row]:
-    """The outcome in lines; each problem with its way to be mended, once for each shard."""
+    """The result in rows; after the problems of a shard their fix."""
     problems = found["problems"]
-    shards = "1 shard" if found["shards"] == 1 else f"{found['shards']:,} shards"
     lines = [
-        ("pairs", f"{found['pairs']:,} in {shards} of {pairs}/"),
+        ("pairs", f"{found['pairs']:,} in {number_of(found['shards'], 'shard')} of {pairs}/"),
         ("checked", CHECKED[found["level"]]),
         ("problems", f"{len(problems):,}" if problems else "none"),
     ]
@@ -78,7 +62,7 @@ def rows(pairs: Path, found: dict[str, Any]) -> list[Row]:
         lines.append((f"shard {one['shard']}" if one["shard"] is not None else "folder", one["what"]))
         following = problems[place + 1]["shard"] if place + 1 < len(problems) else None
         if one["shard"] is None or one["shard"] != following:
-            lines.append(("  mend", shlex.join(one["command"]) if one["command"] else one["fix"]))
+            lines.append(("  fix", shlex.join(one["command"]) if one["command"] else one["fix"]))
     if len(problems) > MOST_SHOWN:
         lines.append(("", f"and {len(problems) - MOST_SHOWN:,} more; --json lists all"))
     return lines

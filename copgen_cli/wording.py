@@ -1,4 +1,4 @@
-"""Numbers in words: figures of a step, rates, times and sizes, to be read at a glance."""
+"""Metrics, rates, times and counts as short texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) -> str:
-    """The newest figures in a few words: the loss beside its chance level, d against its bound."""
+    """The latest metrics: the loss with its chance level, d with its bound."""
     if verbose:
         return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
     parts = []
@@ -23,7 +23,7 @@ def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) 
 
 
 def pace(rate: float) -> str:
-    """Units per second in a few characters: '1.3/s', '640/s', '12k/s'."""
+    """Units per second: '1.3/s', '640/s', '12k/s'."""
     for suffix, factor in (("M", 1e6), ("k", 1e3)):
         if rate >= 10 * factor:
             return f"{rate / factor:.0f}{suffix}/s"
@@ -31,7 +31,7 @@ def pace(rate: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to be read at a glance: '8 s', '3 min 20 s', '2 h 5 min', '9 d 3 h'."""
+    """A duration: '8 s', '3 min 20 s', '2 h 5 min', '9 d 3 h'."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -40,3 +40,8 @@ def duration(seconds: float) -> str:
     if whole < 72 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
+
+
+def number_of(number: int, thing: str) -> str:
+    """'1 shard', '1,200 shards'."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

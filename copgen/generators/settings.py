@@ -1,4 +1,4 @@
-"""Which generator a stage works on, and how it is loaded: the settings that `navigate` and `sample` share."""
+"""The generator of a stage and how it is loaded: settings that `navigate` and `sample` share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from copgen import generators
 from copgen.runtime.declaration import Flag, setting
-from copgen.runtime.panels import SPEED, WHAT
+from copgen.runtime.panels import INPUT, SPEED
 from copgen.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,52 +19,50 @@ Row = Annotated[int, Field(ge=0)]
 
 
 class GeneratorChoice(Settings):
-    """The generator of a stage; what is unset is the generator's own."""
+    """The generator of a stage; what is unset is the generator's default."""
 
     exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("truncation_scale", "prior=normal"),
         ("truncation_threshold", "prior=normal"),
     )
 
-    generator: str = setting(text="A generator's name, such as digits.", flag=Flag(WHAT, "NAME", "-g"))
-    weights: Path | None = setting(
-        None, text="Its weights, if not the ones that come with it.", flag=Flag(WHAT, "FILE")
-    )
-    instances: Path | None = setting(
-        None, text="Stored instances of an IC-GAN, if not with its weights.", flag=Flag(WHAT, "FILE")
-    )
-    prior: Literal["normal", "truncated_normal"] | None = setting(None, text="Distribution of z, of a GAN.")
+    generator: str = setting(text="Generator, such as digits or bigbigan.", flag=Flag(INPUT, "NAME", "-g"))
+    weights: Path | None = setting(None, text="Weights file, instead of the default.", flag=Flag(INPUT, "FILE"))
+    instances: Path | None = setting(None, text="Instance features of an IC-GAN (.npy).", flag=Flag(INPUT, "FILE"))
+    prior: Literal["normal", "truncated_normal"] | None = setting(None, text="Prior of z (GANs).")
     truncation_scale: float | None = setting(
         None,
-        text="Factor on a truncated normal, of GANs.",
-        source="BigGAN-deep's batch statistics go with it",
+        text="Scale of the truncated normal (GANs).",
+        source="selects BigGAN-deep's batch statistics",
         former=("truncation",),
         gt=0,
         le=1,
-        flag=Flag(WHAT, "T"),
+        flag=Flag(INPUT, "T"),
     )
     truncation_threshold: float | None = setting(
-        None, text="Bound of a truncated normal before the factor.", unit="standard deviations", gt=0
+        None, text="Bound of the truncated normal, before scaling.", unit="standard deviations", gt=0
     )
     inverse: Literal["tight", "reference"] | None = setting(
         None,
-        text="Inverse of a flow: tight per item, or reference.",
-        source="reference: the published code's rule for a batch",
-        flag=Flag(WHAT, "RULE"),
+        text="Inverse of a flow: tight or reference.",
+        source="tight: per item; reference: the published code, per batch",
+        flag=Flag(INPUT, "RULE"),
     )
     precision: Literal["float32", "bfloat16", "float64"] = setting(
         "float32",
-        text="Arithmetic: float32, bf16 or float64.",
-        source="images are float32 in bfloat16 too",
+        text="float32, bf16 or float64.",
+        source="images are float32 in bfloat16, too",
         spellings={"bf16": "bfloat16"},
         flag=Flag(SPEED, "NAME"),
     )
-    memory_format: Literal["contiguous", "channels_last"] = setting("contiguous", text="Of its convolutions.")
+    memory_format: Literal["contiguous", "channels_last"] = setting(
+        "contiguous", text="Memory format of the convolutions."
+    )
     conditions: Literal["uniform", "balanced"] = setting(
-        "uniform", text="Classes or instances: uniform, or balanced counts.", flag=Flag(WHAT, "RULE")
+        "uniform", text="Sampling of classes: uniform or balanced.", flag=Flag(INPUT, "RULE")
     )
     condition_list: tuple[Row, ...] | None = setting(
-        None, text="Only these: 1,5,9 or 0-99, or a file of them.", min_length=1, flag=Flag(WHAT, "ROWS")
+        None, text="Only these classes: 1,5,9 or 0-99 or a file.", min_length=1, flag=Flag(INPUT, "ROWS")
     )
 
     def load_generator(self, device: torch.device) -> generators.Generator:
@@ -87,6 +85,6 @@ class GeneratorChoice(Settings):
 
 
 def terms(G: generators.Generator) -> str | None:
-    """What the user has to know of the terms of its weights; None where they forbid nothing."""
+    """A note on the licence of its weights; None unless it is non-commercial."""
     licence = str(G.made_by.get("licence", ""))
     return f"The weights of '{G.name}' are under {licence}." if "non-commercial" in licence else None

@@ -1,4 +1,4 @@
-"""One declaration for each setting: its name, limits, text, unit and source, and how it appears on the command line.
+"""The declaration of a setting: name, limits, text, unit, source, and its option on the command line.
 
 A settings model declares its fields with `setting(...)`. Everything else is read from there: the option and its help
 (`copgen_cli.flags`), the names and values that older versions used, and the description in the model's JSON schema.
@@ -23,9 +23,9 @@ class Flag:
 
     Args:
         panel: of the help screen.
-        metavar: what stands for its value there; none for a switch.
+        metavar: placeholder of its value; empty for a switch.
         short: its short option, such as '-g'.
-        choices: values that the command takes beside those of the field, to do something else with them.
+        choices: values beyond those of the field, which the command handles itself.
     """
 
     panel: str
@@ -36,17 +36,17 @@ class Flag:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What is declared of a setting beside its type, default and limits.
+    """What is declared of a setting besides its type, default and limits.
 
     Args:
-        text: what it is, in a line of a help screen.
+        text: one line of a help screen.
         unit: of its value; empty for names, switches and numbers without one.
-        source: where its default comes from: the paper, the authors' code, measured here, our choice.
-        also: other names of it that stay, such as 'steps' for 'samples'.
-        former: names that older versions gave it; accepted, and told.
-        former_values: values that older versions gave it, each with today's; accepted, and told.
-        spellings: short forms of values; accepted.
-        flag: None for a setting that only files and Python give.
+        source: of the default: the paper, the authors' code, measured here, our choice.
+        also: permanent aliases, such as 'steps' for 'samples'.
+        former: names in older versions; accepted with a warning.
+        former_values: values in older versions and their current ones; accepted with a warning.
+        spellings: aliases of values.
+        flag: None for a setting without an option.
     """
 
     text: str
@@ -63,9 +63,9 @@ def setting(default: Any = PydanticUndefined, *, text: str, **how: Any) -> Any:
     """A field of a settings model.
 
     Args:
-        default: its value where nothing gives one; without it the setting is required.
-        text: what it is.
-        how: the other arguments of `Declaration`, and limits as `pydantic.Field` takes them (ge, lt, min_length, ...).
+        default: of the setting; without it the setting is required.
+        text: one line of a help screen.
+        how: other arguments of `Declaration`, and of `pydantic.Field` (ge, lt, min_length, ...).
     """
     declared = {name: how.pop(name) for name in Declaration.__dataclass_fields__.keys() & how.keys()}
     declaration = Declaration(text, **declared)
@@ -75,7 +75,7 @@ def setting(default: Any = PydanticUndefined, *, text: str, **how: Any) -> Any:
 
 
 def declaration(field: FieldInfo) -> Declaration | None:
-    """What `setting` declared of a field; None for one that was made without it."""
+    """The declaration of a field; None if it was not made by `setting`."""
     extra = field.json_schema_extra
     found = extra.get("setting") if isinstance(extra, dict) else None
     if not isinstance(found, dict):
@@ -87,7 +87,7 @@ def declaration(field: FieldInfo) -> Declaration | None:
 
 def seed_setting(**how: Any) -> Any:
     """Declares `seed`."""
-    return setting(0, text="Seed of every random number.", ge=0, flag=Flag(SETTINGS, "N"), **how)
+    return setting(0, text="Random seed.", ge=0, flag=Flag(SETTINGS, "N"), **how)
 
 
 def device_setting() -> Any:

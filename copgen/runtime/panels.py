@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WHAT, PAIRS, FILTER = "What", "Pairs", "Quality filter: rejected draws are drawn again"
+INPUT, PAIRS, FILTER = "Input", "Pairs", "Quality filter (rejected pairs are resampled)"
 TRAINING, SPEED, WORKERS = "Training", "Speed and memory", "Workers"
-SETTINGS, OUTPUT, HOW, REPORT = "Settings", "Output and resuming", "How closely", "Reporting"
-PANELS = (WHAT, PAIRS, FILTER, TRAINING, SPEED, WORKERS, SETTINGS, OUTPUT, HOW, REPORT)
+SETTINGS, OUTPUT, REPORT = "Settings", "Output", "Reporting"
+PANELS = (INPUT, PAIRS, FILTER, TRAINING, SPEED, WORKERS, SETTINGS, OUTPUT, REPORT)

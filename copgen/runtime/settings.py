@@ -1,8 +1,8 @@
-"""Settings of a stage: a frozen model beside the stage, filled in layers from flags, a file, and a recipe.
+"""Settings of a stage: a frozen model, filled from flags, a file and a recipe.
 
-Unknown keys are refused with the nearest known name. `config.toml` in a run folder is the resolved model, so a run can
-be repeated from it with `--config`. Of settings that exclude each other (`exclusive`) one layer gives one, and what a
-higher layer gives beats all of a lower one.
+Unknown keys are errors that suggest the nearest name. `config.toml` in a run folder is the resolved model, so that
+`--config` repeats a run. A layer may give only one of mutually exclusive settings (`exclusive`), which replaces
+those of lower layers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 class Conflict(ValueError):
-    """Settings of one layer of which only one can be given."""
+    """Mutually exclusive settings in one layer."""
 
     def __init__(self, *names: str) -> None:
         super().__init__(f"{' and '.join(names)} cannot both be given")
@@ -32,9 +32,9 @@ class Conflict(ValueError):
 class Settings(BaseModel):
     """Base of all stage settings.
 
-    `free` names the fields that may change when a run is resumed. `exclusive` has groups of settings of which only one
-    can be given: names, or 'name=value' for one that excludes the others with this value only. The last of a group won
-    before its settings were told apart, in runs of older versions.
+    `free` names the fields that may change when a run is resumed. `exclusive` has groups of mutually exclusive
+    settings: names, or 'name=value' for one that is exclusive with this value only. In runs of older versions the last
+    of a group took precedence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,14 +48,14 @@ class Settings(BaseModel):
 
     @classmethod
     def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> Tree:
-        """A layer of settings in today's names and values, checked for settings that exclude each other.
+        """A layer of settings in current names and values, checked for mutually exclusive settings.
 
         Args:
-            tree: plain values; None is 'not given'.
-            tell: called with each former name or value, and with today's.
+            tree: plain values; None means 'not given'.
+            tell: called with each former name or value and the current one.
 
         Raises:
-            Conflict: two settings that exclude each other, or one setting under two names.
+            Conflict: mutually exclusive settings, or one setting under two names.
         """
         given = dict(tree)
         for name, field in cls.model_fields.items():
@@ -83,7 +83,7 @@ class Settings(BaseModel):
 
     @classmethod
     def of_a_run(cls, tree: Mapping[str, Any]) -> Tree:
-        """What `config.toml` of a run holds, without what older versions wrote there and did not go by."""
+        """The settings in `config.toml` of a run, without those that older versions wrote but ignored."""
         given = {name: value for name, value in tree.items() if name != "stage"}
         for group in cls.exclusive:
             for side in _given(group, given)[:-1]:
@@ -91,16 +91,16 @@ class Settings(BaseModel):
         return given
 
     def replaced(self, **changes: Any) -> Self:
-        """These settings with some others, validated like all; what they exclude is dropped, and None unsets."""
+        """A validated copy with changes; settings that these exclude are dropped, and None unsets."""
         kept = {name: value for name, value in self.tree().items() if name not in changes}
         return build(type(self), lay(type(self), kept, changes), origin="settings")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy; with changes it is `replaced`, as settings that follow from others would not follow otherwise."""
+        """A copy; changes go through `replaced`, so that dependent settings follow."""
         return self.replaced(**update) if update else super().model_copy(deep=deep)
 
     def tree(self) -> Tree:
-        """The settings as plain values; what is None is left out, as TOML has no null."""
+        """The settings as plain values without None, as TOML has no null."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_toml(self) -> str:
@@ -108,7 +108,7 @@ class Settings(BaseModel):
         return tomli_w.dumps(self.tree())
 
     def difference(self, other: Self) -> list[str]:
-        """One line for each field that differs and is not free: 'name: here -> there'."""
+        """One line per field that differs and is not free: 'name: here -> there'."""
         here, there = flatten(self.tree()), flatten(other.tree())
         names = [name for name in sorted(here.keys() | there.keys()) if name.split(".")[0] not in self.free]
         return [
@@ -144,7 +144,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """`over` laid on `base`, table by table; None in `over` means 'not given'."""
+    """`base` updated with `over`, table by table; None in `over` means 'not given'."""
     merged = dict(base)
     for name, value in over.items():
         if value is None:
@@ -155,7 +155,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 
 def lay(model: type[Settings], below: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """A layer laid on a lower one, of which nothing stays that the layer excludes."""
+    """A lower layer updated with a higher one, without the settings that it excludes."""
     over = model.layer(over)
     kept = dict(below)
     for group in model.exclusive:
@@ -170,7 +170,7 @@ def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> Model
     """The settings model from plain values.
 
     Raises:
-        UsageError: an unknown key (with the nearest name), or a value out of its range (with the reason).
+        UsageError: an unknown key (with the nearest name) or an invalid value (with the reason).
     """
     try:
         return model.model_validate(dict(tree))
@@ -185,7 +185,7 @@ def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> Model
         message = first["msg"].removeprefix("Value error, ")
         if not where:
             raise UsageError(f"{origin}: {message}.") from None
-        raise UsageError(f"{origin}: {where} = {first['input']!r} cannot be used: {message}.") from None
+        raise UsageError(f"{origin}: {where} = {first['input']!r} is invalid: {message}.") from None
 
 
 def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -206,10 +206,10 @@ def layered(
     known: Tree | None = None,
     tell: Tell | None = None,
 ) -> Tree:
-    """The layers of `resolve`, laid on one another, their values not checked yet.
+    """The layers of `resolve`, merged, with unchecked values.
 
     Raises:
-        UsageError: two settings of one layer that exclude each other; or a file that is none of settings.
+        UsageError: mutually exclusive settings in one layer, or a file that is not TOML.
     """
     file = config_table(config, stage)
     layers = [
@@ -234,11 +234,11 @@ def resolve(
     known: Tree | None = None,
     tell: Tell | None = None,
 ) -> SettingsT:
-    """Settings of `stage` by precedence: flags, then the `config` file, then `known`, the recipe, the model's defaults.
+    """Settings of `stage`, by precedence: flags, the `config` file, `known`, the recipe, the model's defaults.
 
-    A config file holds the stage's settings at top level (as `config.toml` in a run folder) or a table per stage.
-    What is `known` comes from what the stage works on, such as the navigator that it takes. Each former name that the
-    file or the flags use is told with today's.
+    A config file has the stage's settings at top level (as `config.toml` in a run folder) or in a table per stage.
+    `known` are settings from the inputs of the stage, such as the navigator. `tell` gets a warning for each former name
+    in the file or the flags.
 
     Raises:
         UsageError: as `build` and `layered`.
@@ -247,13 +247,13 @@ def resolve(
     try:
         return build(model, tree, origin=stage)
     except UsageError:
-        if config is not None:  # names the file when the fault is its own
+        if config is not None:  # reports the file if the error is in it
             build(model, layered(model, stage, recipe=recipe, config=config, known=known), origin=str(config))
         raise
 
 
 def _checked(model: type[Settings], below: Tree, over: Tree, *, origin: str, tell: Tell | None) -> Tree:
-    """`lay`, for a layer of this origin; without one it is that of the flags, which are told as they are typed."""
+    """`lay` for a layer of this origin; without an origin it is the flags, which are reported as typed."""
     start = f"{origin}: " if origin else ""
 
     def typed(name: str) -> str:
@@ -271,4 +271,4 @@ def _checked(model: type[Settings], below: Tree, over: Tree, *, origin: str, tel
         return lay(model, below, model.layer(over, tell=say))
     except Conflict as error:
         names = " and ".join(map(typed, error.names))
-        raise UsageError(f"{start}{names} cannot both be given.", fix="Give one of them.") from None
+        raise UsageError(f"{start}{names} cannot both be given.", fix="Pass only one of them.") from None

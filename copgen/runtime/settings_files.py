@@ -1,4 +1,4 @@
-"""Files of settings: TOML that a user gives, and the recipes that come with copgen."""
+"""Settings files in TOML: those of the user, and the built-in recipes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from copgen.runtime.errors import UsageError, unknown
 
 Tree = dict[str, Any]
-_piped: dict[Path, str] = {}  # what came from a pipe: it can be read once, and settings are looked at several times
+_piped: dict[Path, str] = {}  # contents of pipes, which can be read only once
 
 
 def read_toml(path: Path) -> Tree:
     """A TOML file as plain values; it may be a pipe, such as /dev/stdin.
 
     Raises:
-        UsageError: missing, not readable, or not TOML.
+        UsageError: missing, unreadable or not TOML.
     """
     try:
         if path.is_file():
@@ -34,10 +34,10 @@ def read_toml(path: Path) -> Tree:
 
 
 def config_table(config: Path | None, stage: str) -> Tree:
-    """What a config file says of a stage, unchecked: its table, or the top level where it has none.
+    """The unchecked settings of a stage in a config file: its table, or else the top level.
 
     Raises:
-        UsageError: it is missing, not readable, or not TOML.
+        UsageError: missing, unreadable or not TOML.
     """
     tree = read_toml(config) if config is not None else {}
     table = tree.get(stage)
@@ -45,7 +45,7 @@ def config_table(config: Path | None, stage: str) -> Tree:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with copgen."""
+    """The names of the built-in recipes."""
     folder = resources.files("copgen") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 

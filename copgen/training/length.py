@@ -26,7 +26,7 @@ def update_count(default: Any = 0, **how: Any) -> Any:
 
 def batch_size(default: int, *, ge: int = 2, **how: Any) -> Any:
     """Declares `batch`."""
-    return setting(default, text="K, samples per update.", unit="samples", ge=ge, le=1_000_000, flag=COUNT, **how)
+    return setting(default, text="Global batch size K.", unit="samples", ge=ge, le=1_000_000, flag=COUNT, **how)
 
 
 def whole_batches(samples: int, batch: int) -> int:

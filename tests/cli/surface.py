@@ -1,18 +1,23 @@
-"""The flag surface: every command with every argument and option, one a line.
+"""The snapshots of the command line: its flags (every argument and option, one a line) and its help screens.
 
-    python -m tests.cli.surface > tests/cli/flags.txt
+    python -m tests.cli.surface
 
-writes the snapshot anew; what changed then shows in the diff of that file.
+writes both again, `flags.txt` and `help.txt`, so that a change shows in their diff.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from copgen_cli.commands import group
 from copgen_cli.main import about
 from copgen_cli.table import COMMANDS, COPGEN
+from tests.cli.command import copgen
+
+FLAGS, HELP = (Path(__file__).with_name(name) for name in ("flags.txt", "help.txt"))
 
 
 def commands(command: Any = None, path: str = "copgen") -> Iterator[tuple[str, Any]]:
@@ -24,7 +29,7 @@ def commands(command: Any = None, path: str = "copgen") -> Iterator[tuple[str, A
 
 
 def surface() -> str:
-    """The snapshot's text."""
+    """The text of the snapshot of flags."""
     lines = []
     for path, command in commands():
         lines.append(path)
@@ -35,5 +40,13 @@ def surface() -> str:
     return "\n".join(lines) + "\n"
 
 
+def screens() -> str:
+    """The text of the snapshot of help screens, which takes the width of the terminal from COLUMNS."""
+    texts = (f"$ {path} --help\n{copgen(*path.split()[1:], '--help').out}" for path, _ in commands())
+    return "\n".join(texts)
+
+
 if __name__ == "__main__":
-    print(surface(), end="")
+    os.environ["COLUMNS"] = "80"
+    FLAGS.write_text(surface(), "utf-8")
+    HELP.write_text(screens(), "utf-8")

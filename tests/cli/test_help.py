@@ -1,20 +1,21 @@
-"""Help: every screen fits 80 columns, costs no heavy import, and the flags stay what they are."""
+"""Help: every screen fits 80 columns, needs no heavy import, and is that of the snapshot."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from copgen_cli.table import COMMANDS
 from tests.cli.command import copgen
-from tests.cli.surface import commands, surface
+from tests.cli.surface import FLAGS, HELP, commands, screens, surface
 
 PATHS = [path.split()[1:] for path, _ in commands()]
-HEAVY = ("torch", "torchvision", "numpy", "sklearn", "scipy", "PIL", "safetensors")
+HEAVY = ("markdown_it", "pygments", "torch", "torchvision", "numpy", "sklearn", "scipy", "PIL", "safetensors")
 LOOK = """
 import json, sys
 from copgen_cli.main import main
@@ -54,9 +55,9 @@ def test_a_group_alone_shows_its_help(path: list[str]) -> None:
     assert copgen(*path).out.strip() == copgen(*path, "--help").out.strip()
 
 
-def test_flags_are_those_of_the_snapshot() -> None:
-    snapshot = Path(__file__).with_name("flags.txt").read_text("utf-8")
-    assert surface() == snapshot, "meant? then: python -m tests.cli.surface > tests/cli/flags.txt"
+@pytest.mark.parametrize(("text", "snapshot"), [(surface, FLAGS), (screens, HELP)], ids=["flags", "help"])
+def test_flags_and_help_are_those_of_the_snapshot(text: Callable[[], str], snapshot: Path) -> None:
+    assert text() == snapshot.read_text("utf-8"), "if intended, run: python -m tests.cli.surface"
 
 
 def test_runs_as_a_module(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The settings of the evaluations, each with its unit and its source."""
+"""The settings of the evaluations, with units and sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import OUTPUT, WHAT
+from copgen.runtime.panels import INPUT, OUTPUT
 from copgen.runtime.settings import Settings
 
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -19,38 +19,38 @@ class EvalLinearSettings(Settings):
     """Settings of `copgen eval linear`."""
 
     ckpt: Path = setting(
-        Path("runs/pretrain"), text="A pretrain run, or its file (runs/pretrain).", flag=Flag(WHAT, "FOLDER")
+        Path("runs/pretrain"), text="Pretrain run or file (runs/pretrain).", flag=Flag(INPUT, "FOLDER")
     )
     dataset: str = setting(
         "digits",
-        text="Real labelled images: digits.",
-        source="the 8x8 digits that scikit-learn carries",
-        flag=Flag(WHAT, "NAME"),
+        text="Labelled images: digits.",
+        source="the 8x8 digits of scikit-learn",
+        flag=Flag(INPUT, "NAME"),
     )
     out: Path | None = setting(
-        None, text="For results.json (eval/linear in the run).", flag=Flag(OUTPUT, "FOLDER", "-o")
+        None, text="Folder of results.json (RUN/eval/linear).", flag=Flag(OUTPUT, "FOLDER", "-o")
     )
     seed: int = seed_setting()
     device: str = device_setting()
     batch: PositiveInt = setting(
         256,
-        text="Images through the encoder at once.",
+        text="Batch size of the encoder.",
         unit="images",
         source="changes memory and speed only",
         former=("batch_size",),
     )
     c_grid: tuple[PositiveFloat, ...] = setting(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
-        text="Inverse L2 strengths C tried on validation.",
+        text="Inverse L2 strengths C, selected on validation.",
         source="measured, for standardised features",
         min_length=1,
     )
     labels_per_class: tuple[PositiveInt, ...] = setting(
-        (1, 5, 10), text="Labels per class of the few-label probes.", unit="labels", source="our choice"
+        (1, 5, 10), text="Labels per class in the few-label probes.", unit="labels", source="our choice"
     )
     label_draws: PositiveInt = setting(
         20, text="Random label draws of each few-label probe.", unit="draws", source="our choice"
     )
     max_iterations: PositiveInt = setting(
-        5000, text="Bound on L-BFGS iterations of one fit.", unit="iterations", source="measured, far from reached"
+        5000, text="Most L-BFGS iterations per fit.", unit="iterations", source="measured, never reached"
     )

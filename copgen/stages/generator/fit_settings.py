@@ -1,4 +1,4 @@
-"""The settings of `copgen generator fit`, each with its unit and its source."""
+"""The settings of `copgen generator fit`, with units and sources."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class FitFlowSettings(Length):
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
 
-    dataset: Literal["digits"] = setting("digits", text="What the flow is fitted to.")
+    dataset: Literal["digits"] = setting("digits", text="Dataset.")
     flow: FlowConfig = setting(FlowConfig(), text="Architecture.")
     samples: int = sample_count(exclude=True)
     updates: int = update_count(20_000)
     batch: int = batch_size(128)
     lr: float = setting(
         2e-3,
-        text="Peak learning rate of Adam, cosine schedule.",
+        text="Peak learning rate (Adam, cosine schedule).",
         source="measured",
         gt=0,
         flag=Flag(TRAINING, "RATE"),
     )
-    warmup: int = setting(100, text="Updates to reach the peak.", unit="updates", ge=1)
-    clip: float = setting(1.0, text="Bound on the gradient norm.", gt=0)
-    ema: float = setting(0.999, text="Decay of the averaged weights.", source="residual-flows: 0.999", ge=0, lt=1)
-    exact_terms: int = setting(2, text="Series terms always computed.", source="residual-flows: 2", ge=1)
-    extra_terms: float = setting(1.0, text="Mean of the Poisson number of further terms.", gt=0, le=20)
-    augmentation: float = setting(1.0, text="Factor on the ranges of appendix D's T_x.", ge=0, lt=10)
-    prior_scale: float = setting(1.0, text="Standard deviation of the latents that are sampled.", gt=0)
+    warmup: int = setting(100, text="Updates of linear warm-up.", unit="updates", ge=1)
+    clip: float = setting(1.0, text="Gradient norm clip.", gt=0)
+    ema: float = setting(0.999, text="Decay of the EMA of the weights.", source="residual-flows: 0.999", ge=0, lt=1)
+    exact_terms: int = setting(2, text="Terms of the series always computed.", source="residual-flows: 2", ge=1)
+    extra_terms: float = setting(1.0, text="Mean number of extra terms (Poisson).", gt=0, le=20)
+    augmentation: float = setting(1.0, text="Factor on the augmentation of appendix D.", ge=0, lt=10)
+    prior_scale: float = setting(1.0, text="Standard deviation of the sampled latents.", gt=0)
     seed: int = seed_setting()
     checkpoint_every: int = setting(500, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()

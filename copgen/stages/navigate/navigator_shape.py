@@ -26,15 +26,15 @@ class Shape(TypedDict):
 
 
 class NavigatorShape(Settings):
-    """The settings of `copgen navigate` that say what T_z is."""
+    """The settings of `copgen navigate` for the form of T_z."""
 
     form: Literal["nonlinear", "linear"] = setting(
         "nonlinear",
-        text="T_z with a ReLU, or linear (z + W2 W1 z).",
-        source="authors: nonlinear",
+        text="T_z: nonlinear (with a ReLU) or linear.",
+        source="authors: nonlinear; linear: z + W2 W1 z",
         flag=Flag(TRAINING, "FORM"),
     )
-    hidden: int | None = setting(None, text="Hidden units of T_z; unset goes by hidden_ratio.", ge=1)
+    hidden: int | None = setting(None, text="Hidden units of T_z, instead of hidden_ratio.", ge=1)
     hidden_ratio: float = setting(
         1.0,
         text="Coordinates per hidden unit of T_z.",

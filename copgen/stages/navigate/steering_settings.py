@@ -1,4 +1,4 @@
-"""The settings of `copgen navigate --objective steering`, each with its unit and its source."""
+"""The settings of `copgen navigate --objective steering`, with units and sources."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class SteeringSettings(Length, GeneratorChoice):
     seed: int = seed_setting()
     lr: float = setting(
         1e-3,
-        text="Adam's rate for all vectors of steering.",
+        text="Learning rate of the steering vectors.",
         source="GenRep",
         former=("lr_navigator",),
         gt=0,
         flag=Flag(TRAINING, "RATE"),
     )
-    betas: tuple[Beta, Beta] = setting((0.9, 0.999), text="Adam's betas.", source="GenRep: the framework's")
-    init_std: float = setting(0.1, text="Standard deviation of the vectors at the start.", source="GenRep", gt=0)
-    edits: EditRanges = setting(EditRanges(), text="How far the edits go.", source="GenRep, at any resolution")
+    betas: tuple[Beta, Beta] = setting((0.9, 0.999), text="Betas of Adam.", source="GenRep: PyTorch's default")
+    init_std: float = setting(0.1, text="Initial standard deviation of the vectors.", source="GenRep", gt=0)
+    edits: EditRanges = setting(EditRanges(), text="Ranges of the edits.", source="GenRep, at any resolution")
 
     checkpoint_every: int = setting(100, text="Updates between checkpoints.", unit="updates", ge=1)
-    preview_every: int = setting(10_000, text="Samples between preview pictures.", unit="samples", ge=1)
+    preview_every: int = setting(10_000, text="Samples between previews.", unit="samples", ge=1)
     device: str = device_setting()

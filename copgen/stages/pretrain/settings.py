@@ -1,4 +1,4 @@
-"""The settings of `copgen pretrain`, each with its unit and its source."""
+"""The settings of `copgen pretrain`, with units and sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import TRAINING, WHAT
+from copgen.runtime.panels import INPUT, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 
@@ -18,13 +18,13 @@ EPOCHS = 100.0
 
 
 class PretrainSettings(Settings):
-    """Settings of `copgen pretrain`; of epochs, samples and updates one is given, or none."""
+    """Settings of `copgen pretrain`; at most one of epochs, samples and updates is given."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
 
-    pairs: Path | None = setting(None, text="A pairs folder, from copgen sample.", flag=Flag(WHAT, "FOLDER"))
-    dataset: str | None = setting(None, text="Real images instead of pairs: digits.", flag=Flag(WHAT, "NAME"))
+    pairs: Path | None = setting(None, text="Pairs folder, from copgen sample (pairs).", flag=Flag(INPUT, "FOLDER"))
+    dataset: str | None = setting(None, text="Real images instead of pairs: digits.", flag=Flag(INPUT, "NAME"))
     epochs: float | None = setting(
         None,
         text="Passes over the pairs (100).",
@@ -45,7 +45,7 @@ class PretrainSettings(Settings):
         flag=Flag(TRAINING, "TAU"),
     )
     optimizer: Literal["sgd", "adam"] = setting(
-        "sgd", text="SGD with momentum 0.9, or Adam.", source="authors: sgd", flag=Flag(TRAINING, "sgd|adam")
+        "sgd", text="sgd (momentum 0.9) or adam.", source="authors: sgd", flag=Flag(TRAINING, "NAME")
     )
     lr: float = setting(
         0.03 * 224 / 256,
@@ -55,25 +55,25 @@ class PretrainSettings(Settings):
         flag=Flag(TRAINING, "RATE"),
     )
     weight_decay: float = setting(
-        1e-4, text="Weight decay, on all parameters.", source="authors", ge=0, flag=Flag(TRAINING, "DECAY")
+        1e-4, text="Weight decay (all parameters).", source="authors", ge=0, flag=Flag(TRAINING, "DECAY")
     )
-    final_lr: float = setting(1e-3, text="Last learning rate, as a share of the peak.", source="authors", ge=0, le=1)
+    final_lr: float = setting(1e-3, text="Final learning rate, relative to the peak.", source="authors", ge=0, le=1)
 
-    views: str = setting("simclr", text="Augmentation T_x: a policy, such as simclr.", flag=Flag(TRAINING, "NAME"))
+    views: str = setting("simclr", text="Augmentation T_x, such as simclr.", flag=Flag(TRAINING, "NAME"))
     encoder: str = setting(
         "resnet50",
-        text="Network f: digits, resnet18 or resnet50.",
+        text="Encoder f: digits, resnet18 or resnet50.",
         source="section 4: resnet50",
         flag=Flag(TRAINING, "NAME"),
     )
-    projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projector.")
+    projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projection head.")
 
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        """Samples become updates; without any length there are the paper's epochs."""
+        """Convert samples to updates; the default length is the paper's epochs."""
         if self.samples is not None:
             self.__dict__.update(updates=whole_batches(self.samples, self.batch), samples=None)
         elif self.updates is None and self.epochs is None:

@@ -1,4 +1,4 @@
-"""The settings of `copgen sample`, each with its unit and its source."""
+"""The settings of `copgen sample`, with units and sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import model_validator
 from copgen.generators.settings import GeneratorChoice
 from copgen.latents.genrep import GENREP_GAIN
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import FILTER, PAIRS, SPEED, WHAT, WORKERS
+from copgen.runtime.panels import FILTER, INPUT, PAIRS, SPEED, WORKERS
 
 if TYPE_CHECKING:
     from copgen.pairs import FilterRules
@@ -27,86 +27,86 @@ class SampleSettings(GeneratorChoice):
     seed: int = seed_setting()
     transform: Transform = setting(
         "optimal",
-        text="none, gaussian, gaussian-truncated, random, steering, optimal.",
-        source="Algorithm 1: optimal, by a navigator",
+        text="none, gaussian, gaussian-truncated, random, steering or optimal (a navigator).",
+        source="optimal: Algorithm 1",
         former=("tz",),
-        flag=Flag(WHAT, "NAME"),
+        flag=Flag(INPUT, "NAME"),
     )
     navigator: Path = setting(
-        Path("runs/navigate"), text="Its run folder or file, for optimal.", flag=Flag(WHAT, "FOLDER")
+        Path("runs/navigate"), text="Navigator run or file, for optimal.", flag=Flag(INPUT, "FOLDER")
     )
     std: float = setting(
         0.2,
-        text="Standard deviation of the gaussian steps.",
+        text="Standard deviation of gaussian.",
         unit="before truncation",
         source="GenRep, BigBiGAN: 0.2, truncated at 2 of it",
         gt=0,
-        flag=Flag(WHAT, "STD"),
+        flag=Flag(INPUT, "STD"),
     )
-    walk: Path = setting(Path("runs/steering"), text="Its run folder or file, for steering.", flag=Flag(WHAT, "FOLDER"))
+    walk: Path = setting(Path("runs/steering"), text="Walk run or file, for steering.", flag=Flag(INPUT, "FOLDER"))
     rotation_gain: float = setting(
-        GENREP_GAIN, text="Factor on the 3-D rotation of transform = steering.", source="GenRep: 5", ge=0
+        GENREP_GAIN, text="Factor on the 3-D rotation of steering.", source="GenRep: 5", ge=0
     )
-    n: int = setting(text="Pairs, such as 10k.", unit="pairs", ge=1, flag=Flag(PAIRS, "COUNT", "-n"))
+    n: int = setting(text="Number of pairs, such as 10k.", unit="pairs", ge=1, flag=Flag(PAIRS, "COUNT", "-n"))
     positives: int = setting(
         1,
-        text="Positives per anchor; navigators add snapshots.",
-        source="GenRep tried 1, 5 and 20",
+        text="Positives per anchor, up to 99.",
+        source="optimal: from snapshots of the run; GenRep: 1, 5 and 20",
         ge=1,
         le=99,
         flag=Flag(PAIRS, "COUNT"),
     )
     batch: int = setting(
         500,
-        text="Pairs through the generator at once.",
+        text="Batch size of the generator.",
         source="part of the plan",
         ge=1,
         le=1_000_000,
         flag=Flag(PAIRS, "COUNT"),
     )
-    pairs_per_shard: int = setting(10_000, text="Pairs in each tar file.", ge=1, flag=Flag(PAIRS, "COUNT"))
+    pairs_per_shard: int = setting(10_000, text="Pairs in each shard (10k).", ge=1, flag=Flag(PAIRS, "COUNT"))
     image_format: Literal["png", "jpg", "webp"] = setting(
         "png", text="png, jpg (4:4:4) or webp.", former=("format",), flag=Flag(PAIRS, "NAME")
     )
     quality: int | None = setting(
-        None, text="Of jpg (95) and webp (90), from 1 to 100.", ge=1, le=100, flag=Flag(PAIRS, "Q")
+        None, text="Quality of jpg (95) or webp (90), 1 to 100.", ge=1, le=100, flag=Flag(PAIRS, "Q")
     )
     rounding: Literal["nearest", "truncate256"] = setting(
-        "nearest", text="From [-1, 1] to bytes.", source="truncate256 is the authors'"
+        "nearest", text="Rounding from [-1, 1] to bytes.", source="authors: truncate256"
     )
-    min_d: float | None = setting(None, text="Least d(z, z').", ge=0, flag=Flag(FILTER, "D"))
-    max_d: float | None = setting(None, text="Greatest d(z, z').", ge=0, flag=Flag(FILTER, "D"))
+    min_d: float | None = setting(None, text="Minimum d(z, z').", ge=0, flag=Flag(FILTER, "D"))
+    max_d: float | None = setting(None, text="Maximum d(z, z').", ge=0, flag=Flag(FILTER, "D"))
     min_similarity: float | None = setting(
-        None, text="Least cosine of the pair.", ge=-1, le=1, flag=Flag(FILTER, "COS")
+        None, text="Minimum cosine similarity.", ge=-1, le=1, flag=Flag(FILTER, "COS")
     )
     max_similarity: float | None = setting(
-        None, text="Greatest cosine of the pair.", ge=-1, le=1, flag=Flag(FILTER, "COS")
+        None, text="Maximum cosine similarity.", ge=-1, le=1, flag=Flag(FILTER, "COS")
     )
     filter_encoder: Path | None = setting(
-        None, text="Run or file of the cosine's encoder.", flag=Flag(FILTER, "FOLDER")
+        None, text="Encoder run or file for the similarity.", flag=Flag(FILTER, "FOLDER")
     )
     attempts: int = setting(
-        100, text="Draws of a pair before giving up (100).", ge=1, le=1_000_000, flag=Flag(FILTER, "COUNT")
+        100, text="Attempts per pair before failing (100).", ge=1, le=1_000_000, flag=Flag(FILTER, "COUNT")
     )
     device: str = device_setting()
     compile: Literal["off", "default"] = setting(
         "off",
-        text="torch.compile of G: off, default. For GPUs.",
+        text="torch.compile of G: off or default.",
         source="part of the plan",
         flag=Flag(SPEED, "MODE"),
     )
     encoders: int | None = setting(
         None,
-        text="Threads that encode images; 0: none.",
-        source="unset: as many as help",
+        text="Threads that encode images (0: none).",
+        source="default: as many as are useful",
         ge=0,
         le=1024,
         flag=Flag(SPEED, "COUNT"),
     )
     threads: int | None = setting(
         None,
-        text="CPU threads of each (1), part of the plan.",
-        source="unset: one, or as a plan there says",
+        text="CPU threads per worker (1).",
+        source="part of the plan; default: 1, or that of an existing plan",
         ge=1,
         le=1024,
         flag=Flag(WORKERS, "N"),
@@ -115,7 +115,7 @@ class SampleSettings(GeneratorChoice):
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.quality is not None and self.image_format == "png":
-            raise ValueError("png has no quality; leave it out, or choose jpg or webp")
+            raise ValueError("png has no quality; remove quality, or choose jpg or webp")
         for rule, low, high in (
             ("d", self.min_d, self.max_d),
             ("similarity", self.min_similarity, self.max_similarity),
@@ -124,11 +124,11 @@ class SampleSettings(GeneratorChoice):
                 raise ValueError(f"no pair has {rule} >= {low:g} and <= {high:g}")
         bounded = (self.min_similarity, self.max_similarity) != (None, None)
         if bounded and self.filter_encoder is None:
-            raise ValueError("a rule on similarity needs filter_encoder, the encoder it is taken in")
+            raise ValueError("a bound on similarity needs filter_encoder")
         return self
 
     def rules(self, encoder_sha256: str | None) -> FilterRules | None:
-        """The quality filter as the plan has it; None where every draw is kept."""
+        """The quality filter of the plan; None if every pair is kept."""
         from copgen.pairs import FilterRules  # settings are read without what reads images
 
         bounds = {name: getattr(self, name) for name in ("min_d", "max_d", "min_similarity", "max_similarity")}

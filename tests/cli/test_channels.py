@@ -1,4 +1,4 @@
-"""stdout and stderr: who reads which, what happens when nobody does, and what a terminal gets."""
+"""stdout and stderr: what goes where, closed pipes, and terminals."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_lines_come_at_each_tenth_but_not_within_a_second(monkeypatch: pytest.Mo
     assert shown[0] == "task  10 %  100 of 1,000 pairs  50/s  18 s left"
 
 
-def test_a_slow_task_speaks_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_task_prints_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     stream = io.StringIO()
@@ -92,18 +92,18 @@ def test_a_slow_task_speaks_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (788_500, "9 d 3 h")]
 )
-def test_durations_read_at_a_glance(seconds: float, text: str) -> None:
+def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_verbose_shows_every_figure() -> None:
+def test_verbose_shows_every_metric() -> None:
     values = {"loss": 1.5, "shift_std": 0.25}
     assert figures(values, delta=None, verbose=True) == "loss 1.5  shift_std 0.25"
     assert figures(values, delta=None, verbose=False) == "loss 1.50"
 
 
 @pytest.mark.parametrize("words", ["recipes show digits", "recipes show digits --json", "recipes list"])
-def test_a_reader_who_leaves_is_no_error(words: str) -> None:
+def test_a_closed_pipe_is_not_an_error(words: str) -> None:
     script = f"set -o pipefail; {sys.executable} -m copgen_cli {words} | true"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0
@@ -111,7 +111,7 @@ def test_a_reader_who_leaves_is_no_error(words: str) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-def test_a_run_goes_on_when_nobody_reads_its_story(here: Path, weights: Path) -> None:
+def test_a_run_continues_when_stderr_is_closed(here: Path, weights: Path) -> None:
     command = f"{sys.executable} -m copgen_cli navigate --weights {weights} --steps 128 --batch 64 --json"
     script = f"set -o pipefail; {command} 2> >(true) | cat"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)

@@ -11,7 +11,7 @@ from tests.cli.command import copgen
 WORDS: list[Any] = ["sample", "--tz", "none", "--n", 20, "--pairs-per-shard", 4, "--device", "cpu"]
 
 
-def test_it_tells_what_is_there_and_refuses_what_the_run_would(here: Path) -> None:
+def test_it_counts_finished_pairs_and_refuses_what_the_run_would(here: Path) -> None:
     assert copgen(*WORDS).code == 0
     for number in (0, 1, 2):
         layout.record_path(Path("pairs"), number).unlink()

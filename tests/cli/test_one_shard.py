@@ -157,8 +157,9 @@ def test_files_are_found_where_they_were_and_named_where_they_are_now(
     gone = run("sample", "--out", "made/pairs", "--only", 1)
     assert gone.code == 3
     said = " ".join(gone.err.split())
-    assert "the weights at files/digits, the navigator at files/run, the filter encoder at files/encoder." in said
-    assert "--weights and --navigator and --filter-encoder." in said
+    assert all(part in said for part in ("made/pairs", "files/digits", "files/run"))
+    assert "files/encoder" in said
+    assert "--weights and --navigator and --filter-encoder" in said
 
     words = ("--navigator", "moved/run", "--weights", "moved/digits", "--filter-encoder", "moved/encoder")
     tar = elsewhere / "made/pairs/shards/shard-000001.tar"
@@ -186,7 +187,7 @@ def test_weights_that_the_environment_names_are_found_without_it(
 
     own.rename(elsewhere / "moved")
     gone = run("sample", "--only", 1)
-    assert (gone.code, f"the weights at {own / 'BigBiGAN_x1.pth'}" in " ".join(gone.err.split())) == (3, True)
+    assert (gone.code, str(own / "BigBiGAN_x1.pth") in " ".join(gone.err.split())) == (3, True)
     assert run("sample", "--only", 1, "--weights", elsewhere / "moved/BigBiGAN_x1.pth").code == 0
 
 
@@ -230,7 +231,7 @@ def test_a_folder_without_the_note_takes_the_usual_places(elsewhere: Path) -> No
     ],
     ids=["broken", "relative", "unprintable", "unknown"],
 )
-def test_a_note_that_is_none_is_told_and_stands_in_nobodys_way(elsewhere: Path, text: str, says: str) -> None:
+def test_a_corrupt_record_of_paths_is_refused_by_only_and_nothing_else(elsewhere: Path, text: str, says: str) -> None:
     make(DIGITS)
     Path("pairs/places.json").write_text(text)
     assert run("verify").code == 0
@@ -239,14 +240,14 @@ def test_a_note_that_is_none_is_told_and_stands_in_nobodys_way(elsewhere: Path, 
     assert "pairs/places.json" in refused.err
     assert says in refused.err
     assert "Remove it" in refused.err
-    make(DIGITS)  # the same command again writes it anew
+    make(DIGITS)  # the same command writes it again
     assert run("sample", "--only", 1).code == 0
 
 
-def test_what_is_told_of_the_shard_and_of_one_that_is_not_there(elsewhere: Path) -> None:
+def test_a_recomputed_shard_is_named_and_a_missing_one_refused(elsewhere: Path) -> None:
     make(DIGITS)
     outcome = run("sample", "--only", 1)
-    assert outcome.err.startswith("Shard 1 ")
+    assert "shard 1 " in outcome.err.splitlines()[0]
     assert "Next: copgen pretrain --pairs pairs/" in outcome.err
     absent = run("sample", "--only", 3)
     assert (absent.code, "it has 0 to 1" in absent.err) == (2, True)
@@ -268,7 +269,7 @@ def test_a_file_or_a_flag_that_says_otherwise_is_refused(elsewhere: Path) -> Non
     assert (both.code, "--only and --recipe" in both.err) == (2, True)
 
 
-def test_starting_anew_forgets_them(elsewhere: Path) -> None:
+def test_overwrite_removes_the_recorded_paths(elsewhere: Path) -> None:
     make(DIGITS)
     make({"generator": "digits"}, "--overwrite")
     assert not Path("pairs/places.json").exists()
@@ -279,7 +280,7 @@ def test_the_tree_of_an_import_is_named(elsewhere: Path, monkeypatch: pytest.Mon
     assert run("import", "a set", "--pairs-per-shard", 2).code == 0
     tar = elsewhere / "made/pairs/shards/shard-000001.tar"
     before = flip(tar)
-    assert "  mend    copgen import 'a set' --out pairs/ --only 1" in run("verify").out
+    assert "  fix     copgen import 'a set' --out pairs/ --only 1" in run("verify").out
     monkeypatch.chdir(elsewhere / "later")
     (problem,) = run("verify", "../made/pairs", "--json").document["problems"]
     assert run(*problem["command"][1:]).code == 0

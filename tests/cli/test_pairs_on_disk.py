@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -51,10 +50,10 @@ def test_verify_names_shard_and_command_and_ends_with_3(sampled: Path) -> None:
     lines = outcome.out.splitlines()
     assert lines[2] == "problems  3"
     assert lines[3].startswith("shard 1   pairs/shards/shard-000001.idx is missing")
-    assert lines[4] == "  mend    copgen sample --out pairs/ --only 1"
+    assert lines[4] == "  fix     copgen sample --out pairs/ --only 1"
     assert lines[5].startswith("shard 2   pairs/shards/shard-000002.tar was modified")
-    assert lines[6] == "  mend    copgen sample --out pairs/ --only 2"
-    assert lines[8] == "  mend    rm pairs/shards/more.tar"
+    assert lines[6] == "  fix     copgen sample --out pairs/ --only 2"
+    assert lines[8] == "  fix     rm pairs/shards/more.tar"
     assert last(outcome.err) == "Next: copgen sample --out pairs/ --only 1"
     as_json = copgen("verify", "pairs", "--json", "--quick")
     document = as_json.document
@@ -70,16 +69,17 @@ def test_verify_lists_one_command_for_each_shard_and_not_too_many_lines(here: Pa
         layout.index_path(Path("pairs"), number).unlink()
     lines = copgen("verify", "--quick").out.splitlines()
     assert lines[2] == "problems  60"
-    assert sum("  mend" in line for line in lines) == 10
+    assert sum("  fix " in line for line in lines) == 10
     assert last("\n".join(lines)).strip() == "and 40 more; --json lists all"
 
 
-def test_verify_warns_of_leftovers_and_refuses_what_is_no_pairs_folder(sampled: Path) -> None:
+def test_verify_warns_of_temporary_files_and_refuses_what_is_not_a_pairs_folder(sampled: Path) -> None:
     (sampled / "claims").mkdir()
     (sampled / "claims/shard-000001.json").write_text("{}")
     outcome = copgen("verify", "pairs")
     assert outcome.code == 0
-    assert "or still run, left 1 file, such as pairs/claims/shard-000001.json" in outcome.err
+    assert "1 temporary file " in outcome.err
+    assert "pairs/claims/shard-000001.json" in outcome.err
     for words in (("verify", "."), ("verify", "absent"), ("show", "."), ("export", ".", "--to", "folder", "-o", "x")):
         refused = copgen(*words)
         assert (refused.code, refused.out) == (3, "")
@@ -148,7 +148,7 @@ def test_export_says_where_the_images_are(sampled: Path, to: str) -> None:
     assert f"in out/ ({to})" in outcome.out
     again = copgen("export", "pairs", "--to", to, "--out", "out", "--json")
     assert again.document["already_finished"] is True
-    assert "finished already" in again.err
+    assert "out is already finished" in again.err
     assert copgen("export", "pairs", "--to", to, "--out", "pairs").code == 4
 
 
@@ -166,8 +166,8 @@ def test_import_makes_pairs_that_verify_show_and_pretrain_take(here: Path) -> No
     assert last(outcome.err) == "Next: copgen show pairs/"
     assert copgen("verify", "--decode").code == 0
     shown = copgen("show").out
-    assert "from set, 140 images named as the authors do" in shown
-    assert "d(z, z')  not known" in shown
+    assert "from set, 140 images" in shown
+    assert "d(z, z')  not " in shown
     trained = copgen("pretrain", "--recipe", "digits", "--updates", 2, "--batch", 16)
     assert trained.code == 0, trained.err
     layout.tar_path(Path("pairs"), 1).unlink()
@@ -180,7 +180,7 @@ def test_import_refuses_a_bad_tree_and_pairs_of_a_generator(sampled: Path) -> No
     tree(Path("set"))
     refused = copgen("import", "set")
     assert refused.code == 2
-    assert re.search(r"pairs of `copgen sample`, .*`copgen import`", " ".join(refused.err.split()))
+    assert all(command in refused.err for command in ("copgen sample", "copgen import"))
     (Path("set/train/n01") / "seed0000_sample00000_neighbor.png").unlink()
     assert copgen("import", "set", "--out", "new").code == 3
     assert not Path("new").exists()
@@ -194,7 +194,7 @@ def test_sample_refuses_imported_pairs(here: Path) -> None:
     before = json.loads(Path("pairs/plan.json").read_text())
     outcome = copgen("sample", "--tz", "none", "--n", 5)
     assert outcome.code == 2
-    assert "holds pairs of `copgen import`" in outcome.err
+    assert "copgen import" in outcome.err
     assert json.loads(Path("pairs/plan.json").read_text()) == before
 
 

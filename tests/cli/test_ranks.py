@@ -108,7 +108,7 @@ def test_a_batch_that_the_ranks_do_not_divide_is_refused(here: Path) -> None:
     for more in ([], ["--dry-run"]):
         outcome = copgen(*RUN, "--nproc", 3, *more)
         assert (outcome.code, outcome.out) == (ExitCode.USAGE, "")
-        assert "A batch of 8 cannot be divided evenly among 3 ranks." in outcome.err
+        assert all(part in outcome.err for part in ("batch of 8", "3 ranks"))
         assert "6 or 9." in outcome.err
     assert list(here.iterdir()) == []
 
@@ -129,7 +129,7 @@ def test_ranks_do_not_start_ranks(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RANK", "0")
     outcome = copgen(*RUN, "--nproc", 2)
     assert outcome.code == ExitCode.USAGE
-    assert "--nproc starts processes, and torchrun has started 2." in outcome.err
+    assert all(part in outcome.err for part in ("--nproc", "torchrun", "2 ranks"))
 
 
 @pytest.mark.parametrize("words", [["--nproc", "2"], ["--nproc=2"], ["--nproc", "3", "--nproc=2"]])

@@ -94,7 +94,7 @@ def test_sample_takes_generator_and_weights_from_the_navigator(here: Path, weigh
         ({"prior": "normal"}, "", (), None),
     ],
 )
-def test_what_is_said_of_the_prior_beats_the_navigator_s_and_the_recipe_s(
+def test_a_given_prior_beats_the_navigator_s_and_the_recipe_s(
     here: Path, trained: dict[str, Any], said: str, flags: tuple[object, ...], prior: tuple[float, float] | None
 ) -> None:
     file = narrow.published("bigbigan", here)
@@ -134,7 +134,7 @@ def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
     ],
     ids=str,
 )
-def test_options_that_contradict_or_ask_too_much_are_refused(here: Path, words: tuple[object, ...], says: str) -> None:
+def test_conflicting_and_excessive_options_are_refused(here: Path, words: tuple[object, ...], says: str) -> None:
     outcome = copgen("sample", "--generator", "digits", "--n", 4, *words)
     assert (outcome.code, says in outcome.err) == (2, True), outcome.err
     assert list(here.iterdir()) == []
@@ -144,14 +144,14 @@ def test_options_that_contradict_or_ask_too_much_are_refused(here: Path, words: 
     ("transform", "option", "value"),
     [("none", "--std", 0.1), ("gaussian", "--navigator", "x"), ("random", "--walk", "x"), ("gaussian", "--std", 0.1)],
 )
-def test_an_option_that_does_nothing_is_told(here: Path, transform: str, option: str, value: object) -> None:
+def test_an_option_without_effect_gets_a_warning(here: Path, transform: str, option: str, value: object) -> None:
     outcome = copgen("sample", "--generator", "digits", "--n", 4, "--transform", transform, option, value, "--dry-run")
     assert outcome.code == 0, outcome.err
     idle = (transform, option) != ("gaussian", "--std")
     assert any(option in line and transform in line for line in outcome.err.splitlines() if "Warning" in line) is idle
 
 
-def test_a_navigator_with_a_header_of_something_else_says_nothing(here: Path) -> None:
+def test_an_unknown_header_of_a_navigator_gives_no_settings(here: Path) -> None:
     made_by = {"generator": "digits", "settings": "none"}
     save_navigator(here / "T_z.safetensors", new_navigator(64, prior=Prior(), seed=0), made_by=made_by)
     assert resolved("sample", "--navigator", "T_z.safetensors", "--n", 2)["generator"] == "digits"
@@ -224,7 +224,7 @@ def test_flags_of_format_and_filter_reach_the_settings(here: Path, weights: Path
     assert (found["min_d"], found["max_d"], found["attempts"]) == (0.01, 0.9, 1000)
 
 
-def test_a_filtered_run_says_how_many_draws_were_rejected(here: Path, weights: Path) -> None:
+def test_a_filtered_run_reports_its_rejected_draws(here: Path, weights: Path) -> None:
     words = ("sample", "--weights", weights, "--n", 30, "--tz", "gaussian", "--min-d", 0.2, "--out", "pairs")
     outcome = copgen(*words, "--json")
     assert outcome.code == 0
@@ -258,7 +258,7 @@ def test_a_filtered_run_says_how_many_draws_were_rejected(here: Path, weights: P
     ],
     ids=lambda case: case[-2] if isinstance(case, tuple) else "",
 )
-def test_a_former_name_is_taken_and_told_once(
+def test_a_former_name_is_accepted_with_one_warning(
     here: Path, weights: Path, words: tuple[object, ...], field: str, value: object, old: str, new: str
 ) -> None:
     outcome = copgen(*words, "--generator", "digits", "--weights", weights, "--dry-run", "--json")
@@ -269,7 +269,7 @@ def test_a_former_name_is_taken_and_told_once(
     assert told[0].index(old) < told[0].rindex(new)
 
 
-def test_former_names_in_a_file_are_taken_and_told_but_other_names_that_stay_are_not(here: Path, weights: Path) -> None:
+def test_former_names_in_a_file_get_a_warning_and_aliases_do_not(here: Path, weights: Path) -> None:
     Path("mine.toml").write_text('steps = 128\nbatch = 64\nmemory = "keep"\n')
     outcome = copgen("navigate", "--weights", weights, "--config", "mine.toml", "--dry-run", "--json")
     settings = outcome.document["settings"]

@@ -53,7 +53,7 @@ def test_sub_spaces_from_the_command_line(here: Path, tmp_path: Path) -> None:
     assert sorted({pair.metadata["class"] for pair in pairs.read("pairs")}) == [2, 3, 7]
     refused = copgen(*words, "--condition-list", "0-99", "--out", "other")
     assert refused.code == 2
-    assert "There is no class 10 in 'biggan-deep-128'; it has 0 to 9." in refused.err
+    assert all(part in refused.err for part in ("class 10 ", "biggan-deep-128", "0 to 9"))
 
 
 def test_recipes_are_compared() -> None:
@@ -68,7 +68,7 @@ def test_recipes_are_compared() -> None:
     found = {one["setting"]: (one["first"], one["second"]) for one in document["differences"]}
     assert found["navigate.batch"] == (176, 500)
     assert found["sample.conditions"] == (None, "balanced")
-    assert "agree in everything" in copgen("recipes", "diff", "digits", "digits").out
+    assert copgen("recipes", "diff", "digits", "digits", "--json").document["differences"] == []
     assert "Did you mean 'bigbigan'" in copgen("recipes", "diff", "bigbigan", "bigbgan").err
 
 
@@ -81,7 +81,7 @@ def test_the_lines_of_the_design_run_once_weights_are_there(
     for words in (("--steps", "200k"), ("--objective", "steering")):
         without = copgen("navigate", "--generator", generator, *words)
         assert without.code == 4
-        assert f"There are no weights of '{generator}' in weights." in without.err
+        assert f"'{generator}'" in without.err
         assert f"copgen generator fetch {generator}" in without.err
         assert f"copgen generator import {generator} " in without.err
     place = here / "published"
@@ -100,26 +100,22 @@ def test_the_lines_of_the_design_run_once_weights_are_there(
     [
         (("sample", "--transform", "gaussian", "--std", 0), 2, "std = 0.0"),
         (("sample", "--transform", "gausian"), 2, "Did you mean 'gaussian'"),
-        (("sample", "--transform", "none", "--positives", 4), 2, "4 positives "),
-        (("sample", "--transform", "steering"), 3, "There is no walk runs/steering/walk.safetensors"),
-        (("sample", "--transform", "none", "--conditions", "balanced"), 2, "the generator 'digits' has none"),
+        (("sample", "--transform", "none", "--positives", 4), 2, "4 positives"),
+        (("sample", "--transform", "steering"), 3, "runs/steering/walk.safetensors"),
+        (("sample", "--transform", "none", "--conditions", "balanced"), 2, "'digits'"),
         (("sample", "--transform", "none", "--condition-list", "5-3"), 2, "3-5"),
         (("sample", "--transform", "none", "--truncation", 0.5), 2, "truncation"),
-        (("navigate", "--blocks", "3"), 2, "no latent block 3 in 'digits'"),
+        (("navigate", "--blocks", "3"), 2, "block 3 in 'digits'"),
         (("navigate", "--blocks", "a"), 2, "'a'"),
         (("navigate", "--hidden-ratio", 0), 2, "hidden_ratio = 0.0"),
-        (
-            ("navigate", "--objective", "steering", "--stop", "delta"),
-            2,
-            "--stop has no meaning for --objective steering",
-        ),
+        (("navigate", "--objective", "steering", "--stop", "delta"), 2, "Remove --stop."),
         (("navigate", "--objective", "steering", "--lr-navigator", -1), 2, "lr = -1.0"),
         (("navigate", "--objective", "steer"), 2, "Did you mean 'steering'"),
-        (("navigator", "show", "runs/none"), 3, "is missing: no navigator to load"),
+        (("navigator", "show", "runs/none"), 3, "runs/none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_be_is_told_and_nothing_is_written(
+def test_an_impossible_command_is_refused_and_writes_nothing(
     here: Path, weights: Path, words: tuple[object, ...], code: int, says: str
 ) -> None:
     more = ("--weights", weights) if words[0] != "navigator" else ()

@@ -24,7 +24,7 @@ def published(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_from_the_authors_files_to_pairs() -> None:
-    """Each command says what to type next."""
+    """Each command prints the next one."""
     imported = copgen("generator", "import", "bigbigan", "BigBiGAN_x1.pth")
     assert imported.code == 0, imported.err
     assert "BigBiGAN_x1.pth, sha256 " in imported.out
@@ -32,7 +32,7 @@ def test_from_the_authors_files_to_pairs() -> None:
     navigator = copgen("navigator", "import", "w_COPGen_pretained.pth")
     assert navigator.code == 0, navigator.err
     assert navigator.out.splitlines()[2].split() == ["generator", "bigbigan"]
-    assert "not the file that the authors published; taken to be for 'bigbigan'" in navigator.err
+    assert all(name in navigator.err for name in ("w_COPGen_pretained.pth", "'bigbigan'"))
     assert navigator.err.splitlines()[-1] == "Next: copgen navigator inspect runs/imported-navigator"
     inspected = copgen("navigator", "inspect", "runs/imported-navigator", "--draws", "1k")
     assert inspected.code == 0, inspected.err
@@ -92,7 +92,7 @@ def test_offline_fetch_ends_with_4_and_the_way_by_hand(monkeypatch: pytest.Monke
     monkeypatch.setitem(registry.KNOWN, "bigbigan", replace(entry, files=files))
     outcome = copgen("generator", "fetch", "bigbigan")
     assert outcome.code == 4
-    assert "BigBiGAN_x1.pth of 'bigbigan' could not be fetched: Connection refused" in outcome.err
+    assert all(part in outcome.err for part in ("BigBiGAN_x1.pth", "'bigbigan'", "Connection refused"))
     assert f"({address}/BigBiGAN_x1.pth)" in outcome.err
     assert "copgen generator import bigbigan BigBiGAN_x1.pth" in outcome.err
     assert not Path("weights/bigbigan.safetensors").exists()

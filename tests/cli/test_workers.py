@@ -23,7 +23,7 @@ SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
     ("words", "says"),
     [
         (("--shard-slice", "2"), "'2' is not a slice"),
-        (("--shard-slice", "2/2"), "Of 2 workers the last is 1/2"),
+        (("--shard-slice", "2/2"), "0/2 to 1/2"),
         (("--workers", "0"), "at least 1"),
         (("--only", "x"), "'x'"),
         (("--shard-slice", "0/2", "--overwrite", "--n", "8", *SMALL), "slice 0/2"),
@@ -33,7 +33,7 @@ SMALL = ("--generator", "digits", "--tz", "gaussian", "--device", "cpu")
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 @pytest.mark.parametrize("rank", ["", "1"])
-def test_2_with_the_way_to_mend_it_from_every_worker(
+def test_2_with_the_fix_from_every_worker(
     here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str, rank: str
 ) -> None:
     if rank:
@@ -60,7 +60,7 @@ def test_an_object_store_and_the_command_that_copies_it(here: Path, weights: Pat
     assert run(*words, "--json").document["already_finished"]
     read = run("pretrain", "--pairs", "s3://bucket/pairs")
     assert read.code == 2
-    assert "Pairs are read from a local folder, not from s3://bucket/pairs." in read.err
+    assert "local" in read.err
     assert "aws s3 sync s3://bucket/pairs pairs" in read.err
 
 
@@ -81,15 +81,15 @@ def test_75_from_a_signal_before_the_work_has_begun(
     assert outcome.document["error"]["what"] == f"Stopped by {number.name}."
 
 
-def test_a_variable_of_a_launcher_that_is_no_number_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_s_variable_that_is_not_a_number_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "x")
     outcome = run("sample", "--n", 8, *SMALL)
-    assert (outcome.code, "The variable RANK is 'x', not a whole number." in outcome.err) == (2, True)
+    assert (outcome.code, all(word in outcome.err for word in ("RANK", "'x'"))) == (2, True)
 
 
 @pytest.mark.soak
-def test_75_when_all_workers_are_stopped_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_75_when_all_workers_are_stopped_and_the_same_command_resumes(tmp_path: Path) -> None:
     words = [*SMALL, "--n", "3k", "--pairs-per-shard", "100", "--batch", "50"]
     assert run("sample", *words, "--out", tmp_path / "straight").code == 0
     command = [sys.executable, "-m", "copgen_cli", "sample", *words, "--out", str(tmp_path / "run"), "--workers", "2"]

@@ -82,22 +82,23 @@ def test_a_flag_may_complete_what_a_config_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tree", "message"),
+    ("tree", "parts"),
     [
-        ({"update": 3}, "x: there is no setting 'update'. Did you mean 'updates'?"),
-        ({"net": {"widht": 3}}, "x: there is no setting 'net.widht'. Did you mean 'width'?"),
-        ({"net": {"updates": 3}}, "x: there is no setting 'net.updates'. Known: blocks, width."),
-        ({"width": 3}, "x: there is no setting 'width'. Known: delta, device, lr, net, stop, temperature, updates."),
-        ({"updates": 0}, "x: updates = 0 cannot be used: Input should be greater than or equal to 1."),
-        ({"net": {"width": -1}}, "x: net.width = -1 cannot be used: Input should be greater than or equal to 1."),
-        ({"stop": "sometimes"}, "x: stop = 'sometimes' cannot be used: Input should be 'never' or 'delta'."),
-        ({"stop": "delta"}, "x: stop = 'delta' needs a value for delta."),
+        ({"update": 3}, ["'update'", "Did you mean 'updates'?"]),
+        ({"net": {"widht": 3}}, ["'net.widht'", "Did you mean 'width'?"]),
+        ({"net": {"updates": 3}}, ["'net.updates'", "Known: blocks, width."]),
+        ({"width": 3}, ["'width'", "Known: delta, device, lr, net, stop, temperature, updates."]),
+        ({"updates": 0}, ["updates = 0 ", "greater than or equal to 1"]),
+        ({"net": {"width": -1}}, ["net.width = -1 ", "greater than or equal to 1"]),
+        ({"stop": "sometimes"}, ["stop = 'sometimes' ", "'never' or 'delta'"]),
+        ({"stop": "delta"}, ["stop = 'delta' ", "delta"]),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(tree: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_is_a_usage_error(tree: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         build(Toy, tree, origin="x")
-    assert str(caught.value) == message
+    assert str(caught.value).startswith("x: ")
+    assert all(part in str(caught.value) for part in parts)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, "a", None, [1.0], {}])

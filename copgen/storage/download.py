@@ -202,7 +202,8 @@ def transfer(url: str, partial: Partial, events: Events, policy: Policy) -> None
     except (OSError, http.client.HTTPException) as error:
         raise broken_by(error) from None
     with answer:
-        refuse_page(answer.headers, url)
+        if answer.headers.get_content_type() == "text/html":
+            raise page(url)
         total = accept(answer, partial, have)
         have = partial.size
         if total is not None:
@@ -242,11 +243,6 @@ def accept(answer: Any, partial: Partial, have: int) -> int | None:
     partial.begin(tag if tag.startswith('"') else date)
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
-
-
-def refuse_page(headers: Any, url: str) -> None:
-    if headers.get_content_type() == "text/html":
-        raise page(url)
 
 
 def page(url: str) -> DataError:

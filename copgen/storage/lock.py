@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from copgen.runtime.errors import EnvironmentFault
@@ -30,19 +30,8 @@ def locked(folder: Path, *, finished: bool = False) -> Iterator[None]:
     if finished and _is_read_only(folder):
         yield
         return
-    path = folder / LOCK
-    with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = _hold(path, fcntl.LOCK_EX)
-    try:
-        with disk_faults(path):
-            _sign(handle)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    with _held(folder, lambda path: (_hold(path, fcntl.LOCK_EX), True)):
+        yield
 
 
 @contextmanager
@@ -60,20 +49,30 @@ def shared(folder: Path, *, first: Callable[[], None], finished: bool = False) -
     if finished and _is_read_only(folder):
         yield
         return
+    with _held(folder, _hold_with_others) as (handle, alone):
+        if alone:
+            first()
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
+    """Take the lock of a folder, which is created if missing, and sign it; the last process removes the file."""
     path = folder / LOCK
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, alone = _hold_with_others(path)
+        handle, alone = take(path)
     try:
-        with disk_faults(path):
-            _sign(handle)
+        with disk_faults(path):  # the process's id
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         try:
-            if alone:
-                first()
-                fcntl.flock(handle, fcntl.LOCK_SH)
-            yield
+            yield handle, alone
         finally:
-            _leave(path, handle)
+            with suppress(BlockingIOError):  # others share the folder
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -94,21 +93,6 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
                 if operation == fcntl.LOCK_SH and time.monotonic() > until:
                     raise
         time.sleep(0.05)
-
-
-def _leave(path: Path, handle: int) -> None:
-    """Release the lock; the last process that shares a folder removes the file."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        pass
-
-
-def _sign(handle: int) -> None:
-    """Write this process's id to the file."""
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
 
 def _hold(path: Path, operation: int) -> int:

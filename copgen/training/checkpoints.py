@@ -12,7 +12,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
@@ -91,8 +90,3 @@ class Checkpoints:
         tensors, header = load_tensors(path, kind="checkpoint")
         state: State = unpack(header["tree"], tensors)
         return state
-
-
-def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of a module's state, independent of later updates."""
-    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

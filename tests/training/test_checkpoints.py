@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from copgen.storage.files import TEMPORARY_SUFFIX
 from copgen.storage.state_tree import pack, unpack
-from copgen.training.checkpoints import Checkpoints, clone_state
+from copgen.training.checkpoints import Checkpoints
 from tests.distributed.listeners import Kept
 
 
@@ -264,13 +264,3 @@ def test_a_kill_at_any_time_loses_no_finished_checkpoint(tmp_path: Path) -> None
         assert not list(tmp_path.glob(f"*{TEMPORARY_SUFFIX}"))
         for path in tmp_path.iterdir():
             path.unlink()
-
-
-def test_clone_state_is_not_touched_by_later_updates() -> None:
-    module = nn.Linear(2, 2)
-    before = clone_state(module)
-    expected = module.weight.detach().clone()
-    with torch.no_grad():
-        module.weight.add_(1.0)
-    assert torch.equal(before["weight"], expected)
-    assert before.keys() == module.state_dict().keys()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from copgen.training.run_folder import SUMMARY, Logged, RunFolder
 Summary = dict[str, Any]
 
 
+@dataclass(kw_only=True, eq=False)
 class Run:
     """A run, made by `started`.
 
@@ -40,32 +42,24 @@ class Run:
         folder: the run folder.
         device: of this process.
         ranks: the processes that share a batch.
+        overwrite: start from scratch over an existing run.
+        listener: what `events` passes everything on to, on rank 0.
+        prepared: ends the block in which an error on one rank is raised on all.
+        held: what is released when the run ends: the lock of the folder.
         events: receives progress and messages; on rank 0 only, and messages only once the folder is open.
         finished: whether the folder holds the artefact; valid once it is open.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        folder: RunFolder,
-        *,
-        device: torch.device,
-        ranks: Ranks,
-        overwrite: bool,
-        events: Events,
-        prepared: Callable[[], None],
-        held: ExitStack,
-    ) -> None:
-        self.settings = settings
-        self.folder = folder
-        self.device = device
-        self.ranks = ranks
-        self.finished = False
-        self.events: Events = Silent()
-        self._events = events
-        self._overwrite = overwrite
-        self._prepared = prepared
-        self._held = held
+    settings: Settings
+    folder: RunFolder
+    device: torch.device
+    ranks: Ranks
+    overwrite: bool
+    listener: Events
+    prepared: Callable[[], None]
+    held: ExitStack
+    events: Events = field(default_factory=Silent, init=False)
+    finished: bool = field(default=False, init=False)
 
     @property
     def path(self) -> Path:
@@ -79,15 +73,15 @@ class Run:
             inputs: hashes of what the run reads, by name.
             note: the first message, if the run is not finished.
         """
-        self._prepared()
+        self.prepared()
         with self.ranks.together():
             if self.ranks.first:
-                self._held.enter_context(
-                    self.folder.open(self.settings, device=self.device, overwrite=self._overwrite, inputs=inputs)
+                self.held.enter_context(
+                    self.folder.open(self.settings, device=self.device, overwrite=self.overwrite, inputs=inputs)
                 )
         self.finished = self.ranks.any(self.folder.finished)
         if self.ranks.first:
-            self.events = Logged(self._events, self.path / "log.txt")
+            self.events = Logged(self.listener, self.path / "log.txt")
             if self.folder.artefact.exists() and not self.finished:
                 self.events.warn(f"{self.folder.artefact} is truncated or corrupt; it is written again.")
         if note and not self.finished:
@@ -150,12 +144,12 @@ def started(
         preparing = held.enter_context(ExitStack())
         preparing.enter_context(all_ranks.together())
         yield Run(
-            settings,
-            RunFolder(Path(out), stage=stage, artefact=artefact),
+            settings=settings,
+            folder=RunFolder(Path(out), stage=stage, artefact=artefact),
             device=own,
             ranks=all_ranks,
             overwrite=overwrite,
-            events=events or Silent(),
+            listener=events or Silent(),
             prepared=preparing.close,
             held=held,
         )

@@ -59,10 +59,21 @@ def pull(batch: Pairs, numbers: Sequence[Any], *, running: bool, needs: Sequence
     def add(
         rows: _Side, columns: _Side, diagonal: int | None, of_rows: Tensor | None, of_columns: Tensor | None
     ) -> None:
+        count = columns.z.shape[0]
+        tile = tile_for("weights", rows.z, rows.z.shape[0], running=running)
         chunk = chunk_rows(columns.z)
         for start in range(0, rows.z.shape[0], chunk):
             part = rows.z[start : start + chunk]
-            weights = _weights(rows, columns, start, part.shape[0], diagonal, numbers, running=running)
+            weights = torch.empty((part.shape[0], count), dtype=part.dtype, device=part.device)
+            write_weights[(triton.cdiv(part.shape[0], tile.rows), triton.cdiv(count, tile.columns))](
+                rows.z, columns.z, *numbers, weights,
+                start, rows.base or 0, start + part.shape[0], count, columns.base or 0,
+                0 if diagonal is None else diagonal + start, count,
+                D=D, HAS_DIAGONAL=diagonal is not None, ROWS=rows.base is not None, COLUMNS=columns.base is not None,
+                LEARNT=isinstance(batch.temperature, Tensor), RUNNING=running, ROW_WEIGHTS=numbers[1].dim() > 0,
+                INPUT_PRECISION=input_precision(), BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
+                num_warps=tile.warps, num_stages=tile.stages,
+            )  # fmt: skip
             if of_rows is not None:
                 add_product(of_rows[start : start + chunk], weights, columns.z)
             if of_columns is not None:
@@ -87,32 +98,6 @@ def pull(batch: Pairs, numbers: Sequence[Any], *, running: bool, needs: Sequence
         if both and (needs[1] or needs[2]):
             add(own_pos, queue, None, dh_pos if needs[1] else None, dnegatives if needs[2] else None)
     return sums
-
-
-def _weights(
-    rows: _Side,
-    columns: _Side,
-    start: int,
-    height: int,
-    diagonal: int | None,
-    numbers: Sequence[Any],
-    *,
-    running: bool,
-) -> Tensor:
-    """The weights of rows `start` to `start + height` against all columns, (height, C)."""
-    count, D = columns.z.shape
-    tile = tile_for("weights", rows.z, rows.z.shape[0], running=running)
-    weights = torch.empty((height, count), dtype=rows.z.dtype, device=rows.z.device)
-    write_weights[(triton.cdiv(height, tile.rows), triton.cdiv(count, tile.columns))](
-        rows.z, columns.z, *numbers, weights,
-        start, rows.base or 0, start + height, count, columns.base or 0,
-        0 if diagonal is None else diagonal + start, count,
-        D=D, HAS_DIAGONAL=diagonal is not None, ROWS=rows.base is not None, COLUMNS=columns.base is not None,
-        LEARNT=isinstance(numbers[4], Tensor), RUNNING=running, ROW_WEIGHTS=numbers[1].dim() > 0,
-        INPUT_PRECISION=input_precision(), BLOCK_R=tile.rows, BLOCK_C=tile.columns, BLOCK_D=tile.depth,
-        num_warps=tile.warps, num_stages=tile.stages,
-    )  # fmt: skip
-    return weights
 
 
 def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

@@ -41,10 +41,16 @@ class ColourDraw:
 
 
 def change_colours(images: Tensor, draw: ColourDraw, *, jitter: bool, grayscale: bool) -> Tensor:
-    """`colour_jitter`, then `drop_colour`, each if enabled; on the CPU in one pass over the images.
+    """Jitter the images for which `draw.jitter` is True, then turn grey those for which `draw.grayscale` is True.
+
+    Jittered images are clamped to [0, 1] first and after every step. A clamp passes the gradient where the value was
+    inside, ends included, and 0 outside: the exact derivative of what is computed. Saturation, hue and grayscale do not
+    change one-channel images. On the CPU both run in one pass over the images.
 
     Args:
         images: (N, C, H, W) in [0, 1], C = 1 or 3.
+        draw: the factors.
+        jitter, grayscale: which of the two are enabled.
 
     Returns:
         (N, C, H, W) in [0, 1], differentiable in the images.
@@ -66,21 +72,6 @@ def change_colours(images: Tensor, draw: ColourDraw, *, jitter: bool, grayscale:
     if grayscale and coloured:
         images = torch.where(_per_image(draw.grayscale), luma(images), images)
     return images
-
-
-def colour_jitter(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Change brightness, contrast, saturation and hue of the images for which `draw.jitter` is True.
-
-    Those images are clamped to [0, 1] first and after every step. A clamp passes the gradient where the value was
-    inside, ends included, and 0 outside: the exact derivative of what is computed. Saturation and hue do not change
-    one-channel images. Arguments and result as in `change_colours`.
-    """
-    return change_colours(images, draw, jitter=True, grayscale=False)
-
-
-def drop_colour(images: Tensor, draw: ColourDraw) -> Tensor:
-    """Turn the images for which `draw.grayscale` is True grey, keeping C channels; one-channel images are unchanged."""
-    return change_colours(images, draw, jitter=False, grayscale=True)
 
 
 def luma(images: Tensor) -> Tensor:

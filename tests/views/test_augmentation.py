@@ -10,10 +10,10 @@ from torch import Tensor
 from copgen.runtime.errors import UsageError
 from copgen.views import Policy, apply, augment, draw, names, plain, policy
 from copgen.views.affine import affine
-from copgen.views.colour import ORDERS, colour_jitter, drop_colour
+from copgen.views.colour import ORDERS
 from copgen.views.crop import crop
 from copgen.views.policies import CropPolicy, JitterPolicy, Normalisation
-from tests.views.images import random_images
+from tests.views.images import colour_jitter, drop_colour, random_images
 
 
 def generated(n: int, size: tuple[int, int] = (16, 16), **kind: int) -> Tensor:

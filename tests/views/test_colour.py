@@ -10,9 +10,9 @@ import torchvision.transforms.functional as TF
 from torch import Tensor
 
 from copgen.views import draw, policy
-from copgen.views.colour import ORDERS, ColourDraw, colour_jitter, drop_colour
+from copgen.views.colour import ORDERS, ColourDraw
 from copgen.views.hue import turn_hue
-from tests.views.images import random_images
+from tests.views.images import colour_jitter, drop_colour, random_images
 
 # Each of the four steps may amplify the rounding of the one before, by no more than a small factor.
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}

@@ -8,11 +8,10 @@ from torch import Tensor
 
 from copgen.views import Policy, apply, augment, draw, names, policy, schedule
 from copgen.views.blur import blur
-from copgen.views.colour import colour_jitter, drop_colour
 from copgen.views.crop import crop
 from copgen.views.policies import Normalisation
 from copgen.views.units import normalise
-from tests.views.images import random_images
+from tests.views.images import colour_jitter, drop_colour, random_images
 
 ALWAYS, NEVER = 0, 2**62
 SMALLER = policy("simclr-blur", size=20)

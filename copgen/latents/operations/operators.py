@@ -6,6 +6,7 @@ Gradients are registered in csrc/autograd.cpp; they are not differentiable thems
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
@@ -62,13 +63,6 @@ def draw_latents(rows: Tensor, key: int, dim: int, scale: float, threshold: floa
     return drawn
 
 
-def _no_second_derivative() -> UsageError:
-    return UsageError(
-        "The native navigator and constraint have no second derivative.",
-        fix="Use copgen.latents.operations.reference, or set COPGEN_NATIVE=0.",
-    )
-
-
 def _navigate_shapes(
     z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, delta: float | None, kept: int
 ) -> tuple[Tensor, ...]:
@@ -82,21 +76,9 @@ def _navigate_shapes(
     )
 
 
-def _navigate_backward_shapes(
-    g: Tensor | None,
-    g_d: Tensor | None,
-    z: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    d: Tensor,
-    hidden: Tensor,
-    for_z: bool,
-    for_weights: bool,
-) -> tuple[Tensor, ...]:
-    dz = z.new_empty(z.shape if for_z else 0)
-    return dz, *(x.new_empty(x.shape if for_weights else 0) for x in (w1, b1, w2, b2))
+def _navigate_backward_shapes(*inputs: Any) -> tuple[Tensor, ...]:
+    _, _, z, *weights, _, _, for_z, for_weights = inputs
+    return z.new_empty(z.shape if for_z else 0), *(x.new_empty(x.shape if for_weights else 0) for x in weights)
 
 
 def _constrain_shapes(z: Tensor, z_pos: Tensor, delta: float | None, mode: str) -> tuple[Tensor, ...]:
@@ -129,19 +111,22 @@ def _keep_nothing(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _refuse(ctx: Any, *gradients: Any) -> NoReturn:
-    raise _no_second_derivative()
+    raise UsageError(
+        "The native navigator and constraint have no second derivative.",
+        fix="Use copgen.latents.operations.reference, or set COPGEN_NATIVE=0.",
+    )
 
 
-def _register(name: str, shapes: Any, *, refuses_gradients: bool = False) -> None:
-    torch.library.register_fake(f"copgen::{name}", shapes, lib=_LIBRARY)
-    if refuses_gradients:
-        torch.library.register_autograd(f"copgen::{name}", _refuse, setup_context=_keep_nothing, lib=_LIBRARY)
-
-
+_SHAPES: dict[str, Callable[..., Any]] = {
+    "navigate": _navigate_shapes,
+    "navigate_backward": _navigate_backward_shapes,
+    "constrain": _constrain_shapes,
+    "constrain_backward": _constrain_backward_shapes,
+    "draw_latents": _draw_shapes,
+    "philox_bits": _bits_shapes,
+}
 if native().usable:
-    _register("navigate", _navigate_shapes)
-    _register("navigate_backward", _navigate_backward_shapes, refuses_gradients=True)
-    _register("constrain", _constrain_shapes)
-    _register("constrain_backward", _constrain_backward_shapes, refuses_gradients=True)
-    _register("draw_latents", _draw_shapes)
-    _register("philox_bits", _bits_shapes)
+    for _name, _shapes in _SHAPES.items():
+        torch.library.register_fake(f"copgen::{_name}", _shapes, lib=_LIBRARY)
+        if _name.endswith("_backward"):
+            torch.library.register_autograd(f"copgen::{_name}", _refuse, setup_context=_keep_nothing, lib=_LIBRARY)

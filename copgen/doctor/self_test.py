@@ -25,6 +25,8 @@ from copgen.generators.residual_flow.inversion import FixedPoint
 from copgen.generators.residual_flow.lipschitz import LipschitzLinear, LipSwish
 from copgen.latents.operations import constrain, draw_latents, navigate
 from copgen.latents.operations import reference as latents
+from copgen.latents.operations.constrain import Constrained
+from copgen.latents.operations.navigate import Moved
 from copgen.objectives import info_nce
 from copgen.objectives import reference as losses
 from copgen.runtime import philox
@@ -70,14 +72,14 @@ def self_tests(device: torch.device) -> Iterator[SelfTest]:
     z_pos = (z + 0.3 * w1[:1]).float()
     yield SelfTest(
         "navigate",
-        lambda: _moved(*narrow),
+        lambda: _shifted(navigate(*narrow, delta=DELTA)),
         lambda: latents.navigate(narrow[0], narrow[1], narrow[2], narrow[3], narrow[4], DELTA)[:2],
         lambda: latents.navigate(z, w1, b1, w2, b2, DELTA)[:2],
         bound,
     )
     yield SelfTest(
         "constrain",
-        lambda: _projected(narrow[0], z_pos),
+        lambda: _shifted(constrain(narrow[0], z_pos, delta=DELTA, mode="project")),
         lambda: latents.constrain(narrow[0], z_pos, DELTA, "project")[:2],
         lambda: latents.constrain(narrow[0].double(), z_pos.double(), DELTA, "project")[:2],
         bound,
@@ -129,17 +131,11 @@ def self_tests(device: torch.device) -> Iterator[SelfTest]:
 
 
 def _navigator() -> list[Tensor]:
-    def normal(name: str, rows: int, scale: float) -> Tensor:
-        return scale * philox.normal(0, range(rows), DIM, stream=f"doctor/{name}")
-
+    """z, w1, b1, w2, b2."""
     step = DIM**-0.5
-    return [
-        normal("z", K, 1.0),
-        normal("w1", DIM, step),
-        normal("b1", 1, step)[0],
-        normal("w2", DIM, 0.3 * step),
-        normal("b2", 1, step)[0],
-    ]
+    parts = (("z", K, 1.0), ("w1", DIM, step), ("b1", 1, step), ("w2", DIM, 0.3 * step), ("b2", 1, step))
+    scaled = [scale * philox.normal(0, range(rows), DIM, stream=f"doctor/{name}") for name, rows, scale in parts]
+    return [part[0] if len(part) == 1 else part for part in scaled]
 
 
 def _fixed_points(
@@ -175,14 +171,8 @@ def _inverse(g: Callable[[Tensor], Tensor], y: Tensor, tolerance: float) -> list
         return [rule.inverse(g, y), rule.gradient(g, y, y)]
 
 
-def _moved(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> list[Tensor]:
-    moved = navigate(z, w1, b1, w2, b2, delta=DELTA)
-    return [moved.z_pos, moved.d]
-
-
-def _projected(z: Tensor, z_pos: Tensor) -> list[Tensor]:
-    held = constrain(z, z_pos, delta=DELTA, mode="project")
-    return [held.z_pos, held.d]
+def _shifted(shift: Moved | Constrained) -> list[Tensor]:
+    return [shift.z_pos, shift.d]
 
 
 def _plain_loss(h: Tensor, h_pos: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
-from copgen.runtime.signals import EndedEarly, ending_in_good_order
+from copgen.runtime.signals import EndedEarly, raising_on_signals
 from copgen_cli import options as o
 from copgen_cli.commands import group
 from copgen_cli.table import COMMANDS, COPGEN
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     silent = False
     try:
         silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
-        with ending_in_good_order():
+        with raising_on_signals():
             code = group(COMMANDS, "", about, COPGEN).main(
                 args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
             )

@@ -19,7 +19,7 @@ from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
-from copgen_cli.resolving import recipe_of, said
+from copgen_cli.resolving import recipe_of, text_of
 from copgen_cli.running import length, train
 from copgen_cli.steering import steer
 
@@ -49,7 +49,7 @@ def navigate(
     """
     steering = flags.get("objective") == "steering"
     table = config_table(run.config, "steering" if steering else "navigate")
-    generator = flags.get("generator") or said(table, "generator")
+    generator = flags.get("generator") or text_of(table, "generator")
     recipe = run.recipe or recipe_of(generator or "digits")
     story = run.story(quiet=placement().rank > 0)
     if steering:

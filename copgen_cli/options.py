@@ -122,7 +122,7 @@ DryRun = Annotated[bool, option("--dry-run", help="Print settings, time, memory 
 Json = Annotated[bool, option("--json", help="Print the result as one JSON document.", panel=REPORT)]
 Quiet = Annotated[bool, option("--quiet", "-q", help="Print the result only, no progress.", panel=REPORT)]
 Verbose = Annotated[bool, option("--verbose", "-v", help="Print all settings and metrics.", panel=REPORT)]
-# `copgen_cli.main` acts on it, wherever it stands
+# `copgen_cli.main` acts on it, at any position
 Debug = Annotated[
     bool, option("--debug", help="Print tracebacks of internal errors.", panel=REPORT, expose_value=False)
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from copgen.runtime.errors import UsageError
 
 
-def said(table: dict[str, Any], name: str, default: str | None = None) -> str | None:
+def text_of(table: dict[str, Any], name: str, default: str | None = None) -> str | None:
     """A setting of an unchecked table; one of a wrong type counts as unset, and is refused later."""
     value = table.get(name, default)
     return str(value) if isinstance(value, (str, Path)) else default

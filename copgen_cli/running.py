@@ -47,7 +47,7 @@ def train(
         kind: its key in the result.
         about: length and input of the run, for the log.
         estimate: time, memory and disk, for `--dry-run`.
-        rows: rows of the summary, beside the artefact.
+        rows: rows of the summary, after the artefact.
         then: the next command.
         follows: this is not rank 0, and prints nothing.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from copgen.latents.run_files import navigator_file, walk_file
 from copgen.runtime.errors import DataError
 from copgen.runtime.settings_files import read_recipe
-from copgen_cli.resolving import recipe_of, said
+from copgen_cli.resolving import recipe_of, text_of
 
 DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("runs/navigate"), Path("runs/steering")
 # Settings of the generator that pairs take from the run of their navigator or walk.
@@ -47,12 +47,12 @@ def _table(header: dict[str, Any], name: str) -> dict[str, Any]:
 
 def of_the_navigator(recipe: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe, and the settings of the navigator or walk that the pairs are made with, if any."""
-    generator = said(given, "generator")
+    generator = text_of(given, "generator")
     of_recipe = read_recipe(recipe).get("sample", {}) if recipe else {}
     known: dict[str, Any] = {}
-    match said(given, "transform") or said(of_recipe, "transform", "optimal"):
+    match text_of(given, "transform") or text_of(of_recipe, "transform", "optimal"):
         case "optimal":
-            known = trained_on(Path(said(given, "navigator") or DEFAULT_NAVIGATOR), generator=generator)
+            known = trained_on(Path(text_of(given, "navigator") or DEFAULT_NAVIGATOR), generator=generator)
         case "steering":
-            known = trained_on(Path(said(given, "walk") or DEFAULT_WALK), generator=generator, steering=True)
+            known = trained_on(Path(text_of(given, "walk") or DEFAULT_WALK), generator=generator, steering=True)
     return recipe or recipe_of(generator or str(known.get("generator") or "digits")), known

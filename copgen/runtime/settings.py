@@ -61,21 +61,21 @@ class Settings(BaseModel):
         for name, field in cls.model_fields.items():
             if (declared := declaration(field)) is None:
                 continue
-            told = now = name
+            used = now = name
             for other in (*declared.also, *declared.former):
                 if other in cls.model_fields or (value := given.pop(other, None)) is None:
                     continue
                 if given.get(name) is not None:
                     raise Conflict(other, name)
                 given[name] = value
-                told = other if other in declared.former else name
+                used = other if other in declared.former else name
             if isinstance(value := given.get(name), str):
                 given[name] = (declared.spellings or {}).get(value, value)
                 if value in (former := declared.former_values or {}):
                     given[name] = former[value]
-                    told, now = f"{told} = {value}", f"{name} = {str(former[value]).lower()}"
-            if tell is not None and told != name:
-                tell(told, now)
+                    used, now = f"{used} = {value}", f"{name} = {str(former[value]).lower()}"
+            if tell is not None and used != name:
+                tell(used, now)
         for group in cls.exclusive:
             if len(found := _given(group, given)) > 1:
                 raise Conflict(*found)
@@ -178,7 +178,7 @@ def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> Model
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _fields_beside(model, first["loc"])
+            known = _sibling_fields(model, first["loc"])
             raise UsageError(
                 f"{origin}: there is no setting '{where}'.", fix=nearest(where.split(".")[-1], known)
             ) from None
@@ -188,7 +188,7 @@ def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> Model
         raise UsageError(f"{origin}: {where} = {first['input']!r} is invalid: {message}.") from None
 
 
-def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _sibling_fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

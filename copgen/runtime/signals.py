@@ -34,7 +34,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def ending_in_good_order() -> Iterator[None]:
+def raising_on_signals() -> Iterator[None]:
     """Inside this context a scheduler's signals raise EndedEarly, unless a stage handles them."""
     if threading.current_thread() is not threading.main_thread():
         yield

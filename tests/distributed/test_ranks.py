@@ -15,7 +15,7 @@ import torch.distributed as dist
 from copgen.distributed import ranks
 from copgen.distributed.ranks import Ranks, joined
 from copgen.runtime.errors import EnvironmentFault, ExitCode, UsageError
-from copgen.runtime.signals import EndedEarly, ending_in_good_order
+from copgen.runtime.signals import EndedEarly, raising_on_signals
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def test_a_signal_ends_the_wait_for_the_others(
     timer = threading.Timer(0.5, signal.raise_signal, [number])
     timer.start()
     with (
-        ending_in_good_order(),
+        raising_on_signals(),
         pytest.raises(EndedEarly if number is signal.SIGTERM else KeyboardInterrupt) as caught,
     ):
         joined(CPU).__enter__()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from copgen.runtime.errors import ExitCode
-from copgen.runtime.signals import EndedEarly, StopRequest, ending_in_good_order
+from copgen.runtime.signals import EndedEarly, StopRequest, raising_on_signals
 
 SIGNALS = [
     (signal.SIGINT, ExitCode.INTERRUPTED),
@@ -105,7 +105,7 @@ def test_outside_the_main_thread_nothing_is_caught() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_outside_of_a_stage_a_command_ends_in_good_order(number: signal.Signals) -> None:
-    with ending_in_good_order():
+    with raising_on_signals():
         with pytest.raises(EndedEarly) as caught:
             signal.raise_signal(number)
         with StopRequest() as stop:
@@ -119,7 +119,7 @@ def test_outside_of_a_stage_a_command_ends_in_good_order(number: signal.Signals)
 
 
 def test_a_stage_that_ends_leaves_the_good_order() -> None:
-    with ending_in_good_order():
+    with raising_on_signals():
         with StopRequest():
             pass
         with pytest.raises(EndedEarly):

@@ -80,7 +80,10 @@ def write(name: str, folder: Path, *, narrow: int = 1) -> Path:
         "source_sha256": "0" * 64,
         "licence": "none: random numbers",
     }
-    save_tensors(path, _random(family.shapes(config)), kind="generator", header=header)
+    tensors = _random(family.shapes(config))
+    if name == "bigbigan":  # which has no classes: all rows of its class table are one vector
+        tensors["shared.weight"] = tensors["shared.weight"][:1].expand_as(tensors["shared.weight"]).clone()
+    save_tensors(path, tensors, kind="generator", header=header)
     return path
 
 

@@ -1,4 +1,4 @@
-# What one types in a fresh clone: `make demo` and `make test`. Everything runs in .venv, from requirements.lock.
+# Commands for a fresh clone: `make demo` and `make test`. Everything runs in .venv, from requirements.lock.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,35 +6,40 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 LOCKED := $(VENV)/.locked
+ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs bench gpu-check asan experiment-digits lock clean
+.PHONY: install demo test soak lint format docs gpu-check asan experiment-digits lock clean
 
 install: $(READY)
 
-$(LOCKED): requirements.lock tests/requirements-oracles.txt
+$(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-oracles.txt
 	@touch $@
 
-# Verbose enough for the notice of a build without native operators; anew whenever their sources change.
+# Verbose enough for the notice of a build without native operators; rebuilt whenever their sources change.
 $(READY): $(LOCKED) pyproject.toml setup.py $(NATIVE)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -W ignore -c 'from copgen.runtime.native import native; print("native operators:", native().reason)'
 	@touch $@
 
+# Packages that only tests compare with.
+$(ORACLES): $(READY) tests/requirements-oracles.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-oracles.txt
+	@touch $@
+
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-# Every test has one thread; several processes share the tests.
+# One thread per test; several processes share the tests.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 10
 
-test: $(READY)
+test: $(ORACLES)
 	$(PYTEST)
 
-soak: $(READY)
+soak: $(ORACLES)
 	$(PYTEST) -m soak
 
 lint: $(READY)
@@ -61,8 +66,8 @@ experiment-digits: $(READY)
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
 
-# The operators' tests with a library that AddressSanitizer watches.
-asan: $(READY)
+# The operators' tests under AddressSanitizer.
+asan: $(ORACLES)
 	$(BIN)/python -m csrc.asan
 
 lock:

@@ -107,8 +107,8 @@ def test_a_class_conditional_generator_is_navigated_and_its_labels_are_in_the_pa
     [
         ({"batch": 5}, r"A batch of 5 cannot be divided evenly among .* .* 4 or 6\."),
         ({"batch": 8, "classes": 3}, r"A batch of 8 .* 3 classes\. .*6 or 9\."),
-        ({"batch": 40}, r"holds 20 classes, and 'biggan-deep-128' has 10\. Lower --batch to 20"),
-        ({"batch": 22, "classes": 11}, r"Lower --batch to 20 or less, or --classes to 10 or less\."),
+        ({"samples": 80, "batch": 40}, r"holds 20 classes, and 'biggan-deep-128' has 10\. Lower --batch to 20"),
+        ({"samples": 80, "batch": 22, "classes": 11}, r"Lower --batch to 20 or less, or --classes to 10 or less\."),
     ],
 )
 def test_batches_that_the_classes_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, int], says: str) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
     "tests/latents/operations",
     "tests/runtime/test_native.py",
-    "tests/doctor/test_report.py",
+    "tests/doctor/test_machine_report.py",
     "tests/stages/sample/test_cuda.py",
 )
 NO_GPU = 4

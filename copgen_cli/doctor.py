@@ -14,7 +14,7 @@ from copgen_cli.console import Row
 @command("copgen doctor", "copgen doctor --json")
 def doctor(report: o.Report) -> None:
     """Report the machine, which kernels run and why; self-test them."""
-    from copgen.doctor.report import examine
+    from copgen.doctor.machine_report import examine
 
     found = examine()
     report.answer(found, [*machine_rows(found), *operation_rows(found), *self_test_rows(found)])

@@ -24,11 +24,11 @@ from torch.distributed import ProcessGroup
 
 from copgen.objectives.batch import InfoNCECall, Labelled, Pairs, split_temperature, temperature_of
 from copgen.objectives.checks import FLOATING
+from copgen.objectives.full_precision import full_precision
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import gradients_of as gradients_of_pairs
 from copgen.objectives.operators.info_nce import needed_for, unit_rows
 from copgen.objectives.operators.sup_con import gradients_of as gradients_of_rows
-from copgen.objectives.precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.runtime.errors import UsageError
 

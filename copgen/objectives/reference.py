@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from copgen.objectives.precision import full_precision
+from copgen.objectives.full_precision import full_precision
 
 
 def info_nce(h: Tensor, h_pos: Tensor, negatives: Tensor | None, temperature: float | Tensor, *, both: bool) -> Tensor:

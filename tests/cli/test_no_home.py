@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from copgen.doctor import report
+from copgen.doctor import machine_report
 from copgen.runtime import environment
 from copgen.runtime.errors import EnvironmentFault, ExitCode
 from tests.cli.command import copgen
@@ -30,7 +30,7 @@ def no_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(pwd, "getpwnam", unknown)
-    monkeypatch.setattr(report, "self_tests", lambda place: [])
+    monkeypatch.setattr(machine_report, "self_tests", lambda place: [])
     for name in ("http_proxy", "https_proxy"):  # nothing is downloaded
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 

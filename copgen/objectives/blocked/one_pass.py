@@ -24,7 +24,7 @@ from copgen.objectives.blocked.info_nce import add_exponentials, add_negatives, 
 from copgen.objectives.blocked.products import add_product, exponentials
 from copgen.objectives.blocked.tiles import Block, scratch_for, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
-from copgen.objectives.precision import full_precision
+from copgen.objectives.full_precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 

@@ -16,7 +16,7 @@ from copgen.objectives.batch import InfoNCECall
 from copgen.objectives.blocked.products import LOG2_E
 from copgen.objectives.blocked.tiles import exponentials, shares_shift
 from copgen.objectives.blocked.unit_rows import bounded, gradient_of_rows, normalize, operand
-from copgen.objectives.precision import full_precision
+from copgen.objectives.full_precision import full_precision
 from copgen.objectives.second_derivatives import refuse_graph_of_gradients
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from copgen.objectives.batch import InfoNCECall, Pairs, temperature_of
 from copgen.objectives.blocked import one_pass, one_tile
+from copgen.objectives.full_precision import full_precision
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.library import (
     differentiate,
@@ -24,7 +25,6 @@ from copgen.objectives.operators.library import (
     refuse_second_gradient,
     register,
 )
-from copgen.objectives.precision import full_precision
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from copgen.objectives.batch import Labelled, split_temperature, temperature_of
+from copgen.objectives.full_precision import full_precision
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.operators.library import (
@@ -24,7 +25,6 @@ from copgen.objectives.operators.library import (
     refuse_second_gradient,
     register,
 )
-from copgen.objectives.precision import full_precision
 from copgen.objectives.temperature_gradient import gradient_of_temperature
 
 

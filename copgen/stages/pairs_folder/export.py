@@ -24,7 +24,7 @@ from copgen.pairs.verification import load_plan, problems, shard_problems
 from copgen.runtime.errors import DataError, UsageError, unknown
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.signals import StopRequest
-from copgen.stages.pairs_folder.progress import watcher
+from copgen.stages.pairs_folder.interruptible import watcher
 from copgen.storage.files import read_json
 from copgen.storage.lock import locked, refuse_foreign
 

@@ -31,7 +31,7 @@ from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.signals import StopRequest
-from copgen.stages.pairs_folder.progress import watcher
+from copgen.stages.pairs_folder.interruptible import watcher
 from copgen.storage.lock import locked, refuse_foreign
 
 PAIRS_PER_SHARD = 10_000

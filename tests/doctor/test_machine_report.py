@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from copgen.doctor import self_test
-from copgen.doctor.report import examine
+from copgen.doctor.machine_report import examine
 from copgen.latents import draw_latents
 from copgen.runtime import dispatch
 from copgen.runtime.native import native

@@ -13,6 +13,7 @@ import torch
 
 from copgen import encoders
 from copgen.encoders import EncoderConfig
+from copgen.runtime.declaration import declaration
 from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.eval.linear import EvalLinearSettings, eval_linear, results_file
 from copgen.storage.files import sha256_of
@@ -125,10 +126,11 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "eval").exists()
 
 
-def test_every_setting_says_its_unit_and_source() -> None:
+def test_every_setting_is_declared() -> None:
     for name, field in EvalLinearSettings.model_fields.items():
-        assert field.description is not None, name
-        assert "source: " in field.description, name
+        declared = declaration(field)
+        assert declared is not None, name
+        assert declared.text, name
 
 
 def test_importing_the_stage_imports_no_scikit_learn_and_its_settings_no_torch() -> None:

@@ -20,6 +20,7 @@ from copgen.runtime.errors import CopgenError
 from copgen.storage.files import disk_faults
 
 Row = tuple[str, str]
+NARROWEST, WIDEST, USUAL = 20, 1000, 80  # columns: limits for what COLUMNS says, and the width if it says 0
 
 
 class Channel(Console):
@@ -29,7 +30,10 @@ class Channel(Console):
         stream = stream or io.StringIO()  # closed by the parent process
         terminal = stream.isatty()
         self._place = Path(f"<{name}>")
-        super().__init__(file=stream, force_terminal=terminal, highlight=False, soft_wrap=not terminal, emoji=False)
+        super().__init__(file=stream, force_terminal=terminal, highlight=False, emoji=False)
+        columns = self.width
+        if not NARROWEST <= columns <= WIDEST:
+            self.width = min(max(columns or USUAL, NARROWEST), WIDEST)
 
     @property
     def animated(self) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from copgen_cli.console import answers
+
 Row = tuple[Text, str]
+BESIDE = 24  # columns beside the names, at least, however narrow the terminal is
 
 
 class HelpScreen:
@@ -27,14 +29,15 @@ class HelpScreen:
 
 def show(command: Any, context: Any) -> None:
     """Print the help of a command or group."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = answers()
+    panels = _panels(command)
+    width = max(len(name) for rows in panels.values() for name, _ in rows)
+    console.width = max(console.width, width + BESIDE)
     usage = " ".join(command.collect_usage_pieces(context))
     console.print(Text.assemble(("Usage: ", "yellow"), (f"{context.command_path} {usage}", "bold")))
     console.print()
-    console.print(command.help)
+    console.print(command.help, markup=False)
     console.print()
-    panels = _panels(command)
-    width = max(len(name) for rows in panels.values() for name, _ in rows)
     for title, rows in panels.items():
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=width, no_wrap=True)
@@ -45,7 +48,7 @@ def show(command: Any, context: Any) -> None:
     console.print()
     console.print("Examples", style="bold")
     for line in command.epilog.splitlines():
-        console.print(f"  {line}", style="cyan", soft_wrap=True)
+        console.print(f"  {line}", style="cyan", markup=False, soft_wrap=True)
 
 
 def _panels(command: Any) -> dict[str, list[Row]]:

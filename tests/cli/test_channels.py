@@ -102,7 +102,9 @@ def test_verbose_shows_every_metric() -> None:
     assert figures(values, delta=None, verbose=False) == "loss 1.50"
 
 
-@pytest.mark.parametrize("words", ["recipes show digits", "recipes show digits --json", "recipes list"])
+@pytest.mark.parametrize(
+    "words", ["recipes show digits", "recipes show digits --json", "recipes list", "--help", "navigate --help"]
+)
 def test_a_closed_pipe_is_not_an_error(words: str) -> None:
     script = f"set -o pipefail; {sys.executable} -m copgen_cli {words} | true"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)

@@ -22,15 +22,15 @@ def without(store: LocalStore, numbers: list[int]) -> None:
 
 def test_what_is_left_is_estimated(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    anew, whole = estimate(SETTINGS), estimate(SETTINGS, store=store)
-    assert (anew.pairs, whole.pairs) == (20, 20)
+    fresh, whole = estimate(SETTINGS), estimate(SETTINGS, store=store)
+    assert (fresh.pairs, whole.pairs) == (20, 20)
     sample(SETTINGS, out=tmp_path)
     finished = estimate(SETTINGS, store=store)
     assert (finished.pairs, finished.seconds, finished.disk_bytes) == (0, 0, 0)
     without(store, [1, 4])
     part = estimate(SETTINGS, store=store)
     assert part.pairs == 8
-    assert part.disk_bytes == pytest.approx(0.4 * anew.disk_bytes, abs=1)
+    assert part.disk_bytes == pytest.approx(0.4 * fresh.disk_bytes, abs=1)
     assert part.seconds > 0
     assert estimate(SETTINGS, store=store, only=[3]).pairs == 4
 

@@ -12,14 +12,16 @@ from copgen.runtime import later
 if TYPE_CHECKING:
     from copgen.views.augmentation import apply, augment, plain
     from copgen.views.drawing import Draw, draw
+    from copgen.views.each import apply_each, augment_each
     from copgen.views.policies import Policy, names, policy
 
-__all__ = ["Draw", "Policy", "apply", "augment", "draw", "names", "plain", "policy"]
+__all__ = ["Draw", "Policy", "apply", "apply_each", "augment", "augment_each", "draw", "names", "plain", "policy"]
 __getattr__, __dir__ = later.names(
     __name__,
     {
         "augmentation": ["apply", "augment", "plain"],
         "drawing": ["Draw", "draw"],
+        "each": ["apply_each", "augment_each"],
         "policies": ["Policy", "names", "policy"],
     },
 )

@@ -32,9 +32,7 @@ def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, str
         UsageError: wrong dtype or shape, not one row per image, or a channel count that the policy does not support.
     """
     _check(images, policy)
-    rows = philox.as_rows(rows, images.device)
-    if len(rows) != len(images):
-        raise UsageError(f"Got {len(images)} images but {len(rows)} row numbers.", fix="Pass one row per image.")
+    rows = one_row_each(rows, len(images), images.device)
     size = (images.shape[2], images.shape[3])
     drawn = draw(policy, seed=seed, rows=rows, stream=stream, size=size, device=images.device)
     return apply(images, policy, drawn)
@@ -42,20 +40,29 @@ def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, str
 
 def apply(images: Tensor, policy: Policy, drawn: Draw) -> Tensor:
     """Augment with parameters that are already drawn; images and result as in `augment`."""
-    size = (images.shape[2], images.shape[3]) if policy.size is None else (policy.size, policy.size)
     # Autocast would round the positions of pixels to 8 bits.
     with torch.autocast(images.device.type, enabled=False):
-        views = to_unit(images)
-        if policy.affine is not None:
-            views = affine(views, drawn.affine, fill=policy.affine.fill)
-        if policy.crop is not None or policy.flip > 0 or size != views.shape[2:]:
-            views = crop(views, drawn.crop, size=size, antialias=policy.antialias)
-        jitter, grayscale = policy.jitter is not None, policy.grayscale > 0
-        if jitter or grayscale:
-            views = change_colours(views, drawn.colour, jitter=jitter, grayscale=grayscale)
-        if policy.blur is not None:
-            views = blur(views, drawn.blur, kernel=policy.blur.kernel)
-        return views if policy.normalise is None else normalise(views, policy.normalise)
+        return recolour(reshape(to_unit(images), policy, drawn), policy, drawn)
+
+
+def reshape(views: Tensor, policy: Policy, drawn: Draw) -> Tensor:
+    """The parts that move pixels: affine map, crop, flip and resize of images (N, C, H, W) in [0, 1]."""
+    size = (views.shape[2], views.shape[3]) if policy.size is None else (policy.size, policy.size)
+    if policy.affine is not None:
+        views = affine(views, drawn.affine, fill=policy.affine.fill)
+    if policy.crop is not None or policy.flip > 0 or size != views.shape[2:]:
+        views = crop(views, drawn.crop, size=size, antialias=policy.antialias)
+    return views
+
+
+def recolour(views: Tensor, policy: Policy, drawn: Draw) -> Tensor:
+    """The parts that follow the crop: colour, blur and normalisation of views (N, C, S, S) in [0, 1]."""
+    jitter, grayscale = policy.jitter is not None, policy.grayscale > 0
+    if jitter or grayscale:
+        views = change_colours(views, drawn.colour, jitter=jitter, grayscale=grayscale)
+    if policy.blur is not None:
+        views = blur(views, drawn.blur, kernel=policy.blur.kernel)
+    return views if policy.normalise is None else normalise(views, policy.normalise)
 
 
 def plain(images: Tensor, policy: Policy) -> Tensor:
@@ -75,12 +82,28 @@ def plain(images: Tensor, policy: Policy) -> Tensor:
     return unit if policy.normalise is None else normalise(unit, policy.normalise)
 
 
+def one_row_each(rows: philox.Rows, images: int, device: torch.device) -> Tensor:
+    """The row numbers (N,) of N images, on their device.
+
+    Raises:
+        UsageError: another number of rows.
+    """
+    rows = philox.as_rows(rows, device)
+    if len(rows) != images:
+        raise UsageError(f"Got {images} images but {len(rows)} row numbers.", fix="Pass one row per image.")
+    return rows
+
+
 def _check(images: Tensor, policy: Policy) -> None:
     if images.ndim != 4:
         raise UsageError(f"Images of shape {tuple(images.shape)} are not a batch.", fix="Expected (N, C, H, W).")
     if images.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"{images.dtype} images cannot be augmented.", fix="Convert the images to float32.")
-    channels = images.shape[1]
+    check_channels(images.shape[1], policy)
+
+
+def check_channels(channels: int, policy: Policy) -> None:
+    """Raises UsageError if the policy cannot make views of images with so many channels."""
     expected = channels if policy.normalise is None else len(policy.normalise.mean)
     if channels != expected:
         raise UsageError(

@@ -42,7 +42,7 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
         (N, C, *size), differentiable in the images.
     """
     if image_by_image(images):
-        return crop_in_cache.run(images, _boxes(draw), size=size, antialias=antialias)
+        return crop_in_cache.run(images, boxes_of(draw), size=size, antialias=antialias)
     rows = resize_matrix(draw.top, draw.height, inputs=images.shape[2], outputs=size[0], antialias=antialias)
     columns = resize_matrix(draw.left, draw.width, inputs=images.shape[3], outputs=size[1], antialias=antialias)
     columns = torch.where(draw.flip[:, None, None], columns.flip(1), columns)
@@ -50,7 +50,8 @@ def crop(images: Tensor, draw: CropDraw, *, size: tuple[int, int], antialias: bo
     return rows @ images @ columns.mT
 
 
-def _boxes(draw: CropDraw) -> list[crop_in_cache.Box]:
+def boxes_of(draw: CropDraw) -> list[crop_in_cache.Box]:
+    """The boxes as Python numbers."""
     sides = torch.stack((draw.top, draw.left, draw.height, draw.width), dim=1).tolist()
     return [
         crop_in_cache.Box(top, left, height, width, flip)

@@ -41,12 +41,17 @@ def run(images: Tensor, boxes: Sequence[Box], *, size: tuple[int, int], antialia
     return views
 
 
+def view_of(box: Box, image: Tensor, *, size: tuple[int, int], antialias: bool) -> Tensor:
+    """One image (C, H, W) cropped, resized and mirrored to (C, *size)."""
+    return _mirrored(_resized(box, image, size, antialias)[0], box)
+
+
 class _Crops(torch.autograd.Function):
     @staticmethod
     def forward(images: Tensor, boxes: Sequence[Box], size: tuple[int, int], antialias: bool) -> Tensor:
         views = images.new_empty((*images.shape[:2], *size))
         for image, view, box in zip(images, views, boxes, strict=True):
-            view.copy_(_mirrored(_resized(box, image, size, antialias)[0], box))
+            view.copy_(view_of(box, image, size=size, antialias=antialias))
         return views
 
     @staticmethod

@@ -3,13 +3,14 @@
 Row k is a function of (seed, stream, k), the policy and the image size. Every part draws from its own sub-stream, so
 switching one part off does not change the others: an ablation without colour sees the same crops.
 
-Legend: N rows; u uniform in (0, 1); A attempts at a box.
+Legend: N rows; u uniform in (0, 1); A attempts at a box; H, W height and width of each row's image, pixels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,14 @@ class Draw:
     colour: ColourDraw
     blur: BlurDraw
 
+    def row(self, n: int) -> Draw:
+        """The parameters of image n, as those of a batch of one."""
+        return Draw(**{part.name: _row(getattr(self, part.name), n) for part in fields(self)})
+
+
+def _row(part: Any, n: int) -> Any:
+    return replace(part, **{field.name: getattr(part, field.name)[n : n + 1] for field in fields(part)})
+
 
 def draw(
     policy: Policy,
@@ -44,7 +53,7 @@ def draw(
     seed: int,
     rows: philox.Rows,
     stream: str,
-    size: tuple[int, int],
+    size: tuple[int, int] | Tensor,
     device: torch.device | str | None = None,
 ) -> Draw:
     """Draw the parameters of a batch.
@@ -53,13 +62,14 @@ def draw(
         seed: the run's seed.
         rows: N row numbers of the run, not of the batch.
         stream: which view, as "view/anchor"; two views of one image come from two streams.
-        size: (height, width) of the images, pixels.
+        size: (height, width) of the images, pixels; or of each, (N, 2) int64. A row's draw is that of its own size.
         device: device of the parameters.
     """
     u = philox.uniform_parts(seed, rows, _COLUMNS, stream=stream, device=device)
+    H, W = (_per_row(size, side, u["flip"]) for side in range(2))
     columns = {part: values.unbind(dim=1) for part, values in u.items()}
     (flip_u,), (grayscale_u,), (blurs, sigma_u) = columns["flip"], columns["grayscale"], columns["blur"]
-    top, left, height, width = _boxes(policy.crop, columns["crop"], size)
+    top, left, height, width = _boxes(policy.crop, columns["crop"], H, W)
     jitter, blur = policy.jitter or _NO_JITTER, policy.blur or _NO_BLUR
     happens, order, *factors, hue = columns["jitter"]
     brightness, contrast, saturation = (
@@ -67,7 +77,7 @@ def draw(
         for u, strength in zip(factors, (jitter.brightness, jitter.contrast, jitter.saturation), strict=True)
     )
     return Draw(
-        affine=_maps(policy.affine or _NO_AFFINE, columns["affine"], size),
+        affine=_maps(policy.affine or _NO_AFFINE, columns["affine"], H, W),
         crop=CropDraw(top=top, left=left, height=height, width=width, flip=flip_u < policy.flip),
         colour=ColourDraw(
             jitter=happens < jitter.probability,
@@ -82,26 +92,30 @@ def draw(
     )
 
 
-def _between(u: Tensor, low: float, high: float) -> Tensor:
+def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return low + (high - low) * u
 
 
-def _maps(numbers: AffinePolicy, u: tuple[Tensor, ...], size: tuple[int, int]) -> AffineDraw:
-    height, width = size
+def _per_row(size: tuple[int, int] | Tensor, side: int, like: Tensor) -> Tensor:
+    """(N,) float64: heights or widths."""
+    return size[:, side].to(like) if isinstance(size, Tensor) else like.new_full((len(like),), size[side])
+
+
+def _maps(numbers: AffinePolicy, u: tuple[Tensor, ...], H: Tensor, W: Tensor) -> AffineDraw:
     return AffineDraw(
         angle=_between(u[0], -numbers.degrees, numbers.degrees),
-        shift_x=_between(u[1], -numbers.translate * width, numbers.translate * width),
-        shift_y=_between(u[2], -numbers.translate * height, numbers.translate * height),
+        shift_x=_between(u[1], -numbers.translate * W, numbers.translate * W),
+        shift_y=_between(u[2], -numbers.translate * H, numbers.translate * H),
         scale=_between(u[3], *numbers.scale),
     )
 
 
-def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], size: tuple[int, int]) -> tuple[Tensor, ...]:
+def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], H: Tensor, W: Tensor) -> tuple[Tensor, ...]:
     """(top, left, height, width), (N,) int64 each: the first of ten random boxes that fits, else the central one."""
-    full_height, full_width = size
     if numbers is None:
-        zero = torch.zeros_like(u[0], dtype=torch.int64)
-        return zero, zero, zero + full_height, zero + full_width
+        zero = torch.zeros_like(H, dtype=torch.int64)
+        return zero, zero, H.long(), W.long()
+    full_height, full_width = H[:, None], W[:, None]
     u_area, u_aspect, u_top, u_left = (torch.stack(u[part::4], dim=1) for part in range(4))  # (N, A) each
     area = full_height * full_width * _between(u_area, *numbers.area)
     aspect = torch.exp(_between(u_aspect, math.log(numbers.aspect[0]), math.log(numbers.aspect[1])))
@@ -111,15 +125,13 @@ def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], size: tuple[int, i
     attempt = torch.arange(_ATTEMPTS, device=fits.device)
     first = torch.where(fits, attempt, _ATTEMPTS).amin(dim=1, keepdim=True)  # (N, 1); A where none fits
     drawn = torch.stack((top, left, height, width), dim=2)  # (N, A, 4)
-    central = [drawn.new_full((drawn.shape[0], 1, 1), side) for side in _central_box(numbers, size)]
-    candidates = torch.cat((drawn, torch.cat(central, dim=2)), dim=1)
+    candidates = torch.cat((drawn, _central_box(numbers, H, W)[:, None]), dim=1)
     return candidates.gather(1, first[:, :, None].expand(-1, -1, 4))[:, 0].long().unbind(dim=1)
 
 
-def _central_box(numbers: CropPolicy, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the largest central box whose aspect is in the policy's range."""
-    full_height, full_width = size
+def _central_box(numbers: CropPolicy, H: Tensor, W: Tensor) -> Tensor:
+    """(top, left, height, width) of the largest central box whose aspect is in the policy's range, (N, 4)."""
     narrowest, widest = numbers.aspect
-    height = min(full_height, max(1, round(full_width / narrowest)))
-    width = min(full_width, max(1, round(full_height * widest)))
-    return (full_height - height) // 2, (full_width - width) // 2, height, width
+    height = torch.minimum(H, (W / narrowest).round().clamp(min=1))
+    width = torch.minimum(W, (H * widest).round().clamp(min=1))
+    return torch.stack((((H - height) / 2).floor(), ((W - width) / 2).floor(), height, width), dim=1)

@@ -128,3 +128,16 @@ def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int], area: tupl
 def test_an_image_that_no_box_fits_is_cropped_in_the_middle(size: tuple[int, int], box: list[int]) -> None:
     drawn = make(policy("simclr").model_copy(update={"crop": CropPolicy(area=(1, 1))}), rows=range(3), size=size).crop
     assert torch.stack((drawn.top, drawn.left, drawn.height, drawn.width), dim=1).tolist() == [box] * 3
+
+
+@pytest.mark.parametrize("area", [(0.2, 1.0), (1.0, 1.0)])
+def test_sizes_of_each_image_draw_what_each_size_draws_alone(area: tuple[float, float]) -> None:
+    numbers = FULL.model_copy(update={"crop": CropPolicy(area=area)})
+    sizes = [(28, 28), (10, 100), (100, 10), (33, 47), (1, 1)]
+    rows = range(500)
+    mixed = torch.tensor([sizes[row % len(sizes)] for row in rows])
+    together = parameters(draw(numbers, seed=0, rows=rows, stream="view", size=mixed))
+    for k, size in enumerate(sizes):
+        alone = parameters(make(numbers, rows=rows, size=size, stream="view"))
+        for name, values in together.items():
+            assert torch.equal(values[k :: len(sizes)], alone[name][k :: len(sizes)]), name

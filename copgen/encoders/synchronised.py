@@ -11,7 +11,7 @@ The backward pass needs two sums over all rows, of dy and of dy xhat:
 
 The gradients of gamma and beta are those of a rank's own rows; they are averaged together with all other gradients.
 
-Legend: N rows, C channels, x (N, C, H, W); xhat the normalised x.
+Legend: N rows, C channels, x (N, C, H, W) or, in heads, (N, C); xhat the normalised x.
 """
 
 from __future__ import annotations
@@ -32,21 +32,24 @@ def synchronise(f: nn.Module, group: ProcessGroup | None, device: torch.device) 
         convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped in torch
         return cast("nn.Module", convert(f, group))
     for name, module in list(f.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             parent, _, own = name.rpartition(".")
-            f.get_submodule(parent).register_module(own, SynchronisedBatchNorm2d(module, group))
+            f.get_submodule(parent).register_module(own, SynchronisedBatchNorm(module, group))
     return f
 
 
-class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """A `BatchNorm2d` with the statistics of all ranks' rows in training; it takes over the parameters of `norm`."""
+class SynchronisedBatchNorm(nn.BatchNorm2d):
+    """A batch norm with the statistics of all ranks' rows in training; it takes over the parameters of `norm`."""
 
-    def __init__(self, norm: nn.BatchNorm2d, group: ProcessGroup) -> None:
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, group: ProcessGroup) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
         self.group = group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        assert input.dim() in (2, 4), input.shape
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -70,12 +73,12 @@ class _Normalise(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: ProcessGroup
     ) -> tuple[Tensor, Tensor, Tensor]:
         exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
-        own_var, own_mean = torch.var_mean(exact, dim=(0, 2, 3), correction=0)
+        own_var, own_mean = torch.var_mean(exact, dim=_all_but_channels(x), correction=0)
         mean = _mean(own_mean, group)
         var = _mean(own_var + (own_mean - mean).square(), group)
         scale = (var + eps).rsqrt()
         shift = bias - mean * scale * weight
-        y = torch.addcmul(shift[:, None, None], exact, (scale * weight)[:, None, None]).to(x.dtype)
+        y = torch.addcmul(_along(shift, x), exact, _along(scale * weight, x)).to(x.dtype)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.group = group
         ctx.mark_non_differentiable(mean, var)
@@ -85,14 +88,24 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
         exact, slope = x.to(mean.dtype), dy.to(mean.dtype)
-        xhat = (exact - mean[:, None, None]) * scale[:, None, None]
-        sums = torch.stack((slope.sum((0, 2, 3)), (slope * xhat).sum((0, 2, 3))))
+        xhat = (exact - _along(mean, x)) * _along(scale, x)
+        dims = _all_but_channels(x)
+        sums = torch.stack((slope.sum(dims), (slope * xhat).sum(dims)))
         dx = None
         if ctx.needs_input_grad[0]:
             rows = x.numel() // x.shape[1]
-            of_dy, of_product = (_mean(sums, ctx.group) / rows)[:, :, None, None]
-            dx = ((slope - of_dy - xhat * of_product) * (scale * weight)[:, None, None]).to(x.dtype)
+            of_dy, of_product = (_along(mean_dy, x) for mean_dy in _mean(sums, ctx.group) / rows)
+            dx = ((slope - of_dy - xhat * of_product) * _along(scale * weight, x)).to(x.dtype)
         return dx, sums[1], sums[0], None, None
+
+
+def _all_but_channels(x: Tensor) -> tuple[int, ...]:
+    return (0, *range(2, x.dim()))
+
+
+def _along(of_channels: Tensor, x: Tensor) -> Tensor:
+    """(C,) in a shape that broadcasts over x."""
+    return of_channels.view(-1, *[1] * (x.dim() - 2))
 
 
 def _mean(own: Tensor, group: ProcessGroup) -> Tensor:

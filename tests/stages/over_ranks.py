@@ -47,11 +47,22 @@ def follow(ranks: Ranks) -> dict[str, Any]:
 
 
 def normalise(ranks: Ranks) -> dict[str, Any]:
-    """A batch norm over the ranks: its views, gradients and statistics."""
+    """Batch norms over the ranks, of images and of rows: their outputs, gradients and statistics."""
+    return {f"{kind} {name}": value for kind in NORMS for name, value in _normalise(kind, ranks).items()}
+
+
+NORMS: dict[str, tuple[type[nn.BatchNorm1d] | type[nn.BatchNorm2d], tuple[int, ...]]] = {
+    "images": (nn.BatchNorm2d, (8, 3, 4, 4)),
+    "rows": (nn.BatchNorm1d, (8, 3)),
+}
+
+
+def _normalise(kind: str, ranks: Ranks) -> dict[str, Any]:
+    make, shape = NORMS[kind]
     draw = torch.Generator().manual_seed(0)
-    x = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64) * 2 + 1
-    slope = torch.randn(8, 3, 4, 4, generator=draw, dtype=torch.float64)
-    norm = nn.BatchNorm2d(3).double()
+    x = torch.randn(shape, generator=draw, dtype=torch.float64) * 2 + 1
+    slope = torch.randn(shape, generator=draw, dtype=torch.float64)
+    norm = make(3).double()
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
     f = synchronise(nn.Sequential(norm), ranks.group, CPU)

@@ -42,9 +42,13 @@ def test_ranks_follow_one_process_for_twenty_updates(
             torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6, msg=name)
 
 
-def test_batch_norm_over_the_ranks_is_batch_norm_of_the_whole(ranks: list[dict[str, Any]]) -> None:
-    expected = over_ranks.normalise(Ranks())
-    found = [rank["normalise"] for rank in ranks]
+@pytest.mark.parametrize("kind", [*over_ranks.NORMS])
+def test_batch_norm_over_the_ranks_is_batch_norm_of_the_whole(kind: str, ranks: list[dict[str, Any]]) -> None:
+    def of_kind(results: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {name.removeprefix(f"{kind} "): value for name, value in results.items() if name.startswith(kind)}
+
+    expected = of_kind(over_ranks.normalise(Ranks()))
+    found = [of_kind(rank["normalise"]) for rank in ranks]
     for name in ("y", "dx"):
         torch.testing.assert_close(torch.cat([rank[name] for rank in found]), expected[name], rtol=1e-12, atol=1e-13)
     for name in expected.keys() - {"y", "dx"}:

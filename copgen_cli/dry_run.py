@@ -45,7 +45,7 @@ def show_plan(settings: Settings, estimate: Mapping[str, Any], *, as_json: bool,
     for note in notes:
         for line in textwrap.wrap(note, WIDTH):
             channel.tell(f"# {line}")
-    channel.tell(settings.to_toml().rstrip())
+    channel.page(settings.to_toml())
 
 
 def show_sampling(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 
-from rich.text import Text
 from typer.exceptions import TyperException
 
 from copgen.runtime.errors import CopgenError, ExitCode, UsageError
-from copgen_cli.console import answer, stories
+from copgen_cli.console import OutputFault, answer, stories
 
 PREFIX = "Error: "
 
@@ -41,17 +41,20 @@ def fault(error: Exception) -> CopgenError:
 
 def show(error: CopgenError, *, as_json: bool) -> int:
     """Report an error; returns its exit code."""
-    if as_json:
-        document = {"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}}
-        answer(document, [], as_json=True)
-        return int(error.code)
-    channel = stories()
-    channel.tell(Text.assemble((PREFIX, "bold red"), error.what))
-    if error.fix:
-        channel.tell(" " * len(PREFIX) + error.fix)
+    if as_json and not isinstance(error, OutputFault):
+        with suppress(OutputFault):
+            document = {"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}}
+            answer(document, [], as_json=True)
+            return int(error.code)
+    with suppress(OutputFault):  # nobody can read it then
+        channel = stories()
+        channel.tell((PREFIX, "bold red"), error.what)
+        if error.fix:
+            channel.tell(" " * len(PREFIX), error.fix)
     return int(error.code)
 
 
 def show_traceback(error: Exception) -> None:
     """The traceback of an unexpected error."""
-    stories().tell("".join(traceback.format_exception(error)).rstrip())
+    with suppress(OutputFault):
+        stories().page("".join(traceback.format_exception(error)))

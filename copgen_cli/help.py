@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from copgen_cli.console import answers
+from copgen_cli.console import Channel, answers
 
 Row = tuple[Text, str]
 BESIDE = 24  # columns beside the names, at least, however narrow the terminal is
@@ -30,6 +30,11 @@ class HelpScreen:
 def show(command: Any, context: Any) -> None:
     """Print the help of a command or group."""
     console = answers()
+    with console.writing():
+        _print(console, command, context)
+
+
+def _print(console: Channel, command: Any, context: Any) -> None:
     panels = _panels(command)
     width = max(len(name) for rows in panels.values() for name, _ in rows)
     console.width = max(console.width, width + BESIDE)

@@ -16,6 +16,7 @@ from copgen.runtime.errors import CopgenError, ExitCode
 from copgen.runtime.signals import EndedEarly, raising_on_signals
 from copgen_cli import options as o
 from copgen_cli.commands import group
+from copgen_cli.console import answers
 from copgen_cli.table import COMMANDS, COPGEN
 
 GRACE_S = 1.0  # for rank 0 to report the error: torchrun ends all ranks as soon as one has failed
@@ -24,7 +25,7 @@ GRACE_S = 1.0  # for rank 0 to report the error: torchrun ends all ranks as soon
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        typer.echo(f"copgen {copgen.__version__}")
+        answers().tell(f"copgen {copgen.__version__}")
         raise typer.Exit()
 
 

@@ -32,7 +32,7 @@ def show(name: Name, report: o.Report) -> None:
     Pass the file to --config, edited or not.
     """
     if not report.as_json:
-        answers().tell(recipe_text(name).rstrip())
+        answers().page(recipe_text(name))
         report.story().next("copgen", "navigate", "--recipe", name)
         return
     report.answer({"name": name, "recipe": read_recipe(name)}, [], "copgen", "navigate", "--recipe", name)

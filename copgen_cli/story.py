@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
 
-from rich.text import Text
-
+from copgen.runtime.printable import command_line
 from copgen_cli.console import Channel, stories
 from copgen_cli.wording import duration, figures, pace
 
@@ -96,13 +94,13 @@ class Story:
         self._channel.tell(text)
 
     def warn(self, text: str) -> None:
-        self._channel.tell(Text.assemble(("Warning: ", "bold yellow"), text))
+        self._channel.tell(("Warning: ", "bold yellow"), text)
 
     def explain(self, text: str) -> None:
         """A message for --verbose."""
         if self._verbose:
-            self.say(text)
+            self._channel.page(text)
 
     def next(self, *words: str) -> None:
         """Print the next command."""
-        self._channel.tell(Text.assemble(("Next: ", "bold green"), shlex.join(words)))
+        self._channel.tell(("Next: ", "bold green"), command_line(*words))

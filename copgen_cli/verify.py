@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from copgen.runtime.errors import ExitCode
 from copgen.runtime.panels import SETTINGS
+from copgen.runtime.printable import command_line
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
@@ -62,7 +62,7 @@ def rows(pairs: Path, found: dict[str, Any]) -> list[Row]:
         lines.append((f"shard {one['shard']}" if one["shard"] is not None else "folder", one["what"]))
         following = problems[place + 1]["shard"] if place + 1 < len(problems) else None
         if one["shard"] is None or one["shard"] != following:
-            lines.append(("  fix", shlex.join(one["command"]) if one["command"] else one["fix"]))
+            lines.append(("  fix", command_line(*one["command"]) if one["command"] else one["fix"]))
     if len(problems) > MOST_SHOWN:
         lines.append(("", f"and {len(problems) - MOST_SHOWN:,} more; --json lists all"))
     return lines

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from copgen.generators.state_dict_layout import Shapes, check
@@ -21,6 +21,7 @@ from copgen.latents.prior import Prior
 from copgen.runtime.errors import DataError
 from copgen.storage.files import sha256_of
 from copgen.storage.foreign import read_foreign
+from copgen.storage.safetensors_file import opened
 from copgen.storage.tensors import ENTRY, load_tensors
 
 Parameters = Literal["ema", "raw"]
@@ -77,7 +78,7 @@ def is_converted(path: Path) -> bool:
         if stream.read(9)[8:] != b"{":
             return False
     try:
-        with safe_open(path, framework="np") as file:
+        with opened(path) as file:
             return ENTRY in (file.metadata() or {})
     except SafetensorError:
         return True

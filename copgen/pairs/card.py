@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from copgen.pairs import layout
 from copgen.pairs.plan import Contents, ImportedPlan, Plan, Setting
+from copgen.runtime.printable import printable
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
 _FORMAT_NAMES = {"png": "PNG", "jpg": "JPEG", "webp": "WebP"}
@@ -147,7 +148,8 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
     }
     if isinstance(plan, ImportedPlan):
         positives = f"{plan.positives:,} positive{'' if plan.positives == 1 else 's'}"
-        return _IMPORTED.format(**shared, positives=positives, **plan.imported.model_dump())
+        imported = {**plan.imported.model_dump(), "name": printable(plan.imported.name)}
+        return _IMPORTED.format(**shared, positives=positives, **imported)
     assert isinstance(plan, Plan)  # there is no third kind
     return _SAMPLED.format(
         **shared,

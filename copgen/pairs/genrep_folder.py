@@ -101,7 +101,7 @@ def read_tree(folder: Path) -> Tree:
         for stem, present in found.roles.items():
             _check_roles(root / name / stem, present, roles, end)
         for file in sorted(found.sizes):
-            digest.update(f"{name}/{file} {found.sizes[file]}\n".encode())
+            digest.update(f"{name}/{file} {found.sizes[file]}\n".encode(errors="surrogateescape"))
         files += len(found.sizes)
         classes[name] = list(found.roles)
     if not classes:

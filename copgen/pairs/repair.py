@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from copgen.pairs.places import Places
 from copgen.pairs.plan import Contents, ImportedPlan
 from copgen.runtime.errors import CopgenError
+from copgen.runtime.printable import command_line
 
 COPY = "Copy the file again from its source."
 REMOVE = "Remove it."
@@ -41,4 +41,4 @@ def _tree(folder: Path) -> str:
 
 def regenerate(folder: Path, plan: Contents, number: int) -> str:
     """The remedy for a damaged shard."""
-    return f"Copy it again from its source, or regenerate it: {shlex.join(shard_command(folder, plan, number))}"
+    return f"Copy it again from its source, or regenerate it: {command_line(*shard_command(folder, plan, number))}"

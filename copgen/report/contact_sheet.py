@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from copgen.pairs.pixels import from_uint8
 from copgen.report.grid import grid_picture
+from copgen.runtime.printable import printable
 
 _MARGIN, _GAP = 8, 4  # pixels
 _MOST_COLUMNS, _WIDTH = 8, 1100  # about the width of a screen, pixels
@@ -36,6 +37,8 @@ def contact_sheet(heading: str, columns: Sequence[Column]) -> Image.Image:
         heading: a line above the images.
         columns: at least one; all of the same shape.
     """
+    heading = printable(heading)
+    columns = [replace(column, caption=tuple(map(printable, column.caption))) for column in columns]
     font = ImageFont.load_default()
     measure = ImageDraw.Draw(Image.new("L", (1, 1)))
     line = int(font.getbbox("Ag")[3]) + 2

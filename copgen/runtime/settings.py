@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from copgen.runtime.declaration import declaration
 from copgen.runtime.errors import UsageError, nearest
-from copgen.runtime.settings_files import Tree, config_table, read_recipe
+from copgen.runtime.settings_files import Tree, config_table, portable, read_recipe
 
 Tell = Callable[[str], None]
 
@@ -105,7 +105,7 @@ class Settings(BaseModel):
 
     def to_toml(self) -> str:
         """The settings as a TOML document."""
-        return tomli_w.dumps(self.tree())
+        return tomli_w.dumps(portable(self.tree()))
 
     def difference(self, other: Self) -> list[str]:
         """One line per field that differs and is not free: 'name: here -> there'."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from copgen.runtime.errors import UsageError, unknown
+from copgen.runtime.printable import is_utf8
 
 Tree = dict[str, Any]
+_ENCODED = "percent-encoded"
 _piped: dict[Path, str] = {}  # contents of pipes, which can be read only once
 
 
@@ -21,16 +26,42 @@ def read_toml(path: Path) -> Tree:
     """
     try:
         if path.is_file():
-            return tomllib.loads(path.read_text("utf-8-sig"))
+            return _parsed(path.read_text("utf-8-sig"))
         if path not in _piped:
             _piped[path] = path.read_text("utf-8-sig")
-        return tomllib.loads(_piped[path])
+        return _parsed(_piped[path])
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}.") from None
+
+
+def portable(value: Any) -> Any:
+    """Plain values for TOML, which is UTF-8: a path that is not becomes a table with its bytes in percent-encoding."""
+    if isinstance(value, Mapping):
+        return {name: portable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [portable(one) for one in value]
+    if isinstance(value, str) and not is_utf8(value):
+        return {_ENCODED: quote(os.fsencode(value))}
+    return value
+
+
+def _parsed(text: str) -> Tree:
+    return {name: _restored(value) for name, value in tomllib.loads(text).items()}
+
+
+def _restored(value: Any) -> Any:
+    """The reverse of `portable`."""
+    if isinstance(value, list):
+        return [_restored(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {_ENCODED} and isinstance(value[_ENCODED], str):
+        return os.fsdecode(unquote_to_bytes(value[_ENCODED]))
+    return {name: _restored(one) for name, one in value.items()}
 
 
 def config_table(config: Path | None, stage: str) -> Tree:

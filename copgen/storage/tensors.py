@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from copgen.runtime.errors import DataError, EnvironmentFault
 from copgen.storage.files import write_bytes
+from copgen.storage.safetensors_file import opened
 
 FORMAT = 1
 ENTRY = "copgen"
@@ -45,7 +46,7 @@ def is_whole(path: Path) -> bool:
         EnvironmentFault: it exists, but is not readable.
     """
     try:
-        with safe_open(path, framework="np"):
+        with opened(path):
             return True
     except PermissionError as error:
         raise EnvironmentFault(f"{path} cannot be read: {error}.", fix="Check its permissions.") from None
@@ -63,7 +64,7 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
         raise DataError(
             f"{path} is missing: no {kind} to load.", fix="Pass its file, or the run folder that contains it."
         )
-    with _reading(path), safe_open(path, framework="np") as file:
+    with _reading(path), opened(path) as file:
         entry = (file.metadata() or {}).get(ENTRY)
     if entry is None:
         raise DataError(f"{path} is a safetensors file, but copgen did not write it (no 'copgen' entry in its header).")
@@ -89,7 +90,7 @@ def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
         DataError: missing, truncated, foreign, of another kind, or of a newer format.
     """
     header = read_header(path, kind=kind)
-    with _reading(path), safe_open(path, framework="pt", device="cpu") as file:
+    with _reading(path), opened(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return tensors, header
 

@@ -21,6 +21,7 @@ import torch
 from copgen.runtime import machine
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.events import Events
+from copgen.runtime.printable import printable
 from copgen.runtime.settings import Settings, build
 from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import disk_faults, read_json, write_json, write_text
@@ -126,7 +127,7 @@ class Logged:
 
     def _note(self, text: str) -> None:
         with disk_faults(self._path), open(self._path, "a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+            stream.write(printable(text) + "\n")
 
     def say(self, text: str) -> None:
         self._note(text)

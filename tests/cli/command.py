@@ -6,7 +6,7 @@ import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from copgen_cli.main import main
 
@@ -31,3 +31,9 @@ def copgen(*words: object) -> Outcome:
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(word) for word in words])
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def on_streams(out: TextIO, err: TextIO, *words: object) -> int:
+    """The exit code of `copgen WORDS...` with these as stdout and stderr."""
+    with redirect_stdout(out), redirect_stderr(err):
+        return main([str(word) for word in words])

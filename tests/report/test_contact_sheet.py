@@ -53,3 +53,8 @@ def test_small_and_large_images_and_many_positives(side: int, channels: int, pos
     assert sheet.mode == "RGB"
     assert sheet.width < 1200
     assert sheet.height > (1 + positives) * max(side, 64) * (9 // 8)
+
+
+def test_names_of_any_characters_are_drawn_escaped() -> None:
+    odd = contact_sheet("caf\udce9\n", [column(0, caption="\x1b[31m")])
+    assert odd.tobytes() == contact_sheet("caf\\xe9\\n", [column(0, caption="\\x1b[31m")]).tobytes()

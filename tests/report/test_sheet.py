@@ -26,3 +26,9 @@ def test_one_channel_will_do_and_a_long_heading_is_not_cut() -> None:
     picture = labelled_sheet("w" * 200, [("x", torch.zeros(1, 1, 8, 8))])
     assert picture.mode == "RGB"
     assert picture.width > 200 * 5
+
+
+def test_text_of_any_name_is_drawn_escaped() -> None:
+    images = torch.zeros(1, 1, 8, 8)
+    odd = labelled_sheet("caf\udce9\n", [("\x1b[31m", images)])
+    assert odd.tobytes() == labelled_sheet("caf\\xe9\\n", [("\\x1b[31m", images)]).tobytes()

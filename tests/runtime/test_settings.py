@@ -225,6 +225,12 @@ def test_toml_round_trip(toy: Toy) -> None:
     assert build(Toy, tomllib.loads(toy.to_toml()), origin="x") == toy
 
 
+@pytest.mark.parametrize("name", ["caf\udce9/100 %", "caf\u00e9", "a\nb\x1b"])
+def test_names_of_any_bytes_come_back_from_a_settings_file(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.toml", Toy(device=name).to_toml())
+    assert build(Toy, read_toml(path), origin="x") == Toy(device=name)
+
+
 def test_flatten_and_merge() -> None:
     assert flatten({"a": 1, "b": {"c": 2, "d": {"e": 3}}}) == {"a": 1, "b.c": 2, "b.d.e": 3}
     base = {"a": 1, "b": {"c": 2, "d": 3}}

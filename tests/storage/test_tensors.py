@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from copgen.runtime.errors import DataError
-from copgen.storage.tensors import FORMAT, load_into, load_tensors, save_tensors
+from copgen.storage.foreign.reading import read_foreign
+from copgen.storage.tensors import FORMAT, is_whole, load_into, load_tensors, save_tensors
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float32).view(2, 3),
@@ -37,8 +38,10 @@ def crafted(path: Path, entry: str | None, *, body: bytes = b"", **tensors: dict
     return path
 
 
-def test_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
+@pytest.mark.parametrize("name", ["a", "caf\u00e9", "caf\udce9"])
+def test_round_trip(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.safetensors"
+    assert not is_whole(path)
     save_tensors(path, TENSORS, kind="thing", header={"width": 3, "made_by": {"seed": 0}})
     tensors, header = load_tensors(path, kind="thing")
     assert header == {"format": FORMAT, "kind": "thing", "width": 3, "made_by": {"seed": 0}}
@@ -46,6 +49,8 @@ def test_round_trip(tmp_path: Path) -> None:
     for name, tensor in TENSORS.items():
         assert tensors[name].dtype == tensor.dtype
         assert torch.equal(tensors[name], tensor)
+    assert is_whole(path)
+    assert read_foreign(path).keys() == TENSORS.keys()
 
 
 def test_equal_tensors_give_equal_bytes(tmp_path: Path) -> None:

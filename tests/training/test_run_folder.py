@@ -197,3 +197,10 @@ def test_the_log_keeps_sentences_and_passes_everything_on(tmp_path: Path) -> Non
     assert (tmp_path / "log.txt").read_text("utf-8") == "Ünder way.\nwarning: Cut.\n"
     assert (kept.said, kept.warned, kept.progress, kept.ended) == (["Ünder way."], ["Cut."], [6], 1)
     assert kept.begun == [("toy", 10, "samples", 5)]
+
+
+def test_the_log_has_a_line_for_each_message_whatever_is_in_it(tmp_path: Path) -> None:
+    logged = Logged(Kept(), tmp_path / "log.txt")
+    logged.say("Reads caf\udce9\n\x1b[31m.")
+    logged.warn("Cut.")
+    assert (tmp_path / "log.txt").read_text("utf-8") == "Reads caf\\xe9\\n\\x1b[31m.\nwarning: Cut.\n"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as numpy_format
-from safetensors import safe_open
 
 from copgen.runtime.errors import DataError, EnvironmentFault
 from copgen.storage.foreign import torch_files
@@ -26,6 +25,7 @@ from copgen.storage.foreign.records import (
     listed,
 )
 from copgen.storage.foreign.unpickling import FAULTS, Mapped, names_in, read_pickle, resolved
+from copgen.storage.safetensors_file import opened
 
 _AGAIN = "Download it again, and compare its size with the published one."
 _GZIP, _LFS, _NUMPY = b"\x1f\x8b", b"version https://git-lfs", b"\x93NUMPY"
@@ -128,7 +128,7 @@ def refuse_plain_pickle(path: Path, head: bytes) -> None:
 
 def read_safetensors(path: Path) -> dict[str, Any]:
     """The tensors of a safetensors file."""
-    with safe_open(path, framework="pt", device="cpu") as file:
+    with opened(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 

@@ -1,9 +1,10 @@
-"""Labelled datasets by name, and their images as pairs: each is its own positive, as in SimCLR."""
+"""Labelled images in memory, as a source: each image is its own positive, as in SimCLR."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from copgen.data import digits
@@ -13,21 +14,27 @@ from copgen.runtime.errors import unknown
 DATASETS: dict[str, Callable[[Split], LabelledImages]] = {"digits": digits.load}
 
 
-class ImagePairs:
-    """Pairs (x, x) of images (N, C, H, W) in [-1, 1]."""
+class ImagesInMemory:
+    """Images (N, C, H, W) in [-1, 1] with labels (N,), as `DecodedImages`."""
 
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-        self.image_shape = (images.shape[1], images.shape[2], images.shape[3])
+    def __init__(self, data: LabelledImages, *, classes: tuple[str, ...] = ()) -> None:
+        self.images = data.images
+        self.labels: Tensor | None = data.labels
+        self.classes = classes
+        self.channels = data.images.shape[1]
+        self.size: tuple[int, int] | None = (data.images.shape[2], data.images.shape[3])
         self.inputs: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, items: Tensor, samples: range) -> tuple[Tensor, Tensor]:
-        """x and x (K, C, H, W) of items (K,)."""
-        x = self.images[items]
-        return x, x
+    def columns(self, samples: range, views: int) -> Tensor:
+        """All views show the one image."""
+        return torch.zeros(len(samples), views, dtype=torch.int64)
+
+    def batch(self, items: Tensor, columns: Tensor, device: torch.device) -> Tensor:
+        """The images of items (K,)."""
+        return self.images[items].to(device)
 
 
 def load_dataset(name: str, split: Split) -> LabelledImages:

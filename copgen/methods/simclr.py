@@ -3,17 +3,18 @@
 Both views pass through f in one batch, so that its batch statistics are joint, and through a projector that is
 discarded afterwards. The loss is symmetric InfoNCE, called NT-Xent in the paper.
 
-Legend: K batch size; v, v' (K, C, H, W) views; h, h' (K, D) embeddings; tau the temperature.
+Legend: K batch size; v, v' (K, C, S, S) views; h, h' (K, D) embeddings; tau the temperature.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from copgen.distributed.ranks import Ranks
 from copgen.encoders import Projector, ResNet
+from copgen.methods.branch import Branch, Outputs
 from copgen.methods.method import Method
 from copgen.objectives import chance_level, info_nce
 
@@ -25,27 +26,22 @@ class SimCLR(Method):
         backbone: the encoder to train.
         hidden, out: widths of the projector.
         temperature: tau.
+        ranks: the processes that share a batch.
     """
 
-    def __init__(self, backbone: ResNet, *, hidden: int, out: int, temperature: float) -> None:
+    def __init__(
+        self, backbone: ResNet, *, hidden: int, out: int, temperature: float, ranks: Ranks | None = None
+    ) -> None:
         super().__init__()
-        self.f = nn.Sequential(backbone, Projector(backbone.feature_dim, hidden, out))
+        self.f = Branch(backbone, Projector(backbone.feature_dim, hidden, out))
         self.temperature = temperature
+        self.ranks = ranks or Ranks()
 
-    @property
-    def backbone(self) -> ResNet:
-        """The encoder without its projector."""
-        return cast("ResNet", self.f[0])
-
-    @property
-    def parts(self) -> dict[str, nn.Module]:
-        """The modules to checkpoint."""
-        return {"encoder": self.f}
-
-    def forward(self, v: Tensor, v_pos: Tensor) -> dict[str, Tensor]:
+    def loss(self, outputs: Sequence[Outputs], frozen: Sequence[Outputs], labels: Tensor | None) -> dict[str, Tensor]:
         """InfoNCE in nats, with all other views of the batch as negatives."""
-        h, h_pos = self.f(torch.cat((v, v_pos))).chunk(2)
-        return {"loss": info_nce(h, h_pos, temperature=self.temperature, anchors="both")}
+        h, h_pos = (output["projection"] for output in outputs)
+        group = self.ranks.group
+        return {"loss": info_nce(h, h_pos, temperature=self.temperature, anchors="both", group=group)}
 
     def chance(self, K: int) -> dict[str, float]:
         """ln(2K - 1)."""

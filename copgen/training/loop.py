@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -112,6 +113,7 @@ class Training:
         self._unread = DeviceMetrics(every=read_every or READ_EVERY.get(run.device.type, 1))
         self._file: MetricsFile | None = None
         self._signals = StopRequest()
+        self._waited = 0.0  # seconds
 
     @property
     def rows(self) -> range:
@@ -209,21 +211,39 @@ class Training:
                 content = {"update": self.done, "ended_early": self.ended_early, "state": state}
                 self.run.folder.checkpoints.save(self.done, content)
 
-    def step(self, losses: Mapping[str, Tensor], metrics: Mapping[str, Tensor | float] | None = None) -> None:
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A block that waits for data; its share of the time is logged as `data_wait`."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - begun
+
+    def step(
+        self,
+        losses: Mapping[str, Tensor],
+        metrics: Mapping[str, Tensor | float] | None = None,
+        *,
+        backward: Callable[[Tensor], None] = torch.autograd.backward,
+    ) -> None:
         """Backward of the sum of the losses and one optimizer step, skipped if the sum is not finite; then `log`.
 
         Args:
-            losses: scalars, which must be finite.
+            losses: scalars, which must be finite; of this rank. What is logged is their mean over the ranks.
             metrics: further scalars to log.
+            backward: computes the gradients of the sum, averaged over the ranks.
         """
         assert self._optimizer is not None
         first, *others = losses.values()
         loss = sum(others, start=first)
-        self._halt.where(~loss.detach().isfinite())
+        losses = {name: self.run.ranks.mean(value) for name, value in losses.items()}
+        first, *others = losses.values()
+        self._halt.where(~sum(others, start=first).isfinite())
         if self._schedule is not None:
             set_learning_rate(self._optimizer, self._schedule(self.update))
         self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        backward(loss)
         if self._clip is not None:
             nn.utils.clip_grad_norm_([p for group in self._optimizer.param_groups for p in group["params"]], self._clip)
         self._halt.step(self._optimizer)
@@ -266,8 +286,14 @@ class Training:
         if self._file is not None:
             samples = (metrics.update + 1) * self.batch
             line = {"update": metrics.update + 1, "samples": samples, **metrics.values}
-            self._file.write({**line, "seconds": round(time.monotonic() - self._started, 3)})
-            self.run.events.advance(samples, metrics.values)
+            seconds = time.monotonic() - self._started
+            times = {"seconds": round(seconds, 3), **self._data_wait(seconds)}
+            self._file.write({**line, **times})
+            self.run.events.advance(samples, {**metrics.values, **self._data_wait(seconds)})
+
+    def _data_wait(self, seconds: float) -> dict[str, float]:
+        """The share of the time since the start or resume that was spent in `waiting`, if it is used."""
+        return {"data_wait": round(self._waited / max(seconds, 1e-9), 4)} if self._waited else {}
 
     def _check_finite(self, metrics: UpdateMetrics) -> None:
         for name in metrics.finite:

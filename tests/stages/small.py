@@ -114,7 +114,7 @@ def killed(stage: Stage, out: Path, at: int) -> dict[str, Any]:
 def metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics without the time they took."""
     lines = read_metrics(folder / "metrics.jsonl")
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in ("seconds", "data_wait")} for line in lines]
 
 
 def files(folder: Path) -> dict[str, bytes]:

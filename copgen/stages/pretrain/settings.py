@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from copgen.data.loaders.names import LoaderName
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import INPUT, TRAINING
+from copgen.runtime.panels import INPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 
@@ -20,7 +21,9 @@ EPOCHS = 100.0
 class PretrainSettings(Settings):
     """Settings of `copgen pretrain`; at most one of epochs, samples and updates is given."""
 
-    free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
+    free: ClassVar[frozenset[str]] = frozenset(
+        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad"}
+    )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
 
     pairs: Path | None = setting(None, text="Pairs folder, from copgen sample (pairs).", flag=Flag(INPUT, "FOLDER"))
@@ -37,6 +40,19 @@ class PretrainSettings(Settings):
     batch: int = batch_size(224, source="authors")
     seed: int = seed_setting()
 
+    method: str = setting(
+        "simclr",
+        text="How f learns: simclr, supcon, byol, nnclr or negft.",
+        source="section 4: simclr; appendix C.4: byol; appendix E: supcon",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    positives: int = setting(
+        1,
+        text="Positives of each anchor in an update.",
+        source="section 4: 1; GenRep samples up to 20, and takes one at random",
+        ge=1,
+        flag=Flag(TRAINING, "COUNT"),
+    )
     temperature: float = setting(
         0.1,
         text="Temperature of InfoNCE.",
@@ -44,8 +60,11 @@ class PretrainSettings(Settings):
         gt=0,
         flag=Flag(TRAINING, "TAU"),
     )
-    optimizer: Literal["sgd", "adam"] = setting(
-        "sgd", text="sgd (momentum 0.9) or adam.", source="authors: sgd", flag=Flag(TRAINING, "NAME")
+    optimizer: Literal["sgd", "lars", "adam", "adamw"] = setting(
+        "sgd",
+        text="sgd (momentum 0.9), lars, adam or adamw.",
+        source="authors: sgd; SimCLR and BYOL, for large batches: lars",
+        flag=Flag(TRAINING, "NAME"),
     )
     lr: float = setting(
         0.03 * 224 / 256,
@@ -54,20 +73,75 @@ class PretrainSettings(Settings):
         gt=0,
         flag=Flag(TRAINING, "RATE"),
     )
-    weight_decay: float = setting(
-        1e-4, text="Weight decay (all parameters).", source="authors", ge=0, flag=Flag(TRAINING, "DECAY")
+    warmup_epochs: float = setting(
+        0.0,
+        text="Epochs of linear warm-up.",
+        source="authors: 0 up to a batch of 256, else 10",
+        ge=0,
+        flag=Flag(TRAINING, "N"),
+    )
+    weight_decay: float = setting(1e-4, text="Weight decay.", source="authors", ge=0, flag=Flag(TRAINING, "DECAY"))
+    decay_norms: bool = setting(
+        True,
+        text="Decay batch norms and biases too.",
+        source="authors: yes; SimCLR and BYOL with LARS: no, and LARS does not adapt their rate then",
     )
     final_lr: float = setting(1e-3, text="Final learning rate, relative to the peak.", source="authors", ge=0, le=1)
+    clip: float | None = setting(None, text="Largest norm of the gradient (no limit).", source="authors: none", gt=0)
 
     views: str = setting("simclr", text="Augmentation T_x, such as simclr.", flag=Flag(TRAINING, "NAME"))
+    size: int | None = setting(
+        None,
+        text="Side of the views (that of the images; 128 if those differ).",
+        unit="pixels",
+        source="section 4: 128",
+        ge=1,
+        flag=Flag(TRAINING, "PIXELS"),
+    )
     encoder: str = setting(
         "resnet50",
         text="Encoder f: digits, resnet18 or resnet50.",
         source="section 4: resnet50",
         flag=Flag(TRAINING, "NAME"),
     )
+    stem: Literal["imagenet", "small"] | None = setting(
+        None, text="Stem of f: imagenet (stride 4), or small, for up to 64 pixels.", source="authors: imagenet"
+    )
     projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projection head.")
 
+    loader: LoaderName = setting(
+        "auto",
+        text="What reads and augments: auto or torch.",
+        source="auto says what it chose, and why",
+        flag=Flag(SPEED, "NAME"),
+    )
+    workers: int | None = setting(
+        None, text="Threads or processes that read images (one per core).", ge=1, le=1024, flag=Flag(SPEED, "COUNT")
+    )
+    skip_bad: int = setting(
+        0, text="Unreadable images to skip; more are an error.", unit="images", ge=0, flag=Flag(INPUT, "COUNT")
+    )
+    precision: Literal["float32", "bfloat16", "float64"] = setting(
+        "float32",
+        text="float32, bfloat16 (autocast) or float64.",
+        source="authors: float32",
+        spellings={"bf16": "bfloat16"},
+        flag=Flag(SPEED, "NAME"),
+    )
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = setting(
+        "off", text="torch.compile of f: off, default, ...", flag=Flag(SPEED, "MODE")
+    )
+    chunk: int | None = setting(
+        None,
+        text="Samples that pass f at once; cached gradients make up the batch.",
+        unit="samples, over all ranks",
+        source="GradCache (Gao et al. 2021); None: the whole batch",
+        ge=1,
+        flag=Flag(SPEED, "COUNT"),
+    )
+    read_every: int | None = setting(
+        None, text="Updates between reads of the metrics.", unit="updates", source="1 on the CPU, 20 on CUDA", ge=1
+    )
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()
 

@@ -1,43 +1,53 @@
-"""`copgen pretrain`: train an encoder on pairs, with two views of each pair per update.
+"""`copgen pretrain`: train an encoder on pairs, or on real images, with random views of each per update.
 
-The pairs come from a pairs folder (x, x' = G(z), G(z')), or from real images (x' = x), which is the reference row of
-the paper's tables (data/). The method computes the loss of the views (methods/).
+The data are in data/ (a pairs folder: x, x' = G(z), G(z'); real images: x' = x), its loaders in data/loaders, and the
+method, with its heads and its loss, in methods/. learner.py passes views through it.
 
-Legend: K batch size; x, x' (K, C, H, W) images in [-1, 1]; v, v' views; T_x the data-space augmentation.
+Legend: K batch size over all ranks; x images; v (K, C, S, S) views; T_x the data-space augmentation.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from copgen import encoders, views
+from copgen.data.loaders.choice import build_loader
+from copgen.data.loaders.loader import Loader
+from copgen.data.loaders.prefetched import Prefetched
+from copgen.data.opening import open_source
 from copgen.data.sampler import EpochSampler
-from copgen.data.source import Source, open_source
-from copgen.distributed.ranks import Ranks
+from copgen.data.skipped import Skipped
+from copgen.data.source import Source
+from copgen.distributed.ranks import Ranks, check_divides
 from copgen.encoders.encoder import FILE_NAME
-from copgen.methods.method import Method
-from copgen.methods.simclr import SimCLR
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
-from copgen.runtime.seeds import seeded
+from copgen.stages.pretrain.learner import Learner
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
 from copgen.training.optimizers import build_optimizer
-from copgen.training.run import started
+from copgen.training.run import Run, started
 from copgen.training.schedules import Cosine
 
 __all__ = ["count_updates", "estimate", "open_data", "pretrain"]
+
+SIZE = 128  # of the views of images whose sizes differ; section 4
+new_run = partial(started, stage="pretrain", artefact=FILE_NAME)
 
 
 def pretrain(
     settings: PretrainSettings, *, out: Path | str, overwrite: bool = False, events: Events | None = None
 ) -> dict[str, Any]:
     """Train an encoder and write `encoder.safetensors` into the run folder `out`; returns its summary.
+
+    With several processes (torchrun, --nproc), each takes its share of every batch; only rank 0 writes and logs.
 
     Args:
         settings: of the encoder, its data and its training.
@@ -46,72 +56,85 @@ def pretrain(
         events: receives progress and messages.
 
     Raises:
-        UsageError, DataError, EnvironmentFault: invalid settings, pairs or folder.
+        UsageError, DataError, EnvironmentFault: invalid settings, data or folder.
         Diverged: the loss is not finite; it was not used for an update.
         Stopped: a signal arrived; the state is saved and the same call resumes.
     """
-    with started(
-        settings,
-        out,
-        stage="pretrain",
-        artefact=FILE_NAME,
-        device=settings.device,
-        overwrite=overwrite,
-        events=events,
-        ranks=Ranks(),
-    ) as run:
-        T_x = views.policy(settings.views)
-        data = open_data(settings)
-        K, seed = settings.batch, settings.seed
-        if len(data) < K:
-            raise UsageError(f"A batch of {K} is larger than the {len(data)} pairs.", fix="Lower --batch.")
-        updates = count_updates(settings, len(data))
-        views.plain(torch.zeros(1, *data.image_shape), T_x)  # raises for images that T_x does not support
-        channels, size, _ = data.image_shape
-        config = encoders.EncoderConfig(
-            arch=settings.encoder, in_channels=channels, image_size=size, views=settings.views
-        )
-        method = build_method(settings, config, run.device)
-        optimizer = build_optimizer(settings.optimizer, method, lr=settings.lr, weight_decay=settings.weight_decay)
-        sampler = EpochSampler(len(data), seed)
+    with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
+        return learn(settings, run)
 
-        def losses_of(rows: range) -> dict[str, torch.Tensor]:
-            x, x_pos = (images.to(run.device) for images in data.batch(sampler[rows], rows))
-            v = views.augment(x, T_x, seed=seed, rows=rows, stream="views/anchor")
-            v_pos = views.augment(x_pos, T_x, seed=seed, rows=rows, stream="views/positive")
-            losses: dict[str, torch.Tensor] = method(v, v_pos)
-            return losses
 
-        with Training(
+def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
+    """The part of this process in the training, from the newest checkpoint to the end."""
+    source = open_data(settings)
+    T_x = policy_for(settings, source)
+    K, updates = settings.batch, count_updates(settings, len(source))
+    check_batch(settings, source, world=run.ranks.world)
+    learner = Learner(settings, source, T_x, updates, run.device, run.ranks)
+    method = learner.method
+    optimizer = build_optimizer(
+        settings.optimizer,
+        method.f,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        decay_norms=settings.decay_norms,
+    )
+    skipped = Skipped(settings.skip_bad)
+    loader, kind, reason = load(settings, source, T_x, skipped, updates, run)
+    warmup = max(1, round(settings.warmup_epochs * len(source) / K))
+
+    def one_update(samples: range, batches: Loader) -> dict[str, torch.Tensor]:
+        batch = batches[samples]
+        return learner.losses(batch.views, batch.labels)
+
+    with (
+        closing(loader),
+        Training(
             run,
             state=method.parts,
             optimizer=optimizer,
-            schedule=Cosine(settings.lr, updates, final=settings.final_lr),
+            schedule=Cosine(settings.lr, updates, final=settings.final_lr, warmup=warmup),
+            clip=settings.clip,
             updates=updates,
             batch=K,
             checkpoint_every=settings.checkpoint_every,
             title="pretrain",
-            inputs=data.inputs,
-            try_update=lambda rows: torch.autograd.backward(list(losses_of(range(rows)).values())),
-        ) as training:
-            for update in training:
-                training.step(losses_of(training.rows), method.chance(K))
-                method.after_step(update)
+            inputs=source.inputs,
+            note=f"Loader: {kind} ({reason}).",
+            read_every=settings.read_every,
+            try_update=lambda rows: learner.backward(sum_of(one_update(range(rows), loader.loader))),
+        ) as training,
+    ):
+        for update in training:
+            with training.waiting():
+                batch = loader[run.ranks.share(training.rows)]
+            for reason in skipped.news():
+                run.events.warn(f"Skipped: {reason}")
+            losses = learner.losses(batch.views, batch.labels)
+            training.step(losses, method.chance(K), backward=learner.backward)
+            method.after_step(update)
 
-        def summarise() -> dict[str, Any]:
-            losses = run.logged("loss")[-20:]
-            return {
-                "updates": updates,
-                "samples": updates * K,
-                "pairs": len(data),
-                "loss": sum(losses) / len(losses),
-                **method.chance(K),
-            }
+    def summarise() -> dict[str, Any]:
+        losses = run.logged("loss")[-20:]
+        return {
+            "updates": updates,
+            "samples": updates * K,
+            "pairs": len(source),
+            "loss": sum(losses) / len(losses),
+            **method.chance(K),
+        }
 
-        return run.finish(
-            summarise,
-            lambda path, summary: encoders.save_encoder(path, method.backbone, config, run.made_by(summary=summary)),
-        )
+    return run.finish(
+        summarise,
+        lambda path, summary: encoders.save_encoder(
+            path, method.backbone, learner.config, run.made_by(summary=summary)
+        ),
+    )
+
+
+def sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of the losses."""
+    return torch.stack(list(losses.values())).sum()
 
 
 def open_data(settings: PretrainSettings) -> Source:
@@ -119,12 +142,43 @@ def open_data(settings: PretrainSettings) -> Source:
     return open_source(pairs=settings.pairs, dataset=settings.dataset, seed=settings.seed)
 
 
-def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, device: torch.device) -> Method:
-    """The method with a new encoder, initialised from the seed."""
-    hidden, out = settings.projector
-    with seeded(settings.seed, "pretrain/f"):
-        method = SimCLR(config.build(), hidden=hidden, out=out, temperature=settings.temperature)
-    return method.to(device).to(memory_format=torch.channels_last).train()
+def policy_for(settings: PretrainSettings, source: Source) -> views.Policy:
+    """T_x, with a size if the settings or images of different sizes ask for one; raises for images it cannot change."""
+    T_x = views.policy(settings.views)
+    size = settings.size or (SIZE if source.size is None else None)
+    if size is not None:
+        T_x = T_x.model_copy(update={"size": size})
+    views.plain(torch.zeros(1, source.channels, 1, 1), T_x)
+    return T_x
+
+
+def check_batch(settings: PretrainSettings, source: Source, *, world: int) -> None:
+    """Refuse a batch that is larger than the data, or that the ranks cannot share."""
+    if len(source) < settings.batch:
+        images = "pairs" if settings.pairs is not None else "images"
+        raise UsageError(
+            f"A batch of {settings.batch} is larger than the {len(source)} {images}.", fix="Lower --batch."
+        )
+    check_divides(settings.batch, {f"{world} ranks": world} if world > 1 else {})
+
+
+def load(
+    settings: PretrainSettings, source: Source, T_x: views.Policy, skipped: Skipped, updates: int, run: Run
+) -> tuple[Prefetched, str, str]:
+    """The loader, which makes the next batches meanwhile; its name, and why it was chosen."""
+    chosen = build_loader(
+        settings.loader,
+        source,
+        EpochSampler(len(source), settings.seed),
+        T_x,
+        seed=settings.seed,
+        count=1 + settings.positives,
+        device=run.device,
+        workers=settings.workers,
+        skipped=skipped,
+    )
+    ahead = Prefetched(chosen.loader, run.device, stride=settings.batch, end=updates * settings.batch)
+    return ahead, chosen.name, chosen.reason
 
 
 def count_updates(settings: PretrainSettings, pairs: int) -> int:
@@ -132,9 +186,17 @@ def count_updates(settings: PretrainSettings, pairs: int) -> int:
     return settings.updates_over(pairs)
 
 
-def estimate(settings: PretrainSettings) -> dict[str, float]:
-    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
+def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
+    """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
+
+    With several ranks on this machine, it runs the share of rank 0 without the communication.
+    """
     updates = count_updates(settings, len(open_data(settings)))
     short = settings.replaced(updates=min(updates, 5))
     device = resolve_device(settings.device)
-    return rehearse_training(lambda folder: pretrain(short, out=folder), updates=updates, device=device)
+
+    def rehearse(folder: Path) -> None:
+        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world)) as run:
+            learn(short, run)
+
+    return rehearse_training(rehearse, updates=updates, device=device)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from copgen import encoders, views
+from copgen.data.pairs import GeneratedPairs
 from copgen.data.sampler import EpochSampler
 from copgen.methods import simclr
 from copgen.objectives import info_nce
@@ -68,7 +69,10 @@ def test_the_first_update_descends_the_symmetric_loss(pretrain_pairs: Path, tmp_
         f = torch.nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, 16, 8)).train()
     f = f.to(memory_format=torch.channels_last)  # the same kernels, so that no ReLU falls on the other side
     rows = range(K)
-    x, x_pos = open_data(settings).batch(EpochSampler(PAIRS, 0)[rows], rows)
+    source = open_data(settings)
+    assert isinstance(source, GeneratedPairs)
+    items, columns = EpochSampler(PAIRS, 0)[rows], source.columns(rows, 2)
+    x, x_pos = (source.batch(items, columns[:, view], torch.device("cpu")) for view in range(2))
     v = views.augment(x, views.policy("mnist"), seed=0, rows=rows, stream="views/anchor")
     v_pos = views.augment(x_pos, views.policy("mnist"), seed=0, rows=rows, stream="views/positive")
     h, h_pos = f(torch.cat((v, v_pos))).chunk(2)

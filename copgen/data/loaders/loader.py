@@ -1,0 +1,46 @@
+"""The interface of a loader: the views of the samples of an update, as a pure function of their indices.
+
+Sample s of a run is an item of the epoch's random order (data/sampler.py), and its views are drawn by (seed, s). So
+what a loader returns does not depend on its workers, the number of ranks, or where a run was resumed.
+
+Legend: K samples, V views of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The views of K samples, on the device.
+
+    Attributes:
+        views: V tensors (K, C, S, S), float32, as the policy makes them; the anchors' first.
+        labels: the class of each sample, (K,) int64; None if unknown.
+    """
+
+    views: tuple[Tensor, ...]
+    labels: Tensor | None
+
+
+class Loader(Protocol):
+    """Batches by their sample indices."""
+
+    def __getitem__(self, samples: range) -> Batch:
+        """The batch of these samples of the run.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+
+    def close(self) -> None:
+        """End its workers."""
+
+
+def stream(view: int) -> str:
+    """The name of the random stream of a view, from 0: views/anchor, views/positive, views/positive-1, ..."""
+    return "views/anchor" if view == 0 else "views/positive" if view == 1 else f"views/positive-{view - 1}"

@@ -1,0 +1,5 @@
+"""The names of the loaders."""
+
+from typing import Literal
+
+LoaderName = Literal["auto", "torch"]

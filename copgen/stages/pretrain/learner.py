@@ -1,0 +1,93 @@
+"""The method and how views pass through it: precision, compilation, ranks, and cached gradients.
+
+Legend: K samples of this rank, V views of each; v (K, C, S, S) views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from copgen import encoders, views
+from copgen.data.source import Source
+from copgen.distributed.ranks import Ranks
+from copgen.encoders.synchronised import synchronise
+from copgen.methods.branch import Outputs
+from copgen.methods.method import Method, pass_views
+from copgen.methods.simclr import SimCLR
+from copgen.runtime.seeds import seeded
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.training.cached_gradients import CachedPass
+from copgen.training.data_parallel import averaging_gradients
+from copgen.training.precision import autocast, compiler, dtype_of
+
+
+class Learner:
+    """The method of a run, on its device.
+
+    Attributes:
+        method: with a new encoder, initialised from the seed.
+        config: of the encoder's file.
+    """
+
+    def __init__(
+        self,
+        settings: PretrainSettings,
+        source: Source,
+        T_x: views.Policy,
+        updates: int,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        self.settings, self.device, self.ranks = settings, device, ranks
+        self.dtype = dtype_of(settings.precision)
+        size = T_x.size or max(source.size or (1, 1))
+        self.config = encoders.EncoderConfig(
+            arch=settings.encoder,
+            in_channels=source.channels,
+            image_size=size,
+            views=settings.views,
+            stem=settings.stem,
+        )
+        with seeded(settings.seed, "pretrain/f"):
+            method = build_method(settings, self.config, updates, ranks)
+        method = method.to(device, self.dtype).to(memory_format=torch.channels_last).train()
+        synchronise(method, ranks.group, device)
+        self.method = method
+        compiled: nn.Module = compiler(settings.compile)(method.f)
+        self._f = averaging_gradients(compiled, ranks)
+        chunk = None if settings.chunk is None else max(1, settings.chunk // ranks.world)
+        self._cached = CachedPass(self._f, self._through, chunk=chunk) if chunk is not None else None
+
+    def losses(self, seen: Sequence[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
+        """The losses of V views (K, C, S, S), this rank's share of the batch."""
+        seen = [v.to(self.dtype).contiguous(memory_format=torch.channels_last) for v in seen]
+        outputs = self._through(seen) if self._cached is None else self._cached.outputs(seen)
+        with torch.no_grad(), autocast(self.device, self.settings.precision):
+            frozen = self.method.frozen(seen)
+        return self.method.loss(self._exact(outputs), self._exact(frozen), labels)
+
+    def backward(self, loss: Tensor) -> None:
+        """The gradients of f's parameters, averaged over the ranks."""
+        if self._cached is None:
+            torch.autograd.backward(loss)
+        else:
+            self._cached.backward(loss)
+
+    def _through(self, seen: Sequence[Tensor]) -> tuple[Outputs, ...]:
+        with autocast(self.device, self.settings.precision):
+            return pass_views(self._f, seen, together=self.method.together)
+
+    def _exact(self, outputs: Sequence[Outputs]) -> tuple[Outputs, ...]:
+        """Outputs in the precision of the losses."""
+        return tuple({name: rows.to(self.dtype) for name, rows in output.items()} for output in outputs)
+
+
+def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, updates: int, ranks: Ranks) -> Method:
+    """The method with a new encoder, from torch's random numbers."""
+    hidden, out = settings.projector
+    how: dict[str, Any] = {"hidden": hidden, "out": out, "temperature": settings.temperature}
+    return SimCLR(config.build(), ranks=ranks, **how)

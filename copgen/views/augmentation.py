@@ -13,6 +13,7 @@ from copgen.views.colour import change_colours
 from copgen.views.crop import crop
 from copgen.views.drawing import Draw, draw
 from copgen.views.policies import Policy
+from copgen.views.rand_augment import rand_augment
 from copgen.views.units import normalise, to_unit
 
 
@@ -26,10 +27,11 @@ def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, str
 
     Returns:
         (N, C, S, S) with S = `policy.size`, or (N, C, H, W) if that is None; in [0, 1], or normalised if the policy
-        has a normalisation. Differentiable in the images.
+        has a normalisation. Differentiable in the images, unless the policy has RandAugment.
 
     Raises:
-        UsageError: wrong dtype or shape, not one row per image, or a channel count that the policy does not support.
+        UsageError: wrong dtype or shape, not one row per image, a channel count that the policy does not support, or
+            images that require a gradient and a policy that has none.
     """
     _check(images, policy)
     rows = one_row_each(rows, len(images), images.device)
@@ -50,7 +52,7 @@ def reshape(views: Tensor, policy: Policy, drawn: Draw) -> Tensor:
     size = (views.shape[2], views.shape[3]) if policy.size is None else (policy.size, policy.size)
     if policy.affine is not None:
         views = affine(views, drawn.affine, fill=policy.affine.fill)
-    if policy.crop is not None or policy.flip > 0 or size != views.shape[2:]:
+    if policy.crop is not None or policy.centre is not None or policy.flip > 0 or size != views.shape[2:]:
         views = crop(views, drawn.crop, size=size, antialias=policy.antialias)
     return views
 
@@ -58,10 +60,15 @@ def reshape(views: Tensor, policy: Policy, drawn: Draw) -> Tensor:
 def recolour(views: Tensor, policy: Policy, drawn: Draw) -> Tensor:
     """The parts that follow the crop: colour, blur and normalisation of views (N, C, S, S) in [0, 1]."""
     jitter, grayscale = policy.jitter is not None, policy.grayscale > 0
+    greys_last = grayscale and policy.rand_augment is not None
     if jitter or grayscale:
-        views = change_colours(views, drawn.colour, jitter=jitter, grayscale=grayscale)
+        views = change_colours(views, drawn.colour, jitter=jitter, grayscale=grayscale and not greys_last)
     if policy.blur is not None:
         views = blur(views, drawn.blur, kernel=policy.blur.kernel)
+    if policy.rand_augment is not None:
+        views = rand_augment(views, drawn.rand_augment, fill=policy.rand_augment.fill)
+    if greys_last:
+        views = change_colours(views, drawn.colour, jitter=False, grayscale=True)
     return views if policy.normalise is None else normalise(views, policy.normalise)
 
 
@@ -100,10 +107,27 @@ def _check(images: Tensor, policy: Policy) -> None:
     if images.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"{images.dtype} images cannot be augmented.", fix="Convert the images to float32.")
     check_channels(images.shape[1], policy)
+    if images.requires_grad:
+        check_differentiable(policy)
+
+
+def check_differentiable(policy: Policy) -> None:
+    """Raises UsageError if no gradient passes through the policy's views."""
+    if not policy.differentiable:
+        raise UsageError(
+            f"The view policy '{policy.name}' is not differentiable: RandAugment works on 8-bit levels.",
+            fix="Choose a policy without RandAugment, such as 'simclr-blur'.",
+        )
 
 
 def check_channels(channels: int, policy: Policy) -> None:
     """Raises UsageError if the policy cannot make views of images with so many channels."""
+    if policy.rand_augment is not None and channels != len(policy.rand_augment.fill):
+        raise UsageError(
+            f"RandAugment of the view policy '{policy.name}' fills {len(policy.rand_augment.fill)} channels; "
+            f"the images have {channels}.",
+            fix="Choose another policy, or set one value of 'rand_augment.fill' for each channel.",
+        )
     expected = channels if policy.normalise is None else len(policy.normalise.mean)
     if channels != expected:
         raise UsageError(

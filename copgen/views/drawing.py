@@ -20,13 +20,15 @@ from copgen.views.affine import AffineDraw
 from copgen.views.blur import BlurDraw
 from copgen.views.colour import ORDERS, ColourDraw
 from copgen.views.crop import CropDraw
-from copgen.views.policies import AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Policy
+from copgen.views.policies import AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Policy, RandAugmentPolicy
+from copgen.views.rand_augment import LARGEST_LEVEL, OPERATIONS, RandAugmentDraw
 
 _ATTEMPTS = 10  # torchvision's
 _COLUMNS = {"flip": 1, "grayscale": 1, "crop": 4 * _ATTEMPTS, "jitter": 6, "affine": 4, "blur": 2}
 _NO_AFFINE = AffinePolicy(degrees=0, translate=0, scale=(1, 1))
 _NO_BLUR = BlurPolicy(probability=0)
 _NO_JITTER = JitterPolicy(probability=0, brightness=0, contrast=0, saturation=0, hue=0)
+_NO_RAND_AUGMENT = RandAugmentPolicy(probability=0)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Draw:
     crop: CropDraw
     colour: ColourDraw
     blur: BlurDraw
+    rand_augment: RandAugmentDraw
 
     def row(self, n: int) -> Draw:
         """The parameters of image n, as those of a batch of one."""
@@ -65,11 +68,14 @@ def draw(
         size: (height, width) of the images, pixels; or of each, (N, 2) int64. A row's draw is that of its own size.
         device: device of the parameters.
     """
-    u = philox.uniform_parts(seed, rows, _COLUMNS, stream=stream, device=device)
+    layers = policy.rand_augment.layers if policy.rand_augment is not None else 0
+    u = philox.uniform_parts(
+        seed, rows, {**_COLUMNS, "rand-augment": 4 * layers} if layers else _COLUMNS, stream=stream, device=device
+    )
     H, W = (_per_row(size, side, u["flip"]) for side in range(2))
     columns = {part: values.unbind(dim=1) for part, values in u.items()}
     (flip_u,), (grayscale_u,), (blurs, sigma_u) = columns["flip"], columns["grayscale"], columns["blur"]
-    top, left, height, width = _boxes(policy.crop, columns["crop"], H, W)
+    top, left, height, width = _boxes(policy, columns["crop"], H, W)
     jitter, blur = policy.jitter or _NO_JITTER, policy.blur or _NO_BLUR
     happens, order, *factors, hue = columns["jitter"]
     brightness, contrast, saturation = (
@@ -89,6 +95,7 @@ def draw(
             grayscale=grayscale_u < policy.grayscale,
         ),
         blur=BlurDraw(happens=blurs < blur.probability, sigma=_between(sigma_u, *blur.sigma)),
+        rand_augment=_operations(policy.rand_augment, u.get("rand-augment", H.new_zeros((len(H), 0)))),
     )
 
 
@@ -110,11 +117,22 @@ def _maps(numbers: AffinePolicy, u: tuple[Tensor, ...], H: Tensor, W: Tensor) ->
     )
 
 
-def _boxes(numbers: CropPolicy | None, u: tuple[Tensor, ...], H: Tensor, W: Tensor) -> tuple[Tensor, ...]:
+def _operations(numbers: RandAugmentPolicy | None, u: Tensor) -> RandAugmentDraw:
+    numbers = numbers or _NO_RAND_AUGMENT
+    which, happens, level, sign = (u[:, part::4] for part in range(4))  # (N, L) each
+    return RandAugmentDraw(
+        operation=(which * len(OPERATIONS)).long(),
+        happens=happens < numbers.probability,
+        level=(numbers.magnitude + numbers.noise * torch.special.ndtri(level)).clamp(0.0, LARGEST_LEVEL),
+        sign=torch.where(sign < 0.5, -1.0, 1.0).to(u.dtype),
+    )
+
+
+def _boxes(policy: Policy, u: tuple[Tensor, ...], H: Tensor, W: Tensor) -> tuple[Tensor, ...]:
     """(top, left, height, width), (N,) int64 each: the first of ten random boxes that fits, else the central one."""
-    if numbers is None:
-        zero = torch.zeros_like(H, dtype=torch.int64)
-        return zero, zero, H.long(), W.long()
+    if policy.crop is None:
+        return _centre(policy, H, W).long().unbind(dim=1)
+    numbers = policy.crop
     full_height, full_width = H[:, None], W[:, None]
     u_area, u_aspect, u_top, u_left = (torch.stack(u[part::4], dim=1) for part in range(4))  # (N, A) each
     area = full_height * full_width * _between(u_area, *numbers.area)
@@ -134,4 +152,18 @@ def _central_box(numbers: CropPolicy, H: Tensor, W: Tensor) -> Tensor:
     narrowest, widest = numbers.aspect
     height = torch.minimum(H, (W / narrowest).round().clamp(min=1))
     width = torch.minimum(W, (H * widest).round().clamp(min=1))
+    return _in_the_middle(height, width, H, W)
+
+
+def _centre(policy: Policy, H: Tensor, W: Tensor) -> Tensor:
+    """(top, left, height, width) of the policy's central box, (N, 4): the whole image if it has none."""
+    if policy.centre is None:
+        return _in_the_middle(H, W, H, W)
+    # Views of a fixed size are square.
+    height, width = (H, W) if policy.size is None else (torch.minimum(H, W),) * 2
+    height, width = ((policy.centre * side).floor().clamp(min=1) for side in (height, width))
+    return _in_the_middle(height, width, H, W)
+
+
+def _in_the_middle(height: Tensor, width: Tensor, H: Tensor, W: Tensor) -> Tensor:
     return torch.stack((((H - height) / 2).floor(), ((W - width) / 2).floor(), height, width), dim=1)

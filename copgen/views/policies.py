@@ -1,7 +1,8 @@
 """View policies: the parameters of T_x, the data-space augmentation (which augmentations, how often, how strong).
 
 A policy is a list of parts; a part that is None is skipped. The order is fixed: affine, crop with flip and resize,
-colour jitter, grayscale, blur, normalisation. Images are in [0, 1] up to the normalisation.
+colour jitter, grayscale, blur, normalisation. With RandAugment it is InfoMin's: jitter, blur, RandAugment, grayscale.
+Images are in [0, 1] up to the normalisation.
 """
 
 from __future__ import annotations
@@ -84,6 +85,20 @@ class BlurPolicy(_Parameters):
     )
 
 
+class RandAugmentPolicy(_Parameters):
+    """Random operations of RandAugment, as InfoMin uses it; not differentiable."""
+
+    layers: int = Field(default=2, ge=1, description="operations in a row; InfoMin (PyContrast): 2")
+    magnitude: float = Field(default=10.0, ge=0, le=10, description="level of the strengths; InfoMin: 10")
+    noise: float = Field(
+        default=0.5, ge=0, description="standard deviation of the level, which is clipped to [0, 10]; InfoMin: 0.5"
+    )
+    probability: float = Field(default=0.5, ge=0, le=1, description="share of operations that happen; InfoMin: 0.5")
+    fill: tuple[float, ...] = Field(
+        default=(0.485, 0.456, 0.406), min_length=1, description="value outside the image; InfoMin: ImageNet's mean"
+    )
+
+
 class Normalisation(_Parameters):
     """(value - mean) / std for each channel."""
 
@@ -105,10 +120,17 @@ class Policy(_Parameters):
     name: str = Field(description="name, for error messages")
     affine: AffinePolicy | None = Field(default=None, description="rotation, translation, scale")
     crop: CropPolicy | None = Field(default=None, description="random resized crop")
+    centre: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="without a random crop: side of a central box, of the largest with the shape of the views",
+    )
     flip: float = Field(default=0.0, ge=0, le=1, description="share of images mirrored left to right")
     jitter: JitterPolicy | None = Field(default=None, description="colour jitter")
     grayscale: float = Field(default=0.0, ge=0, le=1, description="share of images that lose their colour")
     blur: BlurPolicy | None = Field(default=None, description="Gaussian blur")
+    rand_augment: RandAugmentPolicy | None = Field(default=None, description="RandAugment's operations")
     normalise: Normalisation | None = Field(default=None, description="the last step")
     size: int | None = Field(default=None, ge=1, description="side of a view, pixels; None keeps the image's size")
     antialias: bool = Field(
@@ -117,7 +139,19 @@ class Policy(_Parameters):
         "(torchvision 0.8, tensors) did not",
     )
 
+    @model_validator(mode="after")
+    def _one_crop(self) -> Self:
+        if self.crop is not None and self.centre is not None:
+            raise ValueError("'crop' and 'centre' exclude each other; set one of them to None")
+        return self
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients reach the images."""
+        return self.rand_augment is None
+
+
+_CENTRE = 0.875  # 112 of 128 pixels
 _SIMCLR = Policy(
     name="simclr", crop=CropPolicy(), flip=0.5, jitter=JitterPolicy(), grayscale=0.2, normalise=Normalisation()
 )
@@ -129,6 +163,17 @@ _POLICIES = {
         _SIMCLR,
         _SIMCLR.model_copy(update={"name": "simclr-authors", "antialias": False}),
         _SIMCLR.model_copy(update={"name": "simclr-blur", "blur": BlurPolicy()}),
+        _SIMCLR.model_copy(update={"name": "simclr-no-crop", "crop": None, "centre": _CENTRE}),
+        _SIMCLR.model_copy(update={"name": "simclr-no-colour", "jitter": None, "grayscale": 0.0}),
+        Policy(name="centre", centre=_CENTRE, normalise=Normalisation()),
+        _SIMCLR.model_copy(
+            update={
+                "name": "infomin",
+                "jitter": JitterPolicy(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
+                "blur": BlurPolicy(),
+                "rand_augment": RandAugmentPolicy(),
+            }
+        ),
     )
 }
 
@@ -136,9 +181,10 @@ _POLICIES = {
 def names() -> list[str]:
     """The names that `policy` knows.
 
-    mnist (appendix D), none (for ablations), simclr ("SimCLR Aug.", the authors' code), simclr-authors (the same
-    without antialiasing, as their navigator ran it), simclr-blur (simclr with the blur of SimCLR, which the authors
-    left out).
+    mnist (appendix D), none, simclr ("SimCLR Aug.", the authors' code), simclr-authors (the same without antialiasing,
+    as their navigator ran it), simclr-blur (with the blur of SimCLR, which the authors left out), the ablations of
+    their pretraining simclr-no-crop (the centre, 112 of 128 pixels, instead of a random crop), simclr-no-colour
+    (neither jitter nor grayscale) and centre (nothing but the centre), and infomin (InfoMin Aug., with RandAugment).
     """
     return sorted(_POLICIES)
 

@@ -160,3 +160,10 @@ def test_everything_is_made_on_the_images_device() -> None:
         plain(elsewhere, policy("simclr")),
     )
     assert all(part.device.type == "meta" for part in parts)
+
+
+def test_the_centre_is_torchvisions_resized_to_the_image() -> None:
+    images = generated(2, (128, 128))
+    made = views(images, policy("centre", normalise=None))
+    expected = TF.resize(TF.center_crop((images + 1) / 2, [112, 112]), [128, 128], antialias=True)
+    torch.testing.assert_close(made, expected, rtol=0, atol=1e-5)

@@ -141,3 +141,18 @@ def test_sizes_of_each_image_draw_what_each_size_draws_alone(area: tuple[float, 
         alone = parameters(make(numbers, rows=rows, size=size, stream="view"))
         for name, values in together.items():
             assert torch.equal(values[k :: len(sizes)], alone[name][k :: len(sizes)]), name
+
+
+@pytest.mark.parametrize(
+    ("size", "out", "box"),
+    [
+        ((128, 128), None, [8, 8, 112, 112]),
+        ((128, 128), 128, [8, 8, 112, 112]),
+        ((64, 128), None, [4, 8, 56, 112]),
+        ((64, 128), 32, [4, 36, 56, 56]),
+        ((1, 1), None, [0, 0, 1, 1]),
+    ],
+)
+def test_the_centre_has_the_shape_of_the_views(size: tuple[int, int], out: int | None, box: list[int]) -> None:
+    drawn = make(policy("centre").model_copy(update={"size": out}), rows=range(2), size=size).crop
+    assert torch.stack((drawn.top, drawn.left, drawn.height, drawn.width), dim=1).tolist() == [box] * 2

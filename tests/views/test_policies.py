@@ -9,7 +9,15 @@ from pydantic import BaseModel, ValidationError
 
 from copgen.runtime.errors import UsageError
 from copgen.views import names, policy
-from copgen.views.policies import AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Normalisation, Policy
+from copgen.views.policies import (
+    AffinePolicy,
+    BlurPolicy,
+    CropPolicy,
+    JitterPolicy,
+    Normalisation,
+    Policy,
+    RandAugmentPolicy,
+)
 
 
 def test_the_digits_policy_is_that_of_appendix_d() -> None:
@@ -47,6 +55,27 @@ def test_the_blur_is_that_of_simclr() -> None:
     assert policy("simclr").blur is None
 
 
+def test_infomin_is_recipe_d_of_pycontrast() -> None:
+    numbers = policy("infomin")
+    assert numbers.jitter == JitterPolicy(probability=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
+    assert numbers.rand_augment == RandAugmentPolicy(layers=2, magnitude=10, noise=0.5, probability=0.5)
+    assert (numbers.crop, numbers.flip, numbers.blur, numbers.grayscale) == (CropPolicy(), 0.5, BlurPolicy(), 0.2)
+    assert not numbers.differentiable
+
+
+def test_the_ablations_are_those_of_the_authors_pretraining() -> None:
+    simclr = policy("simclr").model_dump(exclude={"name"})
+    no_crop = simclr | {"crop": None, "centre": 112 / 128}
+    assert policy("simclr-no-crop").model_dump(exclude={"name"}) == no_crop
+    no_colour = simclr | {"jitter": None, "grayscale": 0}
+    assert policy("simclr-no-colour").model_dump(exclude={"name"}) == no_colour
+    assert policy("centre").model_dump(exclude={"name"}) == no_crop | no_colour | {
+        "crop": None,
+        "centre": 112 / 128,
+        "flip": 0,
+    }
+
+
 def test_numbers_can_be_changed_parts_added_and_taken_away() -> None:
     changed = policy("simclr", flip=0, jitter={"hue": 0.2}, blur={}, crop=None)
     assert changed.jitter == JitterPolicy(hue=0.2)
@@ -63,6 +92,8 @@ def test_numbers_can_be_changed_parts_added_and_taken_away() -> None:
         ({"blur": {"sigma": (2, 1)}}, r"blur.sigma.*\(2.0, 1.0\)"),
         ({"crop": {"area": (0.5, 2)}}, "crop.*area.* 2.0 "),
         ({"size": 0}, "size = 0 "),
+        ({"centre": 0.5}, "'crop' and 'centre'"),
+        ({"rand_augment": {"magnitude": 11}}, "rand_augment.magnitude = 11 "),
     ],
 )
 def test_an_invalid_change_is_a_usage_error(changes: dict[str, Any], match: str) -> None:
@@ -95,6 +126,8 @@ def test_an_invalid_value_is_refused(model: type[BaseModel], field: str, value: 
         model.model_validate({field: value})
 
 
-@pytest.mark.parametrize("model", [AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Normalisation, Policy])
+@pytest.mark.parametrize(
+    "model", [AffinePolicy, BlurPolicy, CropPolicy, JitterPolicy, Normalisation, Policy, RandAugmentPolicy]
+)
 def test_every_number_is_described(model: type[BaseModel]) -> None:
     assert all(field.description for field in model.model_fields.values())

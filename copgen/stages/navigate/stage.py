@@ -68,6 +68,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     check_batch(settings, world=run.ranks.world)
     G = settings.load_generator(run.device)
     T_x = views.policy(settings.views)
+    views.check_differentiable(T_x)
     views.plain(
         torch.zeros(1, G.channels, G.image_size, G.image_size), T_x
     )  # raises for images that T_x does not support

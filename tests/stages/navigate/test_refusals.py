@@ -150,6 +150,7 @@ def test_overwrite_starts_from_scratch(flow: Path, tmp_path: Path, navigated: Ca
         ({"generator": "digit"}, "no generator 'digit'. Did you mean 'digits'"),
         ({"views": "mnis"}, "no view policy 'mnis'. Did you mean 'mnist'"),
         ({"views": "simclr"}, "normalises 3 channels; the images have 1"),
+        ({"views": "infomin"}, "'infomin' is not differentiable"),
         ({"encoder": "digts"}, "no encoder 'digts'. Did you mean 'digits'"),
         ({"device": "gpu"}, "'gpu' is not a device"),
     ],

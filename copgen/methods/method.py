@@ -30,10 +30,12 @@ class Method(nn.Module):
     Attributes:
         f: the trained branch.
         together: all views pass f in one batch, with joint batch statistics; otherwise one view at a time.
+        trained_views: how many of the views pass f, the anchors' first; None: all of them.
     """
 
     f: Branch
     together = True
+    trained_views: int | None = None
 
     @property
     def backbone(self) -> ResNet:
@@ -53,7 +55,7 @@ class Method(nn.Module):
         """The losses, scalars by name, of this rank's samples among those of all ranks.
 
         Args:
-            outputs: of f, for each view, (K, D) each.
+            outputs: of f, for each view that passes it, (K, D) each.
             frozen: of `frozen`, for each view.
             labels: the class of each sample, (K,); None if unknown.
         """
@@ -61,10 +63,15 @@ class Method(nn.Module):
 
     def forward(self, *views: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The losses of V views (K, C, S, S)."""
-        return self.loss(pass_views(self.f, views, together=self.together), self.frozen(views), labels)
+        outputs = pass_views(self.f, views[: self.trained_views], together=self.together)
+        return self.loss(outputs, self.frozen(views), labels)
 
     def chance(self, K: int) -> dict[str, float]:
         """Constants to log with the losses of K samples over all ranks: their chance level, if known."""
+        return {}
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Further scalars of the last `loss` to log, the same on all ranks; none by default."""
         return {}
 
     def after_step(self, update: int) -> None:

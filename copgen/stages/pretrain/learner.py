@@ -65,7 +65,8 @@ class Learner:
     def losses(self, seen: Sequence[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
         """The losses of V views (K, C, S, S), this rank's share of the batch."""
         seen = [v.to(self.dtype).contiguous(memory_format=torch.channels_last) for v in seen]
-        outputs = self._through(seen) if self._cached is None else self._cached.outputs(seen)
+        trained = seen[: self.method.trained_views]
+        outputs = self._through(trained) if self._cached is None else self._cached.outputs(trained)
         with torch.no_grad(), autocast(self.device, self.settings.precision):
             frozen = self.method.frozen(seen)
         return self.method.loss(self._exact(outputs), self._exact(frozen), labels)

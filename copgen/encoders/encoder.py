@@ -30,7 +30,7 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    arch: str = Field(description="name of the backbone: 'digits', 'resnet18', 'resnet50'")
+    arch: str = Field(description="name of the backbone, such as 'resnet50'")
     in_channels: int = Field(ge=1, description="channels of the images")
     image_size: int = Field(ge=1, description="side of the training images, pixels")
     views: str = Field(description="view policy in training, which decides the normalisation: 'mnist', 'simclr'")

@@ -39,6 +39,7 @@ class Architecture:
 ARCHITECTURES = {
     "digits": Architecture("basic", (1, 1, 1), (16, 32, 64), "small"),
     "resnet18": Architecture("basic", (2, 2, 2, 2), (64, 128, 256, 512), "imagenet"),
+    "resnet34": Architecture("basic", (3, 4, 6, 3), (64, 128, 256, 512), "imagenet"),
     "resnet50": Architecture("bottleneck", (3, 4, 6, 3), (64, 128, 256, 512), "imagenet"),
 }
 
@@ -93,7 +94,7 @@ def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNe
     """A new backbone by name.
 
     Args:
-        arch: 'digits', 'resnet18' or 'resnet50'.
+        arch: 'digits', 'resnet18', 'resnet34' or 'resnet50'.
         in_channels: channels of the images, >= 1.
         stem: replaces the architecture's stem; "small" suits images of 8 to 64 pixels.
 

@@ -11,7 +11,7 @@ from copgen.encoders.resnet import Stem
 from copgen.runtime.errors import UsageError
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50"])
 def test_names_and_shapes_are_torchvisions_without_the_classifier(arch: str) -> None:
     with torch.device("meta"):
         theirs = getattr(torchvision.models, arch)(weights=None).state_dict()
@@ -37,6 +37,7 @@ def test_features_are_torchvisions() -> None:
         ("digits", None, 28, 64),
         ("resnet18", "small", 8, 512),
         ("resnet18", None, 28, 512),
+        ("resnet34", None, 28, 512),
         ("resnet50", "small", 8, 2048),
     ],
 )

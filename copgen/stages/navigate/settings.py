@@ -77,7 +77,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     views: str = setting("simclr", text="Augmentation T_x, such as simclr.", flag=Flag(TRAINING, "NAME"))
     encoder: str = setting(
         "resnet18",
-        text="Encoder f: digits, resnet18 or resnet50.",
+        text="Encoder f: digits, resnet18, resnet34, resnet50.",
         source="authors' code: resnet18",
         flag=Flag(TRAINING, "NAME"),
     )

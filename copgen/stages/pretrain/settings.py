@@ -100,12 +100,15 @@ class PretrainSettings(Settings):
     )
     encoder: str = setting(
         "resnet50",
-        text="Encoder f: digits, resnet18 or resnet50.",
+        text="Encoder f: digits, resnet18, resnet34, resnet50.",
         source="section 4: resnet50",
         flag=Flag(TRAINING, "NAME"),
     )
     stem: Literal["imagenet", "small"] | None = setting(
-        None, text="Stem of f: imagenet (stride 4), or small, for up to 64 pixels.", source="authors: imagenet"
+        None,
+        text="Stem of f: imagenet, or small for images up to 64 px.",
+        source="authors: imagenet, for 28 pixels too; SimCLR, appendix B.9: small for CIFAR-10",
+        flag=Flag(TRAINING, "NAME"),
     )
     projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projection head.")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from copgen.distributed.launch import launch
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import UsageError
-from copgen.runtime.panels import SPEED
 from copgen.runtime.settings import resolve
 from copgen.runtime.settings_files import config_table
 from copgen.stages.navigate.settings import NavigateSettings
@@ -19,14 +16,12 @@ from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
+from copgen_cli.ranks import Nproc, launch_ranks, launches
 from copgen_cli.resolving import recipe_of, text_of
 from copgen_cli.running import length, train
 from copgen_cli.steering import steer
 
 DEFAULT_OUT = Path("runs/navigate")
-Nproc = Annotated[
-    int | None, o.option("--nproc", help="Ranks to start on this machine.", value="N", panel=SPEED, parser=o.count)
-]
 Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
 
 
@@ -57,8 +52,7 @@ def navigate(
             raise UsageError("--nproc cannot be used with --objective steering.", fix="Remove --nproc.")
         steer(flags, run, story, recipe=recipe, out=out)
         return
-    launches = nproc is not None and nproc > 1 and not run.dry_run
-    tell = None if launches else story.warn  # otherwise rank 0 warns
+    tell = None if launches(nproc, run) else story.warn  # otherwise rank 0 warns
     settings = resolve(NavigateSettings, "navigate", recipe=recipe, config=run.config, flags=flags, tell=tell)
 
     from copgen.latents.navigator import FILE_NAME
@@ -66,13 +60,8 @@ def navigate(
 
     world = placement().world
     if nproc is not None:
-        if world > 1:
-            raise UsageError(
-                f"--nproc cannot be used under torchrun, which has started {world} ranks.", fix="Remove --nproc."
-            )
         stage.check_batch(settings, world=nproc)
-        if launches:
-            raise SystemExit(launch("copgen_cli.main", without_nproc(context.find_root().obj), nproc))
+        launch_ranks(nproc, run, context)
     story.delta = settings.delta
     artefact = (out or DEFAULT_OUT) / FILE_NAME
     elsewhere = ["--navigator", str(out)] if artefact.parent != DEFAULT_OUT else []
@@ -89,12 +78,6 @@ def navigate(
         then=["copgen", "sample", "--out", "pairs/", "--n", "10k", *elsewhere],
         follows=placement().rank > 0,
     )
-
-
-def without_nproc(arguments: Sequence[str]) -> list[str]:
-    """The arguments of the command without --nproc, for its ranks."""
-    pairs = zip(("", *arguments), arguments, strict=False)
-    return [word for before, word in pairs if "--nproc" not in (before, word) and not word.startswith("--nproc=")]
 
 
 def rows(artefact: Path, summary: dict[str, Any]) -> list[Row]:

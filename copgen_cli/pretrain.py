@@ -6,12 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
+from copgen.runtime.environment import placement
 from copgen.runtime.errors import DataError
 from copgen.runtime.settings import resolve
 from copgen.runtime.settings_files import recipe_names
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
+from copgen_cli.ranks import Nproc, launch_ranks, launches
 from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
 
@@ -22,26 +26,33 @@ Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
 @command(
     "copgen pretrain --pairs pairs/",
     "copgen pretrain --pairs pairs/ --epochs 20 --batch 256 --out runs/short",
-    "copgen pretrain --dataset digits --out runs/real",
+    "copgen pretrain --pairs online:runs/navigate --online-n 10k",
+    "copgen pretrain --dataset digits --method byol --out runs/real",
     settings=(PretrainSettings,),
 )
-def pretrain(flags: dict[str, Any], run: o.FolderRun, out: Out = DEFAULT_OUT) -> None:
-    """Train an encoder with SimCLR on pairs or on real images.
+def pretrain(
+    flags: dict[str, Any], context: typer.Context, run: o.FolderRun, nproc: Nproc = None, out: Out = DEFAULT_OUT
+) -> None:
+    """Train an encoder on pairs, or on real images.
 
     Run the same command to resume.
     """
     resolved = partial(
         resolve, PretrainSettings, "pretrain", config=run.config, flags=flags, known={"pairs": DEFAULT_PAIRS}
     )
-    story = run.story()
-    settings = resolved(recipe=run.recipe or recipe_of_source(resolved()), tell=story.warn)
+    story = run.story(quiet=placement().rank > 0)
+    tell = None if launches(nproc, run) else story.warn  # otherwise rank 0 warns
+    settings = resolved(recipe=run.recipe or recipe_of_source(resolved()), tell=tell)
 
+    from copgen.distributed.ranks import check_divides
     from copgen.encoders.encoder import FILE_NAME
     from copgen.stages.pretrain import stage
 
+    check_divides(settings.batch, {f"{nproc} ranks": nproc} if nproc else {})
+    launch_ranks(nproc, run, context)
     number = count_pairs(settings)
     samples = settings.updates_over(number) * settings.batch
-    images = "real images" if settings.dataset else f"pairs of {settings.pairs}/"
+    images = "real images" if settings.dataset else f"pairs of {settings.pairs}" + ("" if settings.online else "/")
     train(
         stage.pretrain,
         settings,
@@ -50,12 +61,13 @@ def pretrain(flags: dict[str, Any], run: o.FolderRun, out: Out = DEFAULT_OUT) ->
         artefact=out / FILE_NAME,
         kind="encoder",
         about=f"{length(samples, settings.batch)}, {samples / number:.3g} epochs over {number:,} {images}",
-        estimate=lambda: stage.estimate(settings),
+        estimate=lambda: stage.estimate(settings, world=nproc or placement().world),
         rows=lambda summary: [
             ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates"),
             ("loss", f"{summary['loss']:.3f} nats, chance {summary['chance']:.3f}"),
         ],
         then=["copgen", "eval", "linear", "--ckpt", str(out)],
+        follows=placement().rank > 0,
     )
 
 
@@ -70,6 +82,10 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
     from copgen.pairs import Plan, layout, read_plan
     from copgen.pairs.store import refuse_url
 
+    if settings.pairs is not None and settings.online:
+        from copgen.stages.pretrain.online import generator_of
+
+        return recipe_of(generator_of(settings.pairs))
     if settings.pairs is None:
         return settings.dataset if settings.dataset in recipe_names() else None
     refuse_url(settings.pairs)
@@ -87,5 +103,7 @@ def count_pairs(settings: PretrainSettings) -> int:
     from copgen.pairs import read_plan
     from copgen.stages.pretrain.stage import open_data
 
-    # The plan has the number; opening the folder would verify all of it, which the stage does anyway.
+    if settings.online:
+        return settings.online_n
+    # The plan has the number; opening the folder would look at its shards, which the stage does anyway.
     return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_data(settings))

@@ -17,6 +17,8 @@ def figures(values: Mapping[str, float], *, delta: float | None, verbose: bool) 
         parts.append(f"bits/dim {values['bits_per_dim']:.3f}")
     if "d_mean" in values:
         parts.append(f"d {values['d_mean']:.4f}" + (f"/{delta:g}" if delta is not None else ""))
+    if values.get("data_wait", 0.0) >= 0.01:
+        parts.append(f"data wait {100 * values['data_wait']:.0f} %")
     if "top1" in values:
         parts.append(f"Top-1 {100 * values['top1']:.1f} %")
     return " ".join(parts)

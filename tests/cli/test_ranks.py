@@ -17,7 +17,7 @@ import torch
 from copgen.latents import load_navigator
 from copgen.runtime.errors import ExitCode
 from copgen.training.metrics import read_metrics
-from copgen_cli.navigate import without_nproc
+from copgen_cli.ranks import without_nproc
 from tests.cli.command import copgen
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def test_a_batch_that_the_ranks_do_not_divide_is_refused(here: Path) -> None:
 
 
 def test_the_plan_of_several_ranks_starts_none_of_them(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("copgen_cli.navigate.launch")
+    monkeypatch.delattr("copgen_cli.ranks.launch")
     plan = copgen(*RUN, "--nproc", 2, "--dry-run", "--json").document
     assert plan["settings"]["batch"] == 8
     assert (plan["estimate"]["ranks"], plan["estimate"]["batch_per_rank"]) == (2, 4)

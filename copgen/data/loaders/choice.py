@@ -48,7 +48,7 @@ def build_loader(
     """
     if isinstance(source, DecodedImages):
         memory = MemoryLoader(source, sampler, policy, seed=seed, count=count, device=device)
-        return Chosen(memory, "torch", "the images are in memory")
+        return Chosen(memory, "torch", "PyTorch augments on the device")
     if isinstance(source, EncodedImages):
         threads = DecodingLoader(
             source, sampler, policy, seed=seed, count=count, device=device, workers=workers, skipped=skipped

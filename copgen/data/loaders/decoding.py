@@ -105,7 +105,8 @@ class DecodingLoader:
     def _views(self, images: Sequence[Tensor], samples: range, view: int) -> Tensor:
         augmented = partial(views.augment, policy=self.policy, seed=self.seed, rows=samples, stream=stream(view))
         if self.source.size is None:
-            raise NotImplementedError
+            here = [image.to(self.device) for image in images]
+            return views.augment_each(here, self.policy, seed=self.seed, rows=samples, stream=stream(view))
         stacked = torch.stack(list(images))
         if self.device.type == "cuda":
             stacked = stacked.pin_memory().to(self.device, non_blocking=True)

@@ -16,6 +16,7 @@ from copgen.training.length import batch_size, sample_count, update_count, whole
 
 Width = Annotated[int, Field(ge=1)]
 EPOCHS = 100.0
+ONLINE = "online:"
 
 
 class PretrainSettings(Settings):
@@ -26,7 +27,23 @@ class PretrainSettings(Settings):
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
 
-    pairs: Path | None = setting(None, text="Pairs folder, from copgen sample (pairs).", flag=Flag(INPUT, "FOLDER"))
+    pairs: Path | None = setting(
+        None, text="Pairs folder (pairs), or online:RUN or online:GENERATOR.", flag=Flag(INPUT, "FOLDER")
+    )
+    online_n: int = setting(
+        1_300_000,
+        text="Pairs of an epoch, if online (1.3M).",
+        unit="pairs",
+        source="authors: 1,300 for each of 1,000 ImageNet folders",
+        ge=1,
+        flag=Flag(INPUT, "COUNT"),
+    )
+    transform: Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"] | None = setting(
+        None, text="Latent transform of online pairs, such as gaussian.", flag=Flag(INPUT, "NAME")
+    )
+    std: float | None = setting(None, text="Standard deviation of gaussian, if online.", gt=0, flag=Flag(INPUT, "STD"))
+    weights: Path | None = setting(None, text="Weights file of an online generator.", flag=Flag(INPUT, "FILE"))
+    round: bool = setting(False, text="Round online images to 8 bits, as in a folder.", flag=Flag(INPUT))
     dataset: str | None = setting(None, text="Real images instead of pairs: digits.", flag=Flag(INPUT, "NAME"))
     epochs: float | None = setting(
         None,
@@ -156,6 +173,18 @@ class PretrainSettings(Settings):
         elif self.updates is None and self.epochs is None:
             self.__dict__.update(epochs=EPOCHS)
         return self
+
+    @model_validator(mode="after")
+    def _of_online_pairs(self) -> Self:
+        given = [name for name in ("transform", "std", "weights") if getattr(self, name) is not None]
+        if (given or self.round) and not self.online:
+            raise ValueError(f"{(given or ['round'])[0]} is for online pairs: pairs = 'online:...'")
+        return self
+
+    @property
+    def online(self) -> bool:
+        """Whether the pairs are made while training."""
+        return self.pairs is not None and str(self.pairs).startswith(ONLINE)
 
     def updates_over(self, pairs: int) -> int:
         """Optimizer updates: as given, or whole batches of the epochs over so many pairs; at least one."""

@@ -29,6 +29,7 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
 from copgen.stages.pretrain.learner import Learner
+from copgen.stages.pretrain.online import OnlinePairs, online_settings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
@@ -66,7 +67,7 @@ def pretrain(
 
 def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     """The part of this process in the training, from the newest checkpoint to the end."""
-    source = open_data(settings)
+    source = open_data(settings, run.device)
     T_x = policy_for(settings, source)
     K, updates = settings.batch, count_updates(settings, len(source))
     check_batch(settings, source, world=run.ranks.world)
@@ -137,8 +138,11 @@ def sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(losses.values())).sum()
 
 
-def open_data(settings: PretrainSettings) -> Source:
-    """The pairs folder, or the dataset; errors as `open_source`."""
+def open_data(settings: PretrainSettings, device: torch.device | None = None) -> Source:
+    """The pairs folder, online pairs, or the dataset; errors as `open_source` and `online_settings`."""
+    if settings.online:
+        device = resolve_device(settings.device) if device is None else device
+        return OnlinePairs(online_settings(settings), device, rounded=settings.round)
     return open_source(pairs=settings.pairs, dataset=settings.dataset, seed=settings.seed)
 
 

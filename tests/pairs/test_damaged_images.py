@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import copgen
 from copgen import pairs
 from copgen.pairs import codecs
 from copgen.pairs.codecs import FORMATS, ImageFormat
+from copgen.pairs.foreign_images import decode_file, image_shape
 from copgen.pairs.shard import encode_pair
-from copgen.runtime.errors import DataError
+from copgen.runtime.errors import DataError, ExitCode
 from copgen.stages.pairs_folder.import_pairs import import_pairs
 from tests.cli.command import copgen as command
+from tests.cli.surface import commands
 from tests.pairs import folders, trees
 
 SHAPE = (3, 16, 24)
@@ -149,35 +152,87 @@ def test_only_one_file_reads_with_pillow() -> None:
     assert [str(path.relative_to(package)) for path in readers] == ["pairs/pillow.py"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A pairs folder whose hashes agree, with the damaged image as its second positive."""
-    plan, path = folders.plan(pairs=3), tmp_path / "pairs"
+@pytest.mark.parametrize("format", FORMATS)
+def test_mutated_files_of_another_program_give_an_image_or_a_reason(format: ImageFormat, tmp_path: Path) -> None:
+    """The two steps of an import: the header of the first image, then the pixels of each."""
+    path, images, refusals = tmp_path / f"a.{format}", 0, set()
+    for data in mutations(format):
+        path.write_bytes(data)
+        try:
+            image_shape(path)
+        except DataError as error:
+            refusals.add(error.what)
+        with suppress(ValueError):
+            images += decode_file(path, SHAPE).shape == SHAPE
+    assert images > MUTATIONS // 20
+    assert [what for what in refusals if str(path) not in what] == []
+
+
+def unreadable(format: ImageFormat) -> list[bytes]:
+    """The empty profile, and two mutations that no reader takes."""
+    bad = [empty_profile()] if format == "png" else []
+    for data in mutations(format):
+        try:
+            codecs.decode(data, format, SHAPE)
+        except ValueError:
+            bad.append(data)
+        if len(bad) == 3:
+            break
+    return bad
+
+
+# The commands that read a folder of images. Exports decode JPEG and WebP only; PNG files are copied.
+READERS = {
+    "verify": "{pairs} --decode",
+    "show": "{pairs} --out {out}.png",
+    "export": "{pairs} --to genrep --out {out}",
+    "pretrain": "--pairs {pairs} --out {out} --updates 1 --batch 2 --encoder resnet18",
+    "import": "{tree} --out {out}",
+}
+
+
+def test_the_table_has_every_command_that_reads_images() -> None:
+    reading = {path for path, one in commands() if {"pairs", "folder", "images"} & {p.name for p in one.params}}
+    assert {path.removeprefix("copgen ") for path in reading} == set(READERS)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_commands_that_read_images_name_the_file(format: ImageFormat, reader: str, tmp_path: Path) -> None:
+    for number, bad in enumerate(unreadable(format)):
+        folder = tmp_path / str(number)
+        places = {"pairs": folder / "pairs", "tree": folder / "tree", "out": folder / "out"}
+        named = put_pairs(places["pairs"], format, bad) if reader != "import" else put_tree(places["tree"], format, bad)
+        ended = command(reader, *READERS[reader].format(**places).split())
+        if reader == "export" and format == "png":
+            assert ended.code == ExitCode.DONE
+            continue
+        assert ended.code == ExitCode.DATA, ended.err
+        assert named in ended.out + ended.err
+        assert str(folder) in ended.out + ended.err
+
+
+def put_pairs(path: Path, format: ImageFormat, bad: bytes) -> str:
+    """A pairs folder whose hashes agree, with a bad image as its second positive; the name of that member."""
+    quality, versions = codecs.DEFAULT_QUALITY[format], codecs.encoder_versions(format, SHAPE)
+    plan = folders.plan(pairs=3, image_shape=SHAPE, image_format=format, quality=quality, versions=versions)
     encoded = [encode_pair(plan, folders.pair(plan, index)) for index in range(3)]
     anchor, _, metadata = encoded[1].members
-    encoded[1] = replace(encoded[1], members=(anchor, empty_profile(plan.image_shape), metadata))
+    encoded[1] = replace(encoded[1], members=(anchor, bad, metadata))
     plan.save(path)
     pairs.write_shard(path, plan, 0, encoded)
     pairs.finish(path, plan)
-    return path
+    return f"000000001.positive.{format}"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("verify", "{pairs}", "--decode"),
-        ("show", "{pairs}", "--out", "{out}"),
-        ("pretrain", "--pairs", "{pairs}", "--out", "{out}", "--updates", "1", "--batch", "2"),
-    ],
-    ids=lambda words: words[0],
-)
-def test_the_commands_that_read_images_name_the_member(words: tuple[str, ...], folder: Path, tmp_path: Path) -> None:
-    places = {"pairs": folder, "out": tmp_path / "out.png"}
-    ended = command(*(word.format(**places) for word in words))
-    assert ended.code == 3, ended.err
-    said = "".join((ended.out + ended.err).split())  # without the breaks of its lines
-    assert "shard-000000.tar" in said
-    assert "000000001.positive.png" in said
+def put_tree(path: Path, format: ImageFormat, bad: bytes) -> str:
+    """A tree of the authors' with a bad image as its second positive; the name of that file."""
+    (path / "n01").mkdir(parents=True)
+    for sample in range(3):
+        for role in ("anchor", "neighbor"):
+            data = bad if (sample, role) == (1, "neighbor") else image_bytes(format)
+            (path / "n01" / f"seed0000_sample0000{sample}_{role}.{format}").write_bytes(data)
+    return f"seed0000_sample00001_neighbor.{format}"
 
 
 @pytest.mark.parametrize("role", ["anchor", "neighbor"])

@@ -135,6 +135,19 @@ def read_json(path: Path) -> Any:
     return parse_json(read_bytes(path), str(path))
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON document that is an object.
+
+    Raises:
+        DataError: missing, not UTF-8, not JSON, or not an object.
+        EnvironmentFault: it exists, but is not readable.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is not a JSON object.", fix="Copy the file again from its source.")
+    return value
+
+
 def read_bytes(path: Path) -> bytes:
     """Read a whole file.
 

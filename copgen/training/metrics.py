@@ -98,12 +98,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All complete lines of a metrics file; a last line truncated by a crash is dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for text in path.read_text("utf-8", errors="replace").splitlines():
+        for text in path.read_text("utf-8-sig", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 break
-            if not isinstance(line, dict) or "update" not in line:
+            if not isinstance(line, dict) or not isinstance(line.get("update"), int):
                 break
             lines.append(line)
     return lines

@@ -22,10 +22,11 @@ from typing import Any
 import torch
 
 from copgen.distributed.ranks import Ranks, joined
+from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device
 from copgen.runtime.settings import Settings
-from copgen.storage.files import read_json, write_json
+from copgen.storage.files import read_object, write_json
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.metrics import read_metrics
 from copgen.training.run_folder import SUMMARY, Logged, RunFolder
@@ -87,9 +88,19 @@ class Run:
         if note and not self.finished:
             self.events.say(note)
 
-    def logged(self, name: str) -> list[float]:
-        """A metric of every update so far, in order; on rank 0."""
-        return [line[name] for line in read_metrics(self.path / METRICS)]
+    def logged(self, name: str, *, updates: int) -> list[float]:
+        """A metric of every update of a run of so many, in order.
+
+        Raises:
+            DataError: the file lacks the last of them, as it was damaged.
+        """
+        lines = [line for line in read_metrics(self.path / METRICS) if name in line]
+        if not lines or lines[-1]["update"] != updates:
+            raise DataError(
+                f"{self.path / METRICS} lacks the {name} of update {updates:,}, so the run cannot be summarised.",
+                fix="It is damaged: pass --overwrite to start from scratch.",
+            )
+        return [line[name] for line in lines]
 
     def made_by(self, **more: Any) -> dict[str, Any]:
         """The provenance in the header of an artefact: the stage, the settings, and `more`."""
@@ -103,7 +114,7 @@ class Run:
             save: writes the artefact to this path, after any other files; called on rank 0.
         """
         if self.finished:
-            return dict(self.ranks.broadcast(read_json(self.path / SUMMARY) if self.ranks.first else None))
+            return dict(self.ranks.broadcast(read_object(self.path / SUMMARY) if self.ranks.first else None))
         summary = summarise()
         with self.ranks.together():
             if self.ranks.first:

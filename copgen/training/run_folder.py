@@ -24,7 +24,7 @@ from copgen.runtime.events import Events
 from copgen.runtime.printable import printable
 from copgen.runtime.settings import Settings, build
 from copgen.runtime.settings_files import read_toml
-from copgen.storage.files import disk_faults, read_json, write_json, write_text
+from copgen.storage.files import disk_faults, read_object, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
 from copgen.storage.tensors import is_whole
 from copgen.training.checkpoints import Checkpoints
@@ -89,6 +89,10 @@ class RunFolder:
             found = read_toml(config).get("stage")
         except UsageError as error:
             raise EnvironmentFault(error.what, fix="Choose another folder with --out.") from None
+        if not isinstance(found, str):
+            raise EnvironmentFault(
+                f"{config} is not of a run: it names no stage.", fix="Choose another folder with --out."
+            )
         if found != self.stage:
             raise EnvironmentFault(
                 f"{self.path} holds a run of '{found}', not of '{self.stage}'.", fix="Choose another folder with --out."
@@ -98,9 +102,11 @@ class RunFolder:
         tree = type(settings).of_a_run(read_toml(self.path / _CONFIG))
         before = build(type(settings), tree, origin=str(self.path / _CONFIG))
         changes = before.difference(settings)
-        read = read_json(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}
+        read = read_object(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}
+        recorded = read.get("inputs")
         for name, digest in inputs.items():
-            if (known := read.get("inputs", {}).get(name, digest)) != digest:
+            known = str(recorded.get(name, digest)) if isinstance(recorded, dict) else digest
+            if known != digest:
                 changes.append(f"sha256 of the {name}: {known[:12]}... -> {digest[:12]}...")
         if changes:
             raise UsageError(

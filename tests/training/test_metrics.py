@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 from pathlib import Path
@@ -96,3 +97,11 @@ def test_a_full_disk_is_an_environment_fault(tmp_path: Path) -> None:
     metrics._stream = stream
     with pytest.raises(EnvironmentFault, match="disk is full"):
         metrics.write({"update": 1})
+
+
+def test_a_metrics_file_of_another_system_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(
+        codecs.BOM_UTF8 + b'{"update": 1, "loss": 2.0}\r\n{"update": 2, "loss": 1.0}\r\n{"update": "3"}\r\n'
+    )
+    assert read_metrics(path) == [{"update": 1, "loss": 2.0}, {"update": 2, "loss": 1.0}]

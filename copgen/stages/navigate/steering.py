@@ -101,7 +101,7 @@ def navigate_steering(
                     save_preview(run.path / "previews" / name, settings, G, walk)
 
         def summarise() -> dict[str, Any]:
-            losses = run.logged("loss")
+            losses = run.logged("loss", updates=settings.updates)
             return {
                 "updates": settings.updates,
                 "samples": settings.updates * settings.batch,

@@ -116,7 +116,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             method.after_step(update)
 
     def summarise() -> dict[str, Any]:
-        losses = run.logged("loss")[-20:]
+        losses = run.logged("loss", updates=updates)[-20:]
         return {
             "updates": updates,
             "samples": updates * K,

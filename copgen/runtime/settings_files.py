@@ -54,14 +54,16 @@ def _parsed(text: str) -> Tree:
 
 
 def _restored(value: Any) -> Any:
-    """The reverse of `portable`."""
+    """The reverse of `portable`; a NUL, which neither a path nor a name can contain, is a ValueError."""
     if isinstance(value, list):
         return [_restored(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {_ENCODED} and isinstance(value[_ENCODED], str):
-        return os.fsdecode(unquote_to_bytes(value[_ENCODED]))
-    return {name: _restored(one) for name, one in value.items()}
+    if isinstance(value, dict) and value.keys() == {_ENCODED} and isinstance(value[_ENCODED], str):
+        value = os.fsdecode(unquote_to_bytes(value[_ENCODED]))
+    if isinstance(value, dict):
+        return {name: _restored(one) for name, one in value.items()}
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"the value {value!r} contains a NUL character")
+    return value
 
 
 def config_table(config: Path | None, stage: str) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -53,6 +54,19 @@ def test_the_documented_example_is_a_generator(tmp_path: Path) -> None:
     other = generators.load("blobs", weights=tmp_path / "blobs.pth")
     assert other.weights_sha256 == sha256_of(tmp_path / "blobs.pth") != G.weights_sha256
     assert not torch.equal(other(z), images)
+
+
+@pytest.mark.usefixtures("blobs")
+def test_the_documented_example_reads_weights_that_were_saved_on_a_gpu(tmp_path: Path) -> None:
+    G = generators.load("blobs")
+    torch.save({key.removeprefix("module."): value for key, value in G.state_dict().items()}, tmp_path / "cpu.pth")
+    with ZipFile(tmp_path / "cpu.pth") as saved, ZipFile(tmp_path / "cuda.pth", "w") as moved:
+        for name in saved.namelist():
+            moved.writestr(name, saved.read(name).replace(b"X\3\0\0\0cpu", b"X\6\0\0\0cuda:0"))
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):
+            torch.load(tmp_path / "cuda.pth", weights_only=True)
+    assert generators.load("blobs", weights=tmp_path / "cuda.pth").latent_dim == 8
 
 
 @pytest.mark.usefixtures("blobs")

@@ -239,7 +239,7 @@ def test_flatten_and_merge() -> None:
     assert base == {"a": 1, "b": {"c": 2, "d": 3}}
 
 
-@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"a = 1\na = 2", b"a = " + b"[" * 5000])
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"a = 1\na = 2", b"a = " + b"[" * 5000, b'a = ["\\u0000"]'])
 def test_what_is_not_toml_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "c.toml"
     path.write_bytes(content)

@@ -32,6 +32,30 @@ CONFIGURED = [path for path, command in commands() if any("--config" in paramete
 NEEDED = {"copgen sample": ("--n", "16", "--transform", "none"), "copgen generator fit": ("digits",)}
 
 
+# Every other option or argument that names a file to read: what stands before it, and a text whose fault shows that it
+# was read; None for files that are not text.
+OTHERS: dict[tuple[str, str], tuple[str, str | None]] = {
+    ("navigate", "--condition-list"): ("", "5-3"),
+    ("navigate", "--blocks"): ("", "5-3"),
+    ("sample", "--condition-list"): ("--n 16", "5-3"),
+    ("sample", "--only"): ("--n 16", "5-3"),
+    ("export", "--class-names"): ("pairs --to genrep --out out", "walrus\nwalrus"),
+    ("navigate", "--weights"): ("--generator digits", None),
+    ("navigate", "--instances"): ("--generator icgan-128", None),
+    ("sample", "--weights"): ("--n 16 --transform none", None),
+    ("sample", "--instances"): ("--n 16 --transform none --generator icgan-128", None),
+    ("pretrain", "--weights"): ("", None),
+    ("generator import", "file"): ("icgan-128", None),
+    ("generator import", "--instances"): ("icgan-128 x.pth", None),
+    ("generator inspect", "--weights"): ("digits", None),
+    ("generator inspect", "--instances"): ("icgan-128", None),
+    ("navigator import", "file"): ("", None),
+    ("navigator inspect", "--weights"): ("x", None),
+    ("navigator show", "--weights"): ("x", None),
+}
+WRITTEN, SETTINGS = ("--out",), ("--config",)
+
+
 def refused(path: Path, read: Callable[[], object]) -> None:
     with pytest.raises(CopgenError, match=path.name) as caught:
         read()
@@ -47,6 +71,28 @@ def test_config_files_of_every_command(kind: str, path: str, here: Path) -> None
     assert ended.code == ExitCode.USAGE
     assert "mine.toml" in ended.err
     assert ("no_such_setting" in ended.err) == (kind in READ)
+
+
+def test_every_file_that_a_command_reads_is_in_the_tables() -> None:
+    found = set()
+    for path, command in commands():
+        for parameter in command.params:
+            if parameter.metavar in ("FILE", "ROWS", "SHARDS") and not {*WRITTEN, *SETTINGS} & set(parameter.opts):
+                found.add((path.removeprefix("copgen "), parameter.opts[0]))
+    assert found == set(OTHERS)
+
+
+@pytest.mark.parametrize("kind", [*READ, *REFUSED])
+@pytest.mark.parametrize(("path", "option"), OTHERS)
+def test_other_files_of_every_command(path: str, option: str, kind: str, here: Path) -> None:
+    before, text = OTHERS[path, option]
+    Path("mine.txt").write_bytes({**READ, **REFUSED}[kind](f"{text or 'not text'}\n"))
+    named = ("mine.txt",) if option == "file" else (option, "mine.txt")
+    ended = copgen(*path.split(), *before.split(), *named)
+    assert ended.code in (ExitCode.USAGE, ExitCode.DATA, ExitCode.ENVIRONMENT), ended.err
+    if text is not None:
+        assert (text.split("\n")[0] in ended.err) == (kind in READ)
+        assert kind in READ or "mine.txt" in ended.err
 
 
 @pytest.mark.parametrize("kind", READ)

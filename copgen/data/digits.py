@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Split = Literal["train", "validation", "test"]
+from copgen.data.splits import AnySplit, Split
+from copgen.data.tensor_images import TensorImages
+
+__all__ = ["CLASSES", "LEVELS", "LabelledImages", "Split", "load", "load_levels", "source"]
+
 LEVELS = 17
 CLASSES = 10
 
@@ -55,3 +58,15 @@ def load(split: Split) -> LabelledImages:
     """
     levels, labels = load_levels(split)
     return LabelledImages(images=2.0 * (levels.float() + 0.5) / LEVELS - 1.0, labels=labels)
+
+
+def source(split: AnySplit) -> TensorImages:
+    """A split as a source of training images; train+validation in this order."""
+    parts = [load(part) for part in _parts(split)]
+    images = torch.cat([part.images for part in parts])
+    labels = torch.cat([part.labels for part in parts])
+    return TensorImages(images, labels, classes=tuple(map(str, range(CLASSES))), inputs={})
+
+
+def _parts(split: AnySplit) -> tuple[Split, ...]:
+    return ("train", "validation") if split == "train+validation" else (split,)

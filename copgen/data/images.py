@@ -1,48 +1,32 @@
-"""Labelled images in memory, as a source: each image is its own positive, as in SimCLR."""
+"""Labelled images of a dataset, all in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from copgen.data import digits
-from copgen.data.digits import LabelledImages, Split
-from copgen.runtime.errors import unknown
-
-DATASETS: dict[str, Callable[[Split], LabelledImages]] = {"digits": digits.load}
-
-
-class ImagesInMemory:
-    """Images (N, C, H, W) in [-1, 1] with labels (N,), as `DecodedImages`."""
-
-    def __init__(self, data: LabelledImages, *, classes: tuple[str, ...] = ()) -> None:
-        self.images = data.images
-        self.labels: Tensor | None = data.labels
-        self.classes = classes
-        self.channels = data.images.shape[1]
-        self.size: tuple[int, int] | None = (data.images.shape[2], data.images.shape[3])
-        self.inputs: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def columns(self, samples: range, views: int) -> Tensor:
-        """All views show the one image."""
-        return torch.zeros(len(samples), views, dtype=torch.int64)
-
-    def batch(self, items: Tensor, columns: Tensor, device: torch.device) -> Tensor:
-        """The images of items (K,)."""
-        return self.images[items].to(device)
+from copgen.data.batches import batches
+from copgen.data.datasets import needs_labels, open_dataset
+from copgen.data.digits import LabelledImages
+from copgen.data.splits import AnySplit
 
 
-def load_dataset(name: str, split: Split) -> LabelledImages:
-    """The images of a split.
+def load_dataset(
+    dataset: str | Path, split: AnySplit, *, root: Path | None = None, size: int | None = None
+) -> LabelledImages:
+    """All images of a split, decoded: for datasets that fit into memory; `batches` is for the others.
+
+    Args:
+        dataset: a name or a folder, as in `open_dataset`.
+        split: which images.
+        root: the data root.
+        size: pixels to which they are resized; None: as they are.
 
     Raises:
-        UsageError: unknown dataset.
+        UsageError, DataError, EnvironmentFault: as `open_dataset` and `batches`; images without classes.
     """
-    if name not in DATASETS:
-        raise unknown("dataset", name, DATASETS)
-    return DATASETS[name](split)
+    source = needs_labels(open_dataset(dataset, split, root=root), dataset, "A labelled dataset")
+    assert source.labels is not None
+    return LabelledImages(images=torch.cat(list(batches(source, size=size))), labels=source.labels)

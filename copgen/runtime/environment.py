@@ -34,6 +34,16 @@ def weights_directory() -> Path | None:
     return _expanded(named) if named else None
 
 
+def data_directory() -> Path | None:
+    """The folder named by COPGEN_DATA, if set.
+
+    Raises:
+        EnvironmentFault: it begins with a home folder that is not known.
+    """
+    named = os.environ.get("COPGEN_DATA", "")
+    return _expanded(named, "set COPGEN_DATA to the folder of the datasets") if named else None
+
+
 def user_cache() -> Path:
     """copgen's folder in the user's cache: $XDG_CACHE_HOME/copgen, or ~/.cache/copgen if that is not set.
 
@@ -46,14 +56,14 @@ def user_cache() -> Path:
     return base / "copgen"
 
 
-def _expanded(path: str) -> Path:
+def _expanded(path: str, otherwise: str = "set COPGEN_WEIGHTS to the weights directory") -> Path:
     """A path with the home folder in the place of `~`; containers may run as a user that has none."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise EnvironmentFault(
             f"{path} cannot be found: there is no home folder (HOME is not set, and the user has no entry with one).",
-            fix="Set HOME, or set COPGEN_WEIGHTS to the weights directory.",
+            fix=f"Set HOME, or {otherwise}.",
         ) from None
 
 

@@ -4,10 +4,19 @@ unpickling   Python's unpickler, restricted: opcodes and sizes are checked first
 calls        builders for the calls in a pickle: records of tensors and arrays, plain containers
 records      inert stand-ins for classes, objects, tensors and arrays
 torch_files  torch.save since 1.6, and before
-reading      `read_foreign`, one function for these formats, numpy arrays and safetensors
+reading      `read_foreign` for these formats, numpy arrays and safetensors; `read_pickled` for plain pickles
 """
 
-from copgen.storage.foreign.reading import read_foreign
+from copgen.storage.foreign.reading import read_foreign, read_pickled
 from copgen.storage.foreign.records import ForeignArray, Global, Opaque, is_module, module_tensors, submodules
 
-__all__ = ["ForeignArray", "Global", "Opaque", "is_module", "module_tensors", "read_foreign", "submodules"]
+__all__ = [
+    "ForeignArray",
+    "Global",
+    "Opaque",
+    "is_module",
+    "module_tensors",
+    "read_foreign",
+    "read_pickled",
+    "submodules",
+]

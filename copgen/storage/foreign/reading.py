@@ -1,8 +1,9 @@
-"""`read_foreign`: the content of a file of another program, in any of the usual formats, without executing anything."""
+"""`read_foreign` and `read_pickled`: the content of files of other programs, without executing anything in them."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import mmap
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.lib import format as numpy_format
 
 from copgen.runtime.errors import DataError, EnvironmentFault
+from copgen.storage.files import read_bytes
 from copgen.storage.foreign import torch_files
 from copgen.storage.foreign.calls import array_type
 from copgen.storage.foreign.records import (
@@ -76,6 +78,29 @@ def read_foreign(path: Path | str) -> Any:
         f"{path} is {'truncated' if cut else 'in an unknown format'}: it begins with {head[:8].hex(' ')}.",
         fix=_AGAIN if cut else "Pass a file of torch.save, a safetensors file or a .npy array.",
     )
+
+
+def read_pickled(path: Path | str) -> Any:
+    """The content of a plain pickle of dictionaries, lists, numbers, text and arrays, such as a batch of CIFAR-10.
+
+    Returns:
+        As `read_foreign`, with a `ForeignArray` for each array.
+
+    Raises:
+        DataError: missing, truncated, damaged, or a pickle that asks for something else to be called.
+        EnvironmentFault: it cannot be read.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    try:
+        refuse_what_is_no_checkpoint(path, data[:1024])
+        stream = io.BytesIO(data)
+        value, _ = read_pickle(stream)
+        return resolved(value, no_storage)
+    except BadPickle as error:
+        raise DataError(f"{path} cannot be read: {error}.", fix=advice(str(error))) from None
+    except FAULTS as error:
+        raise DataError(f"{path} cannot be read: it is truncated or damaged ({error!s:.200}).", fix=_AGAIN) from None
 
 
 def advice(problem: str) -> str:

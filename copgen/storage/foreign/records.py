@@ -201,6 +201,9 @@ class ForeignArray(Inert):
         _, shape, kind, columns_first, raw = state
         fine = isinstance(shape, tuple) and len(shape) <= MOST_DIMENSIONS and all(map(is_size, shape))
         expect(fine and isinstance(kind, ArrayType), "an array with an invalid shape or dtype")
+        if isinstance(raw, str) and not kind.dtype.hasobject:  # bytes of Python 2, which the reader takes as Latin-1
+            expect(raw.isascii() or max(raw) <= "\xff", "an array with text instead of bytes")
+            raw = raw.encode("latin-1")
         objects, held = kind.dtype.hasobject, len(raw) if isinstance(raw, bytes | list) else -1
         needed = math.prod(shape) * (1 if objects else kind.dtype.itemsize)
         fine = isinstance(raw, list if objects else bytes) and held == needed

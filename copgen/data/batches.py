@@ -1,0 +1,115 @@
+"""The images of a source in order, decoded and of one size, without augmentation: for evaluation.
+
+    for images in batches(source, size=128, shorter_side=146):
+        features.append(encoder(images))                             # aligned with source.labels
+
+Resizing is bilinear with anti-aliasing; then the centre is cropped, as in the usual evaluation on ImageNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from copgen.data.decoding import decode
+from copgen.pairs.pixels import from_uint8
+from copgen.runtime.errors import UsageError
+
+
+class Images(Protocol):
+    """What is needed of a source (data/source.py)."""
+
+    channels: int
+    size: tuple[int, int] | None
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Encoded(Images, Protocol):
+    """A source of files."""
+
+    def encoded(self, item: int, column: int) -> bytes: ...
+
+    def where(self, item: int, column: int) -> str: ...
+
+
+@runtime_checkable
+class Decoded(Images, Protocol):
+    """A source of tensors."""
+
+    def batch(self, items: Tensor, columns: Tensor, device: torch.device) -> Tensor: ...
+
+
+def batches(
+    source: Encoded | Decoded,
+    *,
+    size: int | None = None,
+    shorter_side: int | None = None,
+    channels: int | None = None,
+    batch: int = 256,
+    items: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+) -> Iterator[Tensor]:
+    """Batches (K, C, S, S) of the images of a source, float32 in [-1, 1], on the device.
+
+    Args:
+        source: the images; of a pairs folder the anchors.
+        size: S, pixels; None: images as they are, which must have one size.
+        shorter_side: pixels to which the shorter side is resized before the centre is cropped, such as 146 for 128;
+            None: `size`, so that only what exceeds a square is cropped.
+        channels: C; None: those of the source. Grey images are repeated, colours are averaged to their luminance.
+        batch: K; the last may be smaller.
+        items: (N,) int64, which images in which order; None: all.
+        device: of the batches.
+        workers: threads that decode; None: as many as Python chooses.
+
+    Raises:
+        UsageError: no size is given, and the images have different ones.
+        DataError: an image is unreadable; the error names it.
+    """
+    if size is None and source.size is None:
+        raise UsageError("The images have different sizes.", fix="Say to which size they are resized.")
+    chosen = torch.arange(len(source)) if items is None else items
+    with ThreadPoolExecutor(workers) as pool:
+        for some in torch.split(chosen, batch):
+            if isinstance(source, Decoded):
+                images = source.batch(some, torch.zeros_like(some), torch.device(device))
+                yield _in_colours(fitted(images, size, shorter_side), channels)
+            else:
+                known = source
+
+                def one(item: int, known: Encoded = known) -> Tensor:
+                    pixels = decode(known.encoded(item, 0), channels or known.channels, known.where(item, 0))
+                    return fitted(from_uint8(pixels[None]), size, shorter_side)[0]
+
+                yield torch.stack(list(pool.map(one, some.tolist()))).to(device)
+
+
+def fitted(images: Tensor, size: int | None, shorter_side: int | None = None) -> Tensor:
+    """Images (K, C, H, W) resized and cropped at the centre to (K, C, size, size); as they are if size is None."""
+    if size is None:
+        return images
+    shorter = shorter_side or size
+    height, width = images.shape[-2:]
+    target = (shorter * height // min(height, width), shorter * width // min(height, width))
+    if target != (height, width):
+        images = F.interpolate(images, target, mode="bilinear", antialias=True, align_corners=False).clamp(-1, 1)
+    top, left = round((target[0] - size) / 2), round((target[1] - size) / 2)
+    return images[..., top : top + size, left : left + size]
+
+
+def _in_colours(images: Tensor, channels: int | None) -> Tensor:
+    """Images (K, C, H, W) with another number of channels."""
+    if channels is None or images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    weights = images.new_tensor([0.299, 0.587, 0.114])  # of the luminance, as in Pillow
+    return (images * weights[:, None, None]).sum(dim=1, keepdim=True)

@@ -1,0 +1,18 @@
+"""The folder of the datasets, and where a dataset may lie in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from copgen.runtime import environment
+
+
+def data_root(named: Path | None = None) -> Path:
+    """The folder: `named`, else COPGEN_DATA, else `data` in the user's cache. It need not exist."""
+    return named or environment.data_directory() or environment.user_cache() / "data"
+
+
+def find(root: Path, names: Iterable[str], fits: Callable[[Path], bool]) -> Path | None:
+    """The first of the folders with these names below the root, or the root itself (""), that fits; else None."""
+    return next((root / name for name in names if (root / name).is_dir() and fits(root / name)), None)

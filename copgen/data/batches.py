@@ -10,44 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from copgen.data.decoding import decode
+from copgen.data.source import DecodedImages, EncodedImages
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import UsageError
 
 
-class Images(Protocol):
-    """What is needed of a source (data/source.py)."""
-
-    channels: int
-    size: tuple[int, int] | None
-
-    def __len__(self) -> int: ...
-
-
-@runtime_checkable
-class Encoded(Images, Protocol):
-    """A source of files."""
-
-    def encoded(self, item: int, column: int) -> bytes: ...
-
-    def where(self, item: int, column: int) -> str: ...
-
-
-@runtime_checkable
-class Decoded(Images, Protocol):
-    """A source of tensors."""
-
-    def batch(self, items: Tensor, columns: Tensor, device: torch.device) -> Tensor: ...
-
-
 def batches(
-    source: Encoded | Decoded,
+    source: EncodedImages | DecodedImages,
     *,
     size: int | None = None,
     shorter_side: int | None = None,
@@ -79,13 +54,13 @@ def batches(
     chosen = torch.arange(len(source)) if items is None else items
     with ThreadPoolExecutor(workers) as pool:
         for some in torch.split(chosen, batch):
-            if isinstance(source, Decoded):
+            if isinstance(source, DecodedImages):
                 images = source.batch(some, torch.zeros_like(some), torch.device(device))
                 yield _in_colours(fitted(images, size, shorter_side), channels)
             else:
                 known = source
 
-                def one(item: int, known: Encoded = known) -> Tensor:
+                def one(item: int, known: EncodedImages = known) -> Tensor:
                     pixels = decode(known.encoded(item, 0), channels or known.channels, known.where(item, 0))
                     return fitted(from_uint8(pixels[None]), size, shorter_side)[0]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from copgen.data.batches import batches
 from copgen.data.datasets import needs_labels, open_dataset

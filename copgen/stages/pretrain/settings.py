@@ -23,7 +23,7 @@ class PretrainSettings(Settings):
     """Settings of `copgen pretrain`; at most one of epochs, samples and updates is given."""
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad"}
+        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root"}
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
 
@@ -44,7 +44,16 @@ class PretrainSettings(Settings):
     std: float | None = setting(None, text="Standard deviation of gaussian, if online.", gt=0, flag=Flag(INPUT, "STD"))
     weights: Path | None = setting(None, text="Weights file of an online generator.", flag=Flag(INPUT, "FILE"))
     round: bool = setting(False, text="Round online images to 8 bits, as in a folder.", flag=Flag(INPUT))
-    dataset: str | None = setting(None, text="Real images instead of pairs: digits.", flag=Flag(INPUT, "NAME"))
+    dataset: str | None = setting(
+        None, text="Real images instead of pairs: a dataset or a folder.", flag=Flag(INPUT, "NAME|FOLDER")
+    )
+    split: Literal["train", "train+validation"] = setting(
+        "train",
+        text="Split of the dataset: train, or train+validation.",
+        source="authors: all training images, without a validation split",
+        flag=Flag(INPUT, "NAME"),
+    )
+    data_root: Path | None = setting(None, text="Folder of the datasets (COPGEN_DATA).", flag=Flag(INPUT, "FOLDER"))
     epochs: float | None = setting(
         None,
         text="Passes over the pairs (100).",

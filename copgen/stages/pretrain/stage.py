@@ -143,7 +143,13 @@ def open_data(settings: PretrainSettings, device: torch.device | None = None) ->
     if settings.online:
         device = resolve_device(settings.device) if device is None else device
         return OnlinePairs(online_settings(settings), device, rounded=settings.round)
-    return open_source(pairs=settings.pairs, dataset=settings.dataset, seed=settings.seed)
+    return open_source(
+        pairs=settings.pairs,
+        dataset=settings.dataset,
+        seed=settings.seed,
+        split=settings.split,
+        root=settings.data_root,
+    )
 
 
 def policy_for(settings: PretrainSettings, source: Source) -> views.Policy:

@@ -45,7 +45,7 @@ class PretrainSettings(Settings):
     weights: Path | None = setting(None, text="Weights file of an online generator.", flag=Flag(INPUT, "FILE"))
     round: bool = setting(False, text="Round online images to 8 bits, as in a folder.", flag=Flag(INPUT))
     dataset: str | None = setting(
-        None, text="Real images instead of pairs: a dataset or a folder.", flag=Flag(INPUT, "NAME|FOLDER")
+        None, text="Real images instead of pairs (copgen data list).", flag=Flag(INPUT, "NAME|FOLDER")
     )
     split: Literal["train", "train+validation"] = setting(
         "train",

@@ -64,11 +64,17 @@ def pretrain(
         estimate=lambda: stage.estimate(settings, world=nproc or placement().world),
         rows=lambda summary: [
             ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates"),
-            ("loss", f"{summary['loss']:.3f} nats, chance {summary['chance']:.3f}"),
+            ("loss", loss_of(summary)),
         ],
         then=["copgen", "eval", "linear", "--ckpt", str(out)],
         follows=placement().rank > 0,
     )
+
+
+def loss_of(summary: dict[str, Any]) -> str:
+    """The loss of a finished run, against its chance level if the method has one."""
+    chance = f" nats, chance {summary['chance']:.3f}" if "chance" in summary else ""
+    return f"{summary['loss']:.3f}{chance}"
 
 
 def recipe_of_source(settings: PretrainSettings) -> str | None:

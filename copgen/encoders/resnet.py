@@ -35,6 +35,11 @@ class Architecture:
     widths: tuple[int, ...]
     stem: Stem
 
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature vector."""
+        return self.widths[-1] * (4 if self.block == "bottleneck" else 1)
+
 
 ARCHITECTURES = {
     "digits": Architecture("basic", (1, 1, 1), (16, 32, 64), "small"),

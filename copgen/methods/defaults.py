@@ -50,7 +50,7 @@ class MethodSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{name}: {field} is {first['input']!r}.", fix=f"{first['msg']}.") from None
+            raise UsageError(f"{name}: {field} = {first['input']!r} is invalid: {first['msg']}.") from None
 
     def for_features(self, features: int, given: Mapping[str, Any]) -> Self:
         """These settings with the widths that were not given scaled to a backbone with so many features."""
@@ -190,6 +190,13 @@ DEFAULTS: dict[str, MethodSettings] = {
     "negft": NegFTSettings(),
     "negft-inbatch": NegFTInBatchSettings(),
 }
+
+NAMES = tuple(dict.fromkeys(name for settings in DEFAULTS.values() for name in type(settings).model_fields))
+
+
+def is_scaled(name: str) -> bool:
+    """Whether the default widths of a method depend on the backbone; False for an unknown one."""
+    return name in DEFAULTS and DEFAULTS[name].scaled
 
 
 def settings_of(name: str, given: Mapping[str, Any], *, features: int = FEATURES) -> MethodSettings:

@@ -47,6 +47,13 @@ class Method(nn.Module):
         """The modules to checkpoint, by name; "encoder" is f."""
         return {"encoder": self.f}
 
+    def check(self, *, labelled: bool) -> None:
+        """Check that the method can learn from data with or without classes; all do by default.
+
+        Raises:
+            UsageError: it cannot.
+        """
+
     def frozen(self, views: Views) -> tuple[Outputs, ...]:
         """Outputs without gradient for each view (K, C, S, S); none by default."""
         return tuple({} for _ in views)

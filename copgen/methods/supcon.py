@@ -56,13 +56,21 @@ class SupCon(Method):
         self.ranks = ranks or Ranks()
         self._alone: Tensor | None = None
 
+    def check(self, *, labelled: bool) -> None:
+        """Check that there are classes, or several positives."""
+        if not labelled and self.views < 3:
+            raise UsageError(
+                "supcon needs the class of each image, which this data does not have.",
+                fix="Use --method simclr, several --positives of each anchor, or data with classes.",
+            )
+
     def loss(self, outputs: Sequence[Outputs], frozen: Sequence[Outputs], labels: Tensor | None) -> dict[str, Tensor]:
         """SupCon in nats, over the rows that have a positive.
 
         Raises:
             UsageError: neither classes nor several positives.
         """
-        check_positives(classes=labels is not None, views=len(outputs))
+        self.check(labelled=labels is not None)
         h = torch.cat([output["projection"] for output in outputs])
         K = len(h) // len(outputs)
         if labels is None:
@@ -79,16 +87,3 @@ class SupCon(Method):
     def chance(self, K: int) -> dict[str, float]:
         """ln(V K - 1)."""
         return {"chance": math.log(self.views * K - 1)}
-
-
-def check_positives(*, classes: bool, views: int) -> None:
-    """Check that there is something to be positive for.
-
-    Raises:
-        UsageError: neither classes nor several positives.
-    """
-    if not classes and views < 3:
-        raise UsageError(
-            "supcon needs the class of each image, which this data does not have.",
-            fix="Use --method simclr, several --positives of each anchor, or data with classes.",
-        )

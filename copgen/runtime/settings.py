@@ -7,7 +7,7 @@ those of lower layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -34,12 +34,14 @@ class Settings(BaseModel):
 
     `free` names the fields that may change when a run is resumed. `exclusive` has groups of mutually exclusive
     settings: names, or 'name=value' for one that is exclusive with this value only. In runs of older versions the last
-    of a group took precedence.
+    of a group took precedence. `of_choice` has the settings that belong to the value of another one, such as a method:
+    a layer that changes it drops them from the layers below.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     free: ClassVar[frozenset[str]] = frozenset()
     exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    of_choice: ClassVar[Mapping[str, Collection[str]]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -92,7 +94,8 @@ class Settings(BaseModel):
 
     def replaced(self, **changes: Any) -> Self:
         """A validated copy with changes; settings that these exclude are dropped, and None unsets."""
-        kept = {name: value for name, value in self.tree().items() if name not in changes}
+        replaced = changes.keys() - {name for name in self.of_choice if changes.get(name) is not None}
+        kept = {name: value for name, value in self.tree().items() if name not in replaced}
         return build(type(self), lay(type(self), kept, changes), origin="settings")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -155,9 +158,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 
 def lay(model: type[Settings], below: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """A lower layer updated with a higher one, without the settings that it excludes."""
+    """A lower layer updated with a higher one, without the settings that it excludes or has no use for."""
     over = model.layer(over)
     kept = dict(below)
+    for choice, settings in model.of_choice.items():
+        if over.get(choice) not in (None, below.get(choice, model.model_fields[choice].default)):
+            kept = {name: value for name, value in kept.items() if name not in settings}
     for group in model.exclusive:
         if given := _given(group, over):
             for side in _given(group, below):

@@ -17,6 +17,11 @@ KINDS: dict[str, dict[str, object]] = {
     "adam": {"updates": 8, "optimizer": "adam", "lr": 1e-3},
     "partial batches": {"updates": 8, "batch": 24},
     "real": {"updates": 6, "pairs": None, "dataset": "digits", "batch": 8},
+    "supcon": {"updates": 6, "pairs": None, "dataset": "digits", "batch": 8, "method": "supcon"},
+    "byol": {"method": "byol", "temperature": None, "momentum_schedule": "cosine"},
+    "nnclr": {"method": "nnclr", "projector": (16, 16, 8), "queue": 40},
+    "negft": {"method": "negft", "queue": 40},
+    "negft-inbatch": {"method": "negft-inbatch"},
 }
 
 

@@ -6,7 +6,6 @@ Legend: K samples of this rank, V views of each; v (K, C, S, S) views.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,8 @@ from copgen.data.source import Source
 from copgen.distributed.ranks import Ranks
 from copgen.encoders.synchronised import synchronise
 from copgen.methods.branch import Outputs
+from copgen.methods.build import build
 from copgen.methods.method import Method, pass_views
-from copgen.methods.simclr import SimCLR
 from copgen.runtime.seeds import seeded
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.cached_gradients import CachedPass
@@ -54,6 +53,7 @@ class Learner:
         )
         with seeded(settings.seed, "pretrain/f"):
             method = build_method(settings, self.config, updates, ranks)
+        method.check(labelled=source.labels is not None)
         method = method.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         synchronise(method, ranks.group, device)
         self.method = method
@@ -89,6 +89,11 @@ class Learner:
 
 def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, updates: int, ranks: Ranks) -> Method:
     """The method with a new encoder, from torch's random numbers."""
-    hidden, out = settings.projector
-    how: dict[str, Any] = {"hidden": hidden, "out": out, "temperature": settings.temperature}
-    return SimCLR(config.build(), ranks=ranks, **how)
+    return build(
+        settings.of_method,
+        config.build(),
+        seed=settings.seed,
+        updates=updates,
+        views=1 + settings.positives,
+        ranks=ranks,
+    )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from copgen.data.loaders.names import LoaderName
+from copgen.methods.defaults import FEATURES, NAMES, MethodSettings, is_scaled, settings_of
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 
-Width = Annotated[int, Field(ge=1)]
 EPOCHS = 100.0
 ONLINE = "online:"
+OF_METHOD = "methods/defaults.py"
 
 
 class PretrainSettings(Settings):
@@ -26,6 +28,7 @@ class PretrainSettings(Settings):
         {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root"}
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
+    of_choice: ClassVar[Mapping[str, Collection[str]]] = {"method": NAMES}
 
     pairs: Path | None = setting(
         None, text="Pairs folder (pairs), or online:RUN or online:GENERATOR.", flag=Flag(INPUT, "FOLDER")
@@ -68,7 +71,7 @@ class PretrainSettings(Settings):
 
     method: str = setting(
         "simclr",
-        text="How f learns: simclr, supcon, byol, nnclr or negft.",
+        text="How f learns: simclr, supcon, byol, nnclr, negft or negft-inbatch.",
         source="section 4: simclr; appendix C.4: byol; appendix E: supcon",
         flag=Flag(TRAINING, "NAME"),
     )
@@ -79,13 +82,22 @@ class PretrainSettings(Settings):
         ge=1,
         flag=Flag(TRAINING, "COUNT"),
     )
-    temperature: float = setting(
-        0.1,
-        text="Temperature of InfoNCE.",
-        source="authors' code; appendix D, MNIST: 0.5",
-        gt=0,
-        flag=Flag(TRAINING, "TAU"),
+    temperature: float | None = setting(
+        None, text="Temperature (of the method; simclr: 0.1).", source=OF_METHOD, flag=Flag(TRAINING, "TAU")
     )
+    momentum: float | None = setting(
+        None, text="Momentum of byol's target or negft's key encoder.", source=OF_METHOD, flag=Flag(TRAINING, "M")
+    )
+    momentum_schedule: str | None = setting(
+        None, text="That momentum over the run: constant, or cosine up to 1.", source=OF_METHOD
+    )
+    queue: int | None = setting(
+        None, text="Embeddings in the queue of nnclr or negft.", source=OF_METHOD, flag=Flag(TRAINING, "COUNT")
+    )
+    alpha: float | None = setting(
+        None, text="negft mixes negatives with lambda ~ Beta(alpha, alpha).", source=OF_METHOD
+    )
+    mixing: str | None = setting(None, text="negft's lambda is one per element, or one per update.", source=OF_METHOD)
     optimizer: Literal["sgd", "lars", "adam", "adamw"] = setting(
         "sgd",
         text="sgd (momentum 0.9), lars, adam or adamw.",
@@ -136,7 +148,10 @@ class PretrainSettings(Settings):
         source="authors: imagenet, for 28 pixels too; SimCLR, appendix B.9: small for CIFAR-10",
         flag=Flag(TRAINING, "NAME"),
     )
-    projector: tuple[Width, Width] = setting((2048, 128), text="Hidden and output width of the projection head.")
+    projector: tuple[int, ...] | None = setting(
+        None, text="Widths of the projection head: hidden layers, output.", source=OF_METHOD
+    )
+    predictor: int | None = setting(None, text="Hidden width of the prediction head.", source=OF_METHOD)
 
     loader: LoaderName = setting(
         "auto",
@@ -175,6 +190,19 @@ class PretrainSettings(Settings):
     device: str = device_setting()
 
     @model_validator(mode="after")
+    def _of_the_method(self) -> Self:
+        """Settings of the method that were not given are its defaults, with widths for the encoder."""
+        self.__dict__.update(self.of_method)
+        return self
+
+    @property
+    def of_method(self) -> MethodSettings:
+        """The settings of the method; errors as `settings_of`."""
+        given = {name: getattr(self, name) for name in NAMES}
+        features = features_of(self.encoder) if is_scaled(self.method) else FEATURES
+        return settings_of(self.method, given, features=features)
+
+    @model_validator(mode="after")
     def _one_length(self) -> Self:
         """Convert samples to updates; the default length is the paper's epochs."""
         if self.samples is not None:
@@ -198,3 +226,10 @@ class PretrainSettings(Settings):
     def updates_over(self, pairs: int) -> int:
         """Optimizer updates: as given, or whole batches of the epochs over so many pairs; at least one."""
         return self.updates or max(1, math.floor((self.epochs or EPOCHS) * pairs / self.batch))
+
+
+def features_of(encoder: str) -> int:
+    """The features of an encoder; of an unknown one, which is refused later, those of a ResNet-50."""
+    from copgen.encoders.resnet import ARCHITECTURES  # imports torch
+
+    return ARCHITECTURES[encoder].feature_dim if encoder in ARCHITECTURES else FEATURES

@@ -112,7 +112,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             for reason in skipped.news():
                 run.events.warn(f"Skipped: {reason}")
             losses = learner.losses(batch.views, batch.labels)
-            training.step(losses, method.chance(K), backward=learner.backward)
+            training.step(losses, {**method.chance(K), **method.metrics()}, backward=learner.backward)
             method.after_step(update)
 
     def summarise() -> dict[str, Any]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -37,10 +38,10 @@ class Command:
         """The parser's command."""
         app = typer.Typer(add_completion=False)
         how: dict[str, Any] = {"cls": _Command, "epilog": "\n".join(self.examples), "add_help_option": False}
-        app.command(name, **how)(self._typed())
+        app.command(name, **how)(self.typed())
         return typer.main.get_command(app)
 
-    def _typed(self) -> Body:
+    def typed(self) -> Body:
         """The body as a function of options alone."""
         own = list(inspect.signature(self.body, eval_str=True).parameters.values())
         settings = self._settings()
@@ -55,7 +56,8 @@ class Command:
             self.body(**values)
 
         rest = own[1:] if self.models else own
-        parameters = [*settings.values(), *_expanded(rest), _parameter("debug", o.Debug), _parameter("help", o.Help)]
+        shared = (_parameter("debug", o.Debug), _parameter("help", o.Help))
+        parameters = [*settings.values(), *map(_with_parser, _expanded(rest)), *shared]
         run.__doc__, run.__annotations__ = self.body.__doc__, {}
         run.__signature__ = inspect.Signature(o.by_panel(parameters))  # type: ignore[attr-defined]
         return run
@@ -88,6 +90,14 @@ def _expanded(parameters: list[inspect.Parameter]) -> Iterator[inspect.Parameter
             yield from _expanded(list(inspect.signature(one.annotation, eval_str=True).parameters.values()))
         else:
             yield one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+
+def _with_parser(one: inspect.Parameter) -> inspect.Parameter:
+    """A path's parser, which refuses URLs, unless it has one; other parameters are left alone."""
+    match get_args(one.annotation):
+        case (kind, typer.models.ParameterInfo() as info) if Path in (kind, *get_args(kind)) and info.parser is None:
+            info.parser = o.target if one.name == "out" else o.source
+    return one
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:

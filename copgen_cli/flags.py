@@ -71,5 +71,5 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
     if kind is int:
         least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
         return o.whole if least == 0 else o.count
-    parsers: dict[Any, Parse] = {float: o.number, Path: Path, str: str}
+    parsers: dict[Any, Parse] = {float: o.number, Path: o.target if name == "out" else o.source, str: str}
     return parsers[kind]

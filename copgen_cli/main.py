@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.signals import EndedEarly, raising_on_signals
 from copgen_cli import options as o
 from copgen_cli.commands import group
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     silent = False
     try:
         silent = placement().rank > 0 and list(arguments[:1]) != ["sample"]
-        with raising_on_signals():
+        with raising_on_signals(), path_errors():
             code = group(COMMANDS, "", about, COPGEN).main(
                 args=list(arguments), prog_name="copgen", standalone_mode=False, obj=tuple(arguments)
             )
@@ -64,6 +65,8 @@ def _failed(error: BaseException, *, as_json: bool, debug: bool, silent: bool) -
     except SystemExit as ended:  # of the ranks that the command has started, which have reported it
         return int(ended.code or ExitCode.DONE)
     except CopgenError as error:
+        if debug and isinstance(error.__cause__, OSError):
+            failures.show_traceback(error)
         if silent and not error.of_one_rank:
             time.sleep(GRACE_S)
             return int(error.code)

@@ -13,6 +13,7 @@ import typer
 from copgen.runtime.counts import parse_count
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.panels import INPUT, OUTPUT, PANELS, REPORT, SETTINGS
+from copgen.runtime.urls import local_path, refuse_url
 
 if TYPE_CHECKING:
     from copgen_cli.story import Story
@@ -47,6 +48,28 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise BadValue(UsageError(f"'{text}' is not a number.")) from None
+
+
+def source(text: str) -> Path:
+    """A path to read."""
+    return _path(text, writing=False)
+
+
+def target(text: str) -> Path:
+    """A path to write."""
+    return _path(text, writing=True)
+
+
+def _path(text: str, *, writing: bool) -> Path:
+    """A path, or that of a file:// URL; other URLs are refused."""
+    path = local_path(text)
+    if path is not None:
+        return path
+    try:
+        refuse_url(text, writing=writing)
+    except UsageError as error:
+        raise BadValue(error) from None
+    return Path(text)
 
 
 def one_of(kind: str, *names: str) -> Callable[[str], str]:

@@ -86,7 +86,7 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
         DataError: there is no such folder, or its plan fails verification.
     """
     from copgen.pairs import Plan, layout, read_plan
-    from copgen.pairs.store import refuse_url
+    from copgen.runtime.urls import refuse_url
 
     if settings.pairs is not None and settings.online:
         from copgen.stages.pretrain.online import generator_of

@@ -131,6 +131,6 @@ def idle(transform: str, flags: dict[str, Any]) -> list[str]:
 
 def next_command(out: str) -> tuple[str, ...]:
     """The next command; pretrain needs the pairs in a local folder."""
-    from copgen.pairs.store import copy_command
+    from copgen.runtime.urls import copy_command
 
     return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")

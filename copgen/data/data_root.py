@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from copgen.runtime import environment
+from copgen.runtime.path_errors import folder_if_any
 
 
 def data_root(named: Path | None = None) -> Path:
-    """The folder: `named`, else COPGEN_DATA, else `data` in the user's cache. It need not exist."""
-    return named or environment.data_directory() or environment.user_cache() / "data"
+    """The folder: `named`, else COPGEN_DATA, else `data` in the user's cache. It need not exist.
+
+    Raises:
+        UsageError: it is a URL.
+        EnvironmentFault: it is not a folder, or this process may not look into it.
+    """
+    return folder_if_any(named or environment.data_directory() or environment.user_cache() / "data")
 
 
 def find(root: Path, names: Iterable[str], fits: Callable[[Path], bool]) -> Path | None:

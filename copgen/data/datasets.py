@@ -25,6 +25,8 @@ from copgen.data.tensor_images import TensorImages
 from copgen.pairs import layout
 from copgen.runtime.errors import DataError, UsageError, unknown
 from copgen.runtime.events import Events
+from copgen.runtime.path_errors import path_errors
+from copgen.runtime.urls import refuse_url
 
 Images = TensorImages | ImageFiles | TarShards
 
@@ -99,6 +101,7 @@ DATASETS = {
 }
 
 
+@path_errors()
 def open_dataset(
     dataset: str | Path, split: AnySplit, *, root: Path | None = None, events: Events | None = None
 ) -> Images:
@@ -112,12 +115,13 @@ def open_dataset(
         events: receives the progress of a download.
 
     Raises:
-        UsageError: neither a name nor a folder, a folder of pairs, or no such split.
+        UsageError: neither a name nor a folder, a URL, a folder of pairs, or no such split.
         DataError: not found, empty, or damaged; the error names the file.
         EnvironmentFault: a download failed; the error names the address and where to put the file.
     """
     if str(dataset) in DATASETS:
         return _open_named(str(dataset), split, root, events)
+    refuse_url(dataset)
     folder = Path(dataset).expanduser()
     if not folder.is_dir():
         if "/" in str(dataset):

@@ -29,6 +29,7 @@ from torch.distributed import ProcessGroup
 
 from copgen.runtime.environment import Placement, check_rendezvous, placement
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode, UsageError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.state_tree import pack, unpack
 
 FAULT = "copgen/fault"
@@ -95,7 +96,8 @@ class Ranks:
         """
         fault: CopgenError | None = None
         try:
-            yield
+            with path_errors():
+                yield
         except CopgenError as error:
             if self.group is None:
                 raise

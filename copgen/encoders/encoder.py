@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from copgen import views
 from copgen.encoders.resnet import ResNet, build
 from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = "encoder.safetensors"
@@ -104,6 +105,7 @@ def save_encoder(
     return path
 
 
+@path_errors()
 def load(folder_or_path: Path | str) -> Encoder:
     """Load an encoder from a run folder or its file onto the CPU; does not touch torch's random state.
 

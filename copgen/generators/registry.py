@@ -29,6 +29,7 @@ from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
 from copgen.generators.weights_files import Convert, Parameters, Sources
 from copgen.runtime.errors import EnvironmentFault, unknown
+from copgen.runtime.path_errors import path_errors
 
 Load = Callable[[Sources, LoadOptions], Generator]
 _NO_LICENCE = "none stated by the authors"
@@ -157,6 +158,7 @@ def known_weights(name: str) -> Path:
     )
 
 
+@path_errors()
 def load(
     name: str,
     *,

@@ -11,11 +11,17 @@ from pathlib import Path
 
 from copgen.generators.public_files import PublicFile
 from copgen.runtime import environment
+from copgen.runtime.path_errors import folder_if_any
 
 
 def weights_directory(named: Path | None = None) -> Path:
-    """The folder: `named`, else COPGEN_WEIGHTS, else the user's cache. It need not exist."""
-    return named or environment.weights_directory() or environment.user_cache() / "weights"
+    """The folder: `named`, else COPGEN_WEIGHTS, else the user's cache. It need not exist.
+
+    Raises:
+        UsageError: it is a URL.
+        EnvironmentFault: it is not a folder, or this process may not look into it.
+    """
+    return folder_if_any(named or environment.weights_directory() or environment.user_cache() / "weights")
 
 
 def converted_file(name: str, directory: Path | None = None) -> Path:

@@ -179,4 +179,4 @@ def single_file(path: Path, *patterns: str, what: str) -> Path:
             )
         if found:
             return found[0]
-    raise DataError(f"{path} contains no {what} ({' or '.join(patterns)}).")
+    raise DataError(f"{path} contains no {what} ({' or '.join(patterns)}).", fix="Pass its folder, or the file itself.")

@@ -19,6 +19,7 @@ from copgen.latents.prior import Prior
 from copgen.latents.run_files import NAVIGATOR, navigator_file
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = NAVIGATOR
@@ -138,6 +139,7 @@ def load_navigator(path: str | Path) -> Navigator:
     return load_navigator_with_header(path)[0]
 
 
+@path_errors()
 def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, Any]]:
     """The navigator and the header of its file; errors as `load_navigator`."""
     file = navigator_file(path)

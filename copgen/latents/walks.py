@@ -29,6 +29,7 @@ from copgen.latents.run_files import WALK, walk_file
 from copgen.latents.transforms import stream_of
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.tensors import load_into, load_tensors, save_tensors
 from copgen.views import draw as draw_views
 from copgen.views import policy
@@ -135,6 +136,7 @@ def save_walk(path: Path, walk: Walk, *, made_by: Mapping[str, Any]) -> None:
     save_tensors(path, walk.state_dict(), kind=KIND, header=header)
 
 
+@path_errors()
 def load_walk(path: str | Path) -> tuple[Walk, dict[str, Any]]:
     """Load a walk from its file or its run folder, in evaluation mode; returns it with the header of its file.
 

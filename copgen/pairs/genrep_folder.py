@@ -20,6 +20,7 @@ from pathlib import Path
 
 from copgen.pairs.foreign_images import FORMATS, image_shape
 from copgen.runtime.errors import DataError
+from copgen.runtime.urls import refuse_url
 
 PARTITION = "train"
 _NAME = re.compile(
@@ -81,6 +82,7 @@ def read_tree(folder: Path) -> Tree:
         DataError: no such folder, no such images, an image with another name or of another format than the first, or
             a pair with a missing image.
     """
+    refuse_url(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", fix="Pass the folder that contains the class folders.")
     root = folder / PARTITION if (folder / PARTITION).is_dir() else folder

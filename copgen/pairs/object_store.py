@@ -29,6 +29,7 @@ from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, Usag
 Answer = TypeVar("Answer")
 WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # before each repetition, besides those of the client
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+BUCKETS = {*EXTRAS, "az", "abfs", "abfss", "adl", "oci", "oss"}  # where only the bucket has to exist, not folders
 
 
 class _NoConditionsError(Exception):
@@ -43,7 +44,7 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         self._conditions = True  # until the service says that it has none
         self.url = url.rstrip("/")
-        protocol = url.partition("://")[0]
+        protocol = self._protocol = url.partition("://")[0]
         if protocol not in fsspec.available_protocols():
             raise UsageError(
                 f"'{url}' has the unknown protocol '{protocol}'.", fix="Pass a folder, or a URL with s3:// or gs://."
@@ -71,11 +72,6 @@ class ObjectStore:
                 fix="Check the address, the credentials and the network, then run the same command to resume.",
             ) from error
 
-    def _no_bucket(self, name: str) -> EnvironmentFault:
-        return EnvironmentFault(
-            f"{self.where(name)} cannot be written: there is no such bucket.", fix="Create the bucket first."
-        )
-
     def _path(self, name: str) -> str:
         return posixpath.join(self._root, name) if name else self._root
 
@@ -95,6 +91,23 @@ class ObjectStore:
                         max(requested_wait(error), wait * random.uniform(0.5, 1.0))
                     )  # workers must not keep step
             return request()
+
+    def _put(self, name: str, request: Callable[[], Answer]) -> Answer:
+        """The answer to a request that writes a file; its folder is made where it has to exist, as on sftp://."""
+        try:
+            return self._ask(name, request)
+        except FileNotFoundError:
+            if self._protocol in BUCKETS:
+                raise EnvironmentFault(
+                    f"{self.where(name)} cannot be written: there is no such bucket.", fix="Create the bucket first."
+                ) from None
+        try:
+            self._ask(name, lambda: self._service.makedirs(posixpath.dirname(self._path(name)), exist_ok=True))
+            return self._ask(name, request)
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"{self.where(name)} cannot be written: {error}.", fix="Check the address, and create its folder."
+            ) from None
 
     def read(self, name: str) -> bytes:
         try:
@@ -134,17 +147,12 @@ class ObjectStore:
         return size
 
     def write(self, name: str, data: bytes) -> None:
-        try:
-            self._ask(name, lambda: self._service.pipe_file(self._path(name), data))
-        except FileNotFoundError:
-            raise self._no_bucket(name) from None
+        self._put(name, lambda: self._service.pipe_file(self._path(name), data))
 
     def create(self, name: str, data: bytes) -> bool:
         if self._conditions:
             try:
-                return self._ask(name, lambda: self._put_if_free(name, data))
-            except FileNotFoundError:
-                raise self._no_bucket(name) from None
+                return self._put(name, lambda: self._put_if_free(name, data))
             except _NoConditionsError:
                 self._conditions = False
                 warnings.warn(
@@ -179,7 +187,7 @@ class ObjectStore:
             yield Path(local)
             self.remove(layout.record_name(number))
             for name in (layout.tar_name(number), layout.index_name(number), layout.record_name(number)):
-                self._ask(name, partial(self._service.put_file, str(Path(local) / name), self._path(name)))
+                self._put(name, partial(self._service.put_file, str(Path(local) / name), self._path(name)))
 
     @contextmanager
     def writers(self, *, overwrite: bool) -> Iterator[None]:

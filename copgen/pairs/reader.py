@@ -22,6 +22,7 @@ from copgen.pairs.shard import Pair
 from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.verification import load_plan, problems
 from copgen.runtime.errors import unknown
+from copgen.runtime.path_errors import path_errors
 
 CACHE_BYTES = 2 * 2**30
 Indices = Sequence[int] | Tensor
@@ -119,6 +120,7 @@ class PairSet:
         return torch.from_numpy(anchors), torch.from_numpy(positives)
 
 
+@path_errors()
 def open_pairs(
     folder: Path | str, verify: Literal["full", "quick", "none"] = "quick", *, cache_bytes: int = CACHE_BYTES
 ) -> PairSet:

@@ -5,7 +5,6 @@ Names are those of `layout`, such as `records/shard-000017.json`. Every write is
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from copgen.pairs import layout
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError
+from copgen.runtime.urls import local_path, url_of
 from copgen.storage.files import TEMPORARY_SUFFIX, create_bytes, disk_faults, read_bytes, write_bytes
 from copgen.storage.lock import locked, refuse_foreign, shared
-
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}")
 
 
 class Store(Protocol):
@@ -66,37 +64,17 @@ class Store(Protocol):
 
 
 def open_store(place: str | Path) -> Store:
-    """The store for a folder's path or a URL such as `s3://bucket/pairs`.
+    """The store for a folder's path or a URL such as `s3://bucket/pairs`; one of file:// is that of its folder.
 
     Raises:
         UsageError: unknown protocol.
         EnvironmentFault: the protocol needs a package that is not installed.
     """
-    if "://" not in str(place):
-        return LocalStore(Path(place))
+    if (folder := local_path(place)) is not None:
+        return LocalStore(folder)
     from copgen.pairs.object_store import ObjectStore  # its library takes time to import
 
-    return ObjectStore(str(place))
-
-
-def refuse_url(folder: Path) -> None:
-    """Refuse a URL where a local folder is required (as a Path it has one slash after the colon instead of two).
-
-    Raises:
-        UsageError: with the command that copies the pairs to a local folder.
-    """
-    if (match := _URL.match(str(folder))) and not folder.exists():
-        url = f"{match[1]}://{str(folder)[match.end() :]}"
-        raise UsageError(
-            f"Pairs are read from a local folder, not from {url}.",
-            fix=f"Copy them first, for example: {' '.join(copy_command(url, 'pairs'))}",
-        )
-
-
-def copy_command(url: str, folder: str) -> tuple[str, ...]:
-    """A command that copies the files below a URL into a local folder."""
-    known = {"s3": ("aws", "s3", "sync"), "gs": ("gcloud", "storage", "rsync", "--recursive")}
-    return (*known.get(url.partition("://")[0], ("rclone", "sync")), url, folder)
+    return ObjectStore(url_of(place) or str(place))
 
 
 def as_store(place: Path | Store) -> Store:

@@ -16,8 +16,8 @@ from copgen.pairs.plan import Contents, ImportedPlan, Plan, read_plan
 from copgen.pairs.record import Record, load_record
 from copgen.pairs.scan import Members, scan
 from copgen.pairs.shard_reader import ShardReader
-from copgen.pairs.store import refuse_url
 from copgen.runtime.errors import DataError, unknown
+from copgen.runtime.urls import refuse_url
 from copgen.storage.files import TEMPORARY_SUFFIX, sha256_of
 
 Level = Literal["quick", "full", "decode"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def parse_rows(text: str, *, what: str = "row") -> tuple[int, ...]:
         UsageError: not a number or range, a descending range, no numbers, or too many; names the part.
     """
     path = Path(text)
-    if any(mark in text for mark in "/.") or path.is_file():
+    if any(mark in text for mark in "/.") or os.path.isfile(path):  # False for a long list, which cannot be a name
         try:
             lines = path.read_text("utf-8-sig").splitlines()
         except (OSError, ValueError) as error:

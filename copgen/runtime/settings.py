@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from copgen.runtime.declaration import declaration
 from copgen.runtime.errors import UsageError, nearest
 from copgen.runtime.settings_files import Tree, config_table, portable, read_recipe
+from copgen.runtime.urls import refuse_url
 
 Tell = Callable[[str], None]
 
@@ -47,6 +48,13 @@ class Settings(BaseModel):
     @classmethod
     def _one_of_each(cls, tree: Any) -> Any:
         return cls.layer(tree) if isinstance(tree, Mapping) else tree
+
+    @model_validator(mode="after")
+    def _local_paths(self) -> Self:
+        for name, value in self:
+            if isinstance(value, Path):
+                refuse_url(value, writing=name == "out")
+        return self
 
     @classmethod
     def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> Tree:

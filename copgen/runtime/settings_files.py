@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from copgen.runtime.errors import UsageError, unknown
+from copgen.runtime.path_errors import path_error
 from copgen.runtime.printable import is_utf8
 
 Tree = dict[str, Any]
@@ -33,7 +34,8 @@ def read_toml(path: Path) -> Tree:
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}.") from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        fault = path_error(error, path, access="read")
+        raise UsageError(fault.what, fix=fault.fix) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}.") from None
 

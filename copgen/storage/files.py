@@ -12,15 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from copgen.runtime.errors import DataError, EnvironmentFault
+from copgen.runtime.errors import DataError
+from copgen.runtime.path_errors import NO_FAULTS, path_error
+from copgen.runtime.urls import refuse_url
 
 TEMPORARY_SUFFIX = ".partial"
 _BUFFER = 2**20  # bytes per system call, as shards are written in small parts
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_SUCH_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_BROKEN = {errno.EIO, errno.ENOLCK}
 
 
 @contextmanager
@@ -29,17 +27,9 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise EnvironmentFault(
-                f"The disk is full: {path} could not be written.",
-                fix="Free some space and run the same command again.",
-            ) from error
-        if error.errno in _FORBIDDEN | _NO_SUCH_PLACE | _BROKEN:
-            raise EnvironmentFault(
-                f"{path} cannot be written: {error.strerror}.",
-                fix="Choose another folder or change its permissions.",
-            ) from error
-        raise
+        if error.errno in NO_FAULTS:
+            raise
+        raise path_error(error, path, access="written") from error
 
 
 def fsync_folder(folder: Path) -> None:
@@ -58,7 +48,12 @@ def writing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
     Args:
         path: the file.
         alone: False if another process may be writing the same file: the temporary name is then unique.
+
+    Raises:
+        UsageError: it is a URL.
+        EnvironmentFault: it cannot be written.
     """
+    refuse_url(path, writing=True)
     own = "" if alone else f".{secrets.token_hex(4)}"
     partial = path.with_name(f"{path.name}{own}{TEMPORARY_SUFFIX}")
     with disk_faults(path):
@@ -160,7 +155,7 @@ def read_bytes(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} is missing.") from None
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+        raise path_error(error, path, access="read") from None
 
 
 def parse_json(data: bytes, where: str) -> Any:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from copgen.runtime.errors import EnvironmentFault
+from copgen.runtime.urls import refuse_url
 from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults
 
 LOCK = "LOCK"
@@ -60,6 +61,7 @@ def shared(folder: Path, *, first: Callable[[], None], finished: bool = False) -
 def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
     """Take the lock of a folder, which is created if missing, and sign it; the last process removes the file."""
     path = folder / LOCK
+    refuse_url(folder, writing=True)
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle, alone = take(path)
@@ -124,7 +126,9 @@ def refuse_foreign(folder: Path, *, mark: str, holds: str) -> None:
 
     Raises:
         EnvironmentFault: it is a file, or contains something other than `holds` ('run', 'pairs', ...).
+        UsageError: it is a URL.
     """
+    refuse_url(folder, writing=True)
     if folder.exists() and not folder.is_dir():
         raise EnvironmentFault(f"{folder} is a file, not a folder.", fix="Choose another folder with --out.")
     if not folder.is_dir():

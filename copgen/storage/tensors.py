@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from copgen.runtime.errors import DataError, EnvironmentFault
+from copgen.runtime.errors import DataError
+from copgen.runtime.path_errors import path_error
+from copgen.runtime.urls import refuse_url
 from copgen.storage.files import write_bytes
 from copgen.storage.safetensors_file import opened
 
@@ -49,7 +51,7 @@ def is_whole(path: Path) -> bool:
         with opened(path):
             return True
     except PermissionError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error}.", fix="Check its permissions.") from None
+        raise path_error(error, path, access="read") from None
     except (SafetensorError, OSError):
         return False
 
@@ -60,6 +62,7 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
     Raises:
         DataError: missing, truncated, foreign, of another kind, or of a newer format.
     """
+    refuse_url(path)
     if not path.is_file():
         raise DataError(
             f"{path} is missing: no {kind} to load.", fix="Pass its file, or the run folder that contains it."
@@ -126,6 +129,8 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn the exceptions of a corrupt safetensors file into a DataError."""
     try:
         yield
+    except PermissionError as error:
+        raise path_error(error, path, access="read") from None
     except (SafetensorError, OSError) as error:
         raise DataError(
             f"{path} is not a valid safetensors file: {error}.",

@@ -25,7 +25,9 @@ from copgen.distributed.ranks import Ranks, joined
 from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.settings import Settings
+from copgen.runtime.urls import refuse_url
 from copgen.storage.files import read_object, write_json
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.metrics import read_metrics
@@ -148,10 +150,12 @@ def started(
         ranks: the processes that share a batch; None: those in the environment (torchrun, --nproc).
 
     Raises:
-        UsageError, EnvironmentFault: no such device; another rank was lost.
+        UsageError, EnvironmentFault: `out` is a URL; no such device; another rank was lost.
     """
+    refuse_url(out, writing=True)
     here = resolve_device(device)
     with joined(here) if ranks is None else nullcontext((ranks, here)) as (all_ranks, own), ExitStack() as held:
+        held.enter_context(path_errors())
         preparing = held.enter_context(ExitStack())
         preparing.enter_context(all_ranks.together())
         yield Run(

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 KINDS = ("folder", "memory", "s3")
 _numbers = itertools.count()
@@ -41,6 +42,15 @@ def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
         server.stop()
 
 
+class WithFolders(LocalFileSystem):  # type: ignore[misc]
+    """A service at folders:// whose folders have to exist, as on sftp://."""
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(str(path).removeprefix("folders://"))
+
+
+fsspec.register_implementation("folders", f"{__name__}.{WithFolders.__name__}", clobber=True)
 Environ = dict[str, Any]
 
 

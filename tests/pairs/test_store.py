@@ -13,7 +13,7 @@ from copgen import pairs
 from copgen.pairs import layout
 from copgen.pairs.object_store import ObjectStore
 from copgen.pairs.store import LocalStore, Store, open_store
-from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from tests.pairs import folders, stores
 
 
@@ -206,9 +206,35 @@ def test_a_path_is_a_folder(tmp_path: Path) -> None:
 )
 def test_reading_from_a_url_is_refused_with_the_way(url: str, command: str) -> None:
     for place in (url, Path(url)):
-        with pytest.raises(CopgenError, match="Pairs are read from a local folder") as caught:
+        with pytest.raises(UsageError, match=url) as caught:
             pairs.open_pairs(place)
         assert caught.value.fix.endswith(command)
+
+
+@pytest.mark.parametrize("scheme", ["file", "local"])
+def test_a_url_of_this_machine_is_a_folder(scheme: str, tmp_path: Path) -> None:
+    for url in (f"{scheme}://{tmp_path}/new/pairs", Path(f"{scheme}://{tmp_path}/new/pairs")):
+        opened = open_store(url)
+        assert isinstance(opened, LocalStore)
+        assert opened.folder == tmp_path / "new/pairs"
+
+
+def test_folders_are_made_where_a_service_has_folders(tmp_path: Path) -> None:
+    """As on sftp:// or hdfs://: neither the folder of the pairs nor those in it exist."""
+    store, plan = open_store(f"folders://{tmp_path}/new/pairs"), folders.plan()
+    assert isinstance(store, ObjectStore)
+    plan.save(store)
+    for number in range(plan.shards):
+        with store.shard_folder(number) as folder:
+            pairs.write_shard(folder, plan, number, folders.shard_pairs(plan, number))
+    pairs.finish(store, plan)
+    assert len(pairs.open_pairs(tmp_path / "new/pairs", "full")) == plan.pairs
+
+
+def test_a_folder_that_cannot_be_made_is_the_environments(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match=r"folders://.*plan\.json"):
+        folders.plan().save(open_store(f"folders://{tmp_path}/file/pairs"))
 
 
 def test_strays_of_a_dead_worker_go_with_the_next_one(tmp_path: Path) -> None:

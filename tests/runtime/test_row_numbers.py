@@ -38,3 +38,8 @@ def test_a_file_has_them_with_comments(tmp_path: Path) -> None:
 def test_others_are_refused_with_their_part(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse_rows(text)
+
+
+def test_a_list_may_be_longer_than_a_name() -> None:
+    rows = tuple(range(0, 4000, 2))
+    assert parse_rows(",".join(map(str, rows))) == rows

@@ -22,6 +22,7 @@ from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neig
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.settings import EvalLinearSettings
 from copgen.storage.files import sha256_of, write_json
 
@@ -31,6 +32,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FORMAT = 1
 
 
+@path_errors()
 def eval_linear(
     settings: EvalLinearSettings,
     *,

@@ -12,6 +12,7 @@ from copgen.generators import entry, weights_directory
 from copgen.generators.public_files import PublicFile, Role
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
 from copgen.stages.generator.import_weights import import_generator
 from copgen.storage.download import Policy, Unreachable, begun, download
 from copgen.storage.lock import locked
@@ -23,6 +24,7 @@ class NotOffered(EnvironmentFault):
     """No URL served a file."""
 
 
+@path_errors()
 def fetch_generator(
     name: str,
     *,

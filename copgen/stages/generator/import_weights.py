@@ -9,10 +9,12 @@ from copgen.generators import entry, weights_directory
 from copgen.generators.public_files import PublicFile
 from copgen.generators.weights_files import Sources
 from copgen.runtime.errors import CopgenError, UsageError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.files import disk_faults
 from copgen.storage.tensors import load_tensors, save_tensors
 
 
+@path_errors()
 def import_generator(
     name: str,
     file: Path,

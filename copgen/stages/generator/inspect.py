@@ -12,6 +12,7 @@ from torch import Tensor
 from copgen import generators
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.path_errors import path_errors
 
 # (rows, columns, batch size): a sheet of small images takes a second, one of large ones a minute on two cores.
 SMALL, LARGE = (8, 16, 128), (4, 8, 8)
@@ -19,6 +20,7 @@ _SMALL_SIDE = 32
 
 
 @torch.no_grad()
+@path_errors()
 def inspect(
     name: str,
     *,

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from copgen.generators import plugins, registry, weights_directory
+from copgen.runtime.path_errors import path_errors
 
 
+@path_errors()
 def list_generators(*, directory: Path | None = None) -> dict[str, Any]:
     """A summary of each generator; `weights` is None if they are not installed.
 

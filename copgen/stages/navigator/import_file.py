@@ -14,6 +14,7 @@ from copgen.latents.navigator import Navigator, save_navigator
 from copgen.latents.prior import Prior
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
+from copgen.runtime.path_errors import path_errors
 from copgen.storage.files import disk_faults, sha256_of
 from copgen.storage.foreign import read_foreign
 
@@ -31,6 +32,7 @@ GENREP_GENERATOR = "biggan-deep-256"
 _GENREP_DIM = 128
 
 
+@path_errors()
 def import_navigator(path: Path, *, out: Path, generator: str | None = None, overwrite: bool = False) -> dict[str, Any]:
     """Convert a navigator or walk of another program; writes one file into `out`, or nothing.
 

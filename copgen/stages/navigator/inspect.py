@@ -17,6 +17,7 @@ from copgen.latents.prior import Prior
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.settings import build
 from copgen.stages.navigator.movement import Movement, load_movement
 
@@ -25,6 +26,7 @@ PAIRS = 16
 
 
 @torch.no_grad()
+@path_errors()
 def inspect(
     path: Path,
     *,

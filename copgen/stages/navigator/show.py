@@ -18,6 +18,7 @@ from copgen.latents.walks import Walk
 from copgen.report.grid import save_picture
 from copgen.report.sheet import labelled_sheet
 from copgen.runtime.machine import resolve_device
+from copgen.runtime.path_errors import path_errors
 from copgen.stages.navigator.inspect import load_generator
 from copgen.stages.navigator.movement import load_movement
 from copgen.views.edits import names
@@ -27,6 +28,7 @@ IMAGES = 8
 
 
 @torch.no_grad()
+@path_errors()
 def show(
     path: Path,
     *,

@@ -23,6 +23,7 @@ from copgen.pairs.shard_reader import ShardReader
 from copgen.pairs.verification import load_plan, problems, shard_problems
 from copgen.runtime.errors import DataError, UsageError, unknown
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.signals import StopRequest
 from copgen.stages.pairs_folder.interruptible import watcher
 from copgen.storage.files import read_json
@@ -43,6 +44,7 @@ class Progress(Document):
     done: int = Field(ge=0, description="number of exported shards")
 
 
+@path_errors()
 def export(
     folder: Path, *, to: str, out: Path, class_names: Path | None = None, events: Events | None = None
 ) -> dict[str, Any]:

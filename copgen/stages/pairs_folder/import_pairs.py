@@ -30,6 +30,7 @@ from copgen.pairs.store import LocalStore
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.signals import StopRequest
 from copgen.stages.pairs_folder.interruptible import watcher
 from copgen.storage.lock import locked, refuse_foreign
@@ -37,6 +38,7 @@ from copgen.storage.lock import locked, refuse_foreign
 PAIRS_PER_SHARD = 10_000
 
 
+@path_errors()
 def import_pairs(
     folder: Path,
     *,

@@ -23,6 +23,7 @@ from copgen.report.contact_sheet import Column, contact_sheet
 from copgen.report.grid import save_picture
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
 
 PAIRS, READ = 24, 200_000
 BINS = 16
@@ -30,6 +31,7 @@ QUANTILES = (0.01, 0.5, 0.99)
 Metadata = dict[str, Any]
 
 
+@path_errors()
 def show(
     folder: Path, *, out: Path, pairs: int = PAIRS, read: int = READ, events: Events | None = None
 ) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def show(
     }
 
 
+@path_errors()
 def show_pair(folder: Path, index: int, *, out: Path) -> dict[str, Any]:
     """One pair with all its metadata, rendered into `out`.
 

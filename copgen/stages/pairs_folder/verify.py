@@ -7,8 +7,10 @@ from typing import Any
 
 from copgen.pairs.verification import Level, Problem, leftovers, load_plan, problems
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
 
 
+@path_errors()
 def verify_pairs(folder: Path, *, level: Level = "full", events: Events | None = None) -> dict[str, Any]:
     """List everything that is wrong with a pairs folder; changes nothing.
 

@@ -19,6 +19,7 @@ from copgen.pairs.store import LocalStore, Store, open_store
 from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import cpu_threads, own_device
+from copgen.runtime.path_errors import path_errors
 from copgen.runtime.signals import StopRequest
 from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.conflicts import refuse_choices, tell_terms
@@ -34,6 +35,7 @@ from copgen.training.estimate import folder_bytes
 __all__ = ["estimate", "open_source", "sample", "work"]
 
 
+@path_errors()
 def sample(
     settings: SampleSettings,
     *,
@@ -121,6 +123,7 @@ def sample(
         return conclude(store, plan, before=before, events=events)
 
 
+@path_errors()
 def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, note: Note, stop: StopRequest) -> None:
     """Run one of several worker processes; the folder already holds the plan. Errors as `sample`."""
     store = open_store(out)

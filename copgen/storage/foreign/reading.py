@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as numpy_format
 
-from copgen.runtime.errors import DataError, EnvironmentFault
+from copgen.runtime.errors import DataError
+from copgen.runtime.path_errors import path_error
+from copgen.runtime.urls import refuse_url
 from copgen.storage.files import read_bytes
 from copgen.storage.foreign import torch_files
 from copgen.storage.foreign.calls import array_type
@@ -49,6 +51,7 @@ def read_foreign(path: Path | str) -> Any:
         DataError: missing, truncated, damaged, in an unknown format, or a pickle that asks for something to be called.
     """
     path = Path(path)
+    refuse_url(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder.", fix="Pass the file in it.")
     if not path.is_file():
@@ -71,7 +74,7 @@ def read_foreign(path: Path | str) -> Any:
     except BadPickle as error:
         raise DataError(f"{path} cannot be read: {error}.", fix=advice(str(error))) from None
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+        raise path_error(error, path, access="read") from None
     except FAULTS as error:
         raise DataError(f"{path} cannot be read: it is truncated or damaged ({error!s:.200}).", fix=_AGAIN) from None
     raise DataError(

@@ -1,0 +1,82 @@
+"""Something of every kind that a command reads, in small, and a command line that reads each path of every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from copgen.encoders import EncoderConfig, build, save_encoder
+from copgen.latents.navigator import new_navigator, save_navigator
+from copgen.latents.prior import Prior
+from copgen.latents.walks import Walk, save_walk
+from tests.cli.command import copgen
+from tests.cli.conftest import QUICK_PROBES
+from tests.pairs.trees import tree
+from tests.stages.published import write_bigbigan, write_icgan
+from tests.stages.small import write_flow
+from tests.storage.foreign.files import authors_navigator
+
+FLOW = "--generator digits --weights {world}/flow.safetensors"
+ICGAN = "--generator icgan-128 --weights {world}/icgan_biggan_imagenet_res128"
+# The words after a command's name, where it needs any; those of 'COMMAND OPTION' hold for this option.
+WORDS = {
+    "navigate": f"{FLOW} --samples 64 --batch 64",
+    "navigate --instances": f"{ICGAN} --samples 64 --batch 64",
+    "sample": f"{FLOW} --n 8 --transform none",
+    "sample --instances": f"{ICGAN} --n 8 --transform none",
+    "sample --navigator": f"{FLOW} --n 8",
+    "sample --walk": f"{FLOW} --n 8 --transform steering",
+    "sample --filter-encoder": f"{FLOW} --n 8 --transform none --min-similarity 0",
+    "pretrain": "--pairs {world}/pairs --updates 1 --batch 8",
+    "pretrain --weights": "--pairs online:digits --transform gaussian --online-n 8 --updates 1 --batch 8",
+    "pretrain --dataset": "--updates 1 --batch 8",
+    "pretrain --data-root": "--dataset imagenet --updates 1 --batch 8",
+    "eval linear": "--ckpt {world}/encoder.safetensors --config {world}/probes.toml",
+    "show": "{world}/pairs",
+    "verify": "{world}/pairs",
+    "export": "{world}/pairs --to genrep --out exported",
+    "import": "{world}/tree",
+    "generator import": "bigbigan {world}/BigBiGAN_x1.pth",
+    "generator import --instances": "icgan-128 {world}/icgan_biggan_imagenet_res128",
+    "generator fetch": "bigbigan",
+    "generator inspect": "digits --weights {world}/flow.safetensors",
+    "generator inspect --instances": "icgan-128 --weights {world}/icgan_biggan_imagenet_res128",
+    "generator fit": "digits --updates 1 --batch 8",
+    "navigator import": "{world}/w_COPGen_pretained.pth",
+    "navigator inspect": "{world}/navigator.safetensors --weights {world}/flow.safetensors --draws 200",
+    "navigator show": "{world}/navigator.safetensors --weights {world}/flow.safetensors --n 1",
+}
+
+
+def make_world(folder: Path) -> Path:
+    """The files that `WORDS` name, in a folder."""
+    weights = write_flow(folder / "flow.safetensors")
+    made_by = {"generator": "digits", "settings": {"generator": "digits", "weights": str(weights)}}
+    navigator = new_navigator(64, prior=Prior(), seed=0)
+    save_navigator(folder / "navigator.safetensors", navigator, made_by=made_by)
+    save_walk(folder / "walk.safetensors", Walk("edits", 64, channels=1), made_by=made_by)
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
+    save_encoder(folder / "encoder.safetensors", build("digits", 1), config, {})
+    (folder / "probes.toml").write_text(QUICK_PROBES)
+    sampled = copgen("sample", *words("sample", "", folder), "--out", folder / "pairs")
+    assert sampled.code == 0, sampled.err
+    tree(folder / "tree")
+    write_bigbigan(folder / "BigBiGAN_x1.pth")
+    write_icgan(folder)
+    authors_navigator(folder / "w_COPGen_pretained.pth")
+    return folder
+
+
+def words(command: str, option: str, world: Path) -> list[str]:
+    """The words after the name of a command that make it read or write the path of an option."""
+    line = WORDS.get(f"{command} {option}", WORDS.get(command, ""))
+    return line.format(world=world).split()
+
+
+def replaced(given: list[str], option: str, value: Path | str, *, argument: int | None) -> list[str]:
+    """Words with another value of an option, or of an argument by its place."""
+    if argument is not None:
+        return [*given[:argument], str(value), *given[argument + 1 :]]
+    if option in given:
+        place = given.index(option) + 1
+        return [*given[:place], str(value), *given[place + 1 :]]
+    return [*given, option, str(value)]

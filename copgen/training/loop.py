@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from copgen.runtime import memory
 from copgen.runtime.errors import Diverged
+from copgen.runtime.settings import flatten
 from copgen.runtime.signals import StopRequest
 from copgen.storage.state_tree import pack
 from copgen.training import out_of_memory
@@ -37,6 +38,7 @@ from copgen.training.metrics import DeviceMetrics, MetricsFile, UpdateMetrics
 from copgen.training.run import Run
 from copgen.training.schedules import set_learning_rate
 from copgen.training.stop_rules import StopRule
+from copgen.training.trackers import Tracker, TrackerName, numbers, open_tracker
 
 READ_EVERY = {"cuda": 20}  # updates between two synchronisations; free on other devices
 REMEDY = "Lower the learning rate or raise the temperature; the last checkpoint is intact."
@@ -84,6 +86,7 @@ class Training:
         try_update: Callable[[int], object] | None = None,
         parts: Mapping[str, int] | None = None,
         remedy: str = "",
+        track: TrackerName | None = None,
     ) -> None:
         """Create it; nothing in the run folder is touched before the context is entered.
 
@@ -96,6 +99,7 @@ class Training:
             read_every: updates between two synchronisations with the device; None: `READ_EVERY`.
             try_update: runs one update with a number of rows on this process, to find the batch that fits into memory.
             parts, remedy: as `out_of_memory.explained`.
+            track: log the metrics there too.
         """
         self.run = run
         self.updates = updates
@@ -112,6 +116,8 @@ class Training:
         self._halt = Halt(run.device)
         self._unread = DeviceMetrics(every=read_every or READ_EVERY.get(run.device.type, 1))
         self._file: MetricsFile | None = None
+        self._track = track
+        self._tracker: Tracker | None = None
         self._signals = StopRequest()
         self._waited = 0.0  # seconds
 
@@ -135,6 +141,9 @@ class Training:
         with run.ranks.together():
             if run.ranks.first:
                 self._file = MetricsFile(run.path / METRICS, update=self.done)
+                if self._track is not None:
+                    settings = flatten(run.settings.tree())
+                    self._tracker = open_tracker(self._track, run.path, settings, done=self.done)
         self._signals.__enter__()
         total, done = self.updates * self.batch, self.done * self.batch
         run.events.begin(self._title, total=total, unit="samples", done=done)
@@ -149,6 +158,8 @@ class Training:
         self.run.events.end()
         if self._file is not None:
             self._file.close()
+        if self._tracker is not None:
+            self._tracker.close()
         if error is not None and self._try_update is not None and memory.is_out_of_memory(error):
             raise out_of_memory.explained(
                 error,
@@ -289,6 +300,8 @@ class Training:
             seconds = time.monotonic() - self._started
             times = {"seconds": round(seconds, 3), **self._data_wait(seconds)}
             self._file.write({**line, **times})
+            if self._tracker is not None:
+                self._tracker.log(metrics.update + 1, numbers({**line, **times}))
             self.run.events.advance(samples, {**metrics.values, **self._data_wait(seconds)})
 
     def _data_wait(self, seconds: float) -> dict[str, float]:

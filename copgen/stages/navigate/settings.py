@@ -11,6 +11,7 @@ from copgen.runtime.declaration import Flag, device_setting, seed_setting, setti
 from copgen.runtime.panels import SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
 from copgen.training.length import Length, batch_size
+from copgen.training.trackers import tracking_setting
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
@@ -26,6 +27,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
             "preview_every",
             "snapshot_every",
             "read_every",
+            "track",
             "device",
             "activation_checkpointing",
             "compile",
@@ -117,6 +119,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         ge=1,
     )
     device: str = device_setting()
+    track: Literal["tensorboard", "trackio"] | None = tracking_setting()
     activation_checkpointing: bool = setting(
         False,
         text="Recompute G to save memory (slower).",

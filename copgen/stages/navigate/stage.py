@@ -87,6 +87,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         note=terms(G),
         stop=stopping,
         read_every=settings.read_every,
+        track=settings.track,
         try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K), ranks=Ranks()),
         parts=parts(settings, run.ranks.world),
         remedy="use --activation-checkpointing or --precision bf16",

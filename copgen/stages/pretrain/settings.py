@@ -15,6 +15,7 @@ from copgen.runtime.declaration import Flag, device_setting, seed_setting, setti
 from copgen.runtime.panels import INPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
+from copgen.training.trackers import tracking_setting
 
 EPOCHS = 100.0
 ONLINE = "online:"
@@ -25,7 +26,7 @@ class PretrainSettings(Settings):
     """Settings of `copgen pretrain`; at most one of epochs, samples and updates is given."""
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root"}
+        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root", "track"}
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
     of_choice: ClassVar[Mapping[str, Collection[str]]] = {"method": NAMES}
@@ -188,6 +189,7 @@ class PretrainSettings(Settings):
     )
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()
+    track: Literal["tensorboard", "trackio"] | None = tracking_setting()
 
     @model_validator(mode="after")
     def _of_the_method(self) -> Self:

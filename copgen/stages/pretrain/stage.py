@@ -103,6 +103,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             inputs=source.inputs,
             note=f"Loader: {kind} ({reason}).",
             read_every=settings.read_every,
+            track=settings.track,
             try_update=lambda rows: learner.backward(sum_of(one_update(range(rows), loader.loader))),
         ) as training,
     ):

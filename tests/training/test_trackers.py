@@ -54,7 +54,7 @@ def test_trackio_gets_each_update_and_keeps_stdout_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub = Stub()
-    monkeypatch.setitem(sys.modules, "trackio", stub)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "trackio", stub)
     tracker = open_tracker("trackio", tmp_path, {"lr": 0.1}, done=2)
     tracker.log(3, {"loss": 1.5})
     tracker.close()

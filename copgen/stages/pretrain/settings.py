@@ -12,7 +12,7 @@ from pydantic import model_validator
 from copgen.data.loaders.names import LoaderName
 from copgen.methods.defaults import FEATURES, NAMES, MethodSettings, is_scaled, settings_of
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import INPUT, SPEED, TRAINING
+from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 from copgen.training.trackers import tracking_setting
@@ -186,6 +186,20 @@ class PretrainSettings(Settings):
     )
     read_every: int | None = setting(
         None, text="Updates between reads of the metrics.", unit="updates", source="1 on the CPU, 20 on CUDA", ge=1
+    )
+    monitor: str | None = setting(
+        None,
+        text="Labelled dataset or folder to probe meanwhile.",
+        source="its training and validation split",
+        flag=Flag(INPUT, "NAME|FOLDER"),
+    )
+    monitor_every: int | None = setting(
+        None,
+        text="Samples between probes (an epoch, with --monitor).",
+        unit="samples",
+        source="without --monitor: RankMe, alignment and uniformity",
+        ge=1,
+        flag=Flag(OUTPUT, "COUNT"),
     )
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()

@@ -29,6 +29,7 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
 from copgen.stages.pretrain.learner import Learner
+from copgen.stages.pretrain.monitor import Monitor
 from copgen.stages.pretrain.online import OnlinePairs, online_settings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
@@ -80,6 +81,8 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         weight_decay=settings.weight_decay,
         decay_norms=settings.decay_norms,
     )
+    every = settings.monitor_every or (len(source) if settings.monitor is not None else 0)
+    monitor = Monitor(settings, source, T_x, method, run.device) if every and run.ranks.first else None
     skipped = Skipped(settings.skip_bad)
     loader, kind, reason = load(settings, source, T_x, skipped, updates, run)
     warmup = max(1, round(settings.warmup_epochs * len(source) / K))
@@ -113,7 +116,8 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             for reason in skipped.news():
                 run.events.warn(f"Skipped: {reason}")
             losses = learner.losses(batch.views, batch.labels)
-            training.step(losses, {**method.chance(K), **method.metrics()}, backward=learner.backward)
+            probed = monitor.metrics() if monitor is not None and training.due(every) else {}
+            training.step(losses, {**method.chance(K), **method.metrics(), **probed}, backward=learner.backward)
             method.after_step(update)
 
     def summarise() -> dict[str, Any]:

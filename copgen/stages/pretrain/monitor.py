@@ -1,0 +1,133 @@
+"""How the encoder does while it is trained, at an interval: numbers that need no labels, and probes on labelled images.
+
+Without labels: RankMe of the features, alignment and uniformity of the projections, on the first samples of the run.
+With `monitor`, a labelled dataset: a nearest-neighbour and a linear probe, fitted on its training split and measured on
+its validation split; the test split is never touched.
+
+Legend: N images, D feature dimension.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from copgen import views
+from copgen.data.batches import batches
+from copgen.data.datasets import Images, needs_labels, open_dataset
+from copgen.data.loaders.choice import build_loader
+from copgen.data.sampler import EpochSampler
+from copgen.data.source import Source
+from copgen.evaluation.geometry import alignment, rank_me, uniformity
+from copgen.evaluation.logistic import Labelled, fit, one_thread, top1
+from copgen.evaluation.neighbours import knn_top1
+from copgen.methods.method import Method
+from copgen.runtime import philox
+from copgen.stages.pretrain.settings import PretrainSettings
+
+SAMPLES = 2048  # of the run, for what needs no labels
+BANK, ASKED = 10_000, 5_000  # most images of the training and validation splits
+NEIGHBOURS = 20
+ITERATIONS = 200
+
+
+class Monitor:
+    """Measures the method of a run; the same at the same update, whatever was measured before.
+
+    Args:
+        settings: of the run.
+        source: what it learns from.
+        policy: its T_x.
+        method: what it trains.
+        device: where.
+    """
+
+    def __init__(
+        self, settings: PretrainSettings, source: Source, policy: views.Policy, method: Method, device: torch.device
+    ) -> None:
+        self.settings, self.source, self.policy, self.method, self.device = settings, source, policy, method, device
+        self.bank: Images | None = None
+        if settings.monitor is not None:
+            self.bank, self.asked = (self._labelled(split) for split in ("train", "validation"))
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the current weights; batch norms use their running statistics, and nothing is changed."""
+        was_training = self.method.training
+        self.method.eval()
+        try:
+            return {**self._without_labels(), **self._with_labels()}
+        finally:
+            self.method.train(was_training)
+
+    def _without_labels(self) -> dict[str, float]:
+        K = self.settings.batch
+        count = max(K, min(SAMPLES, len(self.source)) // K * K)
+        loader = build_loader(
+            "torch",
+            self.source,
+            EpochSampler(len(self.source), self.settings.seed),
+            self.policy,
+            seed=self.settings.seed,
+            count=2,
+            device=self.device,
+            workers=self.settings.workers,
+        ).loader
+        features, h, h_pos = [], [], []
+        try:
+            for start in range(0, count, K):
+                v, v_pos = loader[range(start, start + K)].views[:2]
+                outputs, positives = self._outputs(v), self._outputs(v_pos)
+                features.append(outputs[0])
+                h.append(outputs[1])
+                h_pos.append(positives[1])
+        finally:
+            loader.close()
+        anchors = torch.cat(h)
+        return {
+            "rank_me": rank_me(torch.cat(features)),
+            "alignment": alignment(anchors, torch.cat(h_pos)),
+            "uniformity": uniformity(anchors),
+        }
+
+    def _outputs(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and projections (K, D), float32."""
+        parts: list[nn.Module] = list(self.method.f)
+        y = parts[0](v.to(next(parts[0].parameters()).dtype))
+        return y.float(), parts[1](y).float()
+
+    def _with_labels(self) -> dict[str, float]:
+        if self.bank is None:
+            return {}
+        bank, labels = self._features(self.bank, BANK)
+        asked, truth = self._features(self.asked, ASKED)
+        neighbours = knn_top1(bank, labels, asked, truth, ks=(NEIGHBOURS,))[NEIGHBOURS]
+        train = Labelled(bank.double().cpu().numpy(), labels.numpy())
+        validation = Labelled(asked.double().cpu().numpy(), truth.numpy())
+        with one_thread():
+            model, _ = fit(train.standardised(train), 1.0, max_iterations=ITERATIONS)
+        return {"knn_top1": neighbours, "linear_top1": top1(model, validation.standardised(train))}
+
+    def _labelled(self, split: str) -> Images:
+        found = open_dataset(str(self.settings.monitor), split, root=self.settings.data_root)  # type: ignore[arg-type]
+        return needs_labels(found, str(self.settings.monitor), "--monitor")
+
+    def _features(self, images: Images, most: int) -> tuple[Tensor, Tensor]:
+        """Features (N, D) and labels (N,) of at most so many images, always the same ones at random."""
+        assert images.labels is not None
+        items = philox.permutation(0, len(images), stream="pretrain/monitor")[:most].sort().values
+        size = self.policy.size or max(self.source.size or (1, 1))
+        backbone = self.method.backbone
+        dtype = next(backbone.parameters()).dtype
+        found = [
+            backbone(views.plain(x, self.policy).to(dtype)).float()
+            for x in batches(
+                images,
+                size=size,
+                channels=self.source.channels,
+                items=items,
+                device=self.device,
+                workers=self.settings.workers,
+            )
+        ]
+        return torch.cat(found), images.labels[items]

@@ -19,6 +19,7 @@ from torch.utils.dlpack import from_dlpack
 
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.views.affine import AffineDraw
+from copgen.views.augmentation import check_channels
 from copgen.views.colour import ORDERS
 from copgen.views.drawing import Draw
 from copgen.views.policies import Policy
@@ -65,6 +66,7 @@ class DaliViews:
         threads: int,
     ) -> None:
         check_policy(policy)
+        check_channels(channels, policy)
         graph = _graphs()(
             policy=policy,
             channels=channels,

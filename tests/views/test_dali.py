@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from copgen.data.decoding import decode
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.views import Policy, apply_each, dali, draw, names, policy
 from copgen.views.policies import AffinePolicy
+from tests.data.encoded import file, picture
 
 CPU = torch.device("cpu")
 LEVEL = 1 / 255
-
-
-def picture(n: int, size: tuple[int, int], *, channels: int = 3) -> Tensor:
-    """A smooth coloured image with some noise, uint8 (C, H, W)."""
-    generator = torch.Generator().manual_seed(n)
-    coarse = torch.rand(1, channels, 9, 9, generator=generator)
-    smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic")[0].clamp(0, 1) * 255
-    return (smooth + 6 * torch.randn(smooth.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
-
-
-def file(image: Tensor, kind: str) -> bytes:
-    """The encoded image."""
-    stream = io.BytesIO()
-    array = image.permute(1, 2, 0).numpy()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(stream, kind, quality=90)
-    return stream.getvalue()
 
 
 def sides(images: list[Tensor]) -> Tensor:

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-LoaderName = Literal["auto", "torch"]
+LoaderName = Literal["auto", "dali", "torch", "torchvision"]

@@ -156,7 +156,7 @@ class PretrainSettings(Settings):
 
     loader: LoaderName = setting(
         "auto",
-        text="What reads and augments: auto or torch.",
+        text="Reads, augments: auto, dali, torch, torchvision.",
         source="auto says what it chose, and why",
         flag=Flag(SPEED, "NAME"),
     )

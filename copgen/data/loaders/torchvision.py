@@ -1,0 +1,161 @@
+"""The loader of the plain recipe, for comparison: PIL and torchvision in worker processes, with copgen's parameters.
+
+Workers are forked, as in PyTorch's DataLoader, and get no more than numbers; each reads its own files.
+
+Legend: K samples, V views.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.multiprocessing
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+
+from copgen import views
+from copgen.data.decoding import decode
+from copgen.data.loaders.loader import Batch, stream
+from copgen.data.sampler import EpochSampler
+from copgen.data.skipped import Skipped
+from copgen.data.source import EncodedImages
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
+from copgen.views.on_pil import check_policy, view_of
+
+SLICE = 8  # samples of one task
+
+
+class _Unreadable(NamedTuple):
+    sample: int
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a worker knows."""
+
+    source: EncodedImages
+    policy: views.Policy
+    seed: int
+
+    def made(self, samples: list[int], items: list[int], columns: list[list[int]]) -> list[Tensor] | _Unreadable:
+        """For each view (K, C, S, S), or the first sample whose image is unreadable."""
+        rows = []
+        for sample, item, shown in zip(samples, items, columns, strict=True):
+            try:
+                pictures = {column: self._picture(item, column) for column in set(shown)}
+            except DataError as error:
+                return _Unreadable(sample, error.what, error.fix)
+            rows.append([self._view(pictures[column], sample, view) for view, column in enumerate(shown)])
+        return [torch.stack(made) for made in zip(*rows, strict=True)]
+
+    def _picture(self, item: int, column: int) -> Image.Image:
+        pixels = decode(self.source.encoded(item, column), self.source.channels, self.source.where(item, column))
+        picture: Image.Image = to_pil_image(pixels)
+        return picture
+
+    def _view(self, picture: Image.Image, sample: int, view: int) -> Tensor:
+        size = (picture.height, picture.width)
+        drawn = views.draw(self.policy, seed=self.seed, rows=[sample], stream=stream(view), size=size)
+        return view_of(picture, self.policy, drawn)
+
+
+class TorchvisionLoader:
+    """Views of `EncodedImages`, on the device.
+
+    Args:
+        source: the images.
+        sampler: of the run.
+        policy: T_x; with a size, if those of the images differ.
+        seed: of the run.
+        count: views of each sample, V.
+        device: where the views are needed.
+        workers: processes; None: one for each CPU core of this process.
+        skipped: unreadable images that are tolerated; None: none.
+
+    Raises:
+        UsageError: PIL cannot make the policy's views, or the images differ in size and the policy has none.
+    """
+
+    def __init__(
+        self,
+        source: EncodedImages,
+        sampler: EpochSampler,
+        policy: views.Policy,
+        *,
+        seed: int,
+        count: int,
+        device: torch.device,
+        workers: int | None = None,
+        skipped: Skipped | None = None,
+    ) -> None:
+        check_policy(policy)
+        if source.size is None and policy.size is None:
+            raise UsageError(
+                f"The images have different sizes, and the view policy '{policy.name}' keeps them.",
+                fix="Give the size of the views.",
+            )
+        self.source, self.sampler, self.count, self.device = source, sampler, count, device
+        self.skipped = skipped or Skipped(0)
+        workers = workers or len(os.sched_getaffinity(0))
+        fork = torch.multiprocessing.get_context("fork")
+        recipe = _Recipe(source, policy, seed)
+        self._workers = ProcessPoolExecutor(workers, mp_context=fork, initializer=_begin, initargs=(recipe,))
+        self._workers.submit(int)  # forks here, before the caller starts threads
+
+    def __getitem__(self, samples: range) -> Batch:
+        """The batch of these samples.
+
+        Raises:
+            EnvironmentFault: a worker process ended.
+        """
+        items, columns = self.sampler[samples].tolist(), self.source.columns(samples, self.count).tolist()
+        try:
+            slices = list(self._slices(samples, items, columns))
+        except BrokenProcessPool:
+            raise EnvironmentFault(
+                "A worker process of the loader ended, perhaps because the memory ran out.", fix="Lower --workers."
+            ) from None
+        made = tuple(torch.cat(parts).to(self.device) for parts in zip(*slices, strict=True))
+        labels = self.source.labels
+        return Batch(made, None if labels is None else labels[torch.tensor(items)].to(self.device))
+
+    def close(self) -> None:
+        """End the processes."""
+        self._workers.shutdown(cancel_futures=True)
+
+    def _slices(self, samples: range, items: list[int], columns: list[list[int]]) -> Iterator[list[Tensor]]:
+        """The views of a few samples at a time; `items` becomes those that they show."""
+        parts = [slice(at, at + SLICE) for at in range(0, len(samples), SLICE)]
+        coming = [self._workers.submit(_made, list(samples[part]), items[part], columns[part]) for part in parts]
+        for part, future in zip(parts, coming, strict=True):
+            made = future.result()
+            while isinstance(made, _Unreadable):
+                at, error = made.sample - samples.start, DataError(made.what, fix=made.fix)
+                items[at] = self.skipped.instead_of(items[at], error, len(self.source))
+                made = self._workers.submit(_made, list(samples[part]), items[part], columns[part]).result()
+            yield made
+
+
+_recipe: list[_Recipe] = []  # of a worker process
+
+
+def _begin(recipe: _Recipe) -> None:
+    # The parent decides when its workers end, on Ctrl-C too; its handlers are not theirs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    _recipe[:] = [recipe]
+
+
+def _made(samples: list[int], items: list[int], columns: list[list[int]]) -> list[Tensor] | _Unreadable:
+    return _recipe[0].made(samples, items, columns)

@@ -1,0 +1,89 @@
+"""The plain recipe in worker processes: the batches of the torch loader up to PIL's rounding, and its failures."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import torch
+
+from copgen.data.loaders.decoding import DecodingLoader
+from copgen.data.loaders.loader import Batch
+from copgen.data.loaders.torchvision import TorchvisionLoader
+from copgen.data.sampler import EpochSampler
+from copgen.data.skipped import Skipped
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
+from copgen.views import policy
+from tests.data.encoded import Files
+
+CPU = torch.device("cpu")
+SIMCLR = policy("simclr", size=48)
+
+
+def loader(source: Files, *, workers: int = 1, skipped: Skipped | None = None) -> TorchvisionLoader:
+    sampler = EpochSampler(len(source), 0)
+    return TorchvisionLoader(source, sampler, SIMCLR, seed=3, count=2, device=CPU, workers=workers, skipped=skipped)
+
+
+@pytest.fixture(scope="module", params=[0, 3], ids=["real images", "pairs"])
+def source(request: pytest.FixtureRequest) -> Files:
+    return Files(24, positives=request.param, shapes=((64, 64), (40, 70)))
+
+
+@pytest.fixture(scope="module")
+def batch(source: Files) -> Iterator[Batch]:
+    with closing(loader(source)) as batches:
+        yield batches[range(5, 24)]
+
+
+def test_it_gives_the_batches_of_the_torch_loader(source: Files, batch: Batch) -> None:
+    sampler = EpochSampler(len(source), 0)
+    torchs = DecodingLoader(source, sampler, SIMCLR, seed=3, count=2, device=CPU, workers=1)[range(5, 24)]
+    assert torchs.labels is not None
+    assert batch.labels is not None
+    assert torch.equal(batch.labels, torchs.labels)
+    for ours, theirs in zip(batch.views, torchs.views, strict=True):
+        assert ours.shape == (19, 3, 48, 48)
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).abs().mean() < 2 / 255 / 0.22
+
+
+def test_a_batch_is_a_function_of_its_samples_whatever_the_workers(source: Files, batch: Batch) -> None:
+    with closing(loader(source, workers=2)) as batches:
+        for part in (range(10, 24), range(5, 10)):
+            for ours, theirs in zip(batches[part].views, batch.views, strict=True):
+                assert torch.equal(ours, theirs[part.start - 5 : part.stop - 5])
+
+
+def test_a_damaged_image_is_named_or_skipped_with_the_label_of_its_substitute() -> None:
+    source = Files()
+    source.files[4][0] = source.files[4][0][:200]
+    with closing(loader(source)) as batches, pytest.raises(DataError, match="item 4, image 0"):
+        batches[range(12)]
+    skipped = Skipped(1)
+    with closing(loader(source, skipped=skipped)) as batches:
+        labels = batches[range(12)].labels
+    items = EpochSampler(12, 0)[range(12)]
+    assert set(skipped.reasons) == {4}
+    assert labels is not None
+    assert source.labels is not None
+    assert torch.equal(labels, source.labels[torch.where(items == 4, 5, items)])
+
+
+def test_a_worker_that_ends_is_a_fault_of_the_environment() -> None:
+    class Deadly(Files):
+        def encoded(self, item: int, column: int) -> bytes:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return b""
+
+    source = Deadly()
+    with closing(loader(source)) as batches, pytest.raises(EnvironmentFault, match="--workers"):
+        batches[range(4)]
+
+
+def test_different_sizes_need_a_size_of_the_views(source: Files) -> None:
+    with pytest.raises(UsageError, match=r"different sizes.*'simclr'"):
+        TorchvisionLoader(source, EpochSampler(24, 0), policy("simclr"), seed=0, count=2, device=CPU)

@@ -19,6 +19,7 @@ def open_source(
     seed: int,
     split: AnySplit = "train",
     root: Path | None = None,
+    labelled: bool = False,
     events: Events | None = None,
 ) -> Source:
     """A split of a dataset, else a pairs folder.
@@ -29,6 +30,7 @@ def open_source(
         seed: of the run; selects the positives of the pairs.
         split: of the dataset.
         root: the data root, for a dataset by name.
+        labelled: read the class of every pair; datasets have theirs anyway.
         events: receives the progress of a download.
 
     Raises:
@@ -39,4 +41,4 @@ def open_source(
         return open_dataset(dataset, split, root=root, events=events)
     if pairs is None:
         raise UsageError("No training data was given.", fix="Pass a pairs folder with --pairs.")
-    return open_generated(pairs, seed=seed)
+    return open_generated(pairs, seed=seed, labelled=labelled)

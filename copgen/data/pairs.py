@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from copgen.data.pair_classes import classes_of
+from copgen.data.pairs_folder import PairsFolder
+from copgen.data.positives import positives_at_random
 from copgen.pairs import PairSet, open_pairs
 from copgen.pairs.pixels import from_uint8
-from copgen.runtime import philox
-from copgen.runtime.errors import UsageError
+from copgen.pairs.verification import load_plan
+
+MOST_IMAGES, MOST_BYTES = 100_000, 256 * 2**20  # in memory; decoding them takes seconds
 
 
 class GeneratedPairs:
@@ -19,9 +24,10 @@ class GeneratedPairs:
     Args:
         pairs: the opened folder.
         seed: of the run; selects the positives of each sample index.
+        labelled: read the class of every pair from its metadata.
     """
 
-    def __init__(self, pairs: PairSet, *, seed: int) -> None:
+    def __init__(self, pairs: PairSet, *, seed: int, labelled: bool = False) -> None:
         self.pairs = pairs
         self.seed = seed
         channels, height, width = pairs.plan.image_shape
@@ -30,6 +36,8 @@ class GeneratedPairs:
         self.labels: Tensor | None = None
         self.classes: tuple[str, ...] = ()
         self.inputs = {"pairs": pairs.plan.digest}
+        if labelled:
+            self.labels, self.classes = classes_of(pairs.folder, pairs.plan)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -45,30 +53,19 @@ class GeneratedPairs:
         return from_uint8(images.to(device))
 
 
-def positives_at_random(samples: range, views: int, positives: int, *, seed: int) -> Tensor:
-    """(K, V) columns: 0, then V - 1 distinct ones of 1 .. `positives`, a function of (seed, sample index).
+def open_generated(folder: Path, *, seed: int, labelled: bool = False) -> GeneratedPairs | PairsFolder:
+    """The pairs of a folder: decoded into memory and verified now if they are few, else read and verified as needed.
 
-    Raises:
-        UsageError: there are fewer positives than that.
-    """
-    if views - 1 > positives:
-        raise UsageError(
-            f"{views - 1} positives of each anchor were asked for; the pairs have {positives}.",
-            fix=f"Use --positives {positives}, or sample with more.",
-        )
-    u = philox.uniform(seed, samples, 1, stream="pretrain/positive")
-    if views == 2:
-        chosen = (u * positives).long()
-    else:
-        order = philox.uniform(seed, samples, positives, stream="pretrain/positives").argsort(dim=1)
-        chosen = order[:, : views - 1]
-    return torch.cat((torch.zeros(len(samples), 1, dtype=torch.int64), 1 + chosen), dim=1)
-
-
-def open_generated(folder: Path, *, seed: int) -> GeneratedPairs:
-    """The pairs of a folder, verified against its records.
+    Args:
+        folder: the pairs folder.
+        seed: of the run; selects the positives.
+        labelled: read the class of every pair.
 
     Raises:
         DataError: a shard is missing, truncated or modified; the error names the file.
     """
-    return GeneratedPairs(open_pairs(folder, verify="full"), seed=seed)
+    plan = load_plan(folder)
+    images = plan.pairs * (1 + plan.positives)
+    if images > MOST_IMAGES or images * math.prod(plan.image_shape) > MOST_BYTES:
+        return PairsFolder(folder, seed=seed, labelled=labelled)
+    return GeneratedPairs(open_pairs(folder, verify="full"), seed=seed, labelled=labelled)

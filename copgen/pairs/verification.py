@@ -110,6 +110,11 @@ def shard_problems(folder: Path, plan: Contents, number: int, level: Level) -> l
     return list(_of_shard(folder, plan, number, level, None))
 
 
+def byte_problems(folder: Path, plan: Contents, number: int) -> list[Problem]:
+    """Those that sizes and hashes show; a reader that compares each header needs no scan of the tar."""
+    return list(_of_shard(folder, plan, number, "full", None, members=False))
+
+
 def leftovers(folder: Path) -> list[Path]:
     """Harmless files that stopped workers may have left: claims, and temporary files."""
     claims = folder / layout.CLAIMS
@@ -183,8 +188,10 @@ def _of(folder: Path, plan: Contents, number: int, file: Path, what: str) -> Pro
     return Problem(file, what, fix, number, command)
 
 
-def _of_shard(folder: Path, plan: Contents, number: int, level: Level, listed: Record | None) -> Iterator[Problem]:
-    """The problems of a shard; `listed` is its record in the manifest."""
+def _of_shard(
+    folder: Path, plan: Contents, number: int, level: Level, listed: Record | None, *, members: bool = True
+) -> Iterator[Problem]:
+    """The problems of a shard; `listed` is its record in the manifest; `members` False leaves out the tar's headers."""
     path = layout.record_path(folder, number)
     try:
         record = load_record(folder, plan, number)
@@ -205,7 +212,7 @@ def _of_shard(folder: Path, plan: Contents, number: int, level: Level, listed: R
         fix = "Check its permissions and the disk."
         yield Problem(path, f"{path} cannot be read: {error.strerror}.", fix, number)
         return
-    if level != "quick" and not wrong:
+    if level != "quick" and members and not wrong:
         for file, what in _about_members(folder, plan, number, level):
             yield _of(folder, plan, number, file, what)
 

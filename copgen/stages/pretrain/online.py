@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from copgen import generators
-from copgen.data.pairs import positives_at_random
+from copgen.data.positives import positives_at_random
 from copgen.generators import plugins
 from copgen.generators.settings import GeneratorChoice
 from copgen.latents.navigator import load_navigator_with_header

@@ -20,6 +20,7 @@ from copgen.data.loaders.choice import build_loader
 from copgen.data.loaders.loader import Loader
 from copgen.data.loaders.prefetched import Prefetched
 from copgen.data.opening import open_source
+from copgen.data.pairs_folder import PairsFolder
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import Source
@@ -120,6 +121,9 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             training.step(losses, {**method.chance(K), **method.metrics(), **probed}, backward=learner.backward)
             method.after_step(update)
 
+    if isinstance(source, PairsFolder) and (left := source.unverified()):
+        run.events.warn(f"{left}.")
+
     def summarise() -> dict[str, Any]:
         losses = run.logged("loss", updates=updates)[-20:]
         return {
@@ -154,6 +158,7 @@ def open_data(settings: PretrainSettings, device: torch.device | None = None) ->
         seed=settings.seed,
         split=settings.split,
         root=settings.data_root,
+        labelled=settings.method == "supcon",
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from copgen.data.pairs import positives_at_random
+from copgen.data.positives import positives_at_random
 
 
 def picture(n: int, size: tuple[int, int], *, channels: int = 3) -> Tensor:

@@ -28,11 +28,13 @@ class EpochSampler:
     def __getitem__(self, samples: range) -> Tensor:
         """The items (K,), int64, of a range of sample indices; the range may reach into the next epoch."""
         first, last = samples.start // self.n, (samples.stop - 1) // self.n
-        self._orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
+        orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
+        self._orders = orders  # replaced, never changed: several threads may ask
         offset = first * self.n
-        return torch.cat(list(self._orders.values()))[samples.start - offset : samples.stop - offset]
+        return torch.cat(list(orders.values()))[samples.start - offset : samples.stop - offset]
 
     def _order(self, epoch: int) -> Tensor:
-        if epoch in self._orders:
-            return self._orders[epoch]
-        return philox.permutation(self.seed, self.n, stream=f"pretrain/order/{epoch}")
+        known = self._orders
+        return (
+            known[epoch] if epoch in known else philox.permutation(self.seed, self.n, stream=f"pretrain/order/{epoch}")
+        )

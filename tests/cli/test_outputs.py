@@ -1,4 +1,4 @@
-"""Every command on outputs that take ASCII only, that nobody reads, and that are full: never a fault in copgen."""
+"""Every command on outputs of any width that take ASCII only, that nobody reads, and that are full: never a bug."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from copgen.doctor import machine_report
 from copgen.runtime.errors import ExitCode
 from tests.cli.command import Outcome, copgen, on_streams
 from tests.cli.surface import commands
+from tests.cli.test_widths import WIDTHS
 
 PATHS = [path.removeprefix("copgen").strip() for path, _ in commands()]
 LEAVES = [path.removeprefix("copgen ") for path, command in commands() if not hasattr(command, "commands")]
@@ -109,17 +110,20 @@ def test_version() -> None:
 @pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("form", ["", "--json"])
 @pytest.mark.parametrize("path", LEAVES)
-def test_results_and_errors(path: str, form: str, weights: Path) -> None:
+def test_results_and_errors(path: str, form: str, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [*path.split(), *WORDS.get(path, "").format(weights=weights).split(), *form.split()]
     usual = copgen(*words)
     assert usual.code != ExitCode.FAULT
     assert usual.code == ExitCode.DONE or path not in WORDS, usual.err
 
-    plain, drawn = ascii_stream(), ascii_stream(terminal=True)
-    assert on_streams(plain, drawn, *words) == usual.code
-    assert text_of(drawn).isascii()
-    if form:
-        json.loads(text_of(plain))
+    for columns in WIDTHS:
+        monkeypatch.setenv("COLUMNS", columns)
+        plain, drawn = ascii_stream(), ascii_stream(terminal=True)
+        assert on_streams(plain, drawn, *words) == usual.code
+        assert text_of(drawn).isascii()
+        assert len(text_of(plain).splitlines()) == len(usual.out.splitlines())
+        if form:
+            assert json.loads(text_of(plain)).keys() == usual.document.keys()
 
     with closed_pipe() as out, closed_pipe() as err:
         assert on_streams(out, err, *words) == usual.code

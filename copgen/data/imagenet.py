@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -117,7 +118,7 @@ def _flat(val: Path, tree: Path, solution: Path, classes: tuple[str, ...]) -> Im
             raise DataError(f"{solution} has no class for {path}.", fix="Use the table and the images of one archive.")
         if known[name.stem] in number:
             relative = str(name.relative_to(tree))
-            digest.update(f"{relative} {size}\n".encode())
+            digest.update(os.fsencode(f"{relative} {size}\n"))
             found.append((number[known[name.stem]], relative))
     if not found:
         raise DataError(f"{val} has no images of these classes.", fix="Unpack ILSVRC2012_img_val.tar.")

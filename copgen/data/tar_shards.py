@@ -140,7 +140,7 @@ def open_shards(folder: Path, split: AnySplit, *, channels: int | None = None) -
     if words:
         of_training = words if shards == found.get("train") or _are_numbers(words) else _read(found["train"])[2]
         labels, classes = _numbered(folder, words, of_training)
-    digest = hashlib.sha256("".join(f"{shard.name} {shard.stat().st_size}\n" for shard in shards).encode())
+    digest = hashlib.sha256(os.fsencode("".join(f"{shard.name} {shard.stat().st_size}\n" for shard in shards)))
     source = TarShards(
         shards, names, places, labels=labels, classes=classes, digest=digest.hexdigest(), channels=channels
     )

@@ -15,6 +15,7 @@ from copgen.pairs.png import encode
 from copgen.runtime.errors import ExitCode
 from tests.cli.command import on_streams
 from tests.cli.conftest import QUICK_PROBES
+from tests.data import made
 
 ODD = "caf\udce9 \x1b[31m\nred\u202e"  # not UTF-8, an escape sequence, a line break, and text from right to left
 SHOWN = r"caf\xe9 \x1b[31m\nred\u202e"
@@ -62,6 +63,18 @@ def test_the_whole_chain(odd: Path, weights: Path) -> None:
     shown("navigator", "inspect", run)
     shown("generator", "inspect", "digits", "--weights", G)
     assert ODD in document("verify", f"no {ODD}", code=ExitCode.DATA)["error"]["what"]
+
+
+def test_datasets_of_any_name(odd: Path) -> None:
+    short = ("--updates", 1, "--batch", 2, "--encoder", "resnet18", "--out")
+    made.class_folders(odd / "images", classes=(ODD, "dog"))
+    assert document("pretrain", "--dataset", "images/", *short, "run")["updates"] == 1
+    made.tar(odd / "shards" / f"{ODD}.tar", {f"{ODD}-{k}.png": made.image(k) for k in range(4)})
+    assert document("pretrain", "--dataset", odd / "shards", *short, "other")["updates"] == 1
+    shutil.rmtree("images/dog")
+    for path in Path("images", ODD).iterdir():
+        path.write_bytes(b"no image")
+    assert SHOWN in shown("pretrain", "--dataset", "images/", *short, "third", code=ExitCode.DATA)[1]
 
 
 def test_a_dry_run_is_a_settings_file(odd: Path, weights: Path) -> None:

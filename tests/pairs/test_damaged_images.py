@@ -17,6 +17,7 @@ from PIL import Image
 
 import copgen
 from copgen import pairs
+from copgen.data import decoding
 from copgen.pairs import codecs
 from copgen.pairs.codecs import FORMATS, ImageFormat
 from copgen.pairs.foreign_images import decode_file, image_shape
@@ -144,12 +145,12 @@ def test_any_exception_of_the_decoder_is_a_reason(
         codecs.decode(image_bytes(format), format, SHAPE)
 
 
-def test_only_one_file_reads_with_pillow() -> None:
-    """So whatever is true of it is true of every command."""
+def test_two_files_read_with_pillow() -> None:
+    """Images of pairs, and images of any format: what is true of these two is true of every command."""
     package = Path(copgen.__file__).parent
     reading = re.compile(r"\bImage\.open\b|\bdecode_image\b|\bread_image\b|\bimread\b")
     readers = [path for path in package.rglob("*.py") if reading.search(path.read_text("utf-8"))]
-    assert [str(path.relative_to(package)) for path in readers] == ["pairs/pillow.py"]
+    assert sorted(str(path.relative_to(package)) for path in readers) == ["data/decoding.py", "pairs/pillow.py"]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -168,6 +169,19 @@ def test_mutated_files_of_another_program_give_an_image_or_a_reason(format: Imag
     assert [what for what in refusals if str(path) not in what] == []
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_mutated_files_of_a_dataset_give_an_image_or_a_reason(format: ImageFormat) -> None:
+    images, refusals = 0, set()
+    for data in mutations(format):
+        for read in (lambda data: decoding.read_header(data, "a"), lambda data: decoding.decode(data, 3, "a")):
+            try:
+                images += bool(len(read(data)))
+            except DataError as error:
+                refusals.add(error.what)
+    assert images > MUTATIONS // 20
+    assert [what for what in refusals if not what.startswith("a ")] == []
+
+
 def unreadable(format: ImageFormat) -> list[bytes]:
     """The empty profile, and two mutations that no reader takes."""
     bad = [empty_profile()] if format == "png" else []
@@ -181,30 +195,39 @@ def unreadable(format: ImageFormat) -> list[bytes]:
     return bad
 
 
-# The commands that read a folder of images. Exports decode JPEG and WebP only; PNG files are copied.
+# The commands that read a folder of images, and the argument or option that names it. Exports decode JPEG and WebP
+# only; PNG files are copied.
 READERS = {
-    "verify": "{pairs} --decode",
-    "show": "{pairs} --out {out}.png",
-    "export": "{pairs} --to genrep --out {out}",
-    "pretrain": "--pairs {pairs} --out {out} --updates 1 --batch 2 --encoder resnet18",
-    "import": "{tree} --out {out}",
+    ("verify", "pairs"): "{images} --decode",
+    ("show", "pairs"): "{images} --out {out}.png",
+    ("export", "pairs"): "{images} --to genrep --out {out}",
+    ("pretrain", "pairs"): "--pairs {images} --out {out} --updates 1 --batch 2 --encoder resnet18",
+    ("pretrain", "dataset"): "--dataset {images} --out {out} --updates 9 --batch 2 --encoder resnet18",
+    ("import", "folder"): "{images} --out {out}",
 }
 
 
 def test_the_table_has_every_command_that_reads_images() -> None:
-    reading = {path for path, one in commands() if {"pairs", "folder", "images"} & {p.name for p in one.params}}
-    assert {path.removeprefix("copgen ") for path in reading} == set(READERS)
+    found = set()
+    for path, one in commands():
+        for parameter in one.params:
+            if parameter.name in ("pairs", "folder", "images", "dataset") and parameter.metavar != "NAME":
+                found.add((path.removeprefix("copgen "), parameter.name))
+    assert found == set(READERS)
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_commands_that_read_images_name_the_file(format: ImageFormat, reader: str, tmp_path: Path) -> None:
+def test_the_commands_that_read_images_name_the_file(
+    format: ImageFormat, reader: tuple[str, str], tmp_path: Path
+) -> None:
+    put = put_pairs if reader[1] == "pairs" else put_tree
     for number, bad in enumerate(unreadable(format)):
         folder = tmp_path / str(number)
-        places = {"pairs": folder / "pairs", "tree": folder / "tree", "out": folder / "out"}
-        named = put_pairs(places["pairs"], format, bad) if reader != "import" else put_tree(places["tree"], format, bad)
-        ended = command(reader, *READERS[reader].format(**places).split())
-        if reader == "export" and format == "png":
+        named = put(folder / "images", format, bad)
+        words = READERS[reader].format(images=folder / "images", out=folder / "out").split()
+        ended = command(reader[0], *words)
+        if reader[0] == "export" and format == "png":
             assert ended.code == ExitCode.DONE
             continue
         assert ended.code == ExitCode.DATA, ended.err

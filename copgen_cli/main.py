@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
@@ -14,6 +15,7 @@ import copgen
 from copgen.runtime.environment import debug_wanted, placement
 from copgen.runtime.errors import CopgenError, ExitCode
 from copgen.runtime.path_errors import path_errors
+from copgen.runtime.printable import printable
 from copgen.runtime.signals import EndedEarly, raising_on_signals
 from copgen_cli import options as o
 from copgen_cli.commands import group
@@ -21,6 +23,13 @@ from copgen_cli.console import answers
 from copgen_cli.table import COMMANDS, COPGEN
 
 GRACE_S = 1.0  # for rank 0 to report the error: torchrun ends all ranks as soon as one has failed
+
+
+def warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of Python as other messages look, whatever names are in it."""
+    return f"Warning: {printable(str(message))}\n"
 
 
 def show_version(wanted: bool) -> None:
@@ -87,4 +96,5 @@ def _failed(error: BaseException, *, as_json: bool, debug: bool, silent: bool) -
 
 def run() -> NoReturn:
     """The console script."""
+    warnings.formatwarning = warning_line
     sys.exit(main(sys.argv[1:]))

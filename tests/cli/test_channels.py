@@ -59,6 +59,13 @@ def test_others_get_plain_lines(monkeypatch: pytest.MonkeyPatch, stream: io.Stri
     assert [c for c in shown if not c.isprintable() and c != "\n"] == []
 
 
+def test_a_warning_of_python_is_one_line(here: Path) -> None:
+    warn = "main.main = lambda words: warnings.warn('a\\n\\x1b[31m') or 0"
+    script = f"import warnings; from copgen_cli import main; {warn}; main.run()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "Warning: a\\n\\x1b[31m\n")
+
+
 def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -56,13 +56,18 @@ class Interpolation(nn.Module):
 def beta_quantile(u: Tensor, alpha: float) -> Tensor:
     """The inverse distribution function of Beta(alpha, alpha), in (0, 1); error below 1e-6 where alpha >= 1.
 
-    With x = sin^2(t) the density is sin^(2 alpha - 1) cos^(2 alpha - 1) in t, without a pole at x = 0 or 1 for alpha
-    >= 1/2. It is summed over a grid in t, and its inverse is linear in between.
+    It is u for alpha = 1, and for alpha = 2 the root of 3 x^2 - 2 x^3 = u. Otherwise, with x = sin^2(t), the density is
+    sin^(2 alpha - 1) cos^(2 alpha - 1) in t, without a pole at x = 0 or 1 for alpha >= 1/2; it is summed over a grid in
+    t, and its inverse is linear in between, which takes ten times as long.
 
     Args:
         u: probabilities, of any shape, float64.
         alpha: > 0.
     """
+    if alpha == 1.0:
+        return u
+    if alpha == 2.0:
+        return 0.5 - torch.sin(torch.asin(1.0 - 2.0 * u) / 3.0)
     width = 0.5 * math.pi / GRID
     middle = (torch.arange(GRID, dtype=torch.float64, device=u.device) + 0.5) * width
     below = (0.5 * torch.sin(2 * middle)).pow(2 * alpha - 1).cumsum(0)

@@ -12,9 +12,9 @@ from torch import Tensor
 from copgen.distributed.ranks import Ranks, joined
 from copgen.encoders.resnet import Architecture, ResNet
 from copgen.encoders.synchronised import synchronise
-from copgen.methods.build import build
 from copgen.methods.defaults import settings_of
 from copgen.methods.method import Method, pass_views
+from copgen.methods.registry import build
 from copgen.runtime.seeds import seeded
 from copgen.training.data_parallel import averaging_gradients
 from copgen.training.optimizers import build_optimizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from copgen import encoders
 from copgen.methods.simclr import SimCLR
 from copgen.objectives import info_nce
+from tests.methods.small import batch, tiny
 
 K = 6
 
@@ -43,3 +45,24 @@ def test_a_checkpoint_holds_every_parameter(method: SimCLR) -> None:
     held = {id(parameter) for part in method.parts.values() for parameter in part.parameters()}
     assert held == {id(parameter) for parameter in method.parameters()}
     assert {id(parameter) for parameter in method.backbone.parameters()} < held
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_are_those_of_a_loop_of_lightlys_loss(dtype: torch.dtype) -> None:
+    criterion = pytest.importorskip("lightly.loss").NTXentLoss(temperature=0.5)
+    method = tiny("simclr", temperature=0.5).to(dtype)
+    theirs = copy.deepcopy(method.f)
+    optimizers = [torch.optim.SGD(module.parameters(), lr=0.06) for module in (method.f, theirs)]
+    bound = 1e-5 if dtype == torch.float32 else 1e-10
+    for update in range(1 if dtype == torch.float32 else 4):  # rounding errors grow with the updates
+        (x0, x1), _ = batch(update)
+        ours = method(x0.to(dtype), x1.to(dtype))["loss"]
+        z0, z1 = theirs(torch.cat((x0, x1)).to(dtype))["projection"].chunk(2)
+        loss = criterion(z0, z1)
+        for optimizer, value in zip(optimizers, (ours, loss), strict=True):
+            optimizer.zero_grad()
+            torch.autograd.backward(value)
+            optimizer.step()
+        torch.testing.assert_close(ours, loss, rtol=bound, atol=bound)
+    for found, expected in zip(method.f.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=bound, atol=bound)

@@ -15,8 +15,8 @@ from copgen.data.source import Source
 from copgen.distributed.ranks import Ranks
 from copgen.encoders.synchronised import synchronise
 from copgen.methods.branch import Outputs
-from copgen.methods.build import build
 from copgen.methods.method import Method, pass_views
+from copgen.methods.registry import build
 from copgen.runtime.seeds import seeded
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.cached_gradients import CachedPass

@@ -1,4 +1,4 @@
-"""Builds a pretraining method by name, around a new backbone."""
+"""The pretraining methods by name: builds one around a new backbone."""
 
 from __future__ import annotations
 

@@ -47,6 +47,13 @@ COMMANDS = {
     "navigator import": Entry("Convert a published navigator or walk to safetensors.", "navigator:import_navigator"),
     "navigator inspect": Entry("Measure how a navigator moves samples of the prior.", "navigator:inspect"),
     "navigator show": Entry("Render anchors, positives and other step lengths.", "navigator:show"),
+    "data": Entry(
+        "List and inspect datasets and folders of images.",
+        panel=UTILITIES,
+        examples=("copgen data list", "copgen data inspect photos/"),
+    ),
+    "data list": Entry("List the known datasets, where they are, and where to get them.", "data:list_datasets"),
+    "data inspect": Entry("Count the images of a dataset or folder, and find unreadable ones.", "data:inspect"),
     "recipes": Entry(
         "List, show and compare the built-in settings.",
         panel=UTILITIES,

@@ -31,6 +31,10 @@ class BackgroundHashes:
         self._found: DataError | None = None
         self.done = 0
 
+    def __reduce__(self) -> tuple[type[BackgroundHashes], tuple[Path, Contents, Sequence[int]]]:
+        """Without the thread, for worker processes."""
+        return BackgroundHashes, (self._folder, self._plan, self._numbers)
+
     def __len__(self) -> int:
         return len(self._numbers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,14 @@ def test_each_shard_is_hashed_once_in_a_thread_of_its_own(folder: Path) -> None:
     assert threading.active_count() <= before + 1
     source.hashes.wait()
     assert (source.hashes.done, source.unverified()) == (3, "")
+
+
+def test_a_copy_for_a_worker_process_reads_the_same(folder: Path) -> None:
+    source = PairsFolder(folder, seed=0)
+    source.columns(range(4), 2)
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.encoded(5, 1) == source.encoded(5, 1)
+    assert copy.hashes.done == 0
 
 
 def test_what_was_not_hashed_is_told(folder: Path) -> None:

@@ -14,7 +14,7 @@ COPGEN = Entry(
 COMMANDS = {
     "navigate": Entry("Learn the navigator T_z in a generator's latent space.", "navigate:navigate", PIPELINE),
     "sample": Entry("Write pairs of images, an anchor and a positive each.", "sample:sample", PIPELINE),
-    "pretrain": Entry("Train an encoder on pairs or on real images.", "pretrain:pretrain", PIPELINE),
+    "pretrain": Entry("Train an encoder on pairs, or on real images.", "pretrain:pretrain", PIPELINE),
     "eval": Entry(
         "Evaluate an encoder.",
         panel=PIPELINE,

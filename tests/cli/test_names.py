@@ -69,6 +69,7 @@ def test_datasets_of_any_name(odd: Path) -> None:
     short = ("--updates", 1, "--batch", 2, "--encoder", "resnet18", "--out")
     made.class_folders(odd / "images", classes=(ODD, "dog"))
     assert document("pretrain", "--dataset", "images/", *short, "run")["updates"] == 1
+    assert SHOWN in shown("data", "inspect", "images/")[0]
     made.tar(odd / "shards" / f"{ODD}.tar", {f"{ODD}-{k}.png": made.image(k) for k in range(4)})
     assert document("pretrain", "--dataset", odd / "shards", *short, "other")["updates"] == 1
     shutil.rmtree("images/dog")

@@ -31,6 +31,8 @@ WORDS = {
     "verify": "pairs/",
     "export": "pairs/ --to genrep --out tree",
     "import": "tree --out imported",
+    "data list": "--data-root .",
+    "data inspect": "digits",
     "generator inspect": "digits --weights {weights}",
     "navigator inspect": "runs/navigate",
     "navigator show": "runs/navigate",

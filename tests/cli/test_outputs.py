@@ -36,6 +36,7 @@ WORDS = {
     "generator inspect": "digits --weights {weights}",
     "navigator inspect": "runs/navigate",
     "navigator show": "runs/navigate",
+    "encoder inspect": "--ckpt runs/pretrain",
     "recipes show": "digits",
     "recipes diff": "digits bigbigan",
 }

@@ -67,6 +67,14 @@ TORCH_LIBRARY(copgen, m) {
   // The Philox 32-bit words of the rows' counters. -> (K, columns) int64
   m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
 
+  // Views of uint8 images (C, H, W), C = 1 or 3. boxes (N, 5): top, left, height, width, flip; steps (N, any): those
+  // of views.cpp in order, -1 for none; factors (N, 4) float64: of brightness, contrast, saturation, and hue in turns;
+  // at last channel c of the view, in [0, 1], is scaled by scale[c] and shifted by shift[c], if they are given.
+  // -> (N, C, height, width) float32
+  m.def(
+      "augment_images(Tensor[] images, Tensor boxes, Tensor steps, Tensor factors, int height, int width,"
+      " bool antialias, float[] scale, float[] shift) -> Tensor");
+
   // One step of Anderson acceleration for n of N items of D coordinates; see
   // copgen/generators/residual_flow/anderson.py. x, proposal (n, D), rows (n), bound (N), vectors (N, 2 + 2 window, D),
   // scalars (N, 1 + window). -> the next x and the rows of the items that continue

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen import views
 from copgen.generators.residual_flow import anderson
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint
@@ -31,6 +32,7 @@ from copgen.objectives import info_nce
 from copgen.objectives import reference as losses
 from copgen.runtime import philox
 from copgen.runtime.dispatch import Operation
+from copgen.views.each import apply_in_parts
 
 K, DIM = 256, 120
 DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
@@ -118,6 +120,16 @@ def self_tests(device: torch.device) -> Iterator[SelfTest]:
         lambda: _inverse(block.forward, narrow[0], TOLERANCE),
         lambda: _inverse(exact_block.forward, z, 1e-12),
         scale * math.sqrt(DIM) * TOLERANCE,  # as above
+    )
+    images = [torch.arange(3 * K * DIM, device=device).mul(7919).remainder(256).byte().reshape(3, K, DIM)]
+    policy = views.policy("simclr", jitter={"probability": 1}, size=DIM)
+    drawn = views.draw(policy, seed=0, rows=range(1), stream="doctor", size=(K, DIM), device=device)
+    yield SelfTest(
+        "views",
+        lambda: [views.apply_each(images, policy, drawn)],
+        lambda: [apply_in_parts(images, policy, drawn)],
+        lambda: [views.apply(images[0][None].double() / 127.5 - 1.0, policy, drawn)],
+        1e-4,  # of values up to 2.7, after the sums of a crop and four changes of colour
     )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]

@@ -41,13 +41,17 @@ class Draw:
     blur: BlurDraw
     rand_augment: RandAugmentDraw
 
+    def part(self, rows: slice) -> Draw:
+        """The parameters of some of the images."""
+        return Draw(**{part.name: _part(getattr(self, part.name), rows) for part in fields(self)})
+
     def row(self, n: int) -> Draw:
         """The parameters of image n, as those of a batch of one."""
-        return Draw(**{part.name: _row(getattr(self, part.name), n) for part in fields(self)})
+        return self.part(slice(n, n + 1))
 
 
-def _row(part: Any, n: int) -> Any:
-    return replace(part, **{field.name: getattr(part, field.name)[n : n + 1] for field in fields(part)})
+def _part(draw: Any, rows: slice) -> Any:
+    return replace(draw, **{field.name: getattr(draw, field.name)[rows] for field in fields(draw)})
 
 
 def draw(

@@ -10,6 +10,7 @@ from torch import Tensor
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
+from copgen.views import in_one_pass
 from copgen.views.augmentation import apply, check_channels, one_row_each, recolour, reshape
 from copgen.views.crop import boxes_of
 from copgen.views.crop_in_cache import Box, view_of
@@ -43,6 +44,13 @@ def augment_each(images: Sequence[Tensor], policy: Policy, *, seed: int, rows: p
 @torch.no_grad()
 def apply_each(images: Sequence[Tensor], policy: Policy, drawn: Draw) -> Tensor:
     """Augment with parameters that are already drawn; images and result as in `augment_each`."""
+    if in_one_pass.is_possible(images, policy):
+        return in_one_pass.apply_in_one_pass(images, policy, drawn)
+    return apply_in_parts(images, policy, drawn)
+
+
+def apply_in_parts(images: Sequence[Tensor], policy: Policy, drawn: Draw) -> Tensor:
+    """The same in plain PyTorch: the reference."""
     together = policy.affine is not None or not image_by_image(images[0][None])
     if together and len({image.shape for image in images}) == 1:
         return apply(from_uint8(torch.stack(list(images))), policy, drawn)

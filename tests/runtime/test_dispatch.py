@@ -32,6 +32,8 @@ NONE = Native(False, "not built here")
         (PRODUCTS, "flow inverse", "cpu", F32, "native", "AVX2"),
         (PRODUCTS, "flow inverse", "cpu", F64, "reference", "float64"),
         (PLAIN, "flow inverse", "cpu", F32, "reference", "processor"),
+        (NONE, "views", "cpu", torch.uint8, "reference", "not built here"),
+        (CUDA, "views", "cuda", torch.uint8, "reference", "cuda"),
         (PRODUCTS, "contrastive loss", "cpu", F16, "native", "AVX2"),
         (PRODUCTS, "contrastive loss", "cpu", F64, "blocked", "float64"),
         (NONE, "contrastive loss", "cpu", F32, "blocked", "not built here"),

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import UsageError
-from copgen.views import Policy, augment, augment_each, names, policy
+from copgen.views import Policy, augment, augment_each, draw, names, policy
+from copgen.views.each import apply_in_parts
 from copgen.views.policies import AffinePolicy
 
 POLICIES = [*(policy(name) for name in names()), policy("simclr-blur", affine={})]
@@ -53,7 +54,8 @@ def test_images_of_one_size_are_augmented_exactly_as_their_batch(
     numbers = numbers.model_copy(update={"size": size})
     images = pixels(*[sides] * 9)
     batch = augment(from_uint8(torch.stack(images)), numbers, seed=5, rows=range(9), stream="view")
-    assert torch.equal(each(images, numbers), batch)
+    drawn = draw(numbers, seed=5, rows=range(9), stream="view", size=sides)
+    assert torch.equal(apply_in_parts(images, numbers, drawn), batch)
 
 
 def test_a_view_does_not_depend_on_its_batch() -> None:

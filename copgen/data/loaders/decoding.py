@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,7 +25,7 @@ from copgen.data.source import EncodedImages
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import DataError
 
-SLICE = 8  # samples that a thread augments at a time
+SLICE = 8  # samples that a thread decodes or augments at a time
 
 
 class DecodingLoader:
@@ -62,39 +61,28 @@ class DecodingLoader:
 
     def __getitem__(self, samples: range) -> Batch:
         """The batch of these samples."""
-        items = self.sampler[samples]
-        columns = self.source.columns(samples, self.count)
-        slices = [slice(at, at + SLICE) for at in range(0, len(samples), SLICE)]
-        if self.device.type == "cpu":
-            work = [self._threads.submit(self._augmented, items[at], columns[at], samples[at]) for at in slices]
-            made = [part.result() for part in work]
-            together = tuple(torch.cat(parts) for parts in zip(*made, strict=True))
-        else:
-            decoded = list(self._threads.map(lambda part: self._decoded(items[part], columns[part]), slices))
-            images = [[image for part in decoded for image in part[view]] for view in range(self.count)]
-            together = tuple(self._views(images[view], samples, view) for view in range(self.count))
+        wanted, columns = self.sampler[samples].tolist(), self.source.columns(samples, self.count).tolist()
+        read = self._threads.map(lambda part: self._decoded(wanted[part], columns[part]), _slices(len(samples)))
+        rows = [row for part in read for row in part]
+        items = torch.tensor([item for item, _ in rows])
+        made = tuple(self._views([images[view] for _, images in rows], samples, view) for view in range(self.count))
         labels = self.source.labels
-        return Batch(together, None if labels is None else labels[items].to(self.device))
+        return Batch(made, None if labels is None else labels[items].to(self.device))
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _augmented(self, items: Tensor, columns: Tensor, samples: range) -> list[Tensor]:
-        images = self._decoded(items, columns)
-        return [self._views(images[view], samples, view) for view in range(self.count)]
+    def _decoded(self, items: list[int], columns: list[list[int]]) -> list[tuple[int, list[Tensor]]]:
+        """Of each sample the item and the images (C, H, W), uint8, that its views show."""
+        return [self._images_of(item, shown) for item, shown in zip(items, columns, strict=True)]
 
-    def _decoded(self, items: Tensor, columns: Tensor) -> list[list[Tensor]]:
-        """For each view, the images (C, H, W), uint8."""
-        rows = [self._images_of(item, shown) for item, shown in zip(items.tolist(), columns.tolist(), strict=True)]
-        return [list(images) for images in zip(*rows, strict=True)]
-
-    def _images_of(self, item: int, columns: list[int]) -> list[Tensor]:
-        """The images of an item; of the next readable one, if one of them is unreadable and may be skipped."""
+    def _images_of(self, item: int, columns: list[int]) -> tuple[int, list[Tensor]]:
+        """An item and its images; the next readable one, if one of them is unreadable and may be skipped."""
         while True:
             try:
                 found = {column: self._image(item, column) for column in sorted(set(columns))}
-                return [found[column] for column in columns]
+                return item, [found[column] for column in columns]
             except DataError as error:
                 item = self.skipped.instead_of(item, error, len(self.source))
 
@@ -102,15 +90,27 @@ class DecodingLoader:
         where = self.source.where(item, column)
         return decode(self.source.encoded(item, column), self.source.channels, where)
 
-    def _views(self, images: Sequence[Tensor], samples: range, view: int) -> Tensor:
-        augmented = partial(views.augment, policy=self.policy, seed=self.seed, rows=samples, stream=stream(view))
+    def _views(self, images: list[Tensor], samples: range, view: int) -> Tensor:
+        draw = partial(views.draw, self.policy, seed=self.seed, rows=samples, stream=stream(view))
+        if self.device.type == "cpu":
+            drawn = draw(size=self.source.size or torch.tensor([image.shape[1:] for image in images]))
+
+            def augmented(part: slice) -> Tensor:
+                return views.apply_each(images[part], self.policy, drawn.part(part))
+
+            return torch.cat(list(self._threads.map(augmented, _slices(len(images)))))
         if self.source.size is None:
             here = [image.to(self.device) for image in images]
             return views.augment_each(here, self.policy, seed=self.seed, rows=samples, stream=stream(view))
-        stacked = torch.stack(list(images))
+        stacked = torch.stack(images)
         if self.device.type == "cuda":
             stacked = stacked.pin_memory().to(self.device, non_blocking=True)
-        return augmented(from_uint8(stacked))
+        return views.apply(from_uint8(stacked), self.policy, draw(size=self.source.size, device=self.device))
+
+
+def _slices(count: int) -> list[slice]:
+    """What the threads do at a time."""
+    return [slice(at, at + SLICE) for at in range(0, count, SLICE)]
 
 
 def _single_threaded(count: int) -> ThreadPoolExecutor:

@@ -19,6 +19,7 @@ from copgen.runtime.errors import DataError
 
 N, SIDE, CPU = 23, 56, torch.device("cpu")
 POLICY = views.policy("simclr")
+ROUNDING = 5e-5  # 1e-5 in [0, 1], divided by the std: the native pass rounds elsewhere
 
 
 class Files:
@@ -69,7 +70,7 @@ def test_views_are_those_of_the_policy_in_the_order_of_the_epoch(workers: int) -
     x = from_uint8(torch.stack([source.images[item] for item in items.tolist()]))
     for view, found in enumerate(batch.views):
         expected = views.augment(x, POLICY, seed=3, rows=samples, stream=stream(view))
-        assert torch.equal(found, expected)
+        torch.testing.assert_close(found, expected, rtol=0, atol=ROUNDING)
     assert batch.labels is not None
     assert torch.equal(batch.labels, items % 2)
     assert not torch.equal(*batch.views)
@@ -89,7 +90,7 @@ def test_images_of_different_sizes_become_views_of_one_size() -> None:
     for place, item in enumerate(EpochSampler(N, 3)[range(10)].tolist()):
         x = from_uint8(source.images[item])[None]
         expected = views.augment(x, policy, seed=3, rows=[place], stream="views/anchor")[0]
-        torch.testing.assert_close(batch.views[0][place], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(batch.views[0][place], expected, rtol=0, atol=ROUNDING)
 
 
 def test_an_unreadable_image_is_named() -> None:
@@ -108,7 +109,9 @@ def test_unreadable_images_may_be_skipped_and_are_listed() -> None:
             assert torch.equal(batch.views[0][place], expected.views[0][place])
     at, instead = order.index(8), clean.images[9]
     view = views.augment(from_uint8(instead)[None], POLICY, seed=3, rows=[at], stream="views/anchor")[0]
-    assert torch.equal(batch.views[0][at], view)
+    torch.testing.assert_close(batch.views[0][at], view, rtol=0, atol=ROUNDING)
+    assert batch.labels is not None
+    assert batch.labels[at] == 9 % 2
     assert sorted(skipping.skipped.reasons) == [7, 8]
     assert len(skipping.skipped.news()) == 2
     assert skipping.skipped.news() == []

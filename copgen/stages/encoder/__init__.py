@@ -1,1 +1,0 @@
-"""`copgen encoder`: import, inspect and export encoders."""

@@ -17,6 +17,7 @@ from copgen_cli.dry_run import show_plan
 @command(
     "copgen eval linear --ckpt runs/pretrain",
     "copgen eval linear --ckpt runs/real --json | jq .top1",
+    "copgen eval linear --ckpt moco.pth.tar --arch resnet50",
     settings=(EvalLinearSettings,),
 )
 def linear(flags: dict[str, Any], run: o.Run) -> None:

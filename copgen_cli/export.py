@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from copgen.runtime.errors import UsageError
 from copgen.runtime.panels import OUTPUT
 from copgen_cli import options as o
 from copgen_cli.commands import command
 
-FORMATS = o.one_of("form of export", "folder", "genrep", "cop-gen", "wds-single")
+PROGRAMS = ("torchvision", "timm", "detectron2")
+
+
+def form(text: str) -> str:
+    """A form of pairs; whoever asks for one of encoders learns where that is."""
+    if text in PROGRAMS:
+        raise o.BadValue(UsageError(f"'{text}' is for encoders, not pairs.", fix=f"copgen encoder export --to {text}"))
+    return o.one_of("form of export", "folder", "genrep", "cop-gen", "wds-single")(text)
+
+
 To = Annotated[
-    str, o.option("--to", help="folder, genrep, cop-gen or wds-single.", value="NAME", panel=OUTPUT, parser=FORMATS)
+    str, o.option("--to", help="folder, genrep, cop-gen or wds-single.", value="NAME", panel=OUTPUT, parser=form)
 ]
 ClassNames = Annotated[
     Path | None,

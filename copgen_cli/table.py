@@ -14,7 +14,7 @@ COPGEN = Entry(
 COMMANDS = {
     "navigate": Entry("Learn the navigator T_z in a generator's latent space.", "navigate:navigate", PIPELINE),
     "sample": Entry("Write pairs of images, an anchor and a positive each.", "sample:sample", PIPELINE),
-    "pretrain": Entry("Train an encoder on pairs or on real images.", "pretrain:pretrain", PIPELINE),
+    "pretrain": Entry("Train an encoder on pairs, or on real images.", "pretrain:pretrain", PIPELINE),
     "eval": Entry(
         "Evaluate an encoder.",
         panel=PIPELINE,
@@ -47,6 +47,14 @@ COMMANDS = {
     "navigator import": Entry("Convert a published navigator or walk to safetensors.", "navigator:import_navigator"),
     "navigator inspect": Entry("Measure how a navigator moves samples of the prior.", "navigator:inspect"),
     "navigator show": Entry("Render anchors, positives and other step lengths.", "navigator:show"),
+    "encoder": Entry(
+        "Import, inspect and export encoders.",
+        panel=UTILITIES,
+        examples=("copgen encoder import resnet50.pth", "copgen encoder export --to timm --out encoder.pth"),
+    ),
+    "encoder import": Entry("Convert an encoder of another program to safetensors.", "encoder:import_encoder"),
+    "encoder inspect": Entry("Report an encoder's architecture, input and origin.", "encoder:inspect"),
+    "encoder export": Entry("Convert an encoder for torchvision, timm or detectron2.", "encoder:export"),
     "data": Entry(
         "List and inspect datasets and folders of images.",
         panel=UTILITIES,

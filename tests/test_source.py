@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in ("copgen", "copgen_cli") for path in (ROOT / package).rglob("*.py"))
 PICKLES = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve")
 UNPICKLING = ROOT / "copgen/storage/foreign/unpickling.py"
+PICKLING = ROOT / "copgen/encoders/export.py"  # writes detectron2's format
 # The rooms of copgen, highest first: a room imports its own row and the rows below (docs/architecture.md).
 ROOMS = (
     ("stages", "doctor"),
@@ -163,7 +164,7 @@ def test_the_scan_lets_harmless_things_pass(text: str) -> None:
     assert not list(dangers(ast.parse(text)))
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path != UNPICKLING], ids=shown)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in (UNPICKLING, PICKLING)], ids=shown)
 def test_nothing_from_a_file_is_executed(path: Path) -> None:
     assert list(dangers(parsed(path))) == []
 
@@ -186,6 +187,23 @@ def beyond_the_unpickler(tree: ast.AST) -> list[str]:
 def test_one_file_derives_from_the_unpickler_and_uses_nothing_else_of_pickle() -> None:
     """The reader of foreign files: it looks no name up, and what it builds is inert (tests/storage/foreign)."""
     assert beyond_the_unpickler(parsed(UNPICKLING)) == []
+
+
+def beyond_writing(tree: ast.AST) -> list[str]:
+    """What a file takes of `pickle` beside the function that writes one."""
+    found = [name for name in dangers(tree) if not name.endswith("import of pickle")]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "pickle":
+            found.append("from pickle import")
+        if isinstance(node, ast.Attribute) and name_of(node.value) == "pickle" and node.attr != "dumps":
+            found.append(name_of(node))
+    return found
+
+
+def test_one_file_writes_a_pickle_and_reads_none() -> None:
+    assert beyond_writing(parsed(PICKLING)) == []
+    for text in ("import pickle\npickle.loads(x)", "import pickle\nread = pickle.load", "from pickle import dumps"):
+        assert beyond_writing(ast.parse(text))
 
 
 @pytest.mark.parametrize(

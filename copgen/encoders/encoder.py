@@ -24,6 +24,7 @@ from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FILE_NAME = "encoder.safetensors"
 KIND = "encoder"
+FOREIGN = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".torch")  # how other programs call theirs
 
 
 class EncoderConfig(BaseModel):
@@ -83,9 +84,10 @@ class Encoder(nn.Module):
 
 
 def encoder_file(folder_or_path: Path | str) -> Path:
-    """The encoder's file: the path itself if it ends in .safetensors, else `encoder.safetensors` in that folder."""
+    """The encoder's file: the path itself if it is one or is called like one, else `encoder.safetensors` below it."""
     path = Path(folder_or_path)
-    return path if path.suffix == ".safetensors" else path / FILE_NAME
+    named = path.suffix == ".safetensors" or (path.suffix in FOREIGN and not path.is_dir())
+    return path if named or path.is_file() else path / FILE_NAME
 
 
 def save_encoder(
@@ -106,8 +108,8 @@ def save_encoder(
 
 
 @path_errors()
-def load(folder_or_path: Path | str) -> Encoder:
-    """Load an encoder from a run folder or its file onto the CPU; does not touch torch's random state.
+def load_encoder(folder_or_path: Path | str) -> Encoder:
+    """Load an encoder of copgen from a run folder or its file onto the CPU; does not touch torch's random state.
 
     Raises:
         DataError: the file is missing, truncated, not copgen's, of another kind or shape, or has non-finite values.

@@ -14,13 +14,13 @@ from copgen.runtime.printable import command_line
 
 _URL = re.compile(r"([a-z][a-z0-9+.:-]+):(//?)(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL = ("file", "local")
-_NO_SCHEMES = ("online",)  # `--pairs online:/path/of/a/run`
+_ONLINE = "online:"  # `--pairs online:/path/of/a/run`
 
 
 def url_of(path: str | Path) -> str | None:
     """The URL that a path was made from; None for an ordinary path."""
-    found = _URL.fullmatch(str(path))
-    if found is None or found[1] in _NO_SCHEMES:
+    found = _URL.fullmatch(str(path).removeprefix(_ONLINE))
+    if found is None:
         return None
     scheme, slashes, rest = found[1].lower(), found[2], found[3]
     return f"{scheme}:///{rest}" if scheme in _LOCAL and slashes == "/" else f"{scheme}://{rest}"
@@ -32,7 +32,8 @@ def local_path(place: str | Path) -> Path | None:
     if url is None:
         return Path(place)
     scheme, _, path = url.partition("://")
-    return Path(path) if scheme in _LOCAL else None
+    prefix = _ONLINE if str(place).startswith(_ONLINE) else ""
+    return Path(prefix + path) if scheme in _LOCAL else None
 
 
 def refuse_url(path: str | Path, *, writing: bool = False) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from copgen.encoders import EncoderConfig, build, save_encoder
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.latents.prior import Prior
@@ -41,6 +43,9 @@ WORDS = {
     "generator inspect": "digits --weights {world}/flow.safetensors",
     "generator inspect --instances": "icgan-128 --weights {world}/icgan_biggan_imagenet_res128",
     "generator fit": "digits --updates 1 --batch 8",
+    "encoder import": "{world}/resnet18.pth",
+    "encoder inspect": "--ckpt {world}/encoder.safetensors",
+    "encoder export": "--ckpt {world}/resnet18.pth --to timm --out out.safetensors",
     "navigator import": "{world}/w_COPGen_pretained.pth",
     "navigator inspect": "{world}/navigator.safetensors --weights {world}/flow.safetensors --draws 200",
     "navigator show": "{world}/navigator.safetensors --weights {world}/flow.safetensors --n 1",
@@ -56,6 +61,7 @@ def make_world(folder: Path) -> Path:
     save_walk(folder / "walk.safetensors", Walk("edits", 64, channels=1), made_by=made_by)
     config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
     save_encoder(folder / "encoder.safetensors", build("digits", 1), config, {})
+    torch.save(build("resnet18").state_dict(), folder / "resnet18.pth")
     (folder / "probes.toml").write_text(QUICK_PROBES)
     sampled = copgen("sample", *words("sample", "", folder), "--out", folder / "pairs")
     assert sampled.code == 0, sampled.err

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 
 from copgen.pairs.png import encode
 from copgen.runtime.errors import ExitCode
@@ -44,6 +46,13 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def foreign(path: str) -> None:
+    """A checkpoint of another program."""
+    content = io.BytesIO()
+    torch.save({"state_dict": torchvision.models.resnet18().state_dict()}, content)
+    Path(path).write_bytes(content.getvalue())
+
+
 def test_the_whole_chain(odd: Path, weights: Path) -> None:
     G = odd / f"{ODD}.safetensors"
     shutil.copy(weights, G)
@@ -59,6 +68,11 @@ def test_the_whole_chain(odd: Path, weights: Path) -> None:
     assert Path(f"{ODD}.png").is_file()
     shown("pretrain", "--pairs", pairs, "--updates", 2, "--batch", 32, "--out", encoder)
     shown("eval", "linear", "--ckpt", encoder, "--config", f"{ODD}.toml")
+    shown("encoder", "inspect", "--ckpt", encoder)
+    foreign(f"{ODD}.pth")
+    shown("encoder", "import", f"{ODD}.pth", "--out", f"imported {ODD}")
+    shown("encoder", "export", "--ckpt", f"{ODD}.pth", "--to", "timm", "--out", f"timm {ODD}.safetensors")
+    assert "\\udce9" not in shown("encoder", "inspect", "--ckpt", f"timm {ODD}.safetensors")[0]
     shown("navigator", "show", run)
     shown("navigator", "inspect", run)
     shown("generator", "inspect", "digits", "--weights", G)
@@ -69,6 +83,7 @@ def test_datasets_of_any_name(odd: Path) -> None:
     short = ("--updates", 1, "--batch", 2, "--encoder", "resnet18", "--out")
     made.class_folders(odd / "images", classes=(ODD, "dog"))
     assert document("pretrain", "--dataset", "images/", *short, "run")["updates"] == 1
+    assert SHOWN in shown("data", "inspect", "images/")[0]
     made.tar(odd / "shards" / f"{ODD}.tar", {f"{ODD}-{k}.png": made.image(k) for k in range(4)})
     assert document("pretrain", "--dataset", odd / "shards", *short, "other")["updates"] == 1
     shutil.rmtree("images/dog")

@@ -214,3 +214,34 @@ def test_file_urls_are_paths(workers: int, here: Path, world: Path) -> None:
     pretrained = copgen("pretrain", "--pairs", url, "--updates", 1, "--batch", 8, "--out", f"file://{here}/run")
     assert pretrained.code == 0, pretrained.err
     assert sorted(path.name for path in here.iterdir()) == ["new", "run", "sheet.png"]
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("variable", ["COPGEN_WEIGHTS", "COPGEN_DATA"])
+def test_urls_in_the_environment(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, URL)
+    command = ("generator", "list") if variable == "COPGEN_WEIGHTS" else ("pretrain", "--dataset", "imagenet")
+    ended = copgen(*command)
+    assert ended.code == ExitCode.USAGE, ended.err
+    assert URL in ended.err
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("command", "setting"), [("navigate", "weights"), ("pretrain", "pairs"), ("eval linear", "out")]
+)
+def test_urls_in_settings_files(command: str, setting: str) -> None:
+    Path("mine.toml").write_text(f'{setting} = "{URL}"\n')
+    ended = copgen(*command.split(), "--config", "mine.toml", "--dry-run")
+    assert ended.code == ExitCode.USAGE
+    assert URL in ended.err
+
+
+@pytest.mark.usefixtures("here")
+def test_debug_shows_where_the_operating_system_refused() -> None:
+    Path("closed").mkdir(mode=0)
+    with permissions_hold():
+        plain, asked = copgen("verify", "closed/pairs"), copgen("verify", "closed/pairs", "--debug")
+    assert (plain.code, asked.code) == (ExitCode.ENVIRONMENT, ExitCode.ENVIRONMENT)
+    assert "Traceback" not in plain.err
+    assert "PermissionError" in asked.err

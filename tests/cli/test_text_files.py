@@ -50,6 +50,7 @@ OTHERS: dict[tuple[str, str], tuple[str, str | None]] = {
     ("generator inspect", "--weights"): ("digits", None),
     ("generator inspect", "--instances"): ("icgan-128", None),
     ("navigator import", "file"): ("", None),
+    ("encoder import", "file"): ("", None),
     ("navigator inspect", "--weights"): ("x", None),
     ("navigator show", "--weights"): ("x", None),
 }

@@ -204,6 +204,7 @@ READERS = {
     ("pretrain", "pairs"): "--pairs {images} --out {out} --updates 1 --batch 2 --encoder resnet18",
     ("pretrain", "dataset"): "--dataset {images} --out {out} --updates 9 --batch 2 --encoder resnet18",
     ("import", "folder"): "{images} --out {out}",
+    ("data inspect", "dataset"): "{images}",
 }
 
 
@@ -226,7 +227,7 @@ def test_the_commands_that_read_images_name_the_file(
         folder = tmp_path / str(number)
         named = put(folder / "images", format, bad)
         words = READERS[reader].format(images=folder / "images", out=folder / "out").split()
-        ended = command(reader[0], *words)
+        ended = command(*reader[0].split(), *words)
         if reader[0] == "export" and format == "png":
             assert ended.code == ExitCode.DONE
             continue

@@ -34,6 +34,11 @@ def test_paths_are_left_alone(path: str) -> None:
     refuse_url(path, writing=True)
 
 
+def test_the_run_of_online_pairs_is_a_path_too() -> None:
+    assert url_of("online:s3://bucket/run") == "s3://bucket/run"
+    assert local_path("online:file:///a/run") == Path("online:/a/run")
+
+
 def test_the_slashes_of_a_url_are_kept() -> None:
     for url in ("hdfs:///user/x", "s3://bucket//x", "file://relative/x"):
         assert url_of(url) == url

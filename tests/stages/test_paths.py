@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import copgen
 from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.stages.encoder.export import export as export_encoder
+from copgen.stages.encoder.import_file import import_encoder
+from copgen.stages.encoder.inspect import inspect as inspect_encoder
 from copgen.stages.generator.fetch import fetch_generator
 from copgen.stages.generator.import_weights import import_generator
 from copgen.stages.generator.inspect import inspect as inspect_generator
@@ -48,6 +52,10 @@ READING: dict[str, Call] = {
     "import navigator": lambda path: import_navigator(path, out=Path("run")),
     "inspect navigator": inspect_navigator,
     "show navigator": lambda path: show_navigator(path, out=Path("x.png")),
+    "import encoder": lambda path: import_encoder(path, out=Path("run")),
+    "inspect encoder": inspect_encoder,
+    "export encoder": lambda path: export_encoder(path, to="timm", out=Path("x.pth")),
+    "load_foreign": lambda path: copgen.encoders.load_foreign(path),
     "generators.load": lambda path: copgen.generators.load("digits", weights=path),
     "load_navigator": lambda path: copgen.latents.load_navigator(path),
     "encoders.load": lambda path: copgen.encoders.load(path),
@@ -94,6 +102,8 @@ WRITING: dict[str, Call] = {
     "import weights": lambda out: import_generator("bigbigan", Path("BigBiGAN_x1.pth"), directory=out),
     "inspect generator": lambda out: inspect_generator("digits", weights=Path("flow.safetensors"), out=out),
     "import navigator": lambda out: import_navigator(Path("w.pth"), out=out),
+    "import encoder": lambda out: import_encoder(Path("resnet18.pth"), out=out),
+    "export encoder": lambda out: export_encoder(Path("resnet18.pth"), to="timm", out=out / "x.pth"),
 }
 
 
@@ -104,6 +114,7 @@ def test_urls_are_not_written(name: str, here: Path, flow: Path) -> None:
     tree(Path("tree"))
     write_bigbigan(Path("BigBiGAN_x1.pth"))
     authors_navigator(Path("w.pth"))
+    torch.save(copgen.encoders.build("resnet18").state_dict(), "resnet18.pth")
     before = sorted(here.rglob("*"))
     for url in ("s3://bucket/out", "file:///out"):
         with pytest.raises(UsageError) as caught:

@@ -16,6 +16,7 @@ from copgen import encoders
 from copgen.data.digits import LabelledImages, Split
 from copgen.data.images import load_dataset
 from copgen.encoders.encoder import encoder_file
+from copgen.encoders.foreign import is_foreign
 from copgen.evaluation.features import extract
 from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neighbour
@@ -46,7 +47,7 @@ def eval_linear(
         settings: the encoder, the dataset, the probes.
         out: the folder for `results.json`; None: that of the settings, by default `eval/linear` beside the encoder.
         overwrite: ignored, as existing results are always replaced; every stage has it.
-        events: receives progress, and a warning if a fit did not converge.
+        events: receives progress, a warning if a fit did not converge, and what was read from a foreign file.
 
     Raises:
         UsageError: an unknown dataset, or images of another size or channel count than the encoder's.
@@ -56,7 +57,10 @@ def eval_linear(
     events = events or Silent()
     images = {split: load_dataset(settings.dataset, split) for split in SPLITS}
     device = resolve_device(settings.device)
-    encoder = encoders.load(settings.ckpt).to(device)
+    side = images["train"].images.shape[-1]  # a foreign file does not say the size of its training images
+    encoder = encoders.load(settings.ckpt, arch=settings.arch, views=settings.views, image_size=side, events=events).to(
+        device
+    )
     _check_fit(encoder, images["train"], settings.dataset)
 
     data = {}
@@ -92,9 +96,13 @@ def eval_linear(
 
 
 def results_file(settings: EvalLinearSettings, out: Path | str | None = None) -> Path:
-    """The folder of the results: `out`, that of the settings, or `eval/linear` beside the encoder."""
-    folder = Path(out or settings.out or encoder_file(settings.ckpt).parent / "eval" / "linear")
-    return folder / "results.json"
+    """The file of the results: in `out`, the settings' folder, or `eval/linear` beside the encoder.
+
+    A foreign file has a folder of its own, `eval/NAME/linear`, as a folder of downloads may hold several.
+    """
+    file = encoder_file(settings.ckpt)
+    beside = file.parent / "eval" / (file.name if is_foreign(file) else "") / "linear"
+    return Path(out or settings.out or beside) / "results.json"
 
 
 def _probe(
@@ -142,7 +150,7 @@ def _check_fit(encoder: encoders.Encoder, data: LabelledImages, dataset: str) ->
     config = encoder.config
     if (channels, size) != (config.in_channels, config.image_size):
         raise UsageError(
-            f"The encoder was trained on images of {config.image_size} pixels with {config.in_channels} channels; "
+            f"The encoder takes images of {config.image_size} pixels with {config.in_channels} channels; "
             f"dataset '{dataset}' has {size} pixels and {channels} channels.",
             fix="Choose another dataset or another encoder.",
         )

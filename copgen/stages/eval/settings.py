@@ -19,7 +19,14 @@ class EvalLinearSettings(Settings):
     """Settings of `copgen eval linear`."""
 
     ckpt: Path = setting(
-        Path("runs/pretrain"), text="Pretrain run or file (runs/pretrain).", flag=Flag(INPUT, "FOLDER")
+        Path("runs/pretrain"), text="Pretrain run, or any encoder file (runs/pretrain).", flag=Flag(INPUT, "PATH")
+    )
+    arch: str | None = setting(None, text="Architecture in a foreign file (recognised).", flag=Flag(INPUT, "NAME"))
+    views: str | None = setting(
+        None,
+        text="Views whose normalisation a foreign file expects.",
+        source="simclr: ImageNet's; one channel: mnist, none",
+        flag=Flag(INPUT, "NAME"),
     )
     dataset: str = setting(
         "digits",

@@ -1,0 +1,1 @@
+"""`copgen encoder`: import, inspect and export encoders."""

@@ -32,6 +32,7 @@ WORDS = {
     "pretrain --weights": "--pairs online:digits --transform gaussian --online-n 8 --updates 1 --batch 8",
     "pretrain --dataset": "--updates 1 --batch 8",
     "pretrain --data-root": "--dataset imagenet --updates 1 --batch 8",
+    "data inspect --data-root": "imagenet",
     "eval linear": "--ckpt {world}/encoder.safetensors --config {world}/probes.toml",
     "show": "{world}/pairs",
     "verify": "{world}/pairs",

@@ -12,6 +12,8 @@ import torch
 
 import copgen
 from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.stages.dataset.inspect import inspect as inspect_dataset
+from copgen.stages.dataset.list import list_datasets
 from copgen.stages.encoder.export import export as export_encoder
 from copgen.stages.encoder.import_file import import_encoder
 from copgen.stages.encoder.inspect import inspect as inspect_encoder
@@ -56,6 +58,8 @@ READING: dict[str, Call] = {
     "inspect encoder": inspect_encoder,
     "export encoder": lambda path: export_encoder(path, to="timm", out=Path("x.pth")),
     "load_foreign": lambda path: copgen.encoders.load_foreign(path),
+    "list datasets": lambda path: list_datasets(root=path),
+    "inspect dataset": inspect_dataset,
     "generators.load": lambda path: copgen.generators.load("digits", weights=path),
     "load_navigator": lambda path: copgen.latents.load_navigator(path),
     "encoders.load": lambda path: copgen.encoders.load(path),

@@ -17,11 +17,13 @@ from copgen.data.splits import SPLITS
 from copgen.data.tensor_images import TensorImages
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
 
 AT_ONCE = 64  # images of a thread between two progress events
 Size = tuple[int, int]
 
 
+@path_errors()
 def inspect(
     dataset: str | Path, *, root: Path | None = None, quick: bool = False, events: Events | None = None
 ) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from copgen.data.data_root import data_root
 from copgen.data.datasets import DATASETS, place_of
+from copgen.runtime.path_errors import path_errors
 
 
+@path_errors()
 def list_datasets(*, root: Path | None = None) -> dict[str, Any]:
     """A summary of each dataset; `folder` is None if it was not found. Nothing is downloaded.
 

@@ -33,7 +33,7 @@ Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
 def pretrain(
     flags: dict[str, Any], context: typer.Context, run: o.FolderRun, nproc: Nproc = None, out: Out = DEFAULT_OUT
 ) -> None:
-    """Train an encoder on pairs or on real images.
+    """Train an encoder on pairs, or on real images.
 
     Run the same command to resume.
     """

@@ -20,6 +20,7 @@ TESTS = (
     "tests/runtime/test_native.py",
     "tests/doctor/test_machine_report.py",
     "tests/stages/sample/test_cuda.py",
+    "tests/stages/pretrain/test_cuda.py",
 )
 NO_GPU = 4
 
@@ -40,8 +41,8 @@ def steps() -> list[tuple[str, list[str]]]:
     else:
         watched = [sanitizer, "--error-exitcode", "1", *pytest, TESTS[0], "-k", "cuda and not compiles"]
         found.append(("compute-sanitizer", watched))
-    for name in ("contrastive", "navigator"):
-        out = f"{results}/{name}-cuda.md"
+    for name in ("contrastive", "navigator", "pretrain_step"):
+        out = f"{results}/{name.replace('_', '-')}-cuda.md"
         found.append((name, [python, "-m", f"benchmarks.{name}", "--device", "cuda", "--out", out]))
     sampling = ["benchmarks.sampling", "--parts", "cuda", "--out", f"{results}/sampling-cuda.md"]
     found.append(("sampling", [python, "-m", *sampling]))

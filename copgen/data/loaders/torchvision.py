@@ -27,6 +27,7 @@ from copgen.data.loaders.loader import Batch, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import EncodedImages
+from copgen.distributed.children import end_with_parent
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.views.on_pil import check_policy, view_of
 
@@ -150,9 +151,10 @@ _recipe: list[_Recipe] = []  # of a worker process
 
 
 def _begin(recipe: _Recipe) -> None:
-    # The parent decides when its workers end, on Ctrl-C too; its handlers are not theirs.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A signal to all processes, from a terminal or a cluster, is the parent's to answer: it finishes its update first.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     torch.set_num_threads(1)
     _recipe[:] = [recipe]
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,6 +86,47 @@ def test_a_worker_that_ends_is_a_fault_of_the_environment() -> None:
     source = Deadly()
     with closing(loader(source)) as batches, pytest.raises(EnvironmentFault, match="--workers"):
         batches[range(4)]
+
+
+def test_workers_leave_signals_to_the_process_that_started_them() -> None:
+    class Signalled(Files):
+        def encoded(self, item: int, column: int) -> bytes:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            return super().encoded(item, column)
+
+    with closing(loader(Signalled())) as batches:
+        assert len(batches[range(4)].views[0]) == 4
+
+
+ORPHAN = """
+import os, signal, torch
+from copgen.data.loaders.torchvision import TorchvisionLoader
+from copgen.data.sampler import EpochSampler
+from copgen.views import policy
+from tests.data.encoded import Files
+loader = TorchvisionLoader(Files(), EpochSampler(12, 0), policy("simclr", size=48), seed=0, count=2,
+                           device=torch.device("cpu"), workers=1)
+loader[range(4)]
+print(*loader._workers._processes, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them() -> None:
+    done = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, check=False)
+    (worker,) = map(int, done.stdout.split())
+    deadline = time.monotonic() + 20
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not alive(worker)
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
 
 
 def test_different_sizes_need_a_size_of_the_views(source: Files) -> None:

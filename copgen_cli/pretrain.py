@@ -20,6 +20,7 @@ from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
+RECIPES = {"mnist": "residual-flow-mnist"}  # of datasets that have another name than their recipe
 Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
 
 
@@ -50,9 +51,6 @@ def pretrain(
 
     check_divides(settings.batch, {f"{nproc} ranks": nproc} if nproc else {})
     launch_ranks(nproc, run, context)
-    number = count_pairs(settings)
-    samples = settings.updates_over(number) * settings.batch
-    images = "real images" if settings.dataset else f"pairs of {settings.pairs}" + ("" if settings.online else "/")
     train(
         stage.pretrain,
         settings,
@@ -60,7 +58,7 @@ def pretrain(
         story,
         artefact=out / FILE_NAME,
         kind="encoder",
-        about=f"{length(samples, settings.batch)}, {samples / number:.3g} epochs over {number:,} {images}",
+        about=about(settings),
         estimate=lambda: stage.estimate(settings, world=nproc or placement().world),
         rows=lambda summary: [
             ("samples", f"{summary['samples']:,} in {summary['updates']:,} updates"),
@@ -78,7 +76,7 @@ def loss_of(summary: dict[str, Any]) -> str:
 
 
 def recipe_of_source(settings: PretrainSettings) -> str | None:
-    """The recipe of the generator whose pairs a folder holds, or of a dataset of the same name.
+    """The recipe of the generator whose pairs a folder holds, or of a dataset.
 
     None for imported pairs, which have no generator, and for an unknown dataset, which the stage refuses.
 
@@ -93,7 +91,8 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
 
         return recipe_of(generator_of(settings.pairs))
     if settings.pairs is None:
-        return settings.dataset if settings.dataset in recipe_names() else None
+        recipe = RECIPES.get(str(settings.dataset), settings.dataset)
+        return recipe if recipe in recipe_names() else None
     refuse_url(settings.pairs)
     if not (settings.pairs / layout.PLAN).exists():
         raise DataError(
@@ -104,12 +103,14 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
     return recipe_of(plan.generator.name) if isinstance(plan, Plan) else None
 
 
-def count_pairs(settings: PretrainSettings) -> int:
-    """How many pairs, or real images, an epoch has."""
+def about(settings: PretrainSettings) -> str:
+    """The length of the run and its data; how many images a dataset has, the stage finds out and says."""
     from copgen.pairs import read_plan
-    from copgen.stages.pretrain.stage import open_data
 
-    if settings.online:
-        return settings.online_n
-    # The plan has the number; opening the folder would look at its shards, which the stage does anyway.
-    return read_plan(settings.pairs).pairs if settings.pairs is not None else len(open_data(settings))
+    if settings.pairs is None:
+        asked = f"{settings.updates:,} updates" if settings.updates else f"{settings.epochs:g} epochs"
+        return f"{asked}, batches of {settings.batch:,} images of {settings.dataset}"
+    number = settings.online_n if settings.online else read_plan(settings.pairs).pairs
+    samples = settings.updates_over(number) * settings.batch
+    folder = f"{settings.pairs}" + ("" if settings.online else "/")
+    return f"{length(samples, settings.batch)}, {samples / number:.3g} epochs over {number:,} pairs of {folder}"

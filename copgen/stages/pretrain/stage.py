@@ -86,6 +86,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     monitor = Monitor(settings, source, T_x, method, run.device) if every and run.ranks.first else None
     skipped = Skipped(settings.skip_bad)
     loader, kind, reason = load(settings, source, T_x, skipped, updates, run)
+    things = "pairs" if settings.pairs is not None else "images"
     warmup = max(1, round(settings.warmup_epochs * len(source) / K))
 
     def one_update(samples: range, batches: Loader) -> dict[str, torch.Tensor]:
@@ -105,7 +106,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             checkpoint_every=settings.checkpoint_every,
             title="pretrain",
             inputs=source.inputs,
-            note=f"Loader: {kind} ({reason}).",
+            note=f"{len(source):,} {things}: {updates:,} updates of {K:,}. Loader: {kind} ({reason}).",
             read_every=settings.read_every,
             track=settings.track,
             try_update=lambda rows: learner.backward(sum_of(one_update(range(rows), loader.loader))),

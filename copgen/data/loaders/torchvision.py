@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -56,18 +56,18 @@ class _Recipe:
                 pictures = {column: self._picture(item, column) for column in set(shown)}
             except DataError as error:
                 return _Unreadable(sample, error.what, error.fix)
-            rows.append([self._view(pictures[column], sample, view) for view, column in enumerate(shown)])
-        return [torch.stack(made) for made in zip(*rows, strict=True)]
+            rows.append([pictures[column] for column in shown])
+        return [self._views(pictures, samples, view) for view, pictures in enumerate(zip(*rows, strict=True))]
 
     def _picture(self, item: int, column: int) -> Image.Image:
         pixels = decode(self.source.encoded(item, column), self.source.channels, self.source.where(item, column))
         picture: Image.Image = to_pil_image(pixels)
         return picture
 
-    def _view(self, picture: Image.Image, sample: int, view: int) -> Tensor:
-        size = (picture.height, picture.width)
-        drawn = views.draw(self.policy, seed=self.seed, rows=[sample], stream=stream(view), size=size)
-        return view_of(picture, self.policy, drawn)
+    def _views(self, pictures: Sequence[Image.Image], samples: list[int], view: int) -> Tensor:
+        sizes = torch.tensor([(picture.height, picture.width) for picture in pictures])
+        drawn = views.draw(self.policy, seed=self.seed, rows=samples, stream=stream(view), size=sizes)
+        return torch.stack([view_of(picture, self.policy, drawn.row(n)) for n, picture in enumerate(pictures)])
 
 
 class TorchvisionLoader:

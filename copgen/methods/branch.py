@@ -32,6 +32,11 @@ class Branch(nn.Sequential):
         """The encoder without heads."""
         return cast("ResNet", self[0])
 
+    @property
+    def projector(self) -> nn.Module:
+        """The head after the encoder."""
+        return self[1]
+
     def forward(self, v: Tensor) -> Outputs:
         """The outputs of all heads."""
         backbone, *heads = self

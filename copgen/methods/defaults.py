@@ -29,6 +29,7 @@ class MethodSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scaled: ClassVar[bool] = True  # hidden widths are relative to `FEATURES`
+    labelled: ClassVar[bool] = False  # the loss uses the class of each sample
 
     projector: tuple[Width, ...] = setting((2048, 128), text="Widths of the projection head: hidden layers, output.")
 
@@ -53,20 +54,26 @@ class MethodSettings(BaseModel):
             raise UsageError(f"{name}: {field} = {first['input']!r} is invalid: {first['msg']}.") from None
 
     def for_features(self, features: int, given: Mapping[str, Any]) -> Self:
-        """These settings with the widths that were not given scaled to a backbone with so many features."""
+        """These settings, with the widths that were not given scaled to a backbone with that many features."""
         if not self.scaled or features >= FEATURES:
             return self
-        *hidden, out = self.projector
-        widths: dict[str, Any] = {"projector": (*(_scaled(width, features) for width in hidden), out)}
-        if isinstance(self, Predicting):
-            widths["predictor"] = _scaled(self.predictor, features)
+        widths = self.widths_for(features)
         return self.model_copy(update={key: value for key, value in widths.items() if key not in given})
+
+    def widths_for(self, features: int) -> dict[str, Any]:
+        """The widths of the heads by setting, for a backbone with that many features."""
+        *hidden, out = self.projector
+        return {"projector": (*(_scaled(width, features) for width in hidden), out)}
 
 
 class Predicting(MethodSettings):
     """Settings of a method with a prediction head."""
 
     predictor: Width = setting(4096, text="Hidden width of the prediction head.", source="section 3.3 of BYOL")
+
+    def widths_for(self, features: int) -> dict[str, Any]:
+        """As of all methods, and that of the prediction head."""
+        return {**super().widths_for(features), "predictor": _scaled(self.predictor, features)}
 
 
 class SimCLRSettings(MethodSettings):
@@ -82,6 +89,8 @@ class SimCLRSettings(MethodSettings):
 
 class SupConSettings(SimCLRSettings):
     """SupCon, with the head and the temperature of the authors' code of COP-Gen, which are SupContrast's."""
+
+    labelled = True
 
 
 class BYOLSettings(Predicting):
@@ -191,7 +200,8 @@ DEFAULTS: dict[str, MethodSettings] = {
     "negft-inbatch": NegFTInBatchSettings(),
 }
 
-NAMES = tuple(dict.fromkeys(name for settings in DEFAULTS.values() for name in type(settings).model_fields))
+# The settings that any of the methods has, such as temperature.
+SETTING_NAMES = tuple(dict.fromkeys(name for settings in DEFAULTS.values() for name in type(settings).model_fields))
 
 
 def is_scaled(name: str) -> bool:

@@ -81,7 +81,7 @@ class NegFT(Method):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """f, the key encoder, the queue, and how often it was mixed."""
+        """f, the key encoder, the queue, and the number of updates for which it was mixed."""
         return {
             "encoder": self.f,
             "target": self.target,
@@ -109,7 +109,7 @@ class NegFT(Method):
         return {"chance": math.log1p(len(self.queue.rows))}
 
     def after_step(self, update: int) -> None:
-        """The key encoder follows f; Q takes up the keys, of all ranks."""
+        """The key encoder follows f; the keys of all ranks are enqueued."""
         assert self._newest is not None
         follow(self.target, self.f, momentum=self.momentum(update))
         self.queue.push(gather_rows(self._newest, self.ranks.group))
@@ -148,7 +148,7 @@ class NegFTInBatch(Method):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """f, and how often negatives were mixed."""
+        """f, and the number of updates for which negatives were mixed."""
         return {"encoder": self.f, "interpolation": self.interpolation}
 
     def loss(self, outputs: Sequence[Outputs], frozen: Sequence[Outputs], labels: Tensor | None) -> dict[str, Tensor]:
@@ -175,5 +175,5 @@ class NegFTInBatch(Method):
         return {"chance": math.log1p((K - 2) * self.views)}
 
     def after_step(self, update: int) -> None:
-        """The next update mixes otherwise."""
+        """The next update draws another mixture."""
         self.interpolation.update.fill_(update + 1)

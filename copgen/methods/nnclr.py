@@ -87,6 +87,6 @@ class NNCLR(Method):
         return {"chance": chance_level(K)}
 
     def after_step(self, update: int) -> None:
-        """Q takes up the first view's projections, of all ranks."""
+        """The projections of the first view, of all ranks, are enqueued."""
         assert self._newest is not None
         self.queue.push(gather_rows(self._newest, self.ranks.group))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from copgen.distributed.ranks import Ranks
 from copgen.encoders import ResNet
 from copgen.methods.byol import BYOL
@@ -45,7 +43,7 @@ def build(
         ranks: the processes that share a batch.
     """
     match settings:
-        case SupConSettings():
+        case SupConSettings():  # before SimCLRSettings, of which it is a subclass
             hidden, out = settings.projector
             return SupCon(backbone, hidden=hidden, out=out, temperature=settings.temperature, views=views, ranks=ranks)
         case SimCLRSettings():
@@ -77,14 +75,15 @@ def build(
                 seed=seed,
                 ranks=ranks,
             )
-    last = cast("NegFTInBatchSettings", settings)
-    hidden, out = last.projector
-    return NegFTInBatch(
-        backbone,
-        hidden=hidden,
-        out=out,
-        temperature=last.temperature,
-        interpolation=Interpolation(last.alpha, last.mixing, seed=seed),
-        views=views,
-        ranks=ranks,
-    )
+        case NegFTInBatchSettings():
+            hidden, out = settings.projector
+            return NegFTInBatch(
+                backbone,
+                hidden=hidden,
+                out=out,
+                temperature=settings.temperature,
+                interpolation=Interpolation(settings.alpha, settings.mixing, seed=seed),
+                views=views,
+                ranks=ranks,
+            )
+    raise NotImplementedError(f"{type(settings).__name__} has no method")

@@ -48,8 +48,8 @@ class Momentum:
 
 
 def target_of(f: Branch) -> Branch:
-    """A copy of backbone and projector of f, which begins at f's weights and has no gradients."""
-    return copy.deepcopy(Branch(f.backbone, f[1])).requires_grad_(False)
+    """A copy of f's backbone and projector, without gradients."""
+    return copy.deepcopy(Branch(f.backbone, f.projector)).requires_grad_(False)
 
 
 @torch.no_grad()

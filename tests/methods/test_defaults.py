@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from copgen.methods.defaults import DEFAULTS, settings_of
+from copgen.encoders.resnet import ResNet
+from copgen.methods.defaults import DEFAULTS, MethodSettings, settings_of
+from copgen.methods.registry import build
 from copgen.runtime.declaration import declaration
 from copgen.runtime.errors import UsageError
+from tests.methods.small import TINY
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS])
@@ -57,3 +60,11 @@ def test_given_values_are_kept_and_the_others_scaled() -> None:
 def test_what_a_method_does_not_have_is_refused(name: str, given: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         settings_of(name, given)
+
+
+def test_settings_that_no_method_is_built_from_are_refused() -> None:
+    class Unregistered(MethodSettings):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Unregistered"):
+        build(Unregistered(), ResNet(TINY, in_channels=1), seed=0, updates=1)

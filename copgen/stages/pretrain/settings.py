@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from copgen.data.loaders.names import LoaderName
-from copgen.methods.defaults import FEATURES, NAMES, MethodSettings, is_scaled, settings_of
+from copgen.methods.defaults import FEATURES, SETTING_NAMES, MethodSettings, is_scaled, settings_of
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
@@ -29,7 +29,7 @@ class PretrainSettings(Settings):
         {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root", "track"}
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
-    of_choice: ClassVar[Mapping[str, Collection[str]]] = {"method": NAMES}
+    of_choice: ClassVar[Mapping[str, Collection[str]]] = {"method": SETTING_NAMES}
 
     pairs: Path | None = setting(
         None, text="Pairs folder (pairs), or online:RUN or online:GENERATOR.", flag=Flag(INPUT, "FOLDER")
@@ -214,7 +214,7 @@ class PretrainSettings(Settings):
     @property
     def of_method(self) -> MethodSettings:
         """The settings of the method; errors as `settings_of`."""
-        given = {name: getattr(self, name) for name in NAMES}
+        given = {name: getattr(self, name) for name in SETTING_NAMES}
         features = features_of(self.encoder) if is_scaled(self.method) else FEATURES
         return settings_of(self.method, given, features=features)
 

@@ -159,7 +159,7 @@ def open_data(settings: PretrainSettings, device: torch.device | None = None) ->
         seed=settings.seed,
         split=settings.split,
         root=settings.data_root,
-        labelled=settings.method == "supcon",
+        labelled=settings.of_method.labelled,
     )
 
 

@@ -28,7 +28,7 @@ class Method(nn.Module):
     """A trained branch f, memory, and a loss; a method defines `f` and `loss`.
 
     Attributes:
-        f: the trained branch.
+        f: the trained branch; the optimizer has its parameters and no others.
         together: all views pass f in one batch, with joint batch statistics; otherwise one view at a time.
         trained_views: how many of the views pass f, the anchors' first; None: all of them.
     """
@@ -59,7 +59,9 @@ class Method(nn.Module):
         return tuple({} for _ in views)
 
     def loss(self, outputs: Sequence[Outputs], frozen: Sequence[Outputs], labels: Tensor | None) -> dict[str, Tensor]:
-        """The losses, scalars by name, of this rank's samples among those of all ranks.
+        """The losses, scalars by name, of this rank's samples among those of all ranks; their sum is minimised.
+
+        A single one is called "loss"; the sum of several is logged under that name.
 
         Args:
             outputs: of f, for each view that passes it, (K, D) each.

@@ -2,7 +2,7 @@
 
     with Training(run, state={"encoder": f}, optimizer=optimizer, updates=1000, batch=128, ...) as training:
         for update in training:
-            losses = ...                  # of the samples with the indices training.rows
+            losses = ...                  # of the samples with the indices training.samples
             training.step(losses)         # finite? backward, optimizer, schedule, log
 
 Iteration starts after the newest checkpoint. Between two updates it saves a checkpoint if one is due, and stops cleanly
@@ -122,7 +122,7 @@ class Training:
         self._waited = 0.0  # seconds
 
     @property
-    def rows(self) -> range:
+    def samples(self) -> range:
         """The sample indices of the current update, over all ranks."""
         return range(self.update * self.batch, (self.update + 1) * self.batch)
 
@@ -241,16 +241,17 @@ class Training:
         """Backward of the sum of the losses and one optimizer step, skipped if the sum is not finite; then `log`.
 
         Args:
-            losses: scalars, which must be finite; of this rank. What is logged is their mean over the ranks.
+            losses: scalars, which must be finite; of this rank. What is logged is their mean over the ranks, and of
+                several losses their sum too, as "loss".
             metrics: further scalars to log.
             backward: computes the gradients of the sum, averaged over the ranks.
         """
         assert self._optimizer is not None
-        first, *others = losses.values()
-        loss = sum(others, start=first)
+        loss = sum_of(losses)
         losses = {name: self.run.ranks.mean(value) for name, value in losses.items()}
-        first, *others = losses.values()
-        self._halt.where(~sum(others, start=first).isfinite())
+        self._halt.where(~sum_of(losses).isfinite())
+        if len(losses) > 1:
+            losses = {"loss": sum_of(losses), **losses}
         if self._schedule is not None:
             set_learning_rate(self._optimizer, self._schedule(self.update))
         self._optimizer.zero_grad()
@@ -321,10 +322,16 @@ class Training:
 
     def due(self, interval: int) -> bool:
         """Whether the samples drawn cross a multiple of `interval` in this update, and the run did not end with it."""
-        passed = self.rows.stop // interval > self.rows.start // interval
+        passed = self.samples.stop // interval > self.samples.start // interval
         if passed:
             self.read()
         return passed and not self.ended_early
+
+
+def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of one or more losses (), by which a network is trained."""
+    first, *others = losses.values()
+    return sum(others, start=first)
 
 
 def _restore_layout(optimizer: torch.optim.Optimizer) -> None:

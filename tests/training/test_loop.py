@@ -50,12 +50,14 @@ class Learner:
         self.net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.05)
         self.counter = Counter()
+        self.shares: dict[str, float] = {"loss": 1.0}  # of the loss, each minimised under a name of its own
 
     def update(self, training: Training, factor: float) -> None:
-        x = philox.normal(0, training.rows, 3, stream="x").float()
+        x = philox.normal(0, training.samples, 3, stream="x").float()
         loss: Tensor = (self.net(x) - x.sum(1, keepdim=True)).square().mean()
         self.counter.seen.append(training.update)
-        training.step({"loss": factor * loss}, {"chance": 3.0})
+        losses = {name: share * factor * loss for name, share in self.shares.items()}
+        training.step(losses, {"chance": 3.0})
 
 
 class EndAt:
@@ -89,9 +91,11 @@ def train(
     read_every: int | None = None,
     poisoned: int | None = None,
     value: float = 1.0,
+    shares: Mapping[str, float] | None = None,
 ) -> Learner:
     """Train in the run folder `path`; `inside` runs in every update, after the step."""
     learner = Learner()
+    learner.shares = dict(shares or learner.shares)
     with (
         started(
             Toy(), path, stage="toy", artefact="toy.safetensors", device="cpu", events=events or Kept(), ranks=Ranks()
@@ -158,6 +162,15 @@ def test_a_straight_run(straight: tuple[Learner, list[dict[str, Any]]]) -> None:
     assert learner.counter.seen == list(range(UPDATES))
     assert [(line["update"], line["samples"]) for line in written] == [(n, n * BATCH) for n in range(1, UPDATES + 1)]
     assert all(isinstance(line["loss"], float) for line in written)
+
+
+def test_of_several_losses_the_sum_is_minimised_and_logged(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]]
+) -> None:
+    learner, written = straight
+    halves = train(tmp_path / "run", shares={"a": 0.5, "b": 0.5})
+    assert same(halves, learner)
+    assert metrics(tmp_path / "run") == [{**line, "a": 0.5 * line["loss"], "b": 0.5 * line["loss"]} for line in written]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -97,7 +97,7 @@ def learn(settings: FitFlowSettings, run: Run) -> ResidualFlow:
         try_update=lambda rows: torch.autograd.backward(bits_of(flow, fine, settings, 0, range(rows))),
     ) as training:
         for update in training:
-            training.step({"bits_per_dim": bits_of(flow, fine, settings, update, training.rows)})
+            training.step({"bits_per_dim": bits_of(flow, fine, settings, update, training.samples)})
             flow.power_iterate(1)
             average_into(averaged, flow, decay=warmed_up(settings.ema, update))
     return averaged

@@ -93,10 +93,10 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         remedy="use --activation-checkpointing or --precision bf16",
     ) as training:
         for _ in training:
-            metrics = one_update(settings, G, T_x, game, training.rows, ranks=run.ranks)
+            metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks)
             weights = game.T_z.state_dict() if settings.stop == "loss-turn" else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
-            name = f"samples-{training.rows.stop:010d}"
+            name = f"samples-{training.samples.stop:010d}"
             if training.due(settings.snapshot_every) and run.ranks.first:
                 path = run.path / "snapshots" / f"{name}.safetensors"
                 save_navigator(path, game.T_z, made_by=run.made_by(**source(G)))

@@ -94,10 +94,10 @@ def navigate_steering(
             try_update=lambda rows: torch.autograd.backward(one_update(settings, G, walk, range(rows))[0]),
         ) as training:
             for _ in training:
-                loss, valid = one_update(settings, G, walk, training.rows)
+                loss, valid = one_update(settings, G, walk, training.samples)
                 training.step({"loss": loss}, {"valid": valid})
                 if training.due(settings.preview_every):
-                    name = f"samples-{training.rows.stop:010d}.png"
+                    name = f"samples-{training.samples.stop:010d}.png"
                     save_preview(run.path / "previews" / name, settings, G, walk)
 
         def summarise() -> dict[str, Any]:

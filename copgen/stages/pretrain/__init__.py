@@ -1,4 +1,4 @@
-"""`copgen pretrain`: train an encoder on pairs."""
+"""`copgen pretrain`: train an encoder on pairs, or on real images."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from copgen import encoders, views
-from copgen.data.loaders.choice import build_loader
-from copgen.data.loaders.loader import Loader
+from copgen.data.loaders.choice import Chosen, build_loader
 from copgen.data.loaders.prefetched import Prefetched
 from copgen.data.opening import open_source
 from copgen.data.pairs_folder import PairsFolder
@@ -34,12 +33,12 @@ from copgen.stages.pretrain.monitor import Monitor
 from copgen.stages.pretrain.online import OnlinePairs, online_settings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
-from copgen.training.loop import Training
+from copgen.training.loop import Training, sum_of
 from copgen.training.optimizers import build_optimizer
 from copgen.training.run import Run, started
 from copgen.training.schedules import Cosine
 
-__all__ = ["count_updates", "estimate", "open_data", "pretrain"]
+__all__ = ["estimate", "open_data", "pretrain"]
 
 SIZE = 128  # of the views of images whose sizes differ; section 4
 new_run = partial(started, stage="pretrain", artefact=FILE_NAME)
@@ -71,7 +70,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     """The part of this process in the training, from the newest checkpoint to the end."""
     source = open_data(settings, run.device)
     T_x = policy_for(settings, source)
-    K, updates = settings.batch, count_updates(settings, len(source))
+    K, updates = settings.batch, settings.updates_over(len(source))
     check_batch(settings, source, world=run.ranks.world)
     learner = Learner(settings, source, T_x, updates, run.device, run.ranks)
     method = learner.method
@@ -85,13 +84,14 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     every = settings.monitor_every or (len(source) if settings.monitor is not None else 0)
     monitor = Monitor(settings, source, T_x, method, run.device) if every and run.ranks.first else None
     skipped = Skipped(settings.skip_bad)
-    loader, kind, reason = load(settings, source, T_x, skipped, updates, run)
-    things = "pairs" if settings.pairs is not None else "images"
+    chosen = open_loader(settings, source, T_x, skipped, run.device)
+    loader = Prefetched(chosen.loader, run.device, stride=K, end=updates * K)
+    length = f"{len(source):,} {items_of(settings)}: {updates:,} updates of {K:,}."
     warmup = max(1, round(settings.warmup_epochs * len(source) / K))
 
-    def one_update(samples: range, batches: Loader) -> dict[str, torch.Tensor]:
-        batch = batches[samples]
-        return learner.losses(batch.views, batch.labels)
+    def try_update(rows: int) -> None:
+        batch = chosen.loader[range(rows)]
+        learner.backward(sum_of(learner.losses(batch.views, batch.labels)))
 
     with (
         closing(loader),
@@ -106,19 +106,20 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             checkpoint_every=settings.checkpoint_every,
             title="pretrain",
             inputs=source.inputs,
-            note=f"{len(source):,} {things}: {updates:,} updates of {K:,}. Loader: {kind} ({reason}).",
+            note=f"{length} Loader: {chosen.name} ({chosen.reason}).",
             read_every=settings.read_every,
             track=settings.track,
-            try_update=lambda rows: learner.backward(sum_of(one_update(range(rows), loader.loader))),
+            try_update=try_update,
         ) as training,
     ):
         for update in training:
             with training.waiting():
-                batch = loader[run.ranks.share(training.rows)]
-            for reason in skipped.news():
-                run.events.warn(f"Skipped: {reason}")
+                batch = loader[run.ranks.share(training.samples)]
+            for unreadable in skipped.news():
+                run.events.warn(f"Skipped: {unreadable}")
             losses = learner.losses(batch.views, batch.labels)
-            probed = monitor.metrics() if monitor is not None and training.due(every) else {}
+            due = every > 0 and training.due(every)  # on all ranks, so that all read the metrics and raise together
+            probed = monitor.metrics() if due and monitor is not None else {}
             training.step(losses, {**method.chance(K), **method.metrics(), **probed}, backward=learner.backward)
             method.after_step(update)
 
@@ -143,11 +144,6 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     )
 
 
-def sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The sum of the losses."""
-    return torch.stack(list(losses.values())).sum()
-
-
 def open_data(settings: PretrainSettings, device: torch.device | None = None) -> Source:
     """The pairs folder, online pairs, or the dataset; errors as `open_source` and `online_settings`."""
     if settings.online:
@@ -164,47 +160,48 @@ def open_data(settings: PretrainSettings, device: torch.device | None = None) ->
 
 
 def policy_for(settings: PretrainSettings, source: Source) -> views.Policy:
-    """T_x, with a size if the settings or images of different sizes ask for one; raises for images it cannot change."""
+    """T_x, with a size of the views if the settings give one, or if the images have different sizes.
+
+    Raises:
+        UsageError: an unknown policy, or one for another number of channels than the images have.
+    """
     T_x = views.policy(settings.views)
     size = settings.size or (SIZE if source.size is None else None)
     if size is not None:
         T_x = T_x.model_copy(update={"size": size})
-    views.plain(torch.zeros(1, source.channels, 1, 1), T_x)
+    views.plain(torch.zeros(1, source.channels, 1, 1), T_x)  # raises if the channels differ
     return T_x
 
 
 def check_batch(settings: PretrainSettings, source: Source, *, world: int) -> None:
     """Refuse a batch that is larger than the data, or that the ranks cannot share."""
     if len(source) < settings.batch:
-        images = "pairs" if settings.pairs is not None else "images"
         raise UsageError(
-            f"A batch of {settings.batch} is larger than the {len(source)} {images}.", fix="Lower --batch."
+            f"A batch of {settings.batch} is larger than the {len(source)} {items_of(settings)}.", fix="Lower --batch."
         )
     check_divides(settings.batch, {f"{world} ranks": world} if world > 1 else {})
 
 
-def load(
-    settings: PretrainSettings, source: Source, T_x: views.Policy, skipped: Skipped, updates: int, run: Run
-) -> tuple[Prefetched, str, str]:
-    """The loader, which makes the next batches meanwhile; its name, and why it was chosen."""
-    chosen = build_loader(
+def open_loader(
+    settings: PretrainSettings, source: Source, T_x: views.Policy, skipped: Skipped, device: torch.device
+) -> Chosen:
+    """The loader of the settings, and why it was chosen; errors as `build_loader`."""
+    return build_loader(
         settings.loader,
         source,
         EpochSampler(len(source), settings.seed),
         T_x,
         seed=settings.seed,
         count=1 + settings.positives,
-        device=run.device,
+        device=device,
         workers=settings.workers,
         skipped=skipped,
     )
-    ahead = Prefetched(chosen.loader, run.device, stride=settings.batch, end=updates * settings.batch)
-    return ahead, chosen.name, chosen.reason
 
 
-def count_updates(settings: PretrainSettings, pairs: int) -> int:
-    """The number of updates: as given, or the whole batches in the epochs."""
-    return settings.updates_over(pairs)
+def items_of(settings: PretrainSettings) -> str:
+    """What messages call the items of the data."""
+    return "pairs" if settings.pairs is not None else "images"
 
 
 def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
@@ -212,7 +209,7 @@ def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
 
     With several ranks on this machine, it runs the share of rank 0 without the communication.
     """
-    updates = count_updates(settings, len(open_data(settings)))
+    updates = settings.updates_over(len(open_data(settings)))
     short = settings.replaced(updates=min(updates, 5))
     device = resolve_device(settings.device)
 

@@ -20,7 +20,7 @@ from copgen.methods import simclr
 from copgen.objectives import info_nce
 from copgen.runtime.errors import Diverged, ExitCode, Stopped
 from copgen.runtime.seeds import seeded
-from copgen.stages.pretrain.stage import count_updates, estimate, open_data, pretrain
+from copgen.stages.pretrain.stage import estimate, open_data, pretrain
 from copgen.storage.files import read_json
 from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, as_stage, pretrain_settings
 from tests.stages.small import At, assert_same_run, files, interrupted, killed, metrics, newest, send
@@ -143,7 +143,7 @@ def test_every_update_is_logged(straight_pretrain: Callable[[str], Path]) -> Non
     ],
 )
 def test_epochs_are_counted_in_whole_batches(pretrain_pairs: Path, changes: dict[str, Any], updates: int) -> None:
-    assert count_updates(pretrain_settings(pretrain_pairs, **changes), PAIRS) == updates
+    assert pretrain_settings(pretrain_pairs, **changes).updates_over(PAIRS) == updates
 
 
 # What goes wrong

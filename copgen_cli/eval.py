@@ -16,7 +16,7 @@ from copgen_cli.dry_run import show_plan
 
 @command(
     "copgen eval linear --ckpt runs/pretrain",
-    "copgen eval linear --ckpt runs/real --json | jq .top1",
+    "copgen eval linear --dataset photos/ --json | jq .top1",
     "copgen eval linear --ckpt moco.pth.tar --arch resnet50",
     settings=(EvalLinearSettings,),
 )
@@ -25,6 +25,7 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
 
     Reports Top-1 accuracy on the test images of a linear classifier, of the
     nearest neighbour, and of classifiers trained on a few labels per class.
+    results.json has Top-5, each class and the confusion matrix as well.
     """
     story = run.story()
     settings = resolve(EvalLinearSettings, "eval linear", config=run.config, flags=flags, tell=story.warn)
@@ -42,7 +43,7 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
             show_plan(settings, {}, as_json=run.as_json)
             return
         results = stage.eval_linear(settings, events=story)
-    written = stage.results_file(settings)
+    written = stage.results_file(settings, stage.KIND)
     real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
     then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, "--out", "runs/real"]
     run.answer({**results, "results": str(written)}, rows(results, written), "copgen", *then)

@@ -5,6 +5,8 @@ Legend: N images, D feature dimension.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor
 
@@ -12,21 +14,33 @@ from copgen.encoders import Encoder
 from copgen.runtime.errors import DataError
 
 
-def extract(encoder: Encoder, images: Tensor, *, batch_size: int) -> Tensor:
+def features_of(
+    encoder: Encoder, batches: Iterable[Tensor], *, progress: Callable[[int], None] | None = None
+) -> Tensor:
     """Features (N, D), float32 on the CPU, in the order of the images.
 
     Args:
         encoder: the encoder, on any device; always in evaluation mode.
-        images: (N, C, H, W), floating, in [-1, 1].
-        batch_size: images per forward pass.
+        batches: (K, C, H, W), floating, in [-1, 1], such as those of `copgen.data.batches`; one is in memory at a time.
+        progress: called with the number of images that are done.
 
     Raises:
         DataError: a feature is not finite.
     """
     device = next(encoder.parameters()).device
+    found, done = [], 0
     with torch.no_grad():
-        batches = [encoder(batch.to(device)).float().cpu() for batch in torch.split(images, batch_size)]
-    features = torch.cat(batches)
+        for batch in batches:
+            found.append(encoder(batch.to(device)).float().cpu())
+            done += len(batch)
+            if progress is not None:
+                progress(done)
+    features = torch.cat(found)
     if not bool(torch.isfinite(features).all()):
         raise DataError("The encoder returns non-finite features.", fix="Its training diverged; train it again.")
     return features
+
+
+def extract(encoder: Encoder, images: Tensor, *, batch_size: int) -> Tensor:
+    """Features (N, D), float32 on the CPU, of images (N, C, H, W) that are in memory; errors as `features_of`."""
+    return features_of(encoder, torch.split(images, batch_size))

@@ -89,3 +89,13 @@ def one_thread() -> Iterator[None]:
 def top1(model: Any, data: Labelled) -> float:
     """The fraction of images whose most likely class is their label."""
     return float((model.predict(data.features) == data.labels).mean())
+
+
+def ranked(model: Any, data: Labelled) -> npt.NDArray[np.int64]:
+    """The labels of all classes for each image (N, C), from the most likely on; the first is what `top1` compares."""
+    decision = np.asarray(model.decision_function(data.features))
+    if decision.ndim == 1:  # of two classes: the second against the first
+        decision = np.stack((-decision, decision), axis=1)
+    order = np.argsort(-decision, axis=1, kind="stable")
+    labels: npt.NDArray[np.int64] = np.asarray(model.classes_, dtype=np.int64)[order]
+    return labels

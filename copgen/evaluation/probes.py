@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from copgen.evaluation.logistic import Labelled, choose, fit, top1
+from copgen.evaluation.logistic import Labelled, choose, fit, ranked, top1
+from copgen.evaluation.neighbours import QUERIES
 from copgen.runtime.errors import UsageError
 from copgen.runtime.philox import permutation
 
@@ -43,10 +44,18 @@ def linear_probe(
     train: Labelled, validation: Labelled, test: Labelled, *, c_grid: Sequence[float], max_iterations: int = 5000
 ) -> LinearProbe:
     """Choose C on validation, refit on train and validation, evaluate on test; features are standardised on train."""
+    return ranked_probe(train, validation, test, c_grid=c_grid, max_iterations=max_iterations)[0]
+
+
+def ranked_probe(
+    train: Labelled, validation: Labelled, test: Labelled, *, c_grid: Sequence[float], max_iterations: int = 5000
+) -> tuple[LinearProbe, npt.NDArray[np.int64]]:
+    """`linear_probe`, and the labels of all classes for each test image (M, C), from the most likely on."""
     train, validation, test = _standardised(train, validation, test)
     chosen = choose(train, validation, c_grid=c_grid, max_iterations=max_iterations)
     model, converged = fit(train + validation, chosen.C, max_iterations=max_iterations)
-    return LinearProbe(top1(model, test), chosen.C, chosen.validation_top1, chosen.converged and converged)
+    probe = LinearProbe(top1(model, test), chosen.C, chosen.validation_top1, chosen.converged and converged)
+    return probe, ranked(model, test)
 
 
 def few_label_probe(
@@ -89,8 +98,11 @@ def few_label_probe(
 
 def nearest_neighbour(bank: Labelled, test: Labelled) -> float:
     """Test accuracy of the label of the most similar bank image: cosine, raw features, ties to the first."""
-    similarity = _unit(test.features) @ _unit(bank.features).T
-    return float((bank.labels[similarity.argmax(axis=1)] == test.labels).mean())
+    unit, nearest = _unit(bank.features), []
+    for start in range(0, len(test), QUERIES):
+        similarity = _unit(test.features[start : start + QUERIES]) @ unit.T
+        nearest.append(similarity.argmax(axis=1))
+    return float((bank.labels[np.concatenate(nearest)] == test.labels).mean())
 
 
 def _standardised(train: Labelled, validation: Labelled, test: Labelled) -> tuple[Labelled, Labelled, Labelled]:

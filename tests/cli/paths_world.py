@@ -34,6 +34,7 @@ WORDS = {
     "pretrain --data-root": "--dataset imagenet --updates 1 --batch 8",
     "data inspect --data-root": "imagenet",
     "eval linear": "--ckpt {world}/encoder.safetensors --config {world}/probes.toml",
+    "eval linear --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "show": "{world}/pairs",
     "verify": "{world}/pairs",
     "export": "{world}/pairs --to genrep --out exported",

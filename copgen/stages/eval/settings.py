@@ -8,15 +8,15 @@ from typing import Annotated
 from pydantic import Field
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import INPUT, OUTPUT
+from copgen.runtime.panels import INPUT, OUTPUT, SPEED
 from copgen.runtime.settings import Settings
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
-class EvalLinearSettings(Settings):
-    """Settings of `copgen eval linear`."""
+class EvalSettings(Settings):
+    """Settings of all evaluations of an encoder on labelled images."""
 
     ckpt: Path = setting(
         Path("runs/pretrain"), text="Pretrain run, or any encoder file (runs/pretrain).", flag=Flag(INPUT, "PATH")
@@ -30,12 +30,35 @@ class EvalLinearSettings(Settings):
     )
     dataset: str = setting(
         "digits",
-        text="Labelled images: digits.",
+        text="Labelled images: a dataset's name or a folder.",
         source="the 8x8 digits of scikit-learn",
-        flag=Flag(INPUT, "NAME"),
+        flag=Flag(INPUT, "NAME|FOLDER"),
+    )
+    data_root: Path | None = setting(None, text="Folder of the datasets (COPGEN_DATA).", flag=Flag(INPUT, "FOLDER"))
+    size: int | None = setting(
+        None,
+        ge=1,
+        text="Side of the images (the encoder's training images).",
+        unit="pixels",
+        source="a foreign file: that of the dataset, else 224",
+        flag=Flag(INPUT, "N"),
+    )
+    resize: int | None = setting(
+        None,
+        ge=1,
+        text="Shorter side before the central crop (size / 0.875).",
+        unit="pixels",
+        source="authors' code: 146 for 128; datasets of one size are not cropped",
+        flag=Flag(INPUT, "N"),
+    )
+    convert_channels: bool = setting(
+        False,
+        text="Convert between grey and RGB where the encoder needs it.",
+        source="grey is repeated, colours become their luminance",
+        flag=Flag(INPUT),
     )
     out: Path | None = setting(
-        None, text="Folder of results.json (RUN/eval/linear).", flag=Flag(OUTPUT, "FOLDER", "-o")
+        None, text="Folder of results.json (beside the encoder).", flag=Flag(OUTPUT, "FOLDER", "-o")
     )
     seed: int = seed_setting()
     device: str = device_setting()
@@ -46,6 +69,20 @@ class EvalLinearSettings(Settings):
         source="changes memory and speed only",
         former=("batch_size",),
     )
+    workers: int | None = setting(
+        None, ge=1, text="Threads that decode images (one per core).", unit="threads", flag=Flag(SPEED, "N")
+    )
+    cache: bool = setting(
+        True,
+        text="Keep features on disk for the next evaluation.",
+        source="in features/ beside the results, by the hashes of encoder and data",
+        flag=Flag(SPEED),
+    )
+
+
+class EvalLinearSettings(EvalSettings):
+    """Settings of `copgen eval linear`."""
+
     c_grid: tuple[PositiveFloat, ...] = setting(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
         text="Inverse L2 strengths C, selected on validation.",

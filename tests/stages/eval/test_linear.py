@@ -61,7 +61,7 @@ def test_results_say_what_was_measured_on_what(ckpt: Path) -> None:
     settings = quick(ckpt)
     result = eval_linear(settings)
     file = ckpt / "eval" / "linear" / "results.json"
-    assert results_file(settings) == file
+    assert results_file(settings, "linear") == file
     assert json.loads(file.read_text()) == json.loads(json.dumps(result))
     assert 0.8 < result["top1"] < 1.0
     assert result["top1"] == result["linear"]["top1"]
@@ -79,6 +79,10 @@ def test_results_say_what_was_measured_on_what(ckpt: Path) -> None:
     assert (one["fitted_on"], ten["fitted_on"], len(one["draws"])) == (10, 100, 3)
     assert 0.5 < result["nearest_neighbour"]["top1"] < 1.0
     assert result["versions"]["copgen"]
+    assert result["top1"] < result["top5"] <= 1.0
+    right = {name: row[name] for name, row in result["confusion"].items()}
+    assert sum(right.values()) == round(368 * result["top1"])
+    assert result["per_class"]["0"] == right["0"] / sum(result["confusion"]["0"].values())
 
 
 def test_equal_inputs_give_equal_bytes_in_any_batches(ckpt: Path, tmp_path: Path) -> None:
@@ -101,7 +105,9 @@ def test_listeners_hear_of_every_probe_and_of_fits_that_stopped_early(ckpt: Path
 
 
 def test_an_encoders_file_can_be_named_itself(ckpt: Path) -> None:
-    assert results_file(EvalLinearSettings(ckpt=ckpt / "encoder.safetensors")).parent == ckpt / "eval" / "linear"
+    assert (
+        results_file(EvalLinearSettings(ckpt=ckpt / "encoder.safetensors"), "linear").parent == ckpt / "eval" / "linear"
+    )
 
 
 def test_what_cannot_be_evaluated_is_refused(ckpt: Path, tmp_path: Path) -> None:
@@ -109,10 +115,25 @@ def test_what_cannot_be_evaluated_is_refused(ckpt: Path, tmp_path: Path) -> None
         eval_linear(quick(ckpt, dataset="digit"))
     with pytest.raises(DataError, match="is missing"):
         eval_linear(quick(tmp_path))
-    larger = EncoderConfig(arch="digits", in_channels=1, image_size=28, views="mnist")
-    encoders.save_encoder(tmp_path, encoders.build("digits", 1), larger, {})
-    with pytest.raises(UsageError, match="28 pixels with 1 channels; dataset 'digits' has 8 pixels"):
+    coloured = EncoderConfig(arch="digits", in_channels=3, image_size=28, views="none")
+    encoders.save_encoder(tmp_path, encoders.build("digits", 3), coloured, {})
+    with pytest.raises(UsageError, match="28 pixels with 3 channels; dataset 'digits' has 8 pixels"):
         eval_linear(quick(tmp_path))
+    with pytest.raises(UsageError, match=r"resize = 20 .* 28 pixels"):
+        eval_linear(quick(tmp_path, convert_channels=True, resize=20))
+
+
+def test_images_of_another_size_or_colour_are_converted_and_it_is_said(tmp_path: Path) -> None:
+    coloured = EncoderConfig(arch="digits", in_channels=3, image_size=12, views="none")
+    encoders.save_encoder(tmp_path, encoders.build("digits", 3), coloured, {})
+    events = Recorder()
+    result = eval_linear(quick(tmp_path, convert_channels=True, labels_per_class=()), events=events)
+    assert [line for line in events.lines if line.startswith("say")] == [
+        "say The images have 1 channels, and the encoder takes 3: they are converted.",
+        "say Images of 8 x 8 pixels are resized to 12 x 12 for the encoder.",
+    ]
+    assert result["images"] == {"size": 12, "resize": None, "channels": 3}
+    assert result["top1"] > 0.5
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:

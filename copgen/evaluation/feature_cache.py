@@ -1,0 +1,38 @@
+"""Features on disk: a safetensors file for each key, which hashes everything that determines them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from copgen.runtime.errors import DataError
+from copgen.runtime.events import Events
+from copgen.storage.tensors import is_whole, load_tensors, save_tensors
+
+KIND = "features"
+
+
+def cached(file: Path, shape: tuple[int, int], extract: Callable[[], Tensor], *, key: str, events: Events) -> Tensor:
+    """The features in a file, or those that `extract` returns, which are then written to it.
+
+    Args:
+        file: of the key; one that is damaged, or of another key or shape, is replaced.
+        shape: (N, D).
+        extract: makes them.
+        key: a hash of encoder, data and preparation.
+        events: is told which it was.
+    """
+    if is_whole(file):
+        try:
+            tensors, header = load_tensors(file, kind=KIND)
+        except DataError:
+            tensors, header = {}, {}
+        if header.get("key") == key and "features" in tensors and tuple(tensors["features"].shape) == shape:
+            events.say(f"Features of {shape[0]:,} images are read from {file}.")
+            return tensors["features"]
+    features = extract()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(file, {"features": features}, kind=KIND, header={"key": key})
+    return features

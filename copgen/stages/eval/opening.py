@@ -1,0 +1,211 @@
+"""What an evaluation starts from: an encoder, the three splits of a labelled dataset, and how its images are prepared.
+
+Images of a dataset with one size are resized to the size of the encoder's training images. Those of other datasets are
+photos: the shorter side is resized to size / 0.875, and the centre is cropped (the authors: 146 and 128 pixels).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen import encoders
+from copgen.data.batches import batches
+from copgen.data.datasets import Images, needs_labels, open_dataset
+from copgen.data.splits import SPLITS, Split
+from copgen.encoders import Encoder
+from copgen.encoders.encoder import encoder_file
+from copgen.encoders.foreign import is_foreign
+from copgen.encoders.foreign.reading import SIZE
+from copgen.evaluation.feature_cache import cached
+from copgen.evaluation.features import features_of
+from copgen.evaluation.labels import check_labels
+from copgen.runtime.errors import UsageError
+from copgen.runtime.events import Events
+from copgen.runtime.machine import resolve_device, versions
+from copgen.stages.eval.settings import EvalSettings
+from copgen.storage.files import sha256_of
+
+FORMAT = 1
+CENTRE = 0.875  # side of the central crop, as a fraction of the shorter side
+SHOWN_FROM = 5000  # images, from which on extraction has a progress bar
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An encoder and its data.
+
+    Attributes:
+        settings: of the evaluation.
+        encoder: on the device.
+        sources: the images of each split, with labels.
+        classes: names, in the order of the labels.
+        size: side of the images for the encoder, pixels.
+        resize: shorter side before the central crop; None: the image is resized to its size.
+        features_folder: where features are kept.
+        events: receives the progress of the extraction.
+    """
+
+    settings: EvalSettings
+    encoder: Encoder
+    device: torch.device
+    sources: dict[Split, Images]
+    classes: tuple[str, ...]
+    size: int
+    resize: int | None
+    features_folder: Path
+    events: Events
+
+    @property
+    def channels(self) -> int | None:
+        """To which images are converted; None: they have those of the encoder."""
+        wanted = self.encoder.config.in_channels
+        return None if self.sources["train"].channels == wanted else wanted
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the encoder's file."""
+        return sha256_of(encoder_file(self.settings.ckpt))
+
+    def labels(self, split: Split) -> Tensor:
+        """(N,) int64."""
+        labels = self.sources[split].labels
+        assert labels is not None
+        return labels
+
+    def features(self, split: Split) -> Tensor:
+        """(N, D) float32 on the CPU, in the order of the labels; extracted once for an encoder and its data.
+
+        Raises:
+            DataError: an unreadable image, or non-finite features.
+        """
+        source = self.sources[split]
+        if not (self.settings.cache and source.inputs):  # embedded data are quicker to extract than to hash
+            return self._extracted(split)
+        key = {**self.preparation(), "encoder": self.sha256, "data": source.inputs, "split": split}
+        digest = hashlib.sha256(json.dumps({**key, "device": self.device.type}, sort_keys=True).encode()).hexdigest()
+        file = self.features_folder / f"{split}-{digest[:20]}.safetensors"
+        shape = (len(source), self.encoder.feature_dim)
+        return cached(file, shape, lambda: self._extracted(split), key=digest, events=self.events)
+
+    def preparation(self) -> dict[str, Any]:
+        """How images are prepared, for the results."""
+        return {"size": self.size, "resize": self.resize, "channels": self.encoder.config.in_channels}
+
+    def document(self, kind: str) -> dict[str, Any]:
+        """The part of `results.json` that all evaluations have: data, encoder, provenance."""
+        return {
+            "format": FORMAT,
+            "kind": kind,
+            "seed": self.settings.seed,
+            "dataset": {
+                "name": self.settings.dataset,
+                "classes": len(self.classes),
+                "images": {split: len(self.sources[split]) for split in SPLITS},
+            },
+            "images": self.preparation(),
+            "inputs": self.sources["train"].inputs | {f"test {k}": v for k, v in self.sources["test"].inputs.items()},
+            "encoder": {
+                "sha256": self.sha256,
+                "config": self.encoder.config.model_dump(mode="json"),
+                "feature_dim": self.encoder.feature_dim,
+                "made_by": self.encoder.made_by,
+            },
+            "device": self.device.type,
+            "versions": versions(),
+        }
+
+    def _extracted(self, split: Split) -> Tensor:
+        source, settings = self.sources[split], self.settings
+        images = batches(
+            source,
+            size=self.size,
+            shorter_side=self.resize,
+            channels=self.channels,
+            batch=settings.batch,
+            device=self.device,
+            workers=settings.workers,
+        )
+        if len(source) < SHOWN_FROM:
+            return features_of(self.encoder, images)
+        self.events.begin(f"features of {split}", total=len(source), unit="images")
+        try:
+            return features_of(self.encoder, images, progress=lambda done: self.events.advance(done, {}))
+        finally:
+            self.events.end()
+
+
+def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events: Events) -> Opened:
+    """Open the data and the encoder of an evaluation, and check that they fit.
+
+    Args:
+        settings: of the evaluation.
+        kind: the name of its folder, such as 'linear'.
+        out: the folder of the results, if not that of the settings.
+        events: is told what is converted or resized.
+
+    Raises:
+        UsageError: an unknown dataset, data without classes or test split, other channels than the encoder's.
+        DataError: an encoder that fails verification; an empty split; labels out of range, or of unknown classes.
+        EnvironmentFault: no such device.
+    """
+    sources: dict[Split, Images] = {}
+    for split in SPLITS:
+        source = open_dataset(settings.dataset, split, root=settings.data_root, events=events)
+        sources[split] = needs_labels(source, settings.dataset, "Evaluation")
+    classes = check_labels({split: source.labels for split, source in sources.items()}, sources["train"].classes)
+    device = resolve_device(settings.device)
+    data = sources["train"]
+    # A foreign file does not say the size of its training images.
+    otherwise = settings.size or (SIZE if data.size is None else min(data.size))
+    encoder = encoders.load(
+        settings.ckpt, arch=settings.arch, views=settings.views, image_size=otherwise, events=events
+    ).to(device)
+    size = settings.size or encoder.config.image_size
+    resize = settings.resize or (None if data.size else round(size / CENTRE))
+    if resize is not None and resize < size:
+        raise UsageError(
+            f"resize = {resize} is smaller than the images of {size} pixels that are cropped from it.",
+            fix=f"Pass at least {size}.",
+        )
+    _check_channels(encoder, data, settings, events)
+    if resize is not None:
+        events.say(f"Images are resized to a shorter side of {resize} pixels, of which the central {size} are taken.")
+    elif data.size is not None and data.size != (size, size):
+        events.say(f"Images of {data.size[0]} x {data.size[1]} pixels are resized to {size} x {size} for the encoder.")
+    features = results_file(settings, kind, out).parent
+    folder = features if out or settings.out else features.parent
+    return Opened(settings, encoder, device, sources, classes, size, resize, folder / "features", events)
+
+
+def results_file(settings: EvalSettings, kind: str, out: Path | str | None = None) -> Path:
+    """The file of the results: in `out`, the settings' folder, or `eval/KIND` beside the encoder.
+
+    A foreign file has a folder of its own, `eval/NAME/KIND`, as a folder of downloads may hold several.
+    """
+    file = encoder_file(settings.ckpt)
+    beside = file.parent / "eval" / (file.name if is_foreign(file) else "") / kind
+    return Path(out or settings.out or beside) / "results.json"
+
+
+def _check_channels(encoder: Encoder, data: Images, settings: EvalSettings, events: Events) -> None:
+    """Refuse images of another channel count than in training, unless their conversion is asked for."""
+    wanted = encoder.config.in_channels
+    if data.channels == wanted:
+        return
+    sides = "images" if data.size is None else f"{data.size[0]} pixels"
+    how = "repeat the grey channel" if data.channels == 1 else "convert colours to grey"
+    if not settings.convert_channels or wanted not in (1, 3):
+        raise UsageError(
+            f"The encoder takes images of {encoder.config.image_size} pixels with {wanted} channels; "
+            f"dataset '{settings.dataset}' has {sides} and {data.channels} channels.",
+            fix=f"Pass --convert-channels to {how}, or choose another dataset or another encoder.",
+        )
+    events.say(f"The images have {data.channels} channels, and the encoder takes {wanted}: they are converted.")

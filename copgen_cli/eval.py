@@ -13,6 +13,8 @@ from copgen_cli.commands import command
 from copgen_cli.console import Row
 from copgen_cli.dry_run import show_plan
 
+WEAKEST = 3
+
 
 @command(
     "copgen eval linear --ckpt runs/pretrain",
@@ -23,9 +25,9 @@ from copgen_cli.dry_run import show_plan
 def linear(flags: dict[str, Any], run: o.Run) -> None:
     """Train linear and few-label probes on frozen features.
 
-    Reports Top-1 accuracy on the test images of a linear classifier, of the
-    nearest neighbour, and of classifiers trained on a few labels per class.
-    results.json has Top-5, each class and the confusion matrix as well.
+    Reports Top-1 and Top-5 on the test images of a linear classifier; for small
+    data also of the nearest neighbour, and of classifiers trained on a few
+    labels per class. results.json has each class and the confusion matrix too.
     """
     story = run.story()
     settings = resolve(EvalLinearSettings, "eval linear", config=run.config, flags=flags, tell=story.warn)
@@ -50,14 +52,36 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
 
 
 def rows(results: dict[str, Any], written: Path) -> list[Row]:
-    """Top-1 of each probe, in percent."""
-    linear, neighbour = results["linear"], results["nearest_neighbour"]
+    """Top-1 of each probe, in percent, and how the linear one was trained."""
+    linear = results["linear"]
+    top5 = "" if results["top5"] is None else f", {100 * results['top5']:.1f} % Top-5"
     found = [
-        ("linear probe", f"{100 * linear['top1']:5.1f} % Top-1 on {linear['tested_on']:,} test images"),
-        ("nearest neighbour", f"{100 * neighbour['top1']:5.1f} %"),
+        ("linear probe", f"{100 * linear['top1']:5.1f} % Top-1{top5} on {linear['tested_on']:,} test images"),
+        ("trained", how_trained(results)),
     ]
-    for labels, few in results["few_labels"].items():
+    if "nearest_neighbour" in results:
+        found.append(("nearest neighbour", f"{100 * results['nearest_neighbour']['top1']:5.1f} %"))
+    for labels, few in results.get("few_labels", {}).items():
         name = f"{labels} {'label' if labels == '1' else 'labels'} per class"
         spread = f"{100 * few['top1_mean']:5.1f} % +- {100 * few['top1_std']:.1f} over {len(few['draws'])} draws"
         found.append((name, spread))
-    return [*found, ("results", str(written))]
+    return [*found, *weakest(results["per_class"]), ("results", str(written))]
+
+
+def how_trained(results: dict[str, Any]) -> str:
+    """The probe in words: optimizer, what was selected, and on what."""
+    linear = results["linear"]
+    if results["probe"] == "lbfgs":
+        return f"lbfgs to convergence, C = {linear['C']:g} selected on validation"
+    where = "the test images, as the authors do" if results["selected_on"] == "test" else "validation"
+    return (
+        f"sgd, {linear['epochs']} epochs, augmentation {linear['augmentation']}; "
+        f"lr {linear['lr']:g} x batch/256 and epoch {linear['epoch']} selected on {where}"
+    )
+
+
+def weakest(per_class: dict[str, float | None]) -> list[Row]:
+    """The classes with the lowest accuracy."""
+    known = sorted((value, name) for name, value in per_class.items() if value is not None)
+    listed = ", ".join(f"{name} {100 * value:.1f} %" for value, name in known[:WEAKEST])
+    return [("weakest classes", listed)]

@@ -56,7 +56,7 @@ def batches(
         for some in torch.split(chosen, batch):
             if isinstance(source, DecodedImages):
                 images = source.batch(some, torch.zeros_like(some), torch.device(device))
-                yield _in_colours(fitted(images, size, shorter_side), channels)
+                yield in_colours(fitted(images, size, shorter_side), channels)
             else:
                 known = source
 
@@ -80,8 +80,8 @@ def fitted(images: Tensor, size: int | None, shorter_side: int | None = None) ->
     return images[..., top : top + size, left : left + size]
 
 
-def _in_colours(images: Tensor, channels: int | None) -> Tensor:
-    """Images (K, C, H, W) with another number of channels."""
+def in_colours(images: Tensor, channels: int | None) -> Tensor:
+    """Images (K, C, H, W) in [-1, 1] with another number of channels; None: as they are."""
     if channels is None or images.shape[1] == channels:
         return images
     if channels == 3:

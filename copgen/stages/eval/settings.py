@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import INPUT, OUTPUT, SPEED
+from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
+from copgen.runtime.urls import refuse_url
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -79,10 +80,57 @@ class EvalSettings(Settings):
         flag=Flag(SPEED),
     )
 
+    @model_validator(mode="after")
+    def _local_dataset(self) -> Self:
+        refuse_url(self.dataset)
+        return self
+
 
 class EvalLinearSettings(EvalSettings):
     """Settings of `copgen eval linear`."""
 
+    probe: Literal["auto", "lbfgs", "sgd"] = setting(
+        "auto",
+        text="lbfgs for up to 10,000 training images, sgd beyond (auto).",
+        source="sgd is the paper's",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    protocol: Literal["validation", "authors"] = setting(
+        "validation",
+        text="What selects rate and epoch; authors: the test images.",
+        source="authors' code: the best epoch on the test images",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    augment: Literal["auto", "none", "crop"] = setting(
+        "auto",
+        text="Training images of sgd: crop and flip, or none (as pretrained).",
+        source="authors' code: crops of 0.2 to 1 and flips; appendix D: none for MNIST",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    lr: float | None = setting(
+        None,
+        text="Learning rate of sgd for 256 images (a grid; authors: 2).",
+        source="appendix D at batch 64: 0.5 = 2 x 64/256 (real MNIST), 1.5 (synthetic)",
+        gt=0,
+        flag=Flag(TRAINING, "N"),
+    )
+    epochs: int = setting(
+        60, text="Epochs of sgd.", unit="epochs", source="authors' code: 60", ge=1, flag=Flag(TRAINING, "N")
+    )
+    probe_batch: int | None = setting(
+        None,
+        text="Batch size of sgd (224; 64 for grey images).",
+        unit="images",
+        source="authors' code: 224; appendix D: 64",
+        ge=1,
+        flag=Flag(TRAINING, "N"),
+    )
+    lr_grid: tuple[PositiveFloat, ...] = setting(
+        (0.06, 0.2, 0.6, 2.0, 6.0, 20.0, 60.0, 200.0),
+        text="Learning rates of sgd for 256 images, of which validation selects one.",
+        source="half decades about the authors' 2",
+        min_length=1,
+    )
     c_grid: tuple[PositiveFloat, ...] = setting(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
         text="Inverse L2 strengths C, selected on validation.",

@@ -1,0 +1,153 @@
+"""The SGD probe of `copgen eval linear`: the paper's protocol, with its choices made on validation.
+
+Without augmentation, features are extracted once. With it, every epoch sees new crops of the training images: 0.2 to 1
+of the area, mirrored or not; the encoder runs in every epoch. Test and validation images are never augmented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen import views
+from copgen.data.batches import in_colours
+from copgen.data.datasets import Images, needs_labels, open_dataset
+from copgen.data.loaders.choice import build_loader
+from copgen.data.loaders.loader import Loader
+from copgen.data.sampler import EpochSampler
+from copgen.evaluation.linear_heads import LinearHeads, ranked_by
+from copgen.evaluation.scores import scores
+from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
+from copgen.runtime.events import Events
+from copgen.stages.eval.opening import Opened
+from copgen.stages.eval.settings import EvalLinearSettings
+
+BATCH, GREY_BATCH = 224, 64  # the authors' code; appendix D, for MNIST
+
+
+def trained(data: Opened, settings: EvalLinearSettings, events: Events) -> dict[str, Any]:
+    """The results of the heads at their best epoch: chosen on validation, or on the test images as the authors do."""
+    authors = settings.protocol == "authors"
+    rates = (settings.lr,) if settings.lr is not None else (2.0,) if authors else settings.lr_grid
+    batch = settings.probe_batch or (GREY_BATCH if data.encoder.config.in_channels == 1 else BATCH)
+    crops = augments(data, settings)
+    test = data.features("test"), data.labels("test")
+    choice = test if authors else (data.features("validation"), data.labels("validation"))
+    heads = LinearHeads(data.encoder.feature_dim, len(data.classes), scaled(rates, batch), device=data.device)
+    source, made = (_cropped if crops else _plain)(data, settings, batch, with_validation=authors)
+
+    events.begin("eval linear", total=settings.epochs, unit="epochs")
+    try:
+        probe = train_heads(
+            heads,
+            made,
+            choice,
+            epochs=settings.epochs,
+            progress=lambda done, top1: events.advance(done, {"top1": top1}),
+        )
+    finally:
+        events.end()
+    if len(rates) > 1 and rates[probe.best.head] == max(rates):
+        events.warn(f"The largest learning rate of the grid, {max(rates):g}, is the best: higher ones may be better.")
+    found = scores(ranked_by(probe.best.weight, probe.best.bias, test[0]), test[1], classes=len(data.classes))
+    last = scores(ranked_by(probe.last.weight, probe.last.bias, test[0]), test[1], classes=len(data.classes))
+    return {
+        "probe": "sgd",
+        "protocol": settings.protocol,
+        "selected_on": "test" if authors else "validation",
+        **found.document(data.classes),
+        "linear": {
+            "top1": found.top1,
+            "top5": found.top5,
+            "fitted_on": source,
+            "tested_on": len(test[1]),
+            "lr": rates[probe.best.head],
+            "epoch": probe.best.epoch,
+            "last_epoch": {"epoch": probe.last.epoch, "top1": last.top1, "top5": last.top5},
+            "batch": batch,
+            "epochs": settings.epochs,
+            "augmentation": "crop and flip" if crops else "none",
+            "lr_grid": list(rates),
+            f"{'test' if authors else 'validation'}_top1": [list(epoch) for epoch in probe.history],
+        },
+    }
+
+
+def augments(data: Opened, settings: EvalLinearSettings) -> bool:
+    """Whether training images are augmented; by default, if they were in pretraining by crops."""
+    if settings.augment == "auto":
+        return views.policy(data.encoder.config.views).crop is not None
+    return settings.augment == "crop"
+
+
+def _plain(
+    data: Opened, settings: EvalLinearSettings, batch: int, *, with_validation: bool
+) -> tuple[int, Callable[[int], Batches]]:
+    """The number of training images, and the batches of an epoch from features that are extracted once."""
+    features, labels = data.features("train"), data.labels("train")
+    if with_validation:
+        features = torch.cat((features, data.features("validation")))
+        labels = torch.cat((labels, data.labels("validation")))
+    sampler = EpochSampler(len(labels), settings.seed)
+
+    def of_epoch(epoch: int) -> Batches:
+        for samples in _samples(epoch, len(labels), batch):
+            items = sampler[samples]
+            yield features[items].to(data.device), labels[items].to(data.device)
+
+    return len(labels), of_epoch
+
+
+def _cropped(
+    data: Opened, settings: EvalLinearSettings, batch: int, *, with_validation: bool
+) -> tuple[int, Callable[[int], Batches]]:
+    """The number of training images, and the batches of an epoch from crops of them."""
+    source: Images = data.sources["train"]
+    if with_validation:
+        both = open_dataset(settings.dataset, "train+validation", root=settings.data_root)
+        source = needs_labels(both, settings.dataset, "Evaluation")
+    # The encoder normalises.
+    policy = views.policy("simclr", jitter=None, grayscale=0.0, normalise=None, size=data.size)
+    sampler = EpochSampler(len(source), settings.seed)
+    loader = build_loader(
+        "auto",
+        source,
+        sampler,
+        policy,
+        seed=settings.seed,
+        count=1,
+        device=data.device,
+        workers=settings.workers,
+    ).loader
+    return len(source), _Encoded(data, loader, len(source), batch)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Features of the views of a loader, by epoch."""
+
+    data: Opened
+    loader: Loader
+    images: int
+    batch: int
+
+    @torch.no_grad()
+    def _features(self, samples: range) -> tuple[Tensor, Tensor]:
+        made = self.loader[samples]
+        assert made.labels is not None
+        view = in_colours(2.0 * made.views[0] - 1.0, self.data.channels)
+        return self.data.encoder(view).float(), made.labels
+
+    def __call__(self, epoch: int) -> Batches:
+        return map(self._features, _samples(epoch, self.images, self.batch))
+
+
+def _samples(epoch: int, images: int, batch: int) -> Iterator[range]:
+    """The sample indices of the batches of an epoch; the last may be smaller, as in the authors' code."""
+    first, end = epoch * images, (epoch + 1) * images
+    for start in range(first, end, batch):
+        yield range(start, min(start + batch, end))

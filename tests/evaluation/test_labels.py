@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from copgen.data.splits import Split
 from copgen.evaluation.labels import check_labels
 from copgen.runtime.errors import DataError
 
 
-def splits(train: list[int], validation: list[int], test: list[int]) -> dict:
-    parts = {"train": train, "validation": validation, "test": test}
+def splits(train: list[int], validation: list[int], test: list[int]) -> dict[Split, torch.Tensor | None]:
+    parts: dict[Split, list[int]] = {"train": train, "validation": validation, "test": test}
     return {name: torch.tensor(labels, dtype=torch.int64) for name, labels in parts.items()}
 
 
@@ -30,7 +31,7 @@ def test_names_are_those_of_the_classes_or_their_numbers() -> None:
         (splits([1, 1, 0], [1], [0]) | {"train": torch.tensor([1, 1])}, "of one class"),
     ],
 )
-def test_bad_labels_are_refused(labels: dict, says: str) -> None:
+def test_bad_labels_are_refused(labels: dict[Split, torch.Tensor | None], says: str) -> None:
     with pytest.raises(DataError, match=says):
         check_labels(labels, ("cat", "dog"))
 

@@ -31,7 +31,7 @@ def data(images: int, seed: int, dtype: torch.dtype = torch.float64) -> tuple[Te
 
 def batches(features: Tensor, labels: Tensor, size: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     order = EpochSampler(len(labels), 0)[range(epoch * len(labels), (epoch + 1) * len(labels))]
-    for part in order.split(size):
+    for part in torch.split(order, size):
         yield features[part], labels[part]
 
 
@@ -65,7 +65,7 @@ def test_a_head_is_a_linear_layer_under_torchs_sgd(rate: float) -> None:
         for some, wanted in batches(features, labels, 20, epoch):
             heads.step(some, wanted, scale=schedule(epoch))
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(layer(some), wanted).backward()
+            torch.autograd.backward(torch.nn.functional.cross_entropy(layer(some), wanted))
             optimizer.step()
     weight, bias = heads.head(0)
     torch.testing.assert_close(weight, layer.weight.detach().T, rtol=1e-10, atol=1e-12)

@@ -50,7 +50,7 @@ def test_a_folder_of_photos(coloured: Path, photos: Path, tmp_path: Path) -> Non
 
 def test_shards_give_what_folders_give(coloured: Path, photos: Path, tmp_path: Path) -> None:
     for split in ("train", "val"):
-        members = {}
+        members: dict[str, bytes] = {}
         for path in sorted(photos.glob(f"{split}/*/*.png")):
             name = f"{path.parent.name}-{path.stem}"
             members |= {f"{name}.png": path.read_bytes(), f"{name}.cls": path.parent.name.encode()}

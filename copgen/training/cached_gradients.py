@@ -59,14 +59,14 @@ class CachedPass:
             last = number == len(self._chunks) - 1
             with nullcontext() if last else _no_sync(self.f):
                 passed = self.through(chunk)
-                ends, slopes = [], []
+                outputs, gradients = [], []
                 for fresh, cached in zip(passed, self._cached, strict=True):
                     for name, output in fresh.items():
                         gradient = cached[name].grad
                         if gradient is not None:
-                            ends.append(output)
-                            slopes.append(gradient[rows])
-                torch.autograd.backward(ends, slopes)
+                            outputs.append(output)
+                            gradients.append(gradient[rows])
+                torch.autograd.backward(outputs, gradients)
         self._chunks, self._cached = [], ()
 
 

@@ -61,34 +61,34 @@ class LARS(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            weights = [one for one in group["params"] if one.grad is not None]
+            weights = [weight for weight in group["params"] if weight.grad is not None]
             if weights:
                 self._step(weights, group)
         return loss
 
     def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         sign = -1.0 if group["maximize"] else 1.0
-        slopes = torch._foreach_mul([one.grad for one in weights if one.grad is not None], sign)
-        torch._foreach_add_(slopes, weights, alpha=group["weight_decay"])
+        directions = torch._foreach_mul([weight.grad for weight in weights if weight.grad is not None], sign)
+        torch._foreach_add_(directions, weights, alpha=group["weight_decay"])
         if group["adapt"]:
-            sizes, steepness = torch._foreach_norm(weights), torch._foreach_norm(slopes)
+            weight_norms, norms = torch._foreach_norm(weights), torch._foreach_norm(directions)
             rates = [
-                torch.where((size > 0) & (steep > 0), group["trust"] * size / steep, 1.0)
-                for size, steep in zip(sizes, steepness, strict=True)
+                torch.where((weight_norm > 0) & (norm > 0), group["trust"] * weight_norm / norm, 1.0)
+                for weight_norm, norm in zip(weight_norms, norms, strict=True)
             ]
-            torch._foreach_mul_(slopes, rates)
-        velocities = [self._velocity(one) for one in weights]
-        moved = torch._foreach_mul(velocities, group["momentum"])
-        torch._foreach_add_(moved, slopes)
-        steps = torch._foreach_mul(moved, -group["lr"])
+            torch._foreach_mul_(directions, rates)
+        velocities = [self._velocity(weight) for weight in weights]
+        new_velocities = torch._foreach_mul(velocities, group["momentum"])
+        torch._foreach_add_(new_velocities, directions)
+        steps = torch._foreach_mul(new_velocities, -group["lr"])
         if self.found_inf is None:
-            torch._foreach_copy_(velocities, moved)
+            torch._foreach_copy_(velocities, new_velocities)
             torch._foreach_add_(weights, steps)
             return
-        goes = self.found_inf == 0
-        for one, velocity, new, step in zip(weights, velocities, moved, steps, strict=True):
-            velocity.copy_(torch.where(goes, new, velocity))
-            one.add_(torch.where(goes, step, 0.0))
+        valid = self.found_inf == 0
+        for weight, velocity, new, step in zip(weights, velocities, new_velocities, steps, strict=True):
+            velocity.copy_(torch.where(valid, new, velocity))
+            weight.add_(torch.where(valid, step, 0.0))
 
     def _velocity(self, weight: Tensor) -> Tensor:
         state = self.state[weight]

@@ -41,7 +41,7 @@ def whole_batches(samples: int, batch: int) -> int:
 
 
 class Length(Settings):
-    """A run of so many samples or so many updates: one of them is given, and the other follows.
+    """The length of a run in samples or in updates: one of them is given, and the other follows.
 
     The one that is no field of the recorded settings has `exclude`. Where `updates` is recorded, samples beyond whole
     batches are dropped.

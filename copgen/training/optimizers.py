@@ -5,14 +5,14 @@ LARS is in lars.py; the others are PyTorch's, fused on CUDA.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from copgen.training.lars import LARS
+from copgen.training.names import OptimizerName
 
-OptimizerName = Literal["sgd", "lars", "adam", "adamw"]
 MOMENTUM = 0.9
 
 

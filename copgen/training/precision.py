@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-Precision = Literal["float32", "bfloat16", "float64"]
-Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
+from copgen.training.names import Compile, Precision
 
 
 def dtype_of(precision: Precision) -> torch.dtype:

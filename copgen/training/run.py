@@ -91,7 +91,11 @@ class Run:
             self.events.say(note)
 
     def logged(self, name: str, *, updates: int) -> list[float]:
-        """A metric of every update of a run of so many, in order.
+        """A metric of every update of a finished run, in order.
+
+        Args:
+            name: of the metric.
+            updates: of the whole run.
 
         Raises:
             DataError: the file lacks the last of them, as it was damaged.

@@ -1,14 +1,11 @@
-"""When training ends before its updates are used up.
+"""When training ends before its updates are used up: the interface of a rule, and the detection of an upward turn.
 
-The rules of navigate (appendix B, section 'Termination'):
+navigate has the rules (stages/navigate/stopping.py). Its `loss-turn` (appendix B, section 'Termination') ends when the
+smoothed loss of f has turned upwards, which is when T_z starts to win; on the authors' published curve that is where
+they stopped by eye. It returns the navigator of the minimum, not that of its detection.
 
-`delta` is the early return of Algorithm 1: the first update at which d(z, z') > delta for more than the allowed share
-of the batch. `turn` ends when the smoothed loss of f has turned upwards, which is when T_z starts to win; on the
-authors' published curve that is where they stopped by eye. It returns the navigator of the minimum, not that of its
-detection.
-
-The mean counts from update 1 / (1 - smoothing) on. Before that it rests on a few losses, and one low draw among them
-would look like a minimum.
+The mean counts from update 1 / (1 - smoothing) on. Before that it rests on a few losses, and a single low one among
+them would look like a minimum.
 """
 
 from __future__ import annotations

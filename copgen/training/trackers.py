@@ -7,7 +7,7 @@ Metrics that were logged after the checkpoint from which a run resumes are logge
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -109,6 +109,6 @@ def _on_stderr() -> Iterator[None]:
         yield
 
 
-def numbers(line: Mapping[str, Any], names: Sequence[str] = ("update",)) -> dict[str, float]:
-    """The numbers of a line of metrics, but those of `names`."""
-    return {name: value for name, value in line.items() if name not in names and isinstance(value, (int, float))}
+def numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line of metrics, except that of the update."""
+    return {name: value for name, value in line.items() if name != "update" and isinstance(value, (int, float))}

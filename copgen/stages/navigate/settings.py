@@ -11,7 +11,8 @@ from copgen.runtime.declaration import Flag, device_setting, seed_setting, setti
 from copgen.runtime.panels import SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
 from copgen.training.length import Length, batch_size
-from copgen.training.trackers import tracking_setting
+from copgen.training.names import Compile
+from copgen.training.trackers import TrackerName, tracking_setting
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
@@ -119,7 +120,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         ge=1,
     )
     device: str = device_setting()
-    track: Literal["tensorboard", "trackio"] | None = tracking_setting()
+    track: TrackerName | None = tracking_setting()
     activation_checkpointing: bool = setting(
         False,
         text="Recompute G to save memory (slower).",
@@ -127,7 +128,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         former_values={"keep": False, "save": True},
         flag=Flag(SPEED),
     )
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = setting(
+    compile: Compile = setting(
         "off",
         text="torch.compile of G and f: off, default, ...",
         source="reduce-overhead and max-autotune use CUDA graphs",

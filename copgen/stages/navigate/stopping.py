@@ -1,4 +1,8 @@
-"""When a navigate run stops: at its last sample, when d(z, z') exceeds delta, or when f's loss turns upwards."""
+"""When a navigate run stops: at its last sample, when d(z, z') exceeds delta, or when f's loss turns upwards.
+
+`delta` is the early return of Algorithm 1: the first update at which d(z, z') > delta for more than the allowed share
+of the batch. `loss-turn` is in training/stop_rules.py.
+"""
 
 from __future__ import annotations
 

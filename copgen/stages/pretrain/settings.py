@@ -15,7 +15,8 @@ from copgen.runtime.declaration import Flag, device_setting, seed_setting, setti
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
-from copgen.training.trackers import tracking_setting
+from copgen.training.names import Compile, OptimizerName, Precision
+from copgen.training.trackers import TrackerName, tracking_setting
 
 EPOCHS = 100.0
 ONLINE = "online:"
@@ -99,7 +100,7 @@ class PretrainSettings(Settings):
         None, text="negft mixes negatives with lambda ~ Beta(alpha, alpha).", source=OF_METHOD
     )
     mixing: str | None = setting(None, text="negft's lambda is one per element, or one per update.", source=OF_METHOD)
-    optimizer: Literal["sgd", "lars", "adam", "adamw"] = setting(
+    optimizer: OptimizerName = setting(
         "sgd",
         text="sgd (momentum 0.9), lars, adam or adamw.",
         source="authors: sgd; SimCLR and BYOL, for large batches: lars",
@@ -166,16 +167,14 @@ class PretrainSettings(Settings):
     skip_bad: int = setting(
         0, text="Unreadable images to skip; more are an error.", unit="images", ge=0, flag=Flag(INPUT, "COUNT")
     )
-    precision: Literal["float32", "bfloat16", "float64"] = setting(
+    precision: Precision = setting(
         "float32",
         text="float32, bfloat16 (autocast) or float64.",
         source="authors: float32",
         spellings={"bf16": "bfloat16"},
         flag=Flag(SPEED, "NAME"),
     )
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = setting(
-        "off", text="torch.compile of f: off, default, ...", flag=Flag(SPEED, "MODE")
-    )
+    compile: Compile = setting("off", text="torch.compile of f: off, default, ...", flag=Flag(SPEED, "MODE"))
     chunk: int | None = setting(
         None,
         text="Samples that pass f at once; cached gradients make up the batch.",
@@ -203,7 +202,7 @@ class PretrainSettings(Settings):
     )
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()
-    track: Literal["tensorboard", "trackio"] | None = tracking_setting()
+    track: TrackerName | None = tracking_setting()
 
     @model_validator(mode="after")
     def _of_the_method(self) -> Self:
@@ -240,7 +239,7 @@ class PretrainSettings(Settings):
         return self.pairs is not None and str(self.pairs).startswith(ONLINE)
 
     def updates_over(self, pairs: int) -> int:
-        """Optimizer updates: as given, or whole batches of the epochs over so many pairs; at least one."""
+        """Optimizer updates: as given, or whole batches of the epochs over that many pairs; at least one."""
         return self.updates or max(1, math.floor((self.epochs or EPOCHS) * pairs / self.batch))
 
 

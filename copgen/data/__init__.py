@@ -1,1 +1,1 @@
-"""Training data: generated pairs, datasets, and the epoch sampler."""
+"""Images to learn from and to evaluate on: generated pairs and datasets; the epoch sampler and the loaders."""

@@ -1,4 +1,4 @@
-"""The folder of the datasets, and where a dataset may lie in it."""
+"""The folder of the datasets, and where a dataset is in it."""
 
 from __future__ import annotations
 

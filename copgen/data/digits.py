@@ -61,12 +61,9 @@ def load(split: Split) -> LabelledImages:
 
 
 def source(split: AnySplit) -> TensorImages:
-    """A split as a source of training images; train+validation in this order."""
-    parts = [load(part) for part in _parts(split)]
+    """A split as a source of training images; of train+validation, train comes first."""
+    whole: tuple[Split, ...] = ("train", "validation") if split == "train+validation" else (split,)
+    parts = [load(part) for part in whole]
     images = torch.cat([part.images for part in parts])
     labels = torch.cat([part.labels for part in parts])
     return TensorImages(images, labels, classes=tuple(map(str, range(CLASSES))), inputs={})
-
-
-def _parts(split: AnySplit) -> tuple[Split, ...]:
-    return ("train", "validation") if split == "train+validation" else (split,)

@@ -1,4 +1,4 @@
-"""Images in files of their own, encoded as they lie: the source of image folders and of ImageNet."""
+"""Images in files of their own, which a loader decodes: the source of image folders and of ImageNet."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ImageFiles:
         return self.root / self._names[item]
 
     def encoded(self, item: int, column: int = 0) -> bytes:
-        """The file as it lies.
+        """The bytes of the file.
 
         Raises:
             DataError: it is missing or cannot be read; the error names it.

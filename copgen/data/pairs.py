@@ -1,4 +1,7 @@
-"""Generated pairs (x, x') = (G(z), G(z')) from a pairs folder; of several positives, those of a sample are random."""
+"""Opens generated pairs (x, x') = (G(z), G(z')): decoded into memory if they are few, else as files (pairs_folder.py).
+
+Of several positives of an anchor, those of a sample are random.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ MOST_IMAGES, MOST_BYTES = 100_000, 256 * 2**20  # in memory; decoding them takes
 
 
 class GeneratedPairs:
-    """The pairs of a folder, as `DecodedImages`: column 0 is the anchor, 1 to `positives` are its positives.
+    """The pairs of a folder, decoded into memory: column 0 is the anchor, 1 to `positives` are its positives.
 
     Args:
         pairs: the opened folder.

@@ -1,4 +1,4 @@
-"""Generated pairs (x, x') = (G(z), G(z')) in a pairs folder, of any size, as files: `EncodedImages`.
+"""Generated pairs (x, x') = (G(z), G(z')) in a pairs folder of any size, read as they are needed: `EncodedImages`.
 
 Opening it reads names and sizes only: 1.3M pairs take seconds. A shard's index is read when one of its pairs is first
 needed, the header of each image is checked as it is read, and a thread hashes every shard once meanwhile.
@@ -80,7 +80,7 @@ class PairsFolder:
         return f"{done:,} of {count:,} shards were hashed before the run ended; run copgen verify {self.folder}/"
 
     def encoded(self, item: int, column: int) -> bytes:
-        """The file of an image as it lies in its shard; may be called from several threads.
+        """The bytes of an image file in its shard; may be called from several threads.
 
         Raises:
             DataError: the shard cannot be read, or has something else there; the error names shard and image.

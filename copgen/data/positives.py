@@ -20,9 +20,8 @@ def positives_at_random(samples: range, views: int, positives: int, *, seed: int
             f"{views - 1} positives of each anchor were asked for; the pairs have {positives}.",
             fix=f"Use --positives {positives}, or sample with more.",
         )
-    u = philox.uniform(seed, samples, 1, stream="pretrain/positive")
     if views == 2:
-        chosen = (u * positives).long()
+        chosen = (philox.uniform(seed, samples, 1, stream="pretrain/positive") * positives).long()
     else:
         order = philox.uniform(seed, samples, positives, stream="pretrain/positives").argsort(dim=1)
         chosen = order[:, : views - 1]

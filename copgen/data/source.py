@@ -41,7 +41,7 @@ class Source(Protocol):
             views: V.
 
         Raises:
-            UsageError: an item has too few images for so many views.
+            UsageError: an item has fewer images than views.
         """
 
 

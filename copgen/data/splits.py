@@ -38,6 +38,6 @@ def rows_of(split: AnySplit, labels: Tensor | None, count: int) -> Tensor:
     """
     if split == "train+validation":
         return torch.arange(count)
-    held_out = positions(torch.zeros(count, dtype=torch.int64) if labels is None else labels)
-    chosen = held_out % VALIDATION_OF == VALIDATION_AT
-    return (chosen if split == "validation" else ~chosen).nonzero()[:, 0]
+    places = positions(torch.zeros(count, dtype=torch.int64) if labels is None else labels)
+    held_out = places % VALIDATION_OF == VALIDATION_AT
+    return (held_out if split == "validation" else ~held_out).nonzero()[:, 0]

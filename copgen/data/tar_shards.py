@@ -78,7 +78,7 @@ class TarShards:
         return torch.zeros(len(samples), views, dtype=torch.int64)
 
     def encoded(self, item: int, column: int = 0) -> bytes:
-        """The image file as it lies in its shard.
+        """The bytes of the image file in its shard.
 
         Raises:
             DataError: the shard is missing or was truncated; the error names it and the image.

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data.decoding import decode, read_header
-from copgen.data.loaders.loader import Batch, stream
+from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import EncodedImages
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError
 from copgen.views.dali import DaliViews, GraphFailed
 
 
@@ -61,13 +61,8 @@ class DaliLoader:
         workers: int | None = None,
         skipped: Skipped | None = None,
     ) -> None:
-        size = source.size if policy.size is None else (policy.size, policy.size)
-        if size is None:
-            raise UsageError(
-                f"The images have different sizes, and the view policy '{policy.name}' keeps them.",
-                fix="Give the size of the views.",
-            )
-        self.source, self.sampler, self.policy, self.size = source, sampler, policy, size
+        self.size = size_of_views(source, policy)
+        self.source, self.sampler, self.policy = source, sampler, policy
         self.seed, self.count, self.device = seed, count, device
         self.workers = workers or len(os.sched_getaffinity(0))
         self.skipped = skipped or Skipped(0)
@@ -82,8 +77,7 @@ class DaliLoader:
         except GraphFailed:
             self._graphs.clear()
             items, made = self._repeated(samples)
-        labels = self.source.labels
-        return Batch(made, None if labels is None else labels[items].to(self.device))
+        return Batch(made, labels_of(self.source, items, self.device))
 
     def close(self) -> None:
         """End the threads, and free what DALI holds."""

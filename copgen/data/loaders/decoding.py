@@ -18,7 +18,7 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data.decoding import decode
-from copgen.data.loaders.loader import Batch, stream
+from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import EncodedImages
@@ -40,6 +40,9 @@ class DecodingLoader:
         device: where the views are needed.
         workers: threads; None: one for each CPU core of this process.
         skipped: unreadable images that are tolerated; None: none.
+
+    Raises:
+        UsageError: the images differ in size and the policy has none.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class DecodingLoader:
         workers: int | None = None,
         skipped: Skipped | None = None,
     ) -> None:
+        size_of_views(source, policy)  # raises without one
         self.source, self.sampler, self.policy = source, sampler, policy
         self.seed, self.count, self.device = seed, count, device
         self.skipped = skipped or Skipped(0)
@@ -66,8 +70,7 @@ class DecodingLoader:
         rows = [row for part in read for row in part]
         items = torch.tensor([item for item, _ in rows])
         made = tuple(self._views([images[view] for _, images in rows], samples, view) for view in range(self.count))
-        labels = self.source.labels
-        return Batch(made, None if labels is None else labels[items].to(self.device))
+        return Batch(made, labels_of(self.source, items, self.device))
 
     def close(self) -> None:
         """End the threads."""

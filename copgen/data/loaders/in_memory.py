@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from copgen import views
-from copgen.data.loaders.loader import Batch, stream
+from copgen.data.loaders.loader import Batch, labels_of, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.source import DecodedImages
 
@@ -43,8 +43,7 @@ class MemoryLoader:
         for view in range(self.count):
             x = self.source.batch(items, columns[:, view], self.device)
             made.append(views.augment(x, self.policy, seed=self.seed, rows=samples, stream=stream(view)))
-        labels = self.source.labels
-        return Batch(tuple(made), None if labels is None else labels[items].to(self.device))
+        return Batch(tuple(made), labels_of(self.source, items, self.device))
 
     def close(self) -> None:
         """Nothing to end."""

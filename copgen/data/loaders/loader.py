@@ -11,7 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from copgen import views
+from copgen.data.source import Source
+from copgen.runtime.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,24 @@ class Loader(Protocol):
 def stream(view: int) -> str:
     """The name of the random stream of a view, from 0: views/anchor, views/positive, views/positive-1, ..."""
     return "views/anchor" if view == 0 else "views/positive" if view == 1 else f"views/positive-{view - 1}"
+
+
+def size_of_views(source: Source, policy: views.Policy) -> tuple[int, int]:
+    """(height, width) of the views of a source's images, pixels.
+
+    Raises:
+        UsageError: the images have different sizes, and the policy keeps them.
+    """
+    if policy.size is not None:
+        return policy.size, policy.size
+    if source.size is None:
+        raise UsageError(
+            f"The images have different sizes, and the view policy '{policy.name}' keeps them.",
+            fix="Give the size of the views.",
+        )
+    return source.size
+
+
+def labels_of(source: Source, items: Tensor, device: torch.device) -> Tensor | None:
+    """The class of each of these items (K,), on the device; None if unknown."""
+    return None if source.labels is None else source.labels[items].to(device)

@@ -1,4 +1,4 @@
-"""The names of the loaders."""
+"""The names of the loaders, for settings, which do not import torch."""
 
 from typing import Literal
 

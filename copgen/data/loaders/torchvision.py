@@ -23,12 +23,12 @@ from torchvision.transforms.functional import to_pil_image
 
 from copgen import views
 from copgen.data.decoding import decode
-from copgen.data.loaders.loader import Batch, stream
+from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import EncodedImages
 from copgen.distributed.children import end_with_parent
-from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault
 from copgen.views.on_pil import check_policy, view_of
 
 SLICE = 8  # samples of one task
@@ -100,11 +100,7 @@ class TorchvisionLoader:
         skipped: Skipped | None = None,
     ) -> None:
         check_policy(policy)
-        if source.size is None and policy.size is None:
-            raise UsageError(
-                f"The images have different sizes, and the view policy '{policy.name}' keeps them.",
-                fix="Give the size of the views.",
-            )
+        size_of_views(source, policy)  # raises without one
         self.source, self.sampler, self.count, self.device = source, sampler, count, device
         self.skipped = skipped or Skipped(0)
         workers = workers or len(os.sched_getaffinity(0))
@@ -127,8 +123,7 @@ class TorchvisionLoader:
                 "A worker process of the loader ended, perhaps because the memory ran out.", fix="Lower --workers."
             ) from None
         made = tuple(torch.cat(parts).to(self.device) for parts in zip(*slices, strict=True))
-        labels = self.source.labels
-        return Batch(made, None if labels is None else labels[torch.tensor(items)].to(self.device))
+        return Batch(made, labels_of(self.source, torch.tensor(items), self.device))
 
     def close(self) -> None:
         """End the processes."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from copgen import encoders, views
+from copgen.data.loaders.loader import size_of_views
 from copgen.data.source import Source
 from copgen.distributed.ranks import Ranks
 from copgen.encoders.synchronised import synchronise
@@ -43,11 +44,10 @@ class Learner:
     ) -> None:
         self.settings, self.device, self.ranks = settings, device, ranks
         self.dtype = dtype_of(settings.precision)
-        size = T_x.size or max(source.size or (1, 1))
         self.config = encoders.EncoderConfig(
             arch=settings.encoder,
             in_channels=source.channels,
-            image_size=size,
+            image_size=max(size_of_views(source, T_x)),
             views=settings.views,
             stem=settings.stem,
         )

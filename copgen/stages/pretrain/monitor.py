@@ -1,4 +1,4 @@
-"""How the encoder does while it is trained, at an interval: numbers that need no labels, and probes on labelled images.
+"""Metrics of the encoder during training, at an interval: some that need no labels, and probes on labelled images.
 
 Without labels: RankMe of the features, alignment and uniformity of the projections, on the first samples of the run.
 With `monitor`, a labelled dataset: a nearest-neighbour and a linear probe, fitted on its training split and measured on
@@ -10,14 +10,16 @@ Legend: N images, D feature dimension.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from copgen import views
 from copgen.data.batches import batches
 from copgen.data.datasets import Images, needs_labels, open_dataset
 from copgen.data.loaders.choice import build_loader
+from copgen.data.loaders.loader import size_of_views
 from copgen.data.sampler import EpochSampler
 from copgen.data.source import Source
+from copgen.data.splits import Split
 from copgen.evaluation.geometry import alignment, rank_me, uniformity
 from copgen.evaluation.logistic import Labelled, fit, one_thread, top1
 from copgen.evaluation.neighbours import knn_top1
@@ -26,7 +28,7 @@ from copgen.runtime import philox
 from copgen.stages.pretrain.settings import PretrainSettings
 
 SAMPLES = 2048  # of the run, for what needs no labels
-BANK, ASKED = 10_000, 5_000  # most images of the training and validation splits
+BANK, QUERIES = 10_000, 5_000  # most images of the training and validation splits
 NEIGHBOURS = 20
 ITERATIONS = 200
 
@@ -48,7 +50,7 @@ class Monitor:
         self.settings, self.source, self.policy, self.method, self.device = settings, source, policy, method, device
         self.bank: Images | None = None
         if settings.monitor is not None:
-            self.bank, self.asked = (self._labelled(split) for split in ("train", "validation"))
+            self.bank, self.queries = self._labelled("train"), self._labelled("validation")
 
     @torch.no_grad()
     def metrics(self) -> dict[str, float]:
@@ -92,38 +94,37 @@ class Monitor:
 
     def _outputs(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """Features and projections (K, D), float32."""
-        parts: list[nn.Module] = list(self.method.f)
-        y = parts[0](v.to(next(parts[0].parameters()).dtype))
-        return y.float(), parts[1](y).float()
+        f = self.method.f
+        y = f.backbone(v.to(next(f.backbone.parameters()).dtype))
+        return y.float(), f.projector(y).float()
 
     def _with_labels(self) -> dict[str, float]:
         if self.bank is None:
             return {}
         bank, labels = self._features(self.bank, BANK)
-        asked, truth = self._features(self.asked, ASKED)
-        neighbours = knn_top1(bank, labels, asked, truth, ks=(NEIGHBOURS,))[NEIGHBOURS]
+        queries, truth = self._features(self.queries, QUERIES)
+        neighbours = knn_top1(bank, labels, queries, truth, ks=(NEIGHBOURS,))[NEIGHBOURS]
         train = Labelled(bank.double().cpu().numpy(), labels.numpy())
-        validation = Labelled(asked.double().cpu().numpy(), truth.numpy())
+        validation = Labelled(queries.double().cpu().numpy(), truth.numpy())
         with one_thread():
             model, _ = fit(train.standardised(train), 1.0, max_iterations=ITERATIONS)
         return {"knn_top1": neighbours, "linear_top1": top1(model, validation.standardised(train))}
 
-    def _labelled(self, split: str) -> Images:
-        found = open_dataset(str(self.settings.monitor), split, root=self.settings.data_root)  # type: ignore[arg-type]
-        return needs_labels(found, str(self.settings.monitor), "--monitor")
+    def _labelled(self, split: Split) -> Images:
+        name = str(self.settings.monitor)
+        return needs_labels(open_dataset(name, split, root=self.settings.data_root), name, "--monitor")
 
     def _features(self, images: Images, most: int) -> tuple[Tensor, Tensor]:
-        """Features (N, D) and labels (N,) of at most so many images, always the same ones at random."""
+        """Features (N, D) and labels (N,) of at most that many images, the same random ones each time."""
         assert images.labels is not None
         items = philox.permutation(0, len(images), stream="pretrain/monitor")[:most].sort().values
-        size = self.policy.size or max(self.source.size or (1, 1))
         backbone = self.method.backbone
         dtype = next(backbone.parameters()).dtype
         found = [
             backbone(views.plain(x, self.policy).to(dtype)).float()
             for x in batches(
                 images,
-                size=size,
+                size=max(size_of_views(self.source, self.policy)),
                 channels=self.source.channels,
                 items=items,
                 device=self.device,

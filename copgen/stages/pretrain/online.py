@@ -24,7 +24,7 @@ from copgen.pairs.pixels import from_uint8, to_uint8
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import resolve
 from copgen.stages.pretrain.settings import ONLINE, PretrainSettings
-from copgen.stages.sample.pair_source import Source, open_source
+from copgen.stages.sample import pair_source
 from copgen.stages.sample.settings import SampleSettings
 
 
@@ -39,9 +39,8 @@ class OnlinePairs:
 
     def __init__(self, settings: SampleSettings, device: torch.device, *, rounded: bool) -> None:
         self.settings, self.rounded = settings, rounded
-        made_by, plan = open_source(settings, device)
-        self.made_by: Source = made_by
-        G = made_by.G
+        self.models, plan = pair_source.open_source(settings, device)
+        G = self.models.G
         self.channels: int = G.channels
         self.size: tuple[int, int] | None = (G.image_size, G.image_size)
         self.labels = G.sample_condition(range(settings.n), settings.seed) if G.condition_kind == "class" else None
@@ -64,16 +63,16 @@ class OnlinePairs:
         return torch.cat(parts).to(device)
 
     def _images(self, items: Tensor, columns: Tensor) -> Tensor:
-        G, seed = self.made_by.G, self.settings.seed
+        G, seed = self.models.G, self.settings.seed
         y = G.sample_condition(items, seed)
         z = G.sample_prior(items, seed)
         latents = z.clone()
         for column in sorted(set(columns.tolist())):
             if column:
                 rows = (columns == column).to(z.device)
-                transform = self.made_by.positives.transforms[column - 1]
+                transform = self.models.positives.transforms[column - 1]
                 latents[rows] = transform(z, y, items)[rows]
-        x = self.made_by.images(latents, y).float()
+        x = self.models.images(latents, y).float()
         return from_uint8(to_uint8(x, rounding=self.settings.rounding)) if self.rounded else x
 
 

@@ -10,8 +10,10 @@ import torchvision
 from torch import Tensor
 
 from copgen.encoders import build, load
+from copgen.encoders.export import FORMATS
 from copgen.runtime.errors import ExitCode
 from copgen.storage.files import sha256_of
+from copgen_cli.export import PROGRAMS
 from tests.cli.command import copgen
 from tests.cli.conftest import QUICK_PROBES
 from tests.storage.foreign.files import pickled_to
@@ -112,3 +114,7 @@ def test_an_import_replaces_only_if_told(files: Path) -> None:
     assert load("runs/imported-encoder").config.arch == "resnet18"
     own = copgen("encoder", "import", "runs/imported-encoder/encoder.safetensors", "--out", "x")
     assert (own.code, "--ckpt" in own.err) == (ExitCode.USAGE, True)
+
+
+def test_the_command_line_knows_all_export_formats() -> None:
+    assert tuple(FORMATS) == PROGRAMS

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
         training,
         views,
     )
-    from copgen.stages.eval import EvalLinearSettings, eval_linear
+    from copgen.stages.eval import (
+        EvalFewShotSettings,
+        EvalKnnSettings,
+        EvalLinearSettings,
+        eval_few_shot,
+        eval_knn,
+        eval_linear,
+    )
     from copgen.stages.generator import FitFlowSettings, fit_flow
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
     from copgen.stages.pretrain import PretrainSettings, pretrain
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "EvalFewShotSettings",
+    "EvalKnnSettings",
     "EvalLinearSettings",
     "FitFlowSettings",
     "NavigateSettings",
@@ -44,6 +53,8 @@ __all__ = [
     "data",
     "doctor",
     "encoders",
+    "eval_few_shot",
+    "eval_knn",
     "eval_linear",
     "evaluation",
     "fit_flow",
@@ -64,7 +75,10 @@ __all__ = [
 __getattr__, _ = later.names(
     __name__,
     {
-        "stages.eval": ["EvalLinearSettings", "eval_linear"],
+        "stages.eval": [
+            *("EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"),
+            *("eval_few_shot", "eval_knn", "eval_linear"),
+        ],
         "stages.generator": ["FitFlowSettings", "fit_flow"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
         "stages.pretrain": ["PretrainSettings", "pretrain"],

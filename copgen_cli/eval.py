@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from copgen.runtime.errors import DataError
 from copgen.runtime.settings import resolve
-from copgen.stages.eval.settings import EvalLinearSettings
+from copgen.stages.eval.settings import EvalFewShotSettings, EvalKnnSettings, EvalLinearSettings, EvalSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
@@ -29,11 +30,58 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
     data also of the nearest neighbour, and of classifiers trained on a few
     labels per class. results.json has each class and the confusion matrix too.
     """
+    evaluate(EvalLinearSettings, "linear", flags, run, rows)
+
+
+@command(
+    "copgen eval knn --ckpt runs/pretrain",
+    "copgen eval knn --dataset photos/ --ks 5,20 --json | jq .knn",
+    settings=(EvalKnnSettings,),
+)
+def knn(flags: dict[str, Any], run: o.Run) -> None:
+    """Classify test images by their nearest training images.
+
+    The k most similar images (cosine) vote with weight exp(cosine/temperature).
+    Reports Top-1 and Top-5 for each k; validation selects that of the main
+    result. Nothing is trained.
+    """
+    evaluate(EvalKnnSettings, "knn", flags, run, knn_rows)
+
+
+@command(
+    "copgen eval few-shot --ckpt runs/pretrain",
+    "copgen eval few-shot --dataset photos/ --percent 1,10 --draws 5",
+    settings=(EvalFewShotSettings,),
+)
+def few_shot(flags: dict[str, Any], run: o.Run) -> None:
+    """Train linear probes on a few labels of each class.
+
+    Every draw takes other labels. Reports the mean of the Top-1 accuracies with
+    its 95 % interval.
+    """
+    evaluate(EvalFewShotSettings, "few-shot", flags, run, few_shot_rows)
+
+
+def evaluate(
+    model: type[EvalSettings],
+    kind: str,
+    flags: dict[str, Any],
+    run: o.Run,
+    rows: Callable[[dict[str, Any]], list[Row]],
+) -> None:
+    """Run an evaluation, or print its settings, and report the result.
+
+    Args:
+        model: its settings.
+        kind: of the evaluation, the name of its command.
+        flags, run: as the command has them.
+        rows: the result in words.
+    """
     story = run.story()
-    settings = resolve(EvalLinearSettings, "eval linear", config=run.config, flags=flags, tell=story.warn)
+    settings = resolve(model, f"eval {kind}", config=run.config, flags=flags, tell=story.warn)
 
     from copgen.encoders.encoder import encoder_file
-    from copgen.stages.eval import linear as stage
+    from copgen.stages.eval.opening import results_file
 
     file = encoder_file(settings.ckpt)
     if not file.exists():
@@ -44,28 +92,62 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
         if run.dry_run:
             show_plan(settings, {}, as_json=run.as_json)
             return
-        results = stage.eval_linear(settings, events=story)
-    written = stage.results_file(settings, stage.KIND)
+        name = kind.replace("-", "_")
+        stage = getattr(import_module(f"copgen.stages.eval.{name}"), f"eval_{name}")
+        results = stage(settings, events=story)
+    written = results_file(settings, kind)
     real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
     then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, "--out", "runs/real"]
-    run.answer({**results, "results": str(written)}, rows(results, written), "copgen", *then)
+    run.answer({**results, "results": str(written)}, [*rows(results), ("results", str(written))], "copgen", *then)
 
 
-def rows(results: dict[str, Any], written: Path) -> list[Row]:
+def rows(results: dict[str, Any]) -> list[Row]:
     """Top-1 of each probe, in percent, and how the linear one was trained."""
     linear = results["linear"]
-    top5 = "" if results["top5"] is None else f", {100 * results['top5']:.1f} % Top-5"
     found = [
-        ("linear probe", f"{100 * linear['top1']:5.1f} % Top-1{top5} on {linear['tested_on']:,} test images"),
+        ("linear probe", f"{accuracies(linear['top1'], results['top5'])} on {linear['tested_on']:,} test images"),
         ("trained", how_trained(results)),
     ]
     if "nearest_neighbour" in results:
         found.append(("nearest neighbour", f"{100 * results['nearest_neighbour']['top1']:5.1f} %"))
     for labels, few in results.get("few_labels", {}).items():
-        name = f"{labels} {'label' if labels == '1' else 'labels'} per class"
         spread = f"{100 * few['top1_mean']:5.1f} % +- {100 * few['top1_std']:.1f} over {len(few['draws'])} draws"
-        found.append((name, spread))
-    return [*found, *weakest(results["per_class"]), ("results", str(written))]
+        found.append((labels_of(labels), spread))
+    return [*found, weakest(results["per_class"])]
+
+
+def knn_rows(results: dict[str, Any]) -> list[Row]:
+    """The accuracy for each k, and which is chosen."""
+    found = []
+    for k, one in results["knn"].items():
+        chosen = ", chosen on validation" if int(k) == results["k"] else ""
+        found.append((f"k = {k}", accuracies(one["top1"], one["top5"]) + chosen))
+    tested = f"{results['tested_on']:,} test images, {results['bank']:,} to compare with"
+    return [*found, ("images", tested), weakest(results["per_class"])]
+
+
+def few_shot_rows(results: dict[str, Any]) -> list[Row]:
+    """The mean accuracy and its interval for each number of labels."""
+    return [
+        (
+            labels_of(labels),
+            f"{100 * few['top1_mean']:5.1f} % +- {100 * few['interval95']:.1f} (95 % interval) "
+            f"over {len(few['draws'])} draws of {few['fitted_on']:,} labels",
+        )
+        for labels, few in results["few_shot"].items()
+    ]
+
+
+def accuracies(top1: float, top5: float | None) -> str:
+    """Top-1, and Top-5 if there are enough classes."""
+    return f"{100 * top1:5.1f} % Top-1" + ("" if top5 is None else f", {100 * top5:.1f} % Top-5")
+
+
+def labels_of(labels: str) -> str:
+    """'5 labels per class', '1% of the labels'."""
+    if labels.endswith("%"):
+        return f"{labels} of the labels"
+    return f"{labels} {'label' if labels == '1' else 'labels'} per class"
 
 
 def how_trained(results: dict[str, Any]) -> str:
@@ -80,8 +162,8 @@ def how_trained(results: dict[str, Any]) -> str:
     )
 
 
-def weakest(per_class: dict[str, float | None]) -> list[Row]:
+def weakest(per_class: dict[str, float | None]) -> Row:
     """The classes with the lowest accuracy."""
     known = sorted((value, name) for name, value in per_class.items() if value is not None)
     listed = ", ".join(f"{name} {100 * value:.1f} %" for value, name in known[:WEAKEST])
-    return [("weakest classes", listed)]
+    return "weakest classes", listed

@@ -18,9 +18,11 @@ COMMANDS = {
     "eval": Entry(
         "Evaluate an encoder.",
         panel=PIPELINE,
-        examples=("copgen eval linear --ckpt runs/pretrain", "copgen eval linear --ckpt runs/real --json | jq .top1"),
+        examples=("copgen eval linear --ckpt runs/pretrain", "copgen eval knn --dataset photos/ --json | jq .top1"),
     ),
     "eval linear": Entry("Train linear and few-label probes on frozen features.", "eval:linear"),
+    "eval knn": Entry("Classify test images by their nearest training images.", "eval:knn"),
+    "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval:few_shot"),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
     "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),
     "export": Entry("Convert pairs to folders of images or other formats.", "export:export", ON_DISK),

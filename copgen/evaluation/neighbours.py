@@ -71,11 +71,38 @@ def knn_top1(
         temperature: of the votes; DINO and the paper's peers: 0.07.
     """
     classes = int(max(bank_labels.max(), labels.max())) + 1
+    ranked = knn_ranked(bank, bank_labels, queries, ks=ks, classes=classes, temperature=temperature, most=1)
+    return {k: float((found[:, 0] == labels.cpu()).double().mean()) for k, found in ranked.items()}
+
+
+def knn_ranked(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    *,
+    ks: Sequence[int],
+    classes: int,
+    temperature: float = TEMPERATURE,
+    most: int = 5,
+) -> dict[int, Tensor]:
+    """For each k the classes with the most votes of each query, (M, min(most, C)) int64 on the CPU; -1 without a vote.
+
+    Args:
+        bank, queries: features (N, D) and (M, D).
+        bank_labels: (N,) int64, 0 to C - 1.
+        ks: numbers of neighbours; one above N takes the whole bank.
+        classes: C.
+        temperature: of the votes.
+        most: classes of each query.
+    """
     similarity, rows = neighbours(bank, queries, k=min(max(ks), len(bank)))
-    weights = (similarity / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
-    voted = bank_labels.to(rows.device)[rows]
-    found = {}
-    for k in ks:
-        votes = weights.new_zeros(len(queries), classes).scatter_add_(1, voted[:, :k], weights[:, :k])
-        found[k] = float((votes.argmax(dim=1) == labels.to(votes.device)).double().mean())
-    return found
+    voters = bank_labels.to(rows.device)
+    found: dict[int, list[Tensor]] = {k: [] for k in ks}
+    for cosines, nearest in zip(torch.split(similarity, QUERIES), torch.split(rows, QUERIES), strict=True):
+        weights = (cosines / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
+        for k in ks:
+            votes = weights.new_zeros(len(weights), classes)
+            votes.scatter_add_(1, voters[nearest[:, :k]], weights[:, :k])
+            most_votes = votes.topk(min(most, classes), dim=1)
+            found[k].append(most_votes.indices.masked_fill(most_votes.values <= 0, -1).cpu())
+    return {k: torch.cat(parts) for k, parts in found.items()}

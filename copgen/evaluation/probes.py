@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from copgen.evaluation.few_labels import drawn
 from copgen.evaluation.logistic import Labelled, choose, fit, ranked, top1
 from copgen.evaluation.neighbours import QUERIES
-from copgen.runtime.errors import UsageError
-from copgen.runtime.philox import permutation
 
 
 @dataclass(frozen=True)
@@ -63,32 +62,34 @@ def few_label_probe(
     validation: Labelled,
     test: Labelled,
     *,
-    labels_per_class: int,
+    labels_per_class: int | None = None,
+    percent: float | None = None,
     draws: int,
     seed: int,
     c_grid: Sequence[float],
     max_iterations: int = 5000,
 ) -> FewLabelProbe:
-    """Fit on `labels_per_class` random labels of each class of train; C is chosen on validation for each draw.
+    """Fit on random labels of each class of train; C is chosen on validation for each draw.
 
-    Draw i takes the first images of each class in a random order that depends only on (seed, i): fewer labels are a
-    subset of more, and all encoders get the same draws. Features are standardised on all of train, which needs no
-    labels; there is no refit on validation.
+    Features are standardised on all of train, which needs no labels; there is no refit on validation.
+
+    Args:
+        train, validation, test: the splits.
+        labels_per_class, percent: how many labels; see `drawn`.
+        draws: how often.
+        seed: of the draws; all encoders get the same.
+        c_grid, max_iterations: of the fits.
 
     Raises:
         UsageError: a class has fewer images in train.
     """
-    classes, counts = np.unique(train.labels, return_counts=True)
-    if labels_per_class > counts.min():
-        raise UsageError(
-            f"{labels_per_class} labels per class were requested, but class {classes[counts.argmin()]} has "
-            f"{counts.min()} training images."
-        )
+    chosen_rows = [
+        drawn(train.labels, labels_per_class=labels_per_class, percent=percent, seed=seed, draw=draw)
+        for draw in range(draws)
+    ]
     train, validation, test = _standardised(train, validation, test)
     probes = []
-    for draw in range(draws):
-        order = permutation(seed, len(train), stream=f"eval/few-labels/{draw}").numpy()
-        rows = np.concatenate([order[train.labels[order] == c][:labels_per_class] for c in classes])
+    for rows in chosen_rows:
         chosen = choose(train.subset(rows), validation, c_grid=c_grid, max_iterations=max_iterations)
         probes.append(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
     accuracies = np.array([probe.top1 for probe in probes])

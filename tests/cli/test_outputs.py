@@ -27,6 +27,8 @@ WORDS = {
     "sample": "--out pairs/ --n 0.2k",
     "pretrain": "--pairs pairs/ --updates 3 --batch 64",
     "eval linear": "--ckpt runs/pretrain --dry-run",
+    "eval knn": "--ckpt runs/pretrain",
+    "eval few-shot": "--ckpt runs/pretrain --dry-run",
     "show": "pairs/",
     "verify": "pairs/",
     "export": "pairs/ --to genrep --out tree",

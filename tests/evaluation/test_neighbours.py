@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from copgen.evaluation import neighbours as by_blocks
-from copgen.evaluation.neighbours import knn_top1, neighbours
+from copgen.evaluation.neighbours import knn_ranked, knn_top1, neighbours
 from copgen.runtime.errors import UsageError
 
 N, M, D, C = 300, 70, 12, 5
@@ -73,3 +73,12 @@ def test_the_whole_matrix_of_similarities_is_never_held(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
     neighbours(features(N, 0), features(M, 1), k=5)
     assert 0 < largest <= 16 * 32
+
+
+def test_ranked_classes_are_those_with_votes() -> None:
+    held, asked = features(N, 0), features(M, 1)
+    ranked = knn_ranked(held, torch.arange(N) % C, asked, ks=(1, 3, 50), classes=C)
+    assert ranked[1].shape == ranked[50].shape == (M, C)
+    assert (ranked[1][:, 1:] == -1).all()  # one neighbour votes for one class
+    assert (ranked[3][:, 3:] == -1).all()
+    assert ranked[50].sort(dim=1).values.tolist() == [list(range(C))] * M

@@ -1,4 +1,4 @@
-"""`copgen eval`: evaluate an encoder with probes on frozen features; nothing is selected on the test split."""
+"""`copgen eval`: evaluate an encoder on frozen features; nothing is selected on the test split, unless asked for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,25 @@ from typing import TYPE_CHECKING
 from copgen.runtime import later
 
 if TYPE_CHECKING:
+    from copgen.stages.eval.few_shot import eval_few_shot
+    from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
-    from copgen.stages.eval.settings import EvalLinearSettings
+    from copgen.stages.eval.settings import EvalFewShotSettings, EvalKnnSettings, EvalLinearSettings
 
-__all__ = ["EvalLinearSettings", "eval_linear"]
-__getattr__, __dir__ = later.names(__name__, {"settings": ["EvalLinearSettings"], "linear": ["eval_linear"]})
+__all__ = [
+    "EvalFewShotSettings",
+    "EvalKnnSettings",
+    "EvalLinearSettings",
+    "eval_few_shot",
+    "eval_knn",
+    "eval_linear",
+]
+__getattr__, __dir__ = later.names(
+    __name__,
+    {
+        "settings": ["EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"],
+        "linear": ["eval_linear"],
+        "knn": ["eval_knn"],
+        "few_shot": ["eval_few_shot"],
+    },
+)

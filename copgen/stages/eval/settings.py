@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
+from copgen.runtime.panels import INPUT, OUTPUT, SETTINGS, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.runtime.urls import refuse_url
 
@@ -142,6 +142,50 @@ class EvalLinearSettings(EvalSettings):
     )
     label_draws: PositiveInt = setting(
         20, text="Random label draws of each few-label probe.", unit="draws", source="our choice"
+    )
+    max_iterations: PositiveInt = setting(
+        5000, text="Most L-BFGS iterations per fit.", unit="iterations", source="measured, never reached"
+    )
+
+
+class EvalKnnSettings(EvalSettings):
+    """Settings of `copgen eval knn`."""
+
+    ks: tuple[PositiveInt, ...] = setting(
+        (1, 10, 20, 100, 200),
+        text="Numbers of neighbours; one above the bank takes all of it.",
+        source="Wu et al. 2018, DINO: 10, 20, 100, 200",
+        min_length=1,
+        flag=Flag(SETTINGS, "ROWS"),
+    )
+    temperature: float = setting(
+        0.07, text="Temperature of the votes.", source="Wu et al. 2018", gt=0, flag=Flag(SETTINGS, "T")
+    )
+
+
+class EvalFewShotSettings(EvalSettings):
+    """Settings of `copgen eval few-shot`."""
+
+    exclusive = (("labels", "percent"),)
+
+    labels: tuple[PositiveInt, ...] = setting(
+        (1, 5, 10), text="Labels per class.", unit="labels", source="our choice", flag=Flag(SETTINGS, "ROWS")
+    )
+    percent: tuple[Annotated[int, Field(ge=1, le=100)], ...] = setting(
+        (),
+        text="Shares of the training labels, in percent, instead.",
+        unit="%",
+        source="1 and 10 are usual",
+        flag=Flag(SETTINGS, "ROWS"),
+    )
+    draws: int = setting(
+        10, text="Random draws of labels.", unit="draws", source="our choice", ge=2, flag=Flag(SETTINGS, "N")
+    )
+    c_grid: tuple[PositiveFloat, ...] = setting(
+        (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),
+        text="Inverse L2 strengths C, selected on validation.",
+        source="measured, for standardised features",
+        min_length=1,
     )
     max_iterations: PositiveInt = setting(
         5000, text="Most L-BFGS iterations per fit.", unit="iterations", source="measured, never reached"

@@ -1,0 +1,94 @@
+"""`copgen eval few-shot`: linear probes on a few labels of each class, over several draws, and `results.json`.
+
+Each draw fits logistic regression on its labels. C is chosen on the validation split, which keeps all of its labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from copgen.data.splits import SPLITS
+from copgen.evaluation.few_labels import drawn, interval
+from copgen.evaluation.logistic import Labelled, one_thread
+from copgen.evaluation.probes import few_label_probe
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.opening import opened, results_file
+from copgen.stages.eval.settings import EvalFewShotSettings
+from copgen.storage.files import write_json
+
+KIND = "few-shot"
+
+
+@path_errors()
+def eval_few_shot(
+    settings: EvalFewShotSettings,
+    *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Evaluate an encoder with few labels, write `results.json`, and return its content; deterministic to the byte.
+
+    Args:
+        settings: the encoder, the dataset, the numbers of labels.
+        out: the folder for `results.json`; None: that of the settings, by default `eval/few-shot` beside the encoder.
+        overwrite: ignored, as existing results are always replaced; every stage has it.
+        events: receives progress, and a warning if a fit did not converge.
+
+    Raises:
+        UsageError: a class has fewer training images than labels are asked for; as `eval_linear`.
+        DataError, EnvironmentFault: as `eval_linear`.
+    """
+    events = events or Silent()
+    data = opened(settings, KIND, out=out, events=events)
+    wanted: dict[str, dict[str, Any]] = (
+        {f"{share:g}%": {"percent": share} for share in settings.percent}
+        if settings.percent
+        else {str(count): {"labels_per_class": count} for count in settings.labels}
+    )
+    train_labels = data.labels("train").numpy()
+    fitted_on = {
+        name: len(drawn(train_labels, **how, seed=settings.seed, draw=0)) for name, how in wanted.items()
+    }  # refuses too many labels before features are extracted
+    train, validation, test = (
+        Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS
+    )
+    few: dict[str, Any] = {}
+    converged = True
+    events.begin("eval few-shot", total=len(wanted), unit="probes")
+    try:
+        with one_thread():
+            for name, how in wanted.items():
+                probe = few_label_probe(
+                    train,
+                    validation,
+                    test,
+                    **how,
+                    draws=settings.draws,
+                    seed=settings.seed,
+                    c_grid=settings.c_grid,
+                    max_iterations=settings.max_iterations,
+                )
+                few[name] = {
+                    **asdict(probe),
+                    "interval95": interval([draw.top1 for draw in probe.draws]),
+                    "fitted_on": fitted_on[name],
+                    "tested_on": len(test),
+                }
+                converged = converged and all(draw.converged for draw in probe.draws)
+                events.advance(len(few), {"top1": probe.top1_mean})
+    finally:
+        events.end()
+    if not converged:
+        events.warn(f"Some fits did not converge in max_iterations = {settings.max_iterations}; the results say which.")
+    result = {
+        **data.document("eval-few-shot"),
+        "few_shot": few,
+        "selected_on": "validation",
+        "c_grid": sorted(settings.c_grid),
+    }
+    write_json(results_file(settings, KIND, out), result)
+    return result

@@ -1,0 +1,71 @@
+"""`copgen eval knn`: classify test images by their nearest training images, and write `results.json`.
+
+The neighbours vote with weight exp(cosine / temperature). The number of neighbours of the main result is chosen on
+validation, with the training images as the bank; test images are then compared with training and validation images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen.evaluation.neighbours import knn_ranked
+from copgen.evaluation.scores import scores
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.opening import opened, results_file
+from copgen.stages.eval.settings import EvalKnnSettings
+from copgen.storage.files import write_json
+
+KIND = "knn"
+
+
+@path_errors()
+def eval_knn(
+    settings: EvalKnnSettings,
+    *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Evaluate an encoder by its nearest neighbours, write `results.json`, and return its content.
+
+    Args:
+        settings: the encoder, the dataset, the numbers of neighbours.
+        out: the folder for `results.json`; None: that of the settings, by default `eval/knn` beside the encoder.
+        overwrite: ignored, as existing results are always replaced; every stage has it.
+        events: receives progress and messages.
+
+    Raises:
+        UsageError, DataError, EnvironmentFault: as `eval_linear`.
+    """
+    events = events or Silent()
+    data = opened(settings, KIND, out=out, events=events)
+    ks = sorted(set(settings.ks))
+    classes = len(data.classes)
+    how: dict[str, Any] = {"ks": ks, "classes": classes, "temperature": settings.temperature}
+    train, validation, test = (data.features(split).to(data.device) for split in ("train", "validation", "test"))
+    labels = {split: data.labels(split) for split in ("train", "validation", "test")}
+    held_out = knn_ranked(train, labels["train"], validation, **how)
+    chosen = {k: scores(ranked, labels["validation"], classes=classes).top1 for k, ranked in held_out.items()}
+    best = max(ks, key=lambda k: (chosen[k], -k))
+    bank_labels = torch.cat((labels["train"], labels["validation"]))
+    found = {
+        k: scores(ranked, labels["test"], classes=classes)
+        for k, ranked in knn_ranked(torch.cat((train, validation)), bank_labels, test, **how).items()
+    }
+    result = {
+        **data.document("eval-knn"),
+        **found[best].document(data.classes),
+        "k": best,
+        "selected_on": "validation",
+        "knn": {str(k): {"top1": found[k].top1, "top5": found[k].top5, "validation_top1": chosen[k]} for k in ks},
+        "temperature": settings.temperature,
+        "similarity": "cosine",
+        "bank": len(bank_labels),
+        "tested_on": len(labels["test"]),
+    }
+    write_json(results_file(settings, KIND, out), result)
+    return result

@@ -155,9 +155,10 @@ def how_trained(results: dict[str, Any]) -> str:
     linear = results["linear"]
     if results["probe"] == "lbfgs":
         return f"lbfgs to convergence, C = {linear['C']:g} selected on validation"
+    features = "standardised features" if linear["standardised"] else "raw features"
     where = "the test images, as the authors do" if results["selected_on"] == "test" else "validation"
     return (
-        f"sgd, {linear['epochs']} epochs, augmentation {linear['augmentation']}; "
+        f"sgd, {linear['epochs']} epochs, augmentation {linear['augmentation']}, {features}; "
         f"lr {linear['lr']:g} x batch/256 and epoch {linear['epoch']} selected on {where}"
     )
 

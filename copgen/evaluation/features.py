@@ -6,6 +6,7 @@ Legend: N images, D feature dimension.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -39,6 +40,28 @@ def features_of(
     if not bool(torch.isfinite(features).all()):
         raise DataError("The encoder returns non-finite features.", fix="Its training diverged; train it again.")
     return features
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """(feature - mean) / std, with those of the training images; a feature that is constant there is only centred.
+
+    Attributes:
+        mean, std: (D,) float32.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def over(cls, features: Tensor) -> Standardised:
+        """With mean and standard deviation of features (N, D)."""
+        mean, std = features.mean(dim=0), features.std(dim=0, correction=0)
+        return cls(mean, std.where(std > 1e-6 * mean.abs(), torch.ones_like(std)))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(N, D), standardised, on the device of the features."""
+        return (features - self.mean.to(features)) / self.std.to(features)
 
 
 def extract(encoder: Encoder, images: Tensor, *, batch_size: int) -> Tensor:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from copgen import encoders
+from copgen.data.batches import batches
+from copgen.data.mnist import open_mnist
+from copgen.data.sampler import EpochSampler
+from copgen.data.splits import SPLITS
 from copgen.encoders import EncoderConfig
+from copgen.evaluation.features import Standardised, features_of
+from copgen.evaluation.linear_heads import LinearHeads, ranked_by
+from copgen.evaluation.scores import scores
+from copgen.evaluation.sgd_probe import scaled, train_heads
 from copgen.runtime.errors import UsageError
 from copgen.stages.eval import linear
 from copgen.stages.eval.linear import eval_linear
+from copgen.stages.eval.sgd import GRID, RAW_GRID
+from tests.shared_data import shared
 from tests.stages.eval import drawn
 from tests.stages.eval.test_linear import CONFIG, quick
 
@@ -30,6 +42,7 @@ def test_features_without_augmentation_by_default_for_digits(digits: Path, tmp_p
     assert (result["probe"], result["protocol"], result["selected_on"]) == ("sgd", "validation", "validation")
     assert (probe["augmentation"], probe["batch"], probe["fitted_on"], probe["tested_on"]) == ("none", 64, 1248, 368)
     assert result["top1"] == probe["top1"] > 0.85
+    assert probe["standardised"] is True
     table = probe["validation_top1"]
     assert (len(table), len(table[0])) == (20, len(probe["lr_grid"]))
     assert table[probe["epoch"] - 1][probe["lr_grid"].index(probe["lr"])] == max(map(max, table))
@@ -49,6 +62,7 @@ def test_the_authors_protocol_trains_on_all_and_reports_the_best_test_epoch(digi
     assert probe["top1"] == pytest.approx(max(of_test))
     assert probe["last_epoch"]["top1"] == pytest.approx(of_test[-1])
     assert "validation_top1" not in probe
+    assert probe["standardised"] is False
 
 
 @pytest.mark.parametrize("protocol", ["validation", "authors"])
@@ -63,7 +77,7 @@ def test_crops_of_photos(protocol: str, tmp_path: Path) -> None:
     assert result["linear"]["fitted_on"] == (27 if protocol == "validation" else 30)
     assert result["top1"] > 0.5
     kept = {path.name.split("-")[0] for path in (tmp_path / "eval" / "features").iterdir()}
-    assert kept == ({"test", "validation"} if protocol == "validation" else {"test"})
+    assert kept == ({"train", "test", "validation"} if protocol == "validation" else {"test"})
     again = eval_linear(settings)
     assert again == result
 
@@ -75,6 +89,18 @@ def test_crops_of_grey_images_for_an_encoder_of_rgb(tmp_path: Path) -> None:
     assert (result["linear"]["augmentation"], result["linear"]["batch"]) == ("crop and flip", 224)
 
 
+def test_the_grid_of_rates_can_be_replaced(digits: Path, tmp_path: Path) -> None:
+    def grid(**changes: object) -> list[float]:
+        found = eval_linear(quick(digits, probe="sgd", epochs=1, **changes), out=tmp_path)["linear"]["lr_grid"]
+        return list(found)
+
+    assert grid() == list(GRID)
+    assert grid(standardise=False) == list(RAW_GRID)
+    assert grid(lr=0.3) == [0.3]
+    assert grid(lr_grid=(0.1, 0.2)) == [0.1, 0.2]
+    assert grid(lr_grid=(0.1, 0.2), protocol="authors") == [0.1, 0.2]
+
+
 def test_many_training_images_take_sgd(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "SMALL", 1000)
     assert eval_linear(quick(digits, epochs=1), out=tmp_path)["probe"] == "sgd"
@@ -84,3 +110,27 @@ def test_many_training_images_take_sgd(digits: Path, tmp_path: Path, monkeypatch
 def test_settings_of_sgd_are_refused_with_lbfgs(digits: Path, setting: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=f"--{'protocol' if 'protocol' in setting else 'augment'}"):
         eval_linear(quick(digits, probe="lbfgs", **setting))
+
+
+def test_it_agrees_with_scikit_learn_on_the_same_features_of_mnist() -> None:
+    torch.manual_seed(0)
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=28, views="mnist")
+    encoder = encoders.Encoder(encoders.build("digits", 1), config)
+    parts = {}
+    for split in SPLITS:
+        some = open_mnist(shared("data/mnist"), split).select(torch.arange(1500 if split == "train" else 1000))
+        assert some.labels is not None
+        parts[split] = features_of(encoder, batches(some)), some.labels
+    prepare = Standardised.over(parts["train"][0])
+    train, validation, test = ((prepare(features), labels) for features, labels in parts.values())
+    heads = LinearHeads(encoder.feature_dim, 10, scaled(GRID, 64))
+    sampler = EpochSampler(1500, 0)
+
+    def epoch(number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for some in torch.split(sampler[range(1500 * number, 1500 * (number + 1))], 64):
+            yield train[0][some], train[1][some]
+
+    best = train_heads(heads, epoch, validation, epochs=60).best
+    ours = scores(ranked_by(best.weight, best.bias, test[0]), test[1], classes=10).top1
+    theirs = LogisticRegression(max_iter=3000).fit(*(part.numpy() for part in train))
+    assert ours == pytest.approx(theirs.score(*(part.numpy() for part in test)), abs=0.005)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -58,13 +59,14 @@ def batches(
                 images = source.batch(some, torch.zeros_like(some), torch.device(device))
                 yield in_colours(fitted(images, size, shorter_side), channels)
             else:
-                known = source
+                decoded = partial(_decoded, source, channels or source.channels, size, shorter_side)
+                yield torch.stack(list(pool.map(decoded, some.tolist()))).to(device)
 
-                def one(item: int, known: EncodedImages = known) -> Tensor:
-                    pixels = decode(known.encoded(item, 0), channels or known.channels, known.where(item, 0))
-                    return fitted(from_uint8(pixels[None]), size, shorter_side)[0]
 
-                yield torch.stack(list(pool.map(one, some.tolist()))).to(device)
+def _decoded(source: EncodedImages, channels: int, size: int | None, shorter_side: int | None, item: int) -> Tensor:
+    """The image (C, S, S) of an item."""
+    pixels = decode(source.encoded(item, 0), channels, source.where(item, 0))
+    return fitted(from_uint8(pixels[None]), size, shorter_side)[0]
 
 
 def fitted(images: Tensor, size: int | None, shorter_side: int | None = None) -> Tensor:

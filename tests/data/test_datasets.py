@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from copgen.data import datasets, digits
+from copgen.data.batches import batches
 from copgen.data.datasets import DATASETS, needs_labels, open_dataset, place_of
 from copgen.data.downloads import PublishedFile, cifar10_files, mnist_files
-from copgen.data.images import load_dataset
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from tests.data import made
 from tests.pairs import folders
@@ -145,10 +145,12 @@ def test_the_published_files_are_those_that_torchvision_knows() -> None:
     assert (cifar.name, cifar.inside) == ("cifar-10-python.tar.gz", "cifar-10-batches-py")
 
 
-def test_labelled_images_of_a_dataset(tmp_path: Path) -> None:
+def test_batches_have_the_images_of_a_dataset_in_its_order(tmp_path: Path) -> None:
     made.mnist(tmp_path / "mnist")
-    loaded = load_dataset("mnist", "train", root=tmp_path)
-    assert loaded.images.shape == (40, 1, 28, 28)
-    assert float(loaded.images.min()) >= -1
-    assert len(loaded.labels) == 40
-    assert torch.equal(load_dataset("digits", "test").images, digits.load("test").images)
+    source = open_dataset("mnist", "train", root=tmp_path)
+    images = torch.cat(list(batches(source, batch=16)))
+    assert images.shape == (40, 1, 28, 28)
+    assert float(images.min()) >= -1
+    assert source.labels is not None
+    assert len(source.labels) == 40
+    assert torch.equal(torch.cat(list(batches(open_dataset("digits", "test")))), digits.load("test").images)

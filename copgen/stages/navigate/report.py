@@ -13,7 +13,7 @@ from copgen.latents.navigator import Navigator
 from copgen.objectives import chance_level
 from copgen.report.grid import grid_picture, save_picture
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.training.stop_rules import TurnDetector
+from copgen.stages.navigate.turn import TurnDetector
 
 PREVIEW_PAIRS = 16
 

@@ -1,7 +1,7 @@
 """When a navigate run stops: at its last sample, when d(z, z') exceeds delta, or when f's loss turns upwards.
 
 `delta` is the early return of Algorithm 1: the first update at which d(z, z') > delta for more than the allowed share
-of the batch. `loss-turn` is in training/stop_rules.py.
+of the batch. `loss-turn` ends with the turn of f's loss (turn.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.training.stop_rules import TurnDetector
+from copgen.stages.navigate.turn import TurnDetector
 
 
 class Stopping:

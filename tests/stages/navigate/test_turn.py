@@ -1,4 +1,4 @@
-"""The stop rules of navigate: the turn of the smoothed loss of f, on known curves."""
+"""The turn of the smoothed loss of f, on known curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from copgen.latents.navigator import Navigator
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.training.stop_rules import TurnDetector
+from copgen.stages.navigate.turn import TurnDetector
 
 # The authors' BigBiGAN run as far as it can be read off their figure: thousands of samples, loss of f as they logged
 # it, which is 0.1 / 0.07 times the loss in nats. The minimum is flat from 170K to 200K, where they stopped by eye.

@@ -134,7 +134,7 @@ class EvalLinearSettings(EvalSettings):
     lr_grid: tuple[PositiveFloat, ...] | None = setting(
         None,
         text="Learning rates of sgd for 256 images, of which validation selects one.",
-        source="half decades: 0.0006 to 2 for standardised features, 0.06 to 200 for others",
+        source="half decades: 0.002 to 6 for standardised features, 0.06 to 200 for others",
         min_length=1,
     )
     c_grid: tuple[PositiveFloat, ...] = setting(

@@ -31,7 +31,7 @@ from copgen.stages.eval.settings import EvalLinearSettings
 Prepare = Callable[[Tensor], Tensor]
 BATCH, GREY_BATCH = 224, 64  # the authors' code; appendix D, for MNIST
 AUTHORS_RATE = 2.0  # for 256 images
-GRID = (0.0006, 0.002, 0.006, 0.02, 0.06, 0.2, 0.6, 2.0)  # of standardised features, whose squared length is D
+GRID = (0.002, 0.006, 0.02, 0.06, 0.2, 0.6, 2.0, 6.0)  # of standardised features, whose squared length is D
 RAW_GRID = (0.06, 0.2, 0.6, 2.0, 6.0, 20.0, 60.0, 200.0)
 
 

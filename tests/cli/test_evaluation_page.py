@@ -1,0 +1,47 @@
+"""docs/evaluation.md is followed to the letter, on small data."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import torch
+
+from copgen.encoders import EncoderConfig, build, save_encoder
+from copgen.stages.eval.linear import SMALL
+from copgen.stages.eval.settings import EvalKnnSettings, EvalLinearSettings
+from copgen.stages.eval.sgd import AUTHORS_RATE, BATCH, GREY_BATCH, GRID
+from tests.cli.command import copgen
+from tests.cli.conftest import QUICK_PROBES
+from tests.stages.eval import drawn
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
+COMMANDS = re.findall(r"^    copgen (.*)$", PAGE, re.MULTILINE)
+
+
+def test_the_page_runs(here: Path) -> None:
+    torch.manual_seed(0)
+    shapes = {"pretrain": (1, 8, "mnist"), "photos": (3, 16, "simclr"), "mnist": (1, 28, "mnist")}
+    for name, (channels, size, views) in shapes.items():
+        config = EncoderConfig(arch="digits", in_channels=channels, image_size=size, views=views)
+        save_encoder(Path("runs", name), build("digits", channels), config, {"stage": "a test"})
+    drawn.photos(Path("photos"))
+    drawn.mnist(Path("datasets/mnist"))
+    for kind, quick in (("linear", QUICK_PROBES), ("few-shot", "c_grid = [0.01]\n"), ("knn", "")):
+        Path(f"{kind}.toml").write_text(quick)
+    assert len(COMMANDS) == 8
+    for command in COMMANDS:
+        words = shlex.split(command)
+        outcome = copgen(*words, "--config", f"{words[1]}.toml")
+        assert outcome.code == 0, outcome.err
+    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    exec(program, {})
+
+
+def test_the_numbers_of_the_page() -> None:
+    linear = EvalLinearSettings()
+    assert f"up to {SMALL:,} training images" in PAGE
+    assert (linear.epochs, len(linear.c_grid), len(GRID), AUTHORS_RATE) == (60, 7, 8, 2.0)
+    assert f"`--probe-batch` ({BATCH}; {GREY_BATCH} for\ngrey images)" in PAGE
+    assert EvalKnnSettings().temperature == 0.07

@@ -16,6 +16,24 @@ from copgen.views.policies import Policy
 from copgen.views.rand_augment import rand_augment
 from copgen.views.units import normalise, to_unit
 
+PARTS = frozenset(
+    [
+        "name",
+        "affine",
+        "crop",
+        "centre",
+        "flip",
+        "jitter",
+        "grayscale",
+        "blur",
+        "rand_augment",
+        "normalise",
+        "size",
+        "antialias",
+    ]
+)
+"""The fields of `Policy` that this backend applies or refuses; a test compares them with all there are."""
+
 
 def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, stream: str) -> Tensor:
     """A random view of every image.

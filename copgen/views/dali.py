@@ -27,6 +27,23 @@ from copgen.views.policies import Policy
 if TYPE_CHECKING:
     from copgen.views._dali_graph import Graph
 
+PARTS = frozenset(
+    [
+        "name",
+        "affine",
+        "crop",
+        "centre",
+        "flip",
+        "jitter",
+        "grayscale",
+        "blur",
+        "rand_augment",
+        "normalise",
+        "size",
+        "antialias",
+    ]
+)
+"""The fields of `Policy` that this backend applies or refuses; a test compares them with all there are."""
 INSTALL = "pip install 'copgen[dali]'"
 _OTHERWISE = f"{INSTALL}, or use --loader torch"
 

@@ -19,6 +19,23 @@ from copgen.views.drawing import Draw
 from copgen.views.policies import Policy
 
 _NOTHING, _GREY = -1, 4  # steps of the kernel, beside the four of the jitter
+PARTS = frozenset(
+    [
+        "name",
+        "affine",
+        "crop",
+        "centre",
+        "flip",
+        "jitter",
+        "grayscale",
+        "blur",
+        "rand_augment",
+        "normalise",
+        "size",
+        "antialias",
+    ]
+)
+"""The fields of `Policy` that this backend applies or refuses; a test compares them with all there are."""
 _ONE_CHANNEL = 2  # brightness and contrast, the steps that have a meaning for one channel
 
 

@@ -19,6 +19,23 @@ from copgen.views.drawing import Draw
 from copgen.views.policies import Policy
 from copgen.views.rand_augment import Operation, operations
 
+PARTS = frozenset(
+    [
+        "name",
+        "affine",
+        "crop",
+        "centre",
+        "flip",
+        "jitter",
+        "grayscale",
+        "blur",
+        "rand_augment",
+        "normalise",
+        "size",
+        "antialias",
+    ]
+)
+"""The fields of `Policy` that this backend applies or refuses; a test compares them with all there are."""
 _BILINEAR = TF.InterpolationMode.BILINEAR
 
 

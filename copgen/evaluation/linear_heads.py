@@ -8,7 +8,7 @@ Legend: K images of a batch, D feature dimension, H heads, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,20 @@ class LinearHeads:
         """Copies of the weight (D, C) and the bias (C,) of a head."""
         columns = slice(number * self.classes, (number + 1) * self.classes)
         return self.weight[:, columns].clone(), self.bias[columns].clone()
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and momentum by name."""
+        return {
+            "weight": self.weight,
+            "bias": self.bias,
+            "momentum.weight": self.momentum[0],
+            "momentum.bias": self.momentum[1],
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state of heads with the same shape."""
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
     def top1(self, features: Tensor, labels: Tensor) -> list[float]:
         """The accuracy of each head on features (N, D), which may be elsewhere; 0 for one that has diverged."""

@@ -15,29 +15,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from copgen.evaluation.linear_heads import LinearHeads
+from copgen.evaluation.probe_state import Chosen, History, ProbeFile
 from copgen.runtime.errors import Diverged
 from copgen.training.schedules import Cosine
 
 FLOOR = 0.2**3  # the last learning rate, as a fraction of the first; authors' code
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A head at an epoch.
-
-    Attributes:
-        head: its number.
-        epoch: from 1.
-        top1: on the images of the choice.
-        weight, bias: (D, C) and (C,).
-    """
-
-    head: int
-    epoch: int
-    top1: float
-    weight: Tensor
-    bias: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,6 +46,7 @@ def train_heads(
     *,
     epochs: int,
     progress: Callable[[int, float], None] | None = None,
+    state: ProbeFile | None = None,
 ) -> SgdProbe:
     """Train all heads, and choose one at its best epoch.
 
@@ -72,14 +56,17 @@ def train_heads(
         choice: features (N, D) and labels (N,) of the images that choose.
         epochs: passes over the batches.
         progress: called after each epoch with their number and the best accuracy so far.
+        state: where to resume from, and what is written after each epoch; None: nowhere.
 
     Raises:
         Diverged: no head is finite.
     """
     schedule = Cosine(1.0, epochs, final=FLOOR)
-    history: list[tuple[float, ...]] = []
+    history: History = []
     best: Chosen | None = None
-    for epoch in range(1, epochs + 1):
+    if state is not None:
+        history, best = state.resume(heads)
+    for epoch in range(len(history) + 1, epochs + 1):
         for features, labels in batches(epoch - 1):
             heads.step(features, labels, scale=schedule(epoch))
         history.append(tuple(heads.top1(*choice)))
@@ -87,6 +74,8 @@ def train_heads(
         if best is None or top1 >= best.top1:  # a later epoch has a lower rate, and less noise
             number = history[-1].index(top1)
             best = Chosen(number, epoch, top1, *heads.head(number))
+        if state is not None:
+            state.save(heads, history, best)
         if progress is not None:
             progress(epoch, best.top1)
     assert best is not None

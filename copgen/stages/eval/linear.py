@@ -24,7 +24,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.opening import Opened, opened, results_file
 from copgen.stages.eval.settings import EvalLinearSettings
-from copgen.stages.eval.sgd import trained
+from copgen.stages.eval.sgd import STATE, trained
 from copgen.storage.files import write_json
 
 __all__ = ["EvalLinearSettings", "eval_linear", "results_file"]
@@ -57,9 +57,14 @@ def eval_linear(
     """
     events = events or Silent()
     data = opened(settings, KIND, out=out, events=events)
-    probe = fitted if kind_of_probe(data, settings) == "lbfgs" else trained
-    result = {**data.document("eval-linear"), **probe(data, settings, events)}
-    write_json(results_file(settings, KIND, out), result)
+    file = results_file(settings, KIND, out)
+    if kind_of_probe(data, settings) == "lbfgs":
+        found = fitted(data, settings, events)
+    else:
+        found = trained(data, settings, events, folder=file.parent)
+    result = {**data.document("eval-linear"), **found}
+    write_json(file, result)
+    (file.parent / STATE).unlink(missing_ok=True)  # of a finished run
     return result
 
 

@@ -7,8 +7,12 @@ are standardised over the training images, unless the protocol is the authors': 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +26,7 @@ from copgen.data.loaders.loader import Loader
 from copgen.data.sampler import EpochSampler
 from copgen.evaluation.features import Standardised
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
+from copgen.evaluation.probe_state import ProbeFile
 from copgen.evaluation.scores import scores
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.runtime.events import Events
@@ -29,14 +34,18 @@ from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.settings import EvalLinearSettings
 
 Prepare = Callable[[Tensor], Tensor]
+STATE = "probe.safetensors"
 BATCH, GREY_BATCH = 224, 64  # the authors' code; appendix D, for MNIST
 AUTHORS_RATE = 2.0  # for 256 images
 GRID = (0.002, 0.006, 0.02, 0.06, 0.2, 0.6, 2.0, 6.0)  # of standardised features, whose squared length is D
 RAW_GRID = (0.06, 0.2, 0.6, 2.0, 6.0, 20.0, 60.0, 200.0)
 
 
-def trained(data: Opened, settings: EvalLinearSettings, events: Events) -> dict[str, Any]:
-    """The results of the heads at their best epoch: chosen on validation, or on the test images as the authors do."""
+def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folder: Path) -> dict[str, Any]:
+    """The results of the heads at their best epoch: chosen on validation, or on the test images as the authors do.
+
+    With augmentation, the state after each epoch is in `STATE` in the folder, and resumed from there.
+    """
     authors = settings.protocol == "authors"
     standardise = not authors if settings.standardise is None else settings.standardise
     rates = rates_of(settings, standardise=standardise)
@@ -46,19 +55,28 @@ def trained(data: Opened, settings: EvalLinearSettings, events: Events) -> dict[
     test = prepare(data.features("test")), data.labels("test")
     choice = test if authors else (prepare(data.features("validation")), data.labels("validation"))
     heads = LinearHeads(data.encoder.feature_dim, len(data.classes), scaled(rates, batch), device=data.device)
-    images, made = (_cropped if crops else _plain)(data, settings, batch, prepare, with_validation=authors)
-
-    events.begin("eval linear", total=settings.epochs, unit="epochs")
-    try:
-        probe = train_heads(
-            heads,
-            made,
-            choice,
-            epochs=settings.epochs,
-            progress=lambda done, top1: events.advance(done, {"top1": top1}),
-        )
-    finally:
-        events.end()
+    decides = {
+        **data.document("eval-linear"),
+        **settings.model_dump(mode="json", include={"protocol", "epochs", "seed"}),
+        "rates": rates,
+        "batch": batch,
+        "crops": crops,
+        "standardise": standardise,
+    }
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    with (_cropped if crops else _plain)(data, settings, batch, prepare, with_validation=authors) as (images, made):
+        events.begin("eval linear", total=settings.epochs, unit="epochs")
+        try:
+            probe = train_heads(
+                heads,
+                made,
+                choice,
+                epochs=settings.epochs,
+                progress=lambda done, top1: events.advance(done, {"top1": top1}),
+                state=ProbeFile(folder / STATE, key, events) if crops else None,
+            )
+        finally:
+            events.end()
     if len(rates) > 1 and rates[probe.best.head] == max(rates):
         events.warn(f"The largest learning rate of the grid, {max(rates):g}, is the best: higher ones may be better.")
     found = scores(ranked_by(probe.best.weight, probe.best.bias, test[0]), test[1], classes=len(data.classes))
@@ -106,9 +124,10 @@ def _as_they_are(features: Tensor) -> Tensor:
     return features
 
 
+@contextmanager
 def _plain(
     data: Opened, settings: EvalLinearSettings, batch: int, prepare: Prepare, *, with_validation: bool
-) -> tuple[int, Callable[[int], Batches]]:
+) -> Iterator[tuple[int, Callable[[int], Batches]]]:
     """The number of training images, and the batches of an epoch from features that are extracted once."""
     features, labels = data.features("train"), data.labels("train")
     if with_validation:
@@ -121,12 +140,13 @@ def _plain(
             items = sampler[samples]
             yield features[items].to(data.device), labels[items].to(data.device)
 
-    return len(labels), of_epoch
+    yield len(labels), of_epoch
 
 
+@contextmanager
 def _cropped(
     data: Opened, settings: EvalLinearSettings, batch: int, prepare: Prepare, *, with_validation: bool
-) -> tuple[int, Callable[[int], Batches]]:
+) -> Iterator[tuple[int, Callable[[int], Batches]]]:
     """The number of training images, and the batches of an epoch from crops of them."""
     source: Images = data.sources["train"]
     if with_validation:
@@ -145,7 +165,10 @@ def _cropped(
         device=data.device,
         workers=settings.workers,
     ).loader
-    return len(source), _Encoded(data, loader, prepare, len(source), batch)
+    try:
+        yield len(source), _Encoded(data, loader, prepare, len(source), batch)
+    finally:
+        loader.close()
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from copgen.data.splits import SPLITS
 from copgen.encoders import EncoderConfig
 from copgen.evaluation.features import Standardised, features_of
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
+from copgen.evaluation.probe_state import Chosen, ProbeFile
 from copgen.evaluation.scores import scores
-from copgen.evaluation.sgd_probe import scaled, train_heads
+from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.runtime.errors import UsageError
-from copgen.stages.eval import linear
+from copgen.runtime.events import Silent
+from copgen.stages.eval import linear, sgd
 from copgen.stages.eval.linear import eval_linear
 from copgen.stages.eval.sgd import GRID, RAW_GRID
 from tests.shared_data import shared
@@ -80,6 +82,47 @@ def test_crops_of_photos(protocol: str, tmp_path: Path) -> None:
     assert kept == ({"train", "test", "validation"} if protocol == "validation" else {"test"})
     again = eval_linear(settings)
     assert again == result
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_run_with_crops_resumes_after_the_last_whole_epoch(
+    damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
+    torch.manual_seed(0)
+    encoders.save_encoder(tmp_path, encoders.build("digits", 1), config, {})
+    settings = quick(tmp_path, probe="sgd", augment="crop", epochs=5)
+    whole = eval_linear(settings, out=tmp_path / "whole")
+    of_epoch, begun = sgd._Encoded.__call__, list[int]()
+
+    def until_the_third(self: sgd._Encoded, epoch: int) -> Batches:
+        begun.append(epoch)
+        if epoch == 3 and begun.count(3) == 1:
+            raise KeyboardInterrupt
+        return of_epoch(self, epoch)
+
+    monkeypatch.setattr(sgd._Encoded, "__call__", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        eval_linear(settings, out=tmp_path / "parts")
+    state = tmp_path / "parts" / sgd.STATE
+    if damaged:
+        state.write_bytes(state.read_bytes()[:-8])
+    begun.clear()
+    begun.append(3)
+    assert eval_linear(settings, out=tmp_path / "parts") == whole
+    assert begun[1:] == ([0, 1, 2, 3, 4] if damaged else [3, 4])
+    assert (tmp_path / "parts/results.json").read_bytes() == (tmp_path / "whole/results.json").read_bytes()
+    assert not state.exists()
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
+    heads = LinearHeads(4, 3, (0.1, 1.0))
+    best = Chosen(1, 2, 0.5, *heads.head(1))
+    ProbeFile(tmp_path / "probe.safetensors", "a", Silent()).save(heads, [(0.1, 0.5)], best)
+    history, found = ProbeFile(tmp_path / "probe.safetensors", "a", Silent()).resume(heads)
+    assert (history, found and (found.head, found.epoch, found.top1)) == ([(0.1, 0.5)], (1, 2, 0.5))
+    assert ProbeFile(tmp_path / "probe.safetensors", "b", Silent()).resume(heads) == ([], None)
+    assert ProbeFile(tmp_path / "absent.safetensors", "a", Silent()).resume(heads) == ([], None)
 
 
 def test_crops_of_grey_images_for_an_encoder_of_rgb(tmp_path: Path) -> None:

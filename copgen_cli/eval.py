@@ -97,7 +97,8 @@ def evaluate(
         results = stage(settings, events=story)
     written = results_file(settings, kind)
     real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
-    then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, "--out", "runs/real"]
+    root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
+    then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
     run.answer({**results, "results": str(written)}, [*rows(results), ("results", str(written))], "copgen", *then)
 
 

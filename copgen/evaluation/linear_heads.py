@@ -56,10 +56,10 @@ class LinearHeads:
         gradient = self.logits(features).softmax(dim=2)
         gradient[torch.arange(len(labels), device=labels.device), :, labels] -= 1.0
         gradient = (gradient / len(labels)).flatten(1)
-        for value, momentum, slope in zip(
-            (self.weight, self.bias), self.momentum, (features.T @ gradient, gradient.sum(dim=0)), strict=True
-        ):
-            momentum.mul_(MOMENTUM).add_(slope)
+        weight, bias = self.momentum
+        torch.addmm(weight, features.T, gradient, beta=MOMENTUM, out=weight)
+        bias.mul_(MOMENTUM).add_(gradient.sum(dim=0))
+        for value, momentum in ((self.weight, weight), (self.bias, bias)):
             value.addcmul_(self._rates, momentum, value=-scale)
 
     def logits(self, features: Tensor) -> Tensor:

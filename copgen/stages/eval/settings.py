@@ -89,6 +89,8 @@ class EvalSettings(Settings):
 class EvalLinearSettings(EvalSettings):
     """Settings of `copgen eval linear`."""
 
+    exclusive = (("lr", "lr_grid"),)
+
     probe: Literal["auto", "lbfgs", "sgd"] = setting(
         "auto",
         text="lbfgs for up to 10,000 training images, sgd beyond (auto).",

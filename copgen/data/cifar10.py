@@ -115,7 +115,9 @@ def _of_tar(path: Path, size: int, modified_ns: int) -> tuple[Tensor, Tensor]:
             where = f"{path}: {'/'.join(name)}"
             image = decode(data, 3, where)
             if image.shape != images.shape[1:]:
-                raise DataError(f"{where} is {image.shape[1]} x {image.shape[2]} pixels, not {SIDE} x {SIDE}.")
+                raise DataError(
+                    f"{where} is {image.shape[1]} x {image.shape[2]} pixels, not {SIDE} x {SIDE}.", fix=_AGAIN
+                )
             images[k] = image
 
     with ThreadPoolExecutor() as pool:
@@ -133,10 +135,12 @@ def _files(path: Path) -> dict[tuple[str, str], bytes]:
                 if not member.isreg() or name[-1].startswith(".") or not name[-1].lower().endswith((".jpg", ".jpeg")):
                     continue
                 if len(name) < 2 or name[-2] not in CLASSES:
-                    raise DataError(f"{path}: {member.name} is not in a folder of one of CIFAR-10's classes.")
+                    raise DataError(
+                        f"{path}: {member.name} is not in a folder of one of CIFAR-10's classes.", fix=_AGAIN
+                    )
                 file = stream.extractfile(member)
                 if member.size > _LARGEST_FILE or len(found) >= _MOST_FILES or file is None:
-                    raise DataError(f"{path}: {member.name} is too large, or there are too many files.")
+                    raise DataError(f"{path}: {member.name} is too large, or there are too many files.", fix=_AGAIN)
                 found[name[-2], name[-1]] = file.read()
     except _DAMAGED as error:
         raise DataError(f"{path} is truncated or corrupt: {error}.", fix="Fetch it again.") from None

@@ -5,7 +5,8 @@
     folder/train/..., folder/val/..., folder/test/...            either of the two in each split
 
 The order is that of torchvision: classes by name, and in a class its folders by path, and in each its files by name.
-Hidden files and folders are ignored, such as `.ipynb_checkpoints` and `._1.png`.
+Hidden files and folders are ignored, such as `.ipynb_checkpoints` and `._1.png`. Links are followed. One that leads
+nowhere is an unreadable image if its name is that of an image; otherwise it may stand for a class, and is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from copgen.data.image_files import ImageFiles
 from copgen.data.splits import AnySplit, rows_of
-from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.path_errors import path_error
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
 TRAIN = ("train", "training")
@@ -164,12 +166,15 @@ def images_below(folder: Path) -> Iterator[tuple[str, int]]:
             for entry in listing:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                     if real not in above:
                         waiting.append((entry.path, above | {real}))
-                elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
-                    files.append((entry.path, entry.stat().st_size))
+                elif entry.name.lower().endswith(EXTENSIONS):
+                    if entry.is_file():
+                        files.append((entry.path, entry.stat().st_size))
+                    elif _leads_nowhere(entry):
+                        files.append((entry.path, 0))
         folders.append((path, sorted(files)))
     for _, files in sorted(folders):
         yield from files
@@ -178,8 +183,25 @@ def images_below(folder: Path) -> Iterator[tuple[str, int]]:
 def visible_folders(folder: Path) -> dict[str, Path]:
     """The folders in a folder by name, sorted, without hidden ones."""
     with _readable(folder), os.scandir(folder) as listing:
-        names = sorted(entry.name for entry in listing if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in listing if not entry.name.startswith(".") and _is_folder(entry))
     return {name: folder / name for name in names}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        found = entry.is_dir()
+    except OSError as error:
+        raise path_error(error, Path(entry.path), access="read") from None
+    if not found and _leads_nowhere(entry) and not entry.name.lower().endswith(EXTENSIONS):
+        raise DataError(
+            f"{entry.path} is a link to {os.readlink(entry.path)}, which is not there.",
+            fix="Restore or mount what it leads to, or remove the link.",
+        )
+    return found
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 @contextmanager
@@ -187,4 +209,4 @@ def _readable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentFault(f"{folder} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+        raise path_error(error, folder, access="read") from None

@@ -15,6 +15,7 @@ from copgen.data.tensor_images import TensorImages
 from copgen.runtime.errors import DataError
 
 CLASSES = 10
+_AGAIN = "Download both files again; other data with more classes can be read as class folders or shards."
 PARTS = {"train": "train", "test": "t10k"}
 FILES = tuple(f"{part}-{kind}-ubyte" for part in PARTS.values() for kind in ("images-idx3", "labels-idx1"))
 
@@ -35,11 +36,13 @@ def open_mnist(folder: Path, split: AnySplit) -> TensorImages:
     images, of_images = read_idx(paths[0], dimensions=3)
     labels, of_labels = read_idx(paths[1], dimensions=1)
     if len(images) != len(labels):
-        raise DataError(f"{paths[0]} has {len(images):,} images, but {paths[1]} has {len(labels):,} labels.")
+        raise DataError(
+            f"{paths[0]} has {len(images):,} images, but {paths[1]} has {len(labels):,} labels.", fix=_AGAIN
+        )
     if not images.numel():
-        raise DataError(f"{paths[0]} has no images.")
+        raise DataError(f"{paths[0]} has no images.", fix=_AGAIN)
     if int(labels.max()) >= CLASSES:
-        raise DataError(f"{paths[1]} has the label {int(labels.max())}; digits are 0 to {CLASSES - 1}.")
+        raise DataError(f"{paths[1]} has the label {int(labels.max())}; digits are 0 to {CLASSES - 1}.", fix=_AGAIN)
     source = TensorImages(
         images[:, None],
         labels.to(torch.int64),

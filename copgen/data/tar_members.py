@@ -16,6 +16,8 @@ from copgen.runtime.errors import DataError
 _BLOCK = tarfile.BLOCKSIZE
 _LONGEST_NAME = 2**16
 _REGULAR = (b"0", b"\0")
+_OCTAL = frozenset(b"01234567")
+_LONGEST_SIZE = 19  # digits, of 2**63
 _FIX = "It is truncated or damaged: fetch it again. A compressed tar must be unpacked to .tar first."
 
 
@@ -68,7 +70,8 @@ def _members(path: Path, file: int) -> Iterator[Member]:
             else:
                 known = _pax(data)
                 name = known.get("path", name)
-                size = int(known["size"]) if known.get("size", "").isdigit() else size
+                if "size" in known:
+                    size = _pax_size(path, known["size"], position)
         elif kind != b"g":
             name, size = None, None
         position += length + -length % _BLOCK
@@ -83,14 +86,20 @@ def _size(path: Path, block: bytes, position: int) -> int:
     if field[0] & 0x80:  # GNU: a binary number
         return int.from_bytes(field[1:], "big")
     digits = field.rstrip(b"\0 ").lstrip(b" ")
-    if digits and not set(digits) <= set(b"01234567"):
+    if not set(digits) <= _OCTAL:
         raise DataError(f"{path} has no tar header at byte {position:,}.", fix=_FIX)
     return int(digits or b"0", 8)
 
 
+def _pax_size(path: Path, text: str, position: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_SIZE):
+        raise DataError(f"{path} has a pax header with an invalid size at byte {position:,}.", fix=_FIX)
+    return int(text)
+
+
 def _check_sum(path: Path, block: bytes, position: int) -> None:
     stated = block[148:156].rstrip(b"\0 ").lstrip(b" ")
-    if not stated.isdigit() or int(stated, 8) != sum(block) - sum(block[148:156]) + 8 * 32:
+    if not stated or not set(stated) <= _OCTAL or int(stated, 8) != sum(block) - sum(block[148:156]) + 8 * 32:
         raise DataError(f"{path} has no tar header at byte {position:,}.", fix=_FIX)
 
 

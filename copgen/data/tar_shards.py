@@ -33,6 +33,7 @@ CLASS_KEYS = ("class", "label")
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|training|val|valid|validation|test)(?:[^a-z]|$)")
 _COMPRESSED = re.compile(r"\.tar\.\w+$|\.tgz$")
 _LARGEST_CLASS = 2**16  # bytes of a cls or json member
+_MOST_CLASSES = 2**20  # far above any labelled dataset: a larger number is an identifier or damage
 _NAMED = {"training": "train", "val": "validation", "valid": "validation"}
 _UNPACK = "Unpack compressed shards to .tar; their images are compressed already."
 
@@ -157,6 +158,8 @@ def shards_of(folder: Path) -> dict[str, list[Path]]:
     """
     below = visible_folders(folder)
     places = [path for name, path in below.items() if _SPLIT.fullmatch(name)] if below else [folder]
+    for place in places:
+        visible_folders(place)  # refuses a link that leads nowhere: it may stand for a shard
     files = [
         path for place in places for path in sorted(place.iterdir()) if path.is_file() and not path.name.startswith(".")
     ]
@@ -213,6 +216,14 @@ def _samples(shard: Path) -> list[tuple[str, dict[str, Member]]]:
         if extension in parts:
             raise DataError(f"{shard}: member {member.name} occurs twice.", fix="Write the shard again.")
         parts[extension] = member
+    for key, parts in found.items():
+        hidden = [part for end, part in parts.items() if end.endswith(tuple(f".{image}" for image in IMAGES))]
+        if hidden and not parts.keys() & set(IMAGES):
+            raise DataError(
+                f"{shard}: {hidden[0].name} is not an image of a sample: the name of a sample ends at its first dot, "
+                f"so this is a part of {key}.",
+                fix="Write the shard again, with no other dot in the file name than that before the extension.",
+            )
     return [(key, parts) for key, parts in found.items() if parts.keys() & {*IMAGES, "cls"}]
 
 
@@ -223,7 +234,10 @@ def _class_of(shard: Path, file: int, key: str, parts: dict[str, Member]) -> str
         return None
     data = os.pread(file, min(part.size, _LARGEST_CLASS), part.offset)
     if part is parts.get("cls"):
-        return data.decode("utf-8", "replace").strip()
+        word = data.decode("utf-8", "surrogateescape").strip()  # as in names of files: other bytes, another class
+        if not word:
+            raise DataError(f"{shard}: {part.name} is empty.", fix="Write a class into it: a number or a name.")
+        return word
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -240,9 +254,18 @@ def _numbered(folder: Path, words: Sequence[str], of_training: Sequence[str]) ->
     """(labels, class names): numbers as they are, names in the order of the alphabet."""
     if _are_numbers(of_training) and _are_numbers(words):
         labels = torch.tensor([int(word) for word in words], dtype=torch.int64)
-        return labels, tuple(map(str, range(int(max(map(int, {*of_training, *words}))) + 1)))
+        largest = max(map(int, {*of_training, *words}))
+        if largest >= _MOST_CLASSES:
+            raise DataError(
+                f"{folder} has the class number {largest}; numbers end at {_MOST_CLASSES - 1}.",
+                fix="Number the classes from 0, or write names into the .cls members.",
+            )
+        return labels, tuple(map(str, range(largest + 1)))
     classes = sorted(set(of_training))
     number = {name: k for k, name in enumerate(classes)}
     if strange := sorted(set(words) - set(classes)):
-        raise DataError(f"{folder} has the class {strange[0]!r} outside of the training split only.")
+        raise DataError(
+            f"{folder} has the class {strange[0]!r} outside of the training split only.",
+            fix="Add training images of it, or remove its samples.",
+        )
     return torch.tensor([number[word] for word in words], dtype=torch.int64), tuple(classes)

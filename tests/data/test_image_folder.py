@@ -11,7 +11,7 @@ from torchvision.datasets import ImageFolder
 
 from copgen.data.image_files import ImageFiles
 from copgen.data.image_folder import open_folder
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from tests.data import made
 
 
@@ -116,6 +116,25 @@ def test_a_link_to_a_folder_above_ends(tmp_path: Path) -> None:
     (tmp_path / "cat" / "again").symlink_to(tmp_path / "cat")
     (tmp_path / "dog" / "more").symlink_to(tmp_path / "cat")
     assert len(open_folder(tmp_path, "train")) == 6
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+    made.class_folders(tmp_path)
+    (tmp_path / "cat" / "09.png").symlink_to("/unmounted/09.png")
+    source = open_folder(tmp_path, "train", channels=3)
+    assert len(source) == 5
+    with pytest.raises(DataError, match=r"cat/09\.png"):
+        source.encoded([source.where(k)[-6:] for k in range(5)].index("09.png"))
+    (tmp_path / "owl").symlink_to("/unmounted/owl")
+    with pytest.raises(DataError, match="owl is a link to /unmounted/owl"):
+        open_folder(tmp_path, "train")
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    made.class_folders(tmp_path)
+    (tmp_path / "owl").symlink_to("owl")
+    with pytest.raises(EnvironmentFault, match="owl cannot be read"):
+        open_folder(tmp_path, "train")
 
 
 def test_another_size_or_name_changes_the_hash(tmp_path: Path) -> None:

@@ -92,6 +92,10 @@ def test_splits_by_name_or_folder(tmp_path: Path) -> None:
         ({"7.png": b"", "8.png": b"", "8.cls": b"1"}, "sample 7 has no class"),
         ({"7.png": b"", "7.json": b"{"}, r"7\.json"),
         ({"7.txt": b""}, "no images"),
+        ({"a.7.png": b"", "8.png": b""}, r"a\.7\.png"),
+        ({"a.7.png": b"", "a.7.cls": b"1"}, r"a\.7\.png"),
+        ({"7.png": b"", "7.cls": b" \n"}, r"7\.cls is empty"),
+        ({"7.png": b"", "7.cls": b"999999999"}, "999999999"),
     ],
 )
 def test_incomplete_samples_are_named(tmp_path: Path, contents: dict[str, bytes], says: str) -> None:
@@ -121,6 +125,37 @@ def test_a_damaged_header_is_named(tmp_path: Path) -> None:
     data[130] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"train\.tar has no tar header at byte 0"):
+        open_shards(tmp_path, "train")
+
+
+@pytest.mark.parametrize("size", ["²", "-1", "9" * 5000, ""])
+def test_an_invalid_size_in_a_pax_header_is_named(tmp_path: Path, size: str) -> None:
+    info = tarfile.TarInfo("1.png")
+    info.pax_headers = {"size": size}
+    (tmp_path / "train.tar").write_bytes(info.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+    with pytest.raises(DataError, match=r"train\.tar"):
+        open_shards(tmp_path, "train")
+
+
+def test_a_check_sum_that_is_not_octal_is_named(tmp_path: Path) -> None:
+    path = made.tar(tmp_path / "train.tar", sample("1", 1, "0"))
+    data = bytearray(path.read_bytes())
+    data[148:156] = b"999999\0 "
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"train\.tar has no tar header at byte 0"):
+        open_shards(tmp_path, "train")
+
+
+def test_classes_that_are_not_utf8_stay_apart(tmp_path: Path) -> None:
+    contents = {f"{k}.png": made.image(k) for k in range(2)} | {"0.cls": b"\xe9", "1.cls": b"\xe8"}
+    made.tar(tmp_path / "train.tar", contents)
+    assert len(open_shards(tmp_path, "train").classes) == 2
+
+
+def test_a_shard_that_is_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    made.tar(tmp_path / "train-0.tar", sample("1", 1, "0"))
+    (tmp_path / "train-1.tar").symlink_to("/unmounted/train-1.tar")
+    with pytest.raises(DataError, match=r"train-1\.tar.*/unmounted"):
         open_shards(tmp_path, "train")
 
 

@@ -87,6 +87,7 @@ def test_a_file_is_exported(files: Path) -> None:
         ("encoder export --ckpt a.pth --to torchvision --out b.pth", 2, "'digits'"),
         ("encoder export --ckpt resnet18.pth --to timn --out b.pth", 2, "'timm'"),
         ("encoder export --ckpt resnet18.pth --to timm --out a.pth", 2, "--overwrite"),
+        ("encoder export --ckpt resnet18.pth --to timm --out ./resnet18.pth --overwrite", 2, "is the encoder itself"),
         ("encoder export --ckpt resnet18.pth --to detectron2 --out b.safetensors", 2, "b.pkl"),
         ("export --to torchvision --out b.pth", 2, "copgen encoder export --to torchvision"),
         ("eval linear --ckpt absent.pth", 3, "absent.pth"),

@@ -16,26 +16,26 @@ def splits(train: list[int], validation: list[int], test: list[int]) -> dict[Spl
 
 
 def test_names_are_those_of_the_classes_or_their_numbers() -> None:
-    assert check_labels(splits([0, 1, 1], [0], [1]), ("cat", "dog")) == ("cat", "dog")
-    assert check_labels(splits([0, 2], [0], [2]), ()) == ("0", "1", "2")
+    assert check_labels(splits([0, 1, 1], [0], [1]), ("cat", "dog"), dataset="photos") == ("cat", "dog")
+    assert check_labels(splits([0, 2], [0], [2]), (), dataset="photos") == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        (splits([0, 1], [], [1]), "validation split has no images"),
-        (splits([0, 1], [0], []), "test split has no images"),
-        (splits([0, 1], [0], [2]), "test split has the label 2; labels are 0 to 1"),
-        (splits([-1, 1], [1], [1]), "train split has the label -1"),
+        (splits([0, 1], [], [1]), "validation split of photos has no images"),
+        (splits([0, 1], [0], []), "test split of photos has no images"),
+        (splits([0, 1], [0], [2]), "test split of photos has the label 2; labels are 0 to 1"),
+        (splits([-1, 1], [1], [1]), "train split of photos has the label -1"),
         (splits([0, 0], [0], [0]), "of one class"),
         (splits([1, 1, 0], [1], [0]) | {"train": torch.tensor([1, 1])}, "of one class"),
     ],
 )
 def test_bad_labels_are_refused(labels: dict[Split, torch.Tensor | None], says: str) -> None:
     with pytest.raises(DataError, match=says):
-        check_labels(labels, ("cat", "dog"))
+        check_labels(labels, ("cat", "dog"), dataset="photos")
 
 
 def test_a_class_without_training_images_is_named() -> None:
-    with pytest.raises(DataError, match="'owl' has images in the test split"):
-        check_labels(splits([0, 1], [0], [2]), ("cat", "dog", "owl"))
+    with pytest.raises(DataError, match="'owl' has images in the test split of photos"):
+        check_labels(splits([0, 1], [0], [2]), ("cat", "dog", "owl"), dataset="photos")

@@ -41,7 +41,7 @@ def export(
         loads it.
 
     Raises:
-        UsageError: `out` exists, has another suffix, or the program has no such encoder.
+        UsageError: `out` exists, or is the encoder itself, has another suffix, or the program has no such encoder.
         DataError: as `copgen.encoders.load`.
         EnvironmentFault: `out` cannot be written.
     """
@@ -49,7 +49,10 @@ def export(
     check_export(encoder.config, out, to=to)
     if out.exists() and (out.is_dir() or not overwrite):
         raise UsageError(f"{out} exists.", fix="Choose another file with --out, or pass --overwrite to replace it.")
-    source = described(encoder, encoder_file(ckpt))
+    source_file = encoder_file(ckpt)
+    if out.exists() and out.samefile(source_file):
+        raise UsageError(f"--out {out} is the encoder itself.", fix="Choose another file with --out.")
+    source = described(encoder, source_file)
     export_encoder(encoder, out, to=to)
     return {
         "to": to,

@@ -160,7 +160,11 @@ def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events:
     for split in SPLITS:
         source = open_dataset(settings.dataset, split, root=settings.data_root, events=events)
         sources[split] = needs_labels(source, settings.dataset, "Evaluation")
-    classes = check_labels({split: source.labels for split, source in sources.items()}, sources["train"].classes)
+    classes = check_labels(
+        {split: source.labels for split, source in sources.items()},
+        sources["train"].classes,
+        dataset=settings.dataset,
+    )
     device = resolve_device(settings.device)
     data = sources["train"]
     # A foreign file does not say the size of its training images.

@@ -21,6 +21,7 @@ from copgen.data.sampler import EpochSampler
 from copgen.data.source import Source
 from copgen.data.splits import Split
 from copgen.evaluation.geometry import alignment, rank_me, uniformity
+from copgen.evaluation.labels import check_labels
 from copgen.evaluation.logistic import Labelled, fit, one_thread, top1
 from copgen.evaluation.neighbours import knn_top1
 from copgen.methods.method import Method
@@ -51,6 +52,8 @@ class Monitor:
         self.bank: Images | None = None
         if settings.monitor is not None:
             self.bank, self.queries = self._labelled("train"), self._labelled("validation")
+            labels: dict[Split, Tensor | None] = {"train": self.bank.labels, "validation": self.queries.labels}
+            check_labels(labels, self.bank.classes, dataset=settings.monitor)
 
     @torch.no_grad()
     def metrics(self) -> dict[str, float]:

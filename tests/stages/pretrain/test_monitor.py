@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from copgen.runtime.errors import UsageError
+from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.pretrain.stage import pretrain
+from tests.data import made
 from tests.stages.pretraining import ARTEFACT, KINDS, PAIRS, K, pretrain_settings
 from tests.stages.small import metrics
 
@@ -53,3 +54,19 @@ def test_an_unknown_dataset_is_refused_before_anything_is_written(pretrain_pairs
     with pytest.raises(UsageError, match="digits"):
         pretrain(pretrain_settings(pretrain_pairs, monitor="digit"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ({f"only/{k}.png" for k in range(10)}, "photos are of one class"),
+        ({"cat/1.png", "dog/1.png"}, "validation split of .*photos has no images"),
+    ],
+)
+def test_labels_that_cannot_be_probed_are_refused_at_the_start(
+    pretrain_pairs: Path, tmp_path: Path, images: set[str], says: str
+) -> None:
+    made.files(tmp_path / "photos", dict.fromkeys(images, made.image(0)))
+    settings = pretrain_settings(pretrain_pairs, updates=1, monitor=str(tmp_path / "photos"))
+    with pytest.raises(DataError, match=says):
+        pretrain(settings, out=tmp_path / "run")

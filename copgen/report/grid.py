@@ -11,9 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from copgen.pairs.pixels import to_uint8
+from copgen.runtime.errors import UsageError
 from copgen.storage.files import write_bytes
 
 _SMALLEST_SIDE = 64
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 
 def grid_picture(rows: Sequence[Tensor], *, gap: int = 2) -> Image.Image:
@@ -37,7 +39,16 @@ def grid_picture(rows: Sequence[Tensor], *, gap: int = 2) -> Image.Image:
 
 
 def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a PNG atomically."""
+    """Write a PNG atomically.
+
+    Raises:
+        UsageError: the path is a file that is not a picture, such as the weights that the picture shows.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start and not start.startswith(_PICTURES):
+            raise UsageError(f"{path} exists, and is not a picture.", fix="Choose another file with --out.")
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())

@@ -11,6 +11,7 @@ from PIL import Image
 
 from copgen.pairs.pixels import to_uint8
 from copgen.report.grid import grid_picture, save_picture
+from copgen.runtime.errors import UsageError
 
 
 def images(count: int, channels: int, side: int, seed: int) -> torch.Tensor:
@@ -49,3 +50,15 @@ def test_a_saved_picture_holds_the_same_pixels(tmp_path: Path) -> None:
         assert read.format == "PNG"
         assert np.array_equal(np.asarray(read), np.asarray(picture))
     assert [entry.name for entry in path.parent.iterdir()] == ["picture.png"]
+
+
+def test_a_picture_replaces_pictures_only(tmp_path: Path) -> None:
+    picture = grid_picture([images(1, 3, 64, 0)])
+    for _ in range(2):
+        save_picture(tmp_path / "a.png", picture)
+    (tmp_path / "empty.png").touch()
+    save_picture(tmp_path / "empty.png", picture)
+    (tmp_path / "navigator.safetensors").write_bytes(b"weights")
+    with pytest.raises(UsageError, match=r"navigator\.safetensors"):
+        save_picture(tmp_path / "navigator.safetensors", picture)
+    assert (tmp_path / "navigator.safetensors").read_bytes() == b"weights"

@@ -18,6 +18,7 @@ from PIL import Image
 import copgen
 from copgen import pairs
 from copgen.data import decoding
+from copgen.encoders import EncoderConfig, build, save_encoder
 from copgen.pairs import codecs
 from copgen.pairs.codecs import FORMATS, ImageFormat
 from copgen.pairs.foreign_images import decode_file, image_shape
@@ -204,6 +205,9 @@ READERS = {
     ("pretrain", "pairs"): "--pairs {images} --out {out} --updates 1 --batch 2 --encoder resnet18",
     ("pretrain", "dataset"): "--dataset {images} --out {out} --updates 9 --batch 2 --encoder resnet18",
     ("import", "folder"): "{images} --out {out}",
+    ("eval linear", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors",
+    ("eval knn", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors",
+    ("eval few-shot", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors --labels 1",
     ("data inspect", "dataset"): "{images}",
 }
 
@@ -222,7 +226,7 @@ def test_the_table_has_every_command_that_reads_images() -> None:
 def test_the_commands_that_read_images_name_the_file(
     format: ImageFormat, reader: tuple[str, str], tmp_path: Path
 ) -> None:
-    put = put_pairs if reader[1] == "pairs" else put_tree
+    put = put_pairs if reader[1] == "pairs" else put_labelled if reader[0].startswith("eval") else put_tree
     for number, bad in enumerate(unreadable(format)):
         folder = tmp_path / str(number)
         named = put(folder / "images", format, bad)
@@ -267,3 +271,16 @@ def test_import_names_the_file(role: str, pair: int, tmp_path: Path) -> None:
     path.write_bytes(empty_profile(trees.SHAPE))
     with pytest.raises(DataError, match=re.escape(str(path))):
         import_pairs(tree, out=tmp_path / "pairs")
+
+
+def put_labelled(path: Path, format: ImageFormat, bad: bytes) -> str:
+    """Two classes with a test split and a bad training image, beside an encoder; the name of that file."""
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (path / split / name).mkdir(parents=True)
+            for number in range(5):
+                data = bad if (split, name, number) == ("train", "cat", 1) else image_bytes(format)
+                (path / split / name / f"{number}.{format}").write_bytes(data)
+    config = EncoderConfig(arch="digits", in_channels=3, image_size=8, views="none")
+    save_encoder(path.parent / "encoder.safetensors", build("digits", 3), config, {})
+    return f"cat/1.{format}"

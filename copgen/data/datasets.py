@@ -23,6 +23,7 @@ from copgen.data.splits import AnySplit
 from copgen.data.tar_shards import TarShards, open_shards, shards_of
 from copgen.data.tensor_images import TensorImages
 from copgen.pairs import layout
+from copgen.runtime.environment import home_expanded
 from copgen.runtime.errors import DataError, UsageError, unknown
 from copgen.runtime.events import Events
 from copgen.runtime.path_errors import path_errors
@@ -117,12 +118,13 @@ def open_dataset(
     Raises:
         UsageError: neither a name nor a folder, a URL, a folder of pairs, or no such split.
         DataError: not found, empty, or damaged; the error names the file.
-        EnvironmentFault: a download failed; the error names the address and where to put the file.
+        EnvironmentFault: a download failed, and the error names the address and where to put the file; or `~` stands
+            for no home folder.
     """
     if str(dataset) in DATASETS:
         return _open_named(str(dataset), split, root, events)
     refuse_url(dataset)
-    folder = Path(dataset).expanduser()
+    folder = home_expanded(str(dataset), "pass the whole path, or ./~ for a folder with this name")
     if not folder.is_dir():
         if "/" in str(dataset):
             raise DataError(f"There is no folder {folder}.", fix="Check the path.")

@@ -108,7 +108,10 @@ def _flat(val: Path, tree: Path, solution: Path, classes: tuple[str, ...]) -> Im
             fix=f"Sort its images into class folders, or put {SOLUTION} of Kaggle's archive there.",
         )
     rows = csv.reader(read_bytes(solution).decode("utf-8-sig", "replace").splitlines())
-    known = {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and _WNID.match(row[1])}
+    try:
+        known = {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and _WNID.match(row[1])}
+    except csv.Error as error:
+        raise DataError(f"{solution} is not a table: {error}.", fix=f"Take {SOLUTION} of Kaggle's archive.") from None
     number = {name: k for k, name in enumerate(classes)}
     found: list[tuple[int, str]] = []
     digest = hashlib.sha256()

@@ -31,7 +31,7 @@ def weights_directory() -> Path | None:
         EnvironmentFault: it begins with a home folder that is not known.
     """
     named = os.environ.get("COPGEN_WEIGHTS", "")
-    return _expanded(named) if named else None
+    return home_expanded(named) if named else None
 
 
 def data_directory() -> Path | None:
@@ -41,7 +41,7 @@ def data_directory() -> Path | None:
         EnvironmentFault: it begins with a home folder that is not known.
     """
     named = os.environ.get("COPGEN_DATA", "")
-    return _expanded(named, "set COPGEN_DATA to the folder of the datasets") if named else None
+    return home_expanded(named, "set COPGEN_DATA to the folder of the datasets") if named else None
 
 
 def user_cache() -> Path:
@@ -52,17 +52,23 @@ def user_cache() -> Path:
     """
     named = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
-    base = Path(named) if named and Path(named).is_absolute() else _expanded("~/.cache")
+    base = Path(named) if named and Path(named).is_absolute() else home_expanded("~/.cache")
     return base / "copgen"
 
 
-def _expanded(path: str, otherwise: str = "set COPGEN_WEIGHTS to the weights directory") -> Path:
-    """A path with the home folder in the place of `~`; containers may run as a user that has none."""
+def home_expanded(path: str, otherwise: str = "set COPGEN_WEIGHTS to the weights directory") -> Path:
+    """A path with the home folder in the place of `~`; containers may run as a user that has none.
+
+    Raises:
+        EnvironmentFault: there is no home folder, or no such user; an empty HOME would stand for the root folder.
+    """
     try:
+        if path.split("/")[0] == "~" and os.environ.get("HOME") == "":
+            raise RuntimeError
         return Path(path).expanduser()
     except RuntimeError:
         raise EnvironmentFault(
-            f"{path} cannot be found: there is no home folder (HOME is not set, and the user has no entry with one).",
+            f"{path} cannot be found: there is no home folder (HOME is not set or empty, or there is no such user).",
             fix=f"Set HOME, or {otherwise}.",
         ) from None
 

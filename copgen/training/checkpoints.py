@@ -64,11 +64,13 @@ class Checkpoints:
     def newest(self, events: Events) -> State | None:
         """The newest valid checkpoint, or None; a damaged one is skipped with a warning."""
         self._remove_strays(events)
-        for record in reversed(self._recorded()):
+        records = self._recorded()
+        for place, record in reversed([*enumerate(records)]):
             try:
                 return self._load(record)
             except DataError as error:
-                events.warn(f"{error} Using the previous checkpoint.")
+                otherwise = "Using the previous checkpoint" if place else "There is no other: starting from scratch"
+                events.warn(f"{error} {otherwise}.")
         return None
 
     def _remove_strays(self, events: Events) -> None:

@@ -61,3 +61,21 @@ def test_a_tilde_that_stands_for_nothing_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COPGEN_WEIGHTS", "~/weights")
     with pytest.raises(EnvironmentFault, match="~/weights"):
         environment.weights_directory()
+
+
+@pytest.mark.parametrize("path", ["~no-such-user/photos", "~/photos"])
+def test_a_dataset_below_a_home_folder_that_is_not_there_is_refused(
+    path: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "")
+    for words in (("data", "inspect", path), ("pretrain", "--dataset", path, "--updates", 1)):
+        ended = copgen(*words)
+        assert ended.code == ExitCode.ENVIRONMENT
+        assert path in ended.err
+
+
+def test_an_empty_home_is_not_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(EnvironmentFault, match="HOME"):
+        environment.user_cache()

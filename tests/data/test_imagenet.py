@@ -101,3 +101,10 @@ def test_a_class_missing_in_val_is_named(tmp_path: Path) -> None:
     (tmp_path / "val/n00000002").rmdir()
     with pytest.raises(DataError, match="n00000002"):
         open_imagenet(tmp_path, "test", only=THOUSAND[:4])
+
+
+def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
+    tree(tmp_path, imagenet100_classes(), val=0)
+    made.files(tmp_path, {"val/ILSVRC2012_val_00000001.JPEG": IMAGE, "LOC_val_solution.csv": b'"' + b"a" * 200_000})
+    with pytest.raises(DataError, match="LOC_val_solution"):
+        open_dataset("imagenet100", "test", root=tmp_path)

@@ -7,6 +7,7 @@ Metrics that were logged after the checkpoint from which a run resumes are logge
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any, Literal, Protocol
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.panels import OUTPUT
+from copgen.runtime.path_errors import path_error
 
 TrackerName = Literal["tensorboard", "trackio"]
 PROJECT = "copgen"
+CLOSING_S = 1.0  # for TensorBoard's thread to end after an error
 
 
 def tracking_setting() -> Any:
@@ -40,7 +43,7 @@ class TensorBoard:
     """Event files in RUN/tensorboard; open them with `tensorboard --logdir RUN`.
 
     Raises:
-        EnvironmentFault: the package is missing.
+        EnvironmentFault: the package is missing, or the folder cannot be written, also from `log` and `close`.
     """
 
     def __init__(self, run: Path, settings: Mapping[str, Any], *, done: int) -> None:
@@ -49,17 +52,41 @@ class TensorBoard:
         except ImportError as error:
             raise missing("tensorboard", error) from None
         # TensorBoard hides what was logged from this update on, before the run was resumed.
-        self._writer: Any = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
-        self._writer.add_text("settings", "\n".join(f"    {name} = {value}" for name, value in settings.items()))
+        self._folder = run / "tensorboard"
+        self._hook, others = threading.excepthook, {*threading.enumerate()}
+        with self._written():
+            self._writer: Any = SummaryWriter(str(self._folder), purge_step=done + 1)
+            self._threads = {*threading.enumerate()} - others
+            threading.excepthook = self._of_thread
+            self._writer.add_text("settings", "\n".join(f"    {name} = {value}" for name, value in settings.items()))
 
     def log(self, update: int, metrics: Mapping[str, float]) -> None:
         """One scalar for each metric."""
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, update)
+        with self._written():
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, update)
 
     def close(self) -> None:
         """Flush the event file."""
-        self._writer.close()
+        try:
+            with self._written():
+                self._writer.close()
+        finally:
+            for thread in self._threads:
+                thread.join(CLOSING_S)
+            threading.excepthook = self._hook
+
+    def _of_thread(self, ended: threading.ExceptHookArgs) -> None:
+        """TensorBoard's thread hands its error to the next call; without this it prints a traceback as well."""
+        if not isinstance(ended.exc_value, OSError):
+            self._hook(ended)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise path_error(error, self._folder, access="written") from error
 
 
 class Trackio:

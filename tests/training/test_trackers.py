@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,3 +72,20 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(
     monkeypatch.setitem(sys.modules, {"tensorboard": "torch.utils.tensorboard"}.get(name, name), None)
     with pytest.raises(EnvironmentFault, match=rf"copgen\[{name}\]"):
         open_tracker(name, tmp_path, {}, done=0)
+
+
+def test_a_disk_that_is_full_is_named_without_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorboard")
+    hook = threading.excepthook
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, hard))
+    try:
+        tracker = open_tracker("tensorboard", tmp_path, {"lr": 0.1}, done=0)
+        with pytest.raises(EnvironmentFault, match=r"disk is full.*tensorboard"), closing(tracker):
+            tracker.log(1, {f"loss {k}": 1.0 for k in range(50)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert threading.excepthook is hook
+    assert "Traceback" not in capfd.readouterr().err

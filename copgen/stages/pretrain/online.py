@@ -78,8 +78,20 @@ class OnlinePairs:
 
 def generator_of(pairs: Path) -> str:
     """The name of the generator of online pairs; errors as `online_settings`."""
-    name = str(pairs).removeprefix(ONLINE)
+    name = named(pairs)
     return name if _is_generator(name) else str(_navigated(Path(name))["generator"])
+
+
+def named(pairs: Path) -> str:
+    """The generator or the run after "online:".
+
+    Raises:
+        UsageError: there is nothing.
+    """
+    name = str(pairs).removeprefix(ONLINE)
+    if not name:
+        raise UsageError(f"{pairs} names nothing.", fix="Pass online:GENERATOR or online:RUN, such as online:digits.")
+    return name
 
 
 def _is_generator(name: str) -> bool:
@@ -94,7 +106,7 @@ def online_settings(settings: PretrainSettings) -> SampleSettings:
         DataError: a navigator that fails verification.
     """
     assert settings.pairs is not None
-    name = str(settings.pairs).removeprefix(ONLINE)
+    name = named(settings.pairs)
     given: dict[str, Any] = {
         "n": settings.online_n,
         "seed": settings.seed,

@@ -104,6 +104,7 @@ def test_a_navigate_run_says_generator_and_transform(navigated: Callable[[str], 
         ({"transform": None, "std": None}, "--transform"),
         ({"pairs": "online:runs/nowhere"}, "nowhere"),
         ({"pairs": "online:digit"}, "digit"),
+        ({"pairs": "online:"}, "online:digits"),
         ({"positives": 3, "transform": "none"}, "positives"),
     ],
 )

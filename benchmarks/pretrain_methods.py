@@ -1,9 +1,9 @@
 """Linear Top-1 of each pretraining method on real images: `python -m benchmarks.pretrain_methods --dataset mnist`.
 
 Each method trains the small ResNet `digits` on the training split, two views of each image. Its learning rate is chosen
-among three by the validation split with seed 0; then each seed trains anew and is evaluated once on the test split by
-logistic regression on frozen features, whose strength is chosen on the validation split. Finished runs are kept below
---runs, and are not trained again.
+among three by the validation split with seed 0; then each seed trains from scratch and is evaluated once on the test
+split by logistic regression on frozen features, whose strength is chosen on the validation split. Finished runs are
+kept below --runs, and are not trained again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pretraining on a GPU: every method learns there, views are those of the CPU, an interrupted run goes on."""
+"""Pretraining on a GPU: every method learns, views agree with those of the CPU, an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_method_starts_as_on_the_cpu_and_learns(
     assert (tmp_path / "cuda" / ARTEFACT).exists()
 
 
-def test_an_interrupted_run_goes_on(pretrain_pairs: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(pretrain_pairs: Path, tmp_path: Path) -> None:
     settings = pretrain_settings(pretrain_pairs, device="cuda", updates=60)
     with pytest.raises(Stopped):
         pretrain(settings, out=tmp_path, events=At(20 * K, lambda: send(signal.SIGTERM)))

@@ -11,7 +11,6 @@ import typer
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import DataError
 from copgen.runtime.settings import resolve
-from copgen.runtime.settings_files import recipe_names
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
@@ -20,7 +19,6 @@ from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
-RECIPES = {"mnist": "residual-flow-mnist"}  # of datasets that have another name than their recipe
 Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
 
 
@@ -91,8 +89,10 @@ def recipe_of_source(settings: PretrainSettings) -> str | None:
 
         return recipe_of(generator_of(settings.pairs))
     if settings.pairs is None:
-        recipe = RECIPES.get(str(settings.dataset), settings.dataset)
-        return recipe if recipe in recipe_names() else None
+        from copgen.data.datasets import DATASETS
+
+        known = DATASETS.get(str(settings.dataset))
+        return None if known is None else known.recipe
     refuse_url(settings.pairs)
     if not (settings.pairs / layout.PLAN).exists():
         raise DataError(

@@ -44,6 +44,7 @@ class Dataset:
         fits: whether a folder holds it.
         open: a split of it, from its folder.
         files: what can be downloaded; None: nothing, people must agree to terms first.
+        recipe: the settings of experiments on it; None: there are none.
     """
 
     about: str
@@ -53,6 +54,7 @@ class Dataset:
     fits: Callable[[Path], bool]
     open: Callable[[Path, AnySplit], Images]
     files: Callable[[], list[PublishedFile]] | None = None
+    recipe: str | None = None
 
 
 _IMAGENET = ("", "imagenet", "ImageNet", "imagenet-1k", "imagenet1k", "ILSVRC2012")
@@ -64,6 +66,7 @@ DATASETS = {
         places=(),
         fits=lambda folder: False,
         open=lambda folder, split: digits.source(split),
+        recipe="digits",
     ),
     "mnist": Dataset(
         about="70,000 handwritten digits of 28 x 28 pixels, grey, 10 classes",
@@ -73,6 +76,7 @@ DATASETS = {
         fits=is_mnist,
         open=open_mnist,
         files=mnist_files,
+        recipe="residual-flow-mnist",
     ),
     "cifar10": Dataset(
         about="60,000 photos of 32 x 32 pixels, RGB, 10 classes",

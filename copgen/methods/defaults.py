@@ -76,8 +76,8 @@ class Predicting(MethodSettings):
         return {**super().widths_for(features), "predictor": _scaled(self.predictor, features)}
 
 
-class SimCLRSettings(MethodSettings):
-    """SimCLR, as in the authors' code of COP-Gen."""
+class OfTheAuthors(MethodSettings):
+    """The head and the temperature of the authors' code of COP-Gen, which are SupContrast's."""
 
     scaled = False
 
@@ -87,8 +87,12 @@ class SimCLRSettings(MethodSettings):
     temperature: float = setting(0.1, text="Temperature.", source="authors; appendix D, MNIST: 0.5", gt=0)
 
 
-class SupConSettings(SimCLRSettings):
-    """SupCon, with the head and the temperature of the authors' code of COP-Gen, which are SupContrast's."""
+class SimCLRSettings(OfTheAuthors):
+    """SimCLR, as in the authors' code of COP-Gen."""
+
+
+class SupConSettings(OfTheAuthors):
+    """SupCon, as in the authors' code of COP-Gen."""
 
     labelled = True
 

@@ -43,7 +43,7 @@ def build(
         ranks: the processes that share a batch.
     """
     match settings:
-        case SupConSettings():  # before SimCLRSettings, of which it is a subclass
+        case SupConSettings():
             hidden, out = settings.projector
             return SupCon(backbone, hidden=hidden, out=out, temperature=settings.temperature, views=views, ranks=ranks)
         case SimCLRSettings():

@@ -1,9 +1,9 @@
 """Linear Top-1 of each pretraining method on real images: `python -m benchmarks.pretrain_methods --dataset mnist`.
 
 Each method trains the small ResNet `digits` on the training split, two views of each image. Its learning rate is chosen
-among three by the validation split with seed 0; then each seed trains from scratch and is evaluated once on the test
-split by logistic regression on frozen features, whose strength is chosen on the validation split. Finished runs are
-kept below --runs, and are not trained again.
+among three by the validation split, in short runs with seed 0; then each seed trains from scratch and is evaluated once
+on the test split by logistic regression on frozen features, whose strength is chosen on the validation split. Finished
+runs are kept below --runs, and are not trained again.
 """
 
 from __future__ import annotations
@@ -67,20 +67,20 @@ def probed(folder: Path, dataset: str) -> tuple[float, float]:
         return max(chosen.validation_top1), top1(chosen.model, test)
 
 
-def report(dataset: str, runs: Path, *, seeds: int, updates: int, batch: int) -> Iterator[str]:
+def report(dataset: str, runs: Path, *, seeds: int, updates: int, tuning: int, batch: int) -> Iterator[str]:
     """The whole benchmark as markdown."""
 
-    def trained(method: str, lr: float, seed: int) -> tuple[float, float]:
-        progress(f"{dataset} {method} lr {lr} seed {seed}")
-        folder = runs / dataset / f"{method}-{lr}-{seed}"
-        pretrain(settings_of(dataset, method, lr, seed, updates=updates, batch=batch), out=folder)
+    def trained(method: str, lr: float, seed: int, length: int) -> tuple[float, float]:
+        progress(f"{dataset} {method} lr {lr} seed {seed}, {length} updates")
+        folder = runs / dataset / f"{method}-{lr}-{seed}-{length}"
+        pretrain(settings_of(dataset, method, lr, seed, updates=length, batch=batch), out=folder)
         return probed(folder, dataset)
 
     rows = []
     for method in METHODS:
-        tried = {lr: trained(method, lr, 0) for lr in RATES}
-        best = max(tried, key=lambda lr: tried[lr][0])
-        accuracies = [100 * (tried[best] if seed == 0 else trained(method, best, seed))[1] for seed in range(seeds)]
+        tried = {lr: trained(method, lr, 0, tuning)[0] for lr in RATES}
+        best = max(tried, key=lambda lr: tried[lr])
+        accuracies = [100 * trained(method, best, seed, updates)[1] for seed in range(seeds)]
         mean = statistics.mean(accuracies)
         spread = statistics.stdev(accuracies) if seeds > 1 else 0.0
         each = ", ".join(f"{value:.1f}" for value in accuracies)
@@ -90,7 +90,7 @@ def report(dataset: str, runs: Path, *, seeds: int, updates: int, batch: int) ->
         f"Encoder `digits` (64 features), {updates:,} updates of {batch} images with T_x `{DATA[dataset]['views']}`; "
         f"Top-1 in % on the whole test split, logistic regression on {PROBED:,} training images; mean and standard "
         f"deviation over {seeds} seeds; the learning rate is chosen among {', '.join(map(str, RATES))} on the "
-        "validation split."
+        f"validation split, in runs of {tuning} updates."
     )
     yield ""
     yield from table(("method", "lr", "Top-1", "each seed"), rows)
@@ -103,11 +103,13 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--runs", type=Path, default=Path("runs/pretrain-methods"), help="where runs are kept")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=400)
+    parser.add_argument("--tuning", type=int, default=100, help="updates of the runs that choose the learning rate")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--out", type=Path, help="a file for the report; it is printed in any case")
     chosen = parser.parse_args(arguments)
     with measuring(threads=None):
-        lines = report(chosen.dataset, chosen.runs, seeds=chosen.seeds, updates=chosen.updates, batch=chosen.batch)
+        lengths = {"updates": chosen.updates, "tuning": chosen.tuning}
+        lines = report(chosen.dataset, chosen.runs, seeds=chosen.seeds, batch=chosen.batch, **lengths)
         return written(lines, chosen.out)
 
 

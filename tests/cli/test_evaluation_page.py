@@ -10,7 +10,8 @@ import torch
 
 from copgen.encoders import EncoderConfig, build, save_encoder
 from copgen.stages.eval.linear import SMALL
-from copgen.stages.eval.settings import EvalKnnSettings, EvalLinearSettings
+from copgen.stages.eval.settings.knn import EvalKnnSettings
+from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import AUTHORS_RATE, BATCH, GREY_BATCH, GRID
 from tests.cli.command import copgen
 from tests.cli.conftest import QUICK_PROBES

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from copgen.stages.eval.few_shot import eval_few_shot
     from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
-    from copgen.stages.eval.settings import EvalFewShotSettings, EvalKnnSettings, EvalLinearSettings
+    from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+    from copgen.stages.eval.settings.knn import EvalKnnSettings
+    from copgen.stages.eval.settings.linear import EvalLinearSettings
 
 __all__ = [
     "EvalFewShotSettings",
@@ -23,7 +25,9 @@ __all__ = [
 __getattr__, __dir__ = later.names(
     __name__,
     {
-        "settings": ["EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"],
+        "settings.few_shot": ["EvalFewShotSettings"],
+        "settings.knn": ["EvalKnnSettings"],
+        "settings.linear": ["EvalLinearSettings"],
         "linear": ["eval_linear"],
         "knn": ["eval_knn"],
         "few_shot": ["eval_few_shot"],

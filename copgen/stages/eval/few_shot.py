@@ -16,7 +16,7 @@ from copgen.evaluation.probes import few_label_probe
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.opening import opened, results_file
-from copgen.stages.eval.settings import EvalFewShotSettings
+from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.storage.files import write_json
 
 KIND = "few-shot"

@@ -16,7 +16,7 @@ from copgen.evaluation.scores import scores
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.opening import opened, results_file
-from copgen.stages.eval.settings import EvalKnnSettings
+from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen.storage.files import write_json
 
 KIND = "knn"

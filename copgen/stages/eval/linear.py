@@ -23,7 +23,7 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.opening import Opened, opened, results_file
-from copgen.stages.eval.settings import EvalLinearSettings
+from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import STATE, trained
 from copgen.storage.files import write_json
 

@@ -30,7 +30,7 @@ from copgen.evaluation.labels import check_labels
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
-from copgen.stages.eval.settings import EvalSettings
+from copgen.stages.eval.settings.common import EvalSettings
 from copgen.storage.files import sha256_of
 
 FORMAT = 1

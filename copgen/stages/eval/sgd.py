@@ -31,7 +31,7 @@ from copgen.evaluation.scores import scores
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.runtime.events import Events
 from copgen.stages.eval.opening import Opened
-from copgen.stages.eval.settings import EvalLinearSettings
+from copgen.stages.eval.settings.linear import EvalLinearSettings
 
 Prepare = Callable[[Tensor], Tensor]
 STATE = "probe.safetensors"

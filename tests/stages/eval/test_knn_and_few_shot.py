@@ -14,7 +14,8 @@ from copgen.runtime.errors import UsageError
 from copgen.stages.eval.few_shot import eval_few_shot
 from copgen.stages.eval.knn import eval_knn
 from copgen.stages.eval.linear import eval_linear
-from copgen.stages.eval.settings import EvalFewShotSettings, EvalKnnSettings
+from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+from copgen.stages.eval.settings.knn import EvalKnnSettings
 from tests.stages.eval.test_linear import CONFIG, quick
 
 

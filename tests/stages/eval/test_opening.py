@@ -12,7 +12,7 @@ from copgen import encoders
 from copgen.encoders import EncoderConfig
 from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.eval.linear import eval_linear
-from copgen.stages.eval.settings import EvalLinearSettings
+from copgen.stages.eval.settings.linear import EvalLinearSettings
 from tests.data import made
 from tests.stages.eval import drawn
 from tests.stages.eval.test_linear import Recorder, quick

@@ -1,0 +1,1 @@
+"""The commands of `copgen eval`, one file each."""

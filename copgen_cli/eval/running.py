@@ -1,0 +1,54 @@
+"""Run an evaluation for its command, and answer with its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from copgen.runtime.errors import DataError
+from copgen.runtime.settings import resolve
+from copgen.stages.eval.settings.common import EvalSettings
+from copgen_cli import options as o
+from copgen_cli.console import Row
+from copgen_cli.dry_run import show_plan
+
+
+def evaluate(
+    model: type[EvalSettings],
+    kind: str,
+    flags: dict[str, Any],
+    run: o.Run,
+    rows: Callable[[dict[str, Any]], list[Row]],
+) -> None:
+    """Run an evaluation, or print its settings, and report the result.
+
+    Args:
+        model: its settings.
+        kind: of the evaluation, the name of its command.
+        flags, run: as the command has them.
+        rows: the result in words.
+    """
+    story = run.story()
+    settings = resolve(model, f"eval {kind}", config=run.config, flags=flags, tell=story.warn)
+
+    from copgen.encoders.encoder import encoder_file
+    from copgen.stages.eval.opening import results_file
+
+    file = encoder_file(settings.ckpt)
+    if not file.exists():
+        raise DataError(f"There is no encoder {file}.", fix="Train one with copgen pretrain, or pass --ckpt.")
+    with story:
+        story.say(f"Evaluating {file} on {settings.dataset}.")
+        story.explain(settings.to_toml())
+        if run.dry_run:
+            show_plan(settings, {}, as_json=run.as_json)
+            return
+        name = kind.replace("-", "_")
+        stage = getattr(import_module(f"copgen.stages.eval.{name}"), f"eval_{name}")
+        results = stage(settings, events=story)
+    written = results_file(settings, kind)
+    real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
+    root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
+    then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
+    run.answer({**results, "results": str(written)}, [*rows(results), ("results", str(written))], "copgen", *then)

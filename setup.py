@@ -17,9 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import find_packages, setup
+from setuptools.command.editable_wheel import editable_wheel
 
 sys.path.insert(0, str(Path(__file__).parent))
 NATIVE = Path(__file__).parent / "csrc"
+KERNELS = "copgen.kernels"
+
+
+class Editable(editable_wheel):
+    """Puts the checkout on the path, where copgen/runtime/checkout.py finds the kernels.
+
+    For a package that lies elsewhere, setuptools would install an import hook, which is asked after the path: a folder
+    called `copgen` beside a script, such as a clone of this repository, would be an empty namespace package first.
+    """
+
+    def finalize_options(self) -> None:
+        if self.mode != "strict":  # links to every file, the kernels in their place
+            self.distribution.packages.remove(KERNELS)
+            self.distribution.package_dir = {"": "."}
+        super().finalize_options()
 
 
 def native() -> dict[str, Any]:
@@ -42,8 +58,10 @@ def native() -> dict[str, Any]:
     return {}
 
 
+extensions = native()
 setup(
-    packages=[*find_packages(include=["copgen*", "copgen_cli*"]), "copgen.kernels"],
-    package_dir={"copgen.kernels": "kernels"},
-    **native(),
+    packages=[*find_packages(include=["copgen*", "copgen_cli*"]), KERNELS],
+    package_dir={KERNELS: "kernels"},
+    cmdclass={"editable_wheel": Editable, **extensions.pop("cmdclass", {})},
+    **extensions,
 )

@@ -7,9 +7,10 @@ The stages and their settings are here under their names: `copgen.navigate(setti
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from copgen.runtime import later
+from copgen.runtime import checkout, later
 
 if TYPE_CHECKING:
     from copgen import (
@@ -86,6 +87,7 @@ __getattr__, _ = later.names(
     },
     packages=__all__,
 )
+checkout.add_kernels(Path(__file__).parent)
 
 
 def __dir__() -> list[str]:

@@ -73,3 +73,61 @@ def test_without_a_compiler_it_is_installed_without_native_operators_unless_they
     assert (done.returncode != 0) == (code != 0)
     assert done.stderr.count("'no-such-compiler'") == 1
     assert (tmp_path / "copgen" / "__init__.py").exists() == (code == 0)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout called `copgen`, its native operators switched off, with a folder beside it for scripts."""
+    source = tmp_path_factory.mktemp("scripts") / "copgen"
+    for name in SOURCES:
+        if name != "csrc":
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            source.mkdir(exist_ok=True)
+            copy(ROOT / name, source / name)
+    return source
+
+
+def kernels_seen_by(script: Path, *, cwd: Path, site: Path | None = None) -> Path:
+    """Where a script without any installed package finds the launches of the loss; `site` holds .pth files."""
+    script.write_text(
+        "import importlib.util, site, sys\n"
+        f"{'' if site is None else f'site.addsitedir({str(site)!r})'}\n"
+        "import copgen\n"
+        "assert copgen.__version__\n"
+        "print(importlib.util.find_spec('copgen.kernels.info_nce').origin)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    line = [sys.executable, "-S", "-E", str(script)]
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def test_a_build_in_place_finds_the_kernels(checkout: Path) -> None:
+    """`make gpu-check` on a machine where nothing may be installed."""
+    line = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    subprocess.run(line, cwd=checkout, check=True, capture_output=True)
+    assert kernels_seen_by(checkout / "script.py", cwd=checkout) == checkout / "kernels" / "info_nce.py"
+
+
+@pytest.mark.parametrize("mode", [None, "compat", "strict"])
+def test_an_editable_installation_is_found_by_a_script_beside_the_checkout(
+    checkout: Path, tmp_path: Path, mode: str | None
+) -> None:
+    """The checkout's folder has the package's name, and the script's folder comes first on the path."""
+    settings = None if mode is None else {"editable_mode": mode}
+    build = f"import setuptools.build_meta as m; m.build_editable({str(tmp_path)!r}, {settings})"
+    subprocess.run([sys.executable, "-c", build], cwd=checkout, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path)
+    found = kernels_seen_by(checkout.parent / "script.py", cwd=tmp_path, site=tmp_path)
+    assert found.samefile(checkout / "kernels" / "info_nce.py")
+
+
+def test_an_installed_package_takes_no_folder_beside_it_for_its_kernels(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path)
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("raise RuntimeError('another package')")
+    found = kernels_seen_by(tmp_path / "script.py", cwd=tmp_path)
+    assert found == tmp_path / "copgen" / "kernels" / "info_nce.py"

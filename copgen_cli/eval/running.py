@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from copgen.runtime.errors import DataError
 from copgen.runtime.settings import resolve
-from copgen.stages.eval.settings.common import EvalSettings
+from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings
 from copgen_cli import options as o
 from copgen_cli.console import Row
 from copgen_cli.dry_run import show_plan
+
+Settings = TypeVar("Settings", bound=EncoderSettings)
 
 
 def evaluate(
@@ -21,13 +23,39 @@ def evaluate(
     run: o.Run,
     rows: Callable[[dict[str, Any]], list[Row]],
 ) -> None:
-    """Run an evaluation, or print its settings, and report the result.
+    """Run an evaluation on a dataset with labels, or print its settings, and report the result.
 
     Args:
         model: its settings.
         kind: of the evaluation, the name of its command.
         flags, run: as the command has them.
         rows: the result in words.
+    """
+
+    def then(settings: EvalSettings, results: dict[str, Any]) -> list[str]:
+        real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
+        root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
+        return ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
+
+    measure(model, kind, flags, run, rows, on=lambda settings: settings.dataset, then=then)
+
+
+def measure(
+    model: type[Settings],
+    kind: str,
+    flags: dict[str, Any],
+    run: o.Run,
+    rows: Callable[[dict[str, Any]], list[Row]],
+    *,
+    on: Callable[[Settings], str],
+    then: Callable[[Settings, dict[str, Any]], Sequence[str]],
+) -> None:
+    """`evaluate`, on other data than a dataset with labels.
+
+    Args:
+        model, kind, flags, run, rows: as `evaluate`.
+        on: what messages call the data.
+        then: the next command.
     """
     story = run.story()
     settings = resolve(model, f"eval {kind}", config=run.config, flags=flags, tell=story.warn)
@@ -39,7 +67,7 @@ def evaluate(
     if not file.exists():
         raise DataError(f"There is no encoder {file}.", fix="Train one with copgen pretrain, or pass --ckpt.")
     with story:
-        story.say(f"Evaluating {file} on {settings.dataset}.")
+        story.say(f"Evaluating {file} on {on(settings)}.")
         story.explain(settings.to_toml())
         if run.dry_run:
             show_plan(settings, {}, as_json=run.as_json)
@@ -48,7 +76,5 @@ def evaluate(
         stage = getattr(import_module(f"copgen.stages.eval.{name}"), f"eval_{name}")
         results = stage(settings, events=story)
     written = results_file(settings, kind)
-    real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
-    root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
-    then = ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
-    run.answer({**results, "results": str(written)}, [*rows(results), ("results", str(written))], "copgen", *then)
+    found = [*rows(results), ("results", str(written))]
+    run.answer({**results, "results": str(written)}, found, "copgen", *then(settings, results))

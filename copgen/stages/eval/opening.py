@@ -30,7 +30,7 @@ from copgen.evaluation.labels import check_labels
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
-from copgen.stages.eval.settings.common import EvalSettings
+from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings, PreparedSettings
 from copgen.storage.files import sha256_of
 
 FORMAT = 1
@@ -44,6 +44,7 @@ class Opened:
 
     Attributes:
         settings: of the evaluation.
+        name: of the dataset.
         encoder: on the device.
         sources: the images of each split, with labels.
         classes: names, in the order of the labels.
@@ -53,7 +54,8 @@ class Opened:
         events: receives the progress of the extraction.
     """
 
-    settings: EvalSettings
+    settings: PreparedSettings
+    name: str
     encoder: Encoder
     device: torch.device
     sources: dict[Split, Images]
@@ -106,18 +108,13 @@ class Opened:
             "kind": kind,
             "seed": self.settings.seed,
             "dataset": {
-                "name": self.settings.dataset,
+                "name": self.name,
                 "classes": len(self.classes),
                 "images": {split: len(self.sources[split]) for split in SPLITS},
             },
             "images": self.preparation(),
             "inputs": self.sources["train"].inputs | {f"test {k}": v for k, v in self.sources["test"].inputs.items()},
-            "encoder": {
-                "sha256": self.sha256,
-                "config": self.encoder.config.model_dump(mode="json"),
-                "feature_dim": self.encoder.feature_dim,
-                "made_by": self.encoder.made_by,
-            },
+            "encoder": encoder_document(self.encoder, self.sha256),
             "device": self.device.type,
             "versions": versions(),
         }
@@ -165,13 +162,29 @@ def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events:
         sources["train"].classes,
         dataset=settings.dataset,
     )
-    device = resolve_device(settings.device)
+    return prepared(settings, kind, sources, classes, name=settings.dataset, out=out, events=events)
+
+
+def prepared(
+    settings: PreparedSettings,
+    kind: str,
+    sources: dict[Split, Images],
+    classes: tuple[str, ...],
+    *,
+    name: str,
+    out: Path | str | None,
+    events: Events,
+) -> Opened:
+    """`opened`, with data that are open already.
+
+    Args:
+        settings, kind, out, events: as `opened`.
+        sources: the images of each split.
+        classes: names, in the order of the labels.
+        name: of the dataset.
+    """
     data = sources["train"]
-    # A foreign file does not say the size of its training images.
-    otherwise = settings.size or (SIZE if data.size is None else min(data.size))
-    encoder = encoders.load(
-        settings.ckpt, arch=settings.arch, views=settings.views, image_size=otherwise, events=events
-    ).to(device)
+    encoder, device = open_encoder(settings, data.channels, data.size, name=name, events=events)
     size = settings.size or encoder.config.image_size
     resize = settings.resize or (None if data.size else round(size / CENTRE))
     if resize is not None and resize < size:
@@ -179,17 +192,63 @@ def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events:
             f"resize = {resize} is smaller than the images of {size} pixels that are cropped from it.",
             fix=f"Pass at least {size}.",
         )
-    _check_channels(encoder, data, settings, events)
     if resize is not None:
         events.say(f"Images are resized to a shorter side of {resize} pixels, of which the central {size} are taken.")
     elif data.size is not None and data.size != (size, size):
         events.say(f"Images of {data.size[0]} x {data.size[1]} pixels are resized to {size} x {size} for the encoder.")
     features = results_file(settings, kind, out).parent
     folder = features if out or settings.out else features.parent
-    return Opened(settings, encoder, device, sources, classes, size, resize, folder / "features", events)
+    return Opened(settings, name, encoder, device, sources, classes, size, resize, folder / "features", events)
 
 
-def results_file(settings: EvalSettings, kind: str, out: Path | str | None = None) -> Path:
+def open_encoder(
+    settings: EncoderSettings, channels: int, size: tuple[int, int] | None, *, name: str, events: Events
+) -> tuple[Encoder, torch.device]:
+    """The encoder of an evaluation and its device, for images of this kind.
+
+    Args:
+        settings: of the evaluation.
+        channels: of the images.
+        size: (height, width) of every image, pixels; None if they differ.
+        name: of the data.
+        events: is told what is converted.
+
+    Raises:
+        UsageError: other channels than the encoder's, and their conversion is not asked for.
+        DataError, EnvironmentFault: as `opened`.
+    """
+    device = resolve_device(settings.device)
+    # A foreign file does not say the size of its training images.
+    otherwise = settings.size or (SIZE if size is None else min(size))
+    encoder = encoders.load(
+        settings.ckpt, arch=settings.arch, views=settings.views, image_size=otherwise, events=events
+    ).to(device)
+    wanted = encoder.config.in_channels
+    if channels == wanted:
+        return encoder, device
+    sides = "images" if size is None else f"{size[0]} pixels"
+    how = "repeat the grey channel" if channels == 1 else "convert colours to grey"
+    if not settings.convert_channels or wanted not in (1, 3):
+        raise UsageError(
+            f"The encoder takes images of {encoder.config.image_size} pixels with {wanted} channels; "
+            f"dataset '{name}' has {sides} and {channels} channels.",
+            fix=f"Pass --convert-channels to {how}, or choose another dataset or another encoder.",
+        )
+    events.say(f"The images have {channels} channels, and the encoder takes {wanted}: they are converted.")
+    return encoder, device
+
+
+def encoder_document(encoder: Encoder, sha256: str) -> dict[str, Any]:
+    """The encoder in `results.json`: the hash of its file, its shape, and how it was made."""
+    return {
+        "sha256": sha256,
+        "config": encoder.config.model_dump(mode="json"),
+        "feature_dim": encoder.feature_dim,
+        "made_by": encoder.made_by,
+    }
+
+
+def results_file(settings: EncoderSettings, kind: str, out: Path | str | None = None) -> Path:
     """The file of the results: in `out`, the settings' folder, or `eval/KIND` beside the encoder.
 
     A foreign file has a folder of its own, `eval/NAME/KIND`, as a folder of downloads may hold several.
@@ -197,19 +256,3 @@ def results_file(settings: EvalSettings, kind: str, out: Path | str | None = Non
     file = encoder_file(settings.ckpt)
     beside = file.parent / "eval" / (file.name if is_foreign(file) else "") / kind
     return Path(out or settings.out or beside) / "results.json"
-
-
-def _check_channels(encoder: Encoder, data: Images, settings: EvalSettings, events: Events) -> None:
-    """Refuse images of another channel count than in training, unless their conversion is asked for."""
-    wanted = encoder.config.in_channels
-    if data.channels == wanted:
-        return
-    sides = "images" if data.size is None else f"{data.size[0]} pixels"
-    how = "repeat the grey channel" if data.channels == 1 else "convert colours to grey"
-    if not settings.convert_channels or wanted not in (1, 3):
-        raise UsageError(
-            f"The encoder takes images of {encoder.config.image_size} pixels with {wanted} channels; "
-            f"dataset '{settings.dataset}' has {sides} and {data.channels} channels.",
-            fix=f"Pass --convert-channels to {how}, or choose another dataset or another encoder.",
-        )
-    events.say(f"The images have {data.channels} channels, and the encoder takes {wanted}: they are converted.")

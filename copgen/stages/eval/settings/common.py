@@ -1,4 +1,7 @@
-"""The settings that all evaluations of an encoder on labelled images have."""
+"""The settings that all evaluations of an encoder have, and those on labelled images.
+
+A model has the fields of its last base first, which decides their order in the help.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
-class EvalSettings(Settings):
-    """Settings of all evaluations of an encoder on labelled images."""
+class EncoderFileSettings(Settings):
+    """Which encoder is evaluated."""
 
     ckpt: Path = setting(
         Path("runs/pretrain"), text="Pretrain run, or any encoder file (runs/pretrain).", flag=Flag(INPUT, "PATH")
@@ -29,12 +32,11 @@ class EvalSettings(Settings):
         source="simclr: ImageNet's; one channel: mnist, none",
         flag=Flag(INPUT, "NAME"),
     )
-    dataset: str = setting(
-        "digits",
-        text="Labelled images: a dataset's name or a folder.",
-        source="the 8x8 digits of scikit-learn",
-        flag=Flag(INPUT, "NAME|FOLDER"),
-    )
+
+
+class EncoderSettings(EncoderFileSettings):
+    """Settings of all evaluations of an encoder."""
+
     data_root: Path | None = setting(None, text="Folder of the datasets (COPGEN_DATA).", flag=Flag(INPUT, "FOLDER"))
     size: int | None = setting(
         None,
@@ -42,14 +44,6 @@ class EvalSettings(Settings):
         text="Side of the images (the encoder's training images).",
         unit="pixels",
         source="a foreign file: that of the dataset, else 224",
-        flag=Flag(INPUT, "N"),
-    )
-    resize: int | None = setting(
-        None,
-        ge=1,
-        text="Shorter side before the central crop (size / 0.875).",
-        unit="pixels",
-        source="authors' code: 146 for 128; datasets of one size are not cropped",
         flag=Flag(INPUT, "N"),
     )
     convert_channels: bool = setting(
@@ -73,6 +67,19 @@ class EvalSettings(Settings):
     workers: int | None = setting(
         None, ge=1, text="Threads that decode images (one per core).", unit="threads", flag=Flag(SPEED, "N")
     )
+
+
+class PreparedSettings(EncoderSettings):
+    """Settings of the evaluations that extract features of images as they are, resized and cropped at the centre."""
+
+    resize: int | None = setting(
+        None,
+        ge=1,
+        text="Shorter side before the central crop (size / 0.875).",
+        unit="pixels",
+        source="authors' code: 146 for 128; datasets of one size are not cropped",
+        flag=Flag(INPUT, "N"),
+    )
     cache: bool = setting(
         True,
         text="Keep features on disk for the next evaluation.",
@@ -80,7 +87,22 @@ class EvalSettings(Settings):
         flag=Flag(SPEED),
     )
 
+
+class LabelledSettings(Settings):
+    """Which labelled images it is evaluated on."""
+
+    dataset: str = setting(
+        "digits",
+        text="Labelled images: a dataset's name or a folder.",
+        source="the 8x8 digits of scikit-learn",
+        flag=Flag(INPUT, "NAME|FOLDER"),
+    )
+
     @model_validator(mode="after")
     def _local_dataset(self) -> Self:
         refuse_url(self.dataset)
         return self
+
+
+class EvalSettings(PreparedSettings, LabelledSettings, EncoderFileSettings):
+    """Settings of all evaluations of an encoder on a dataset with labels."""

@@ -21,8 +21,10 @@ from rich.text import Text
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.printable import escape, printable
 from copgen.storage.files import disk_faults
+from copgen_cli.tables import Table
 
 Row = tuple[str, str]
+Shown = Row | Table  # a part of an answer
 Part = str | tuple[str, str]  # text, or text and its style
 NARROWEST, WIDEST, USUAL = 20, 1000, 80  # columns: limits for what COLUMNS says, and the width if it says 0
 _PLAIN = {ord("\u2026"): "~"}  # what rich draws without asking for the encoding: the mark of a cropped text
@@ -114,6 +116,15 @@ class Channel(Console):
         """Print a text of several lines in the same way."""
         self._put(Text("\n".join(map(printable, text.rstrip().split("\n")))))
 
+    def table(self, table: Table) -> None:
+        """Draw a table on a terminal, within its width; elsewhere print its lines."""
+        if not self.is_terminal:
+            self.page("\n".join(table.lines()))
+            return
+        with self.writing():
+            for part in table.drawn(unicode=self.encoding.startswith("utf")):
+                self.print(part)
+
     def _put(self, text: Text) -> None:
         with self.writing():
             self.print(text, soft_wrap=True)
@@ -129,13 +140,15 @@ def stories() -> Channel:
     return Channel(sys.stderr, "stderr")
 
 
-def answer(document: Mapping[str, Any], rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print the result of a command: one JSON document, or a line per (name, value)."""
+def answer(document: Mapping[str, Any], parts: Sequence[Shown], *, as_json: bool) -> None:
+    """Print the result of a command: one JSON document, or its tables, and a line per (name, value)."""
     channel = answers()
     if as_json:
         channel.page(json.dumps(document, indent=2, allow_nan=False))  # in ASCII
         return
-    names = [printable(name) for name, _ in rows]
-    width = max(map(len, names), default=0)
-    for name, (_, value) in zip(names, rows, strict=True):
-        channel.tell((name.ljust(width), "bold"), "  ", value)
+    width = max((len(printable(part[0])) for part in parts if not isinstance(part, Table)), default=0)
+    for part in parts:
+        if isinstance(part, Table):
+            channel.table(part)
+        else:
+            channel.tell((printable(part[0]).ljust(width), "bold"), "  ", part[1])

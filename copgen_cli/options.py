@@ -16,6 +16,7 @@ from copgen.runtime.panels import INPUT, OUTPUT, PANELS, REPORT, SETTINGS
 from copgen.runtime.urls import local_path, refuse_url
 
 if TYPE_CHECKING:
+    from copgen_cli.console import Shown
     from copgen_cli.story import Story
 
 
@@ -166,11 +167,11 @@ class Report:
 
         return Story(quiet=self.quiet or quiet, verbose=getattr(self, "verbose", False))
 
-    def answer(self, document: Mapping[str, Any], rows: Sequence[tuple[str, str]], *then: str) -> None:
+    def answer(self, document: Mapping[str, Any], parts: Sequence[Shown], *then: str) -> None:
         """The result on stdout, and the next command on stderr."""
         from copgen_cli.console import answer
 
-        answer(document, rows, as_json=self.as_json)
+        answer(document, parts, as_json=self.as_json)
         if then:
             self.story().next(*then)
 

@@ -7,9 +7,10 @@ from typing import Any
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import labels_of
+from copgen_cli.eval.wording import TOP1, labels_of, percent, tested_on
+from copgen_cli.tables import Table
 
 
 @command(
@@ -23,16 +24,20 @@ def few_shot(flags: dict[str, Any], run: o.Run) -> None:
     Every draw takes other labels. Reports the mean of the Top-1 accuracies with
     its 95 % interval.
     """
-    evaluate(EvalFewShotSettings, "few-shot", flags, run, rows)
+    evaluate(EvalFewShotSettings, "few-shot", flags, run, shown)
 
 
-def rows(results: dict[str, Any]) -> list[Row]:
+def shown(results: dict[str, Any]) -> list[Shown]:
     """The mean accuracy and its interval for each number of labels."""
-    return [
+    rows = [
         (
             labels_of(labels),
-            f"{100 * few['top1_mean']:5.1f} % +- {100 * few['interval95']:.1f} (95 % interval) "
-            f"over {len(few['draws'])} draws of {few['fitted_on']:,} labels",
+            percent(few["top1_mean"]),
+            f"+- {100 * few['interval95']:.1f}",
+            f"{few['fitted_on']:,}",
+            str(len(few["draws"])),
         )
         for labels, few in results["few_shot"].items()
     ]
+    tested = next(iter(results["few_shot"].values()))["tested_on"]
+    return [Table(tested_on(results, tested), ("labels", TOP1, "95 % interval", "labels in all", "draws"), rows)]

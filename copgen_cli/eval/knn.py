@@ -7,9 +7,10 @@ from typing import Any
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import accuracies, weakest
+from copgen_cli.eval.wording import TOP1, TOP5, percent, tested_on, weakest
+from copgen_cli.tables import Table
 
 
 @command(
@@ -24,14 +25,20 @@ def knn(flags: dict[str, Any], run: o.Run) -> None:
     Reports Top-1 and Top-5 for each k; validation selects that of the main
     result. Nothing is trained.
     """
-    evaluate(EvalKnnSettings, "knn", flags, run, rows)
+    evaluate(EvalKnnSettings, "knn", flags, run, shown)
 
 
-def rows(results: dict[str, Any]) -> list[Row]:
+def shown(results: dict[str, Any]) -> list[Shown]:
     """The accuracy for each k, and which is chosen."""
-    found = []
-    for k, one in results["knn"].items():
-        chosen = ", chosen on validation" if int(k) == results["k"] else ""
-        found.append((f"k = {k}", accuracies(one["top1"], one["top5"]) + chosen))
-    tested = f"{results['tested_on']:,} test images, {results['bank']:,} to compare with"
-    return [*found, ("images", tested), weakest(results["per_class"])]
+    rows = [
+        (k, percent(one["top1"]), percent(one["top5"]), percent(one["validation_top1"]))
+        for k, one in results["knn"].items()
+    ]
+    table = Table(
+        tested_on(results, results["tested_on"]),
+        ("k", TOP1, TOP5, f"validation {TOP1}"),
+        rows,
+        best=list(results["knn"]).index(str(results["k"])),
+    )
+    chosen = f"k = {results['k']} of validation; {results['bank']:,} images to compare with"
+    return [table, ("selected", chosen), weakest(results["per_class"])]

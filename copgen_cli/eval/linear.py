@@ -7,9 +7,10 @@ from typing import Any
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import accuracies, labels_of, weakest
+from copgen_cli.eval.wording import TOP1, TOP5, labels_of, percent, tested_on, weakest
+from copgen_cli.tables import Table
 
 
 @command(
@@ -25,22 +26,22 @@ def linear(flags: dict[str, Any], run: o.Run) -> None:
     data also of the nearest neighbour, and of classifiers trained on a few
     labels per class. results.json has each class and the confusion matrix too.
     """
-    evaluate(EvalLinearSettings, "linear", flags, run, rows)
+    evaluate(EvalLinearSettings, "linear", flags, run, shown)
 
 
-def rows(results: dict[str, Any]) -> list[Row]:
+def shown(results: dict[str, Any]) -> list[Shown]:
     """Top-1 of each probe, in percent, and how the linear one was trained."""
-    linear = results["linear"]
-    found = [
-        ("linear probe", f"{accuracies(linear['top1'], results['top5'])} on {linear['tested_on']:,} test images"),
-        ("trained", how_trained(results)),
-    ]
-    if "nearest_neighbour" in results:
-        found.append(("nearest neighbour", f"{100 * results['nearest_neighbour']['top1']:5.1f} %"))
-    for labels, few in results.get("few_labels", {}).items():
-        spread = f"{100 * few['top1_mean']:5.1f} % +- {100 * few['top1_std']:.1f} over {len(few['draws'])} draws"
-        found.append((labels_of(labels), spread))
-    return [*found, weakest(results["per_class"])]
+    linear, few_labels = results["linear"], results.get("few_labels", {})
+    rows = [("linear", percent(linear["top1"]), "", percent(results["top5"]), f"{linear['fitted_on']:,}", "")]
+    if (nearest := results.get("nearest_neighbour")) is not None:
+        rows.append(("nearest neighbour", percent(nearest["top1"]), "", "", f"{nearest['fitted_on']:,}", ""))
+    for labels, few in few_labels.items():
+        spread = f"+- {percent(few['top1_std'])}"
+        numbers = percent(few["top1_mean"]), spread, "", f"{few['fitted_on']:,}", str(len(few["draws"]))
+        rows.append((labels_of(labels), *numbers))
+    columns = ("probe", TOP1, "std", TOP5, "labels", "draws")
+    table = Table(tested_on(results, linear["tested_on"]), columns, rows, best=0).filled()
+    return [table, ("trained", how_trained(results)), weakest(results["per_class"])]
 
 
 def how_trained(results: dict[str, Any]) -> str:

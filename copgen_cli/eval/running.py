@@ -10,7 +10,7 @@ from copgen.runtime.errors import DataError
 from copgen.runtime.settings import resolve
 from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings
 from copgen_cli import options as o
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.dry_run import show_plan
 
 Settings = TypeVar("Settings", bound=EncoderSettings)
@@ -21,7 +21,7 @@ def evaluate(
     kind: str,
     flags: dict[str, Any],
     run: o.Run,
-    rows: Callable[[dict[str, Any]], list[Row]],
+    shown: Callable[[dict[str, Any]], Sequence[Shown]],
 ) -> None:
     """Run an evaluation on a dataset with labels, or print its settings, and report the result.
 
@@ -29,7 +29,7 @@ def evaluate(
         model: its settings.
         kind: of the evaluation, the name of its command.
         flags, run: as the command has them.
-        rows: the result in words.
+        shown: the result as tables and rows.
     """
 
     def then(settings: EvalSettings, results: dict[str, Any]) -> list[str]:
@@ -37,7 +37,7 @@ def evaluate(
         root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
         return ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
 
-    measure(model, kind, flags, run, rows, on=lambda settings: settings.dataset, then=then)
+    measure(model, kind, flags, run, shown, on=lambda settings: settings.dataset, then=then)
 
 
 def measure(
@@ -45,7 +45,7 @@ def measure(
     kind: str,
     flags: dict[str, Any],
     run: o.Run,
-    rows: Callable[[dict[str, Any]], list[Row]],
+    shown: Callable[[dict[str, Any]], Sequence[Shown]],
     *,
     on: Callable[[Settings], str],
     then: Callable[[Settings, dict[str, Any]], Sequence[str]],
@@ -53,7 +53,7 @@ def measure(
     """`evaluate`, on other data than a dataset with labels.
 
     Args:
-        model, kind, flags, run, rows: as `evaluate`.
+        model, kind, flags, run, shown: as `evaluate`.
         on: what messages call the data.
         then: the next command.
     """
@@ -76,5 +76,5 @@ def measure(
         stage = getattr(import_module(f"copgen.stages.eval.{name}"), f"eval_{name}")
         results = stage(settings, events=story)
     written = results_file(settings, kind)
-    found = [*rows(results), ("results", str(written))]
+    found = [*shown(results), ("results", str(written))]
     run.answer({**results, "results": str(written)}, found, "copgen", *then(settings, results))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from copgen_cli.console import Row
 
+TOP1, TOP5 = "Top-1 %", "Top-5 %"
 WEAKEST = 3  # classes that are named
 
 
-def accuracies(top1: float, top5: float | None) -> str:
-    """Top-1, and Top-5 if there are enough classes."""
-    return f"{100 * top1:5.1f} % Top-1" + ("" if top5 is None else f", {100 * top5:.1f} % Top-5")
+def percent(value: float | None) -> str:
+    """'90.2'; empty without a value."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def tested_on(results: dict[str, Any], images: int) -> str:
+    """'digits, 368 test images'."""
+    return f"{results['dataset']['name']}, {images:,} test images"
 
 
 def labels_of(labels: str) -> str:

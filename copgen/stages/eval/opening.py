@@ -30,6 +30,7 @@ from copgen.evaluation.labels import check_labels
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
+from copgen.stages.eval.provenance import hashes
 from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings, PreparedSettings
 from copgen.storage.files import sha256_of
 
@@ -239,12 +240,13 @@ def open_encoder(
 
 
 def encoder_document(encoder: Encoder, sha256: str) -> dict[str, Any]:
-    """The encoder in `results.json`: the hash of its file, its shape, and how it was made."""
+    """The encoder in `results.json`: the hash of its file, its shape, how it was made, and from what."""
     return {
         "sha256": sha256,
         "config": encoder.config.model_dump(mode="json"),
         "feature_dim": encoder.feature_dim,
         "made_by": encoder.made_by,
+        "provenance": hashes(sha256, encoder.made_by),
     }
 
 

@@ -39,14 +39,15 @@ class OnlinePairs:
 
     def __init__(self, settings: SampleSettings, device: torch.device, *, rounded: bool) -> None:
         self.settings, self.rounded = settings, rounded
-        self.models, plan = pair_source.open_source(settings, device)
+        self.models, self.plan = pair_source.open_source(settings, device)
         G = self.models.G
         self.channels: int = G.channels
         self.size: tuple[int, int] | None = (G.image_size, G.image_size)
         self.labels = G.sample_condition(range(settings.n), settings.seed) if G.condition_kind == "class" else None
         self.labels = None if self.labels is None else self.labels.cpu()
         self.classes: tuple[str, ...] = ()
-        self.inputs = {"online": plan.digest}
+        self.inputs = {"online": self.plan.digest}
+        self.transform_file = settings.walk if settings.transform == "steering" else settings.navigator
 
     def __len__(self) -> int:
         return self.settings.n

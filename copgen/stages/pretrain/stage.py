@@ -31,6 +31,7 @@ from copgen.runtime.machine import resolve_device
 from copgen.stages.pretrain.learner import Learner
 from copgen.stages.pretrain.monitor import Monitor
 from copgen.stages.pretrain.online import OnlinePairs, online_settings
+from copgen.stages.pretrain.origin import origin
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training, sum_of
@@ -139,7 +140,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     return run.finish(
         summarise,
         lambda path, summary: encoders.save_encoder(
-            path, method.backbone, learner.config, run.made_by(summary=summary)
+            path, method.backbone, learner.config, run.made_by(summary=summary, **origin(source))
         ),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from copgen import encoders
 from copgen.data.pairs import GeneratedPairs
 from copgen.pairs import open_pairs
 from copgen.runtime.errors import UsageError
@@ -16,7 +17,7 @@ from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.pretrain.stage import open_data, pretrain
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import sample
-from copgen.storage.files import read_json
+from copgen.storage.files import read_json, sha256_of
 from tests.stages.navigating import KINDS
 from tests.stages.small import metrics
 
@@ -87,6 +88,10 @@ def test_training_on_them_is_training_on_the_folder(flow: Path, folder: Path, tm
     assert pretrain(plain.replaced(pairs=tmp_path / "one"), out=tmp_path / "folder") == summary
     assert metrics(tmp_path / "online") == metrics(tmp_path / "folder")
     assert read_json(tmp_path / "online" / "summary.json")["pairs"] == N
+    online_by, folder_by = (encoders.load(tmp_path / name).made_by for name in ("online", "folder"))
+    assert {**online_by["pairs"], "plan": ""} == {**folder_by["pairs"], "plan": ""}
+    assert folder_by["inputs"] == {"pairs": folder_by["pairs"]["plan"]}
+    assert folder_by["pairs"]["generator"]["sha256"] == sha256_of(flow)
 
 
 def test_a_navigate_run_says_generator_and_transform(navigated: Callable[[str], Path], flow: Path) -> None:

@@ -6,6 +6,8 @@ published        published weights: where they are looked for, and their hashes
 pixels           small images as they are
 trained_encoder  the features of any encoder file
 efficientnet     EfficientNet-Lite0, whose weights come as a package
+inception        the network of FID
+dinov2, vit      DINOv2, and its network
 """
 
 from copgen.evaluation.spaces.registry import SPACES, check_space, open_space

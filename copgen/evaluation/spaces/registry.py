@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import torch
 
+from copgen.evaluation.spaces.dinov2 import WEIGHTS, open_dinov2
 from copgen.evaluation.spaces.efficientnet import open_efficientnet
+from copgen.evaluation.spaces.inception import open_inception
 from copgen.evaluation.spaces.pixels import Pixels
 from copgen.evaluation.spaces.space import FeatureSpace
 from copgen.evaluation.spaces.trained_encoder import open_encoder
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events
 
-ENCODER = "encoder"
+ENCODER, DINO = "encoder", "dinov2"
 # Name -> what it is, for help and messages.
 SPACES = {
+    "inception": "the network of FID and the Inception Score; weights to be downloaded",
+    "dinov2": "DINOv2 ViT-L/14, also dinov2-base and dinov2-small; weights to be downloaded",
+    "dinov2:FILE": "a DINOv2 network of any size from a file",
     "efficientnet-lite0": "an ImageNet classifier that comes as a package",
-    "pixels": "16 x 16 pixels, without weights",
     "encoder:PATH": "the features of an encoder file, or of a pretrain run",
+    "pixels": "16 x 16 pixels, without weights",
 }
 
 
@@ -37,6 +42,10 @@ def open_space(name: str, *, device: torch.device, events: Events) -> FeatureSpa
     kind, _, path = name.partition(":")
     if kind == ENCODER:
         return open_encoder(name, path, device=device, events=events)
+    if kind in WEIGHTS:
+        return open_dinov2(name, device=device)
+    if name == "inception":
+        return open_inception(device=device)
     return Pixels(device) if name == "pixels" else open_efficientnet(device=device)
 
 
@@ -50,5 +59,7 @@ def check_space(name: str) -> None:
     if kind == ENCODER:
         if not path:
             raise UsageError(f"The feature space '{name}' names no encoder.", fix="Pass encoder:runs/pretrain.")
-    elif name not in SPACES or colon:
-        raise unknown("feature space", name, SPACES)
+    elif colon and (kind != DINO or not path):
+        raise UsageError(f"The feature space '{kind}' takes no file.", fix=f"Pass {kind}.")
+    elif kind not in {*SPACES, *WEIGHTS}:
+        raise unknown("feature space", name, {*SPACES, *WEIGHTS})

@@ -43,7 +43,7 @@ def test_padding_is_tensorflows(side: int, kernel: int, stride: int) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EnvironmentFault, match=f"pip install {PACKAGE}") as caught:
+    with pytest.raises(EnvironmentFault, match=PACKAGE) as caught:
         check_efficientnet()
     assert caught.value.code == ExitCode.ENVIRONMENT
 

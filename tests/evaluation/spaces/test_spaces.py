@@ -69,6 +69,10 @@ def test_more_images_than_a_block(encoder: Path) -> None:
     [
         ("efficientnet", ExitCode.USAGE, "efficientnet-lite0"),
         ("pixels:x", ExitCode.USAGE, "pixels"),
+        ("clip-vit", ExitCode.USAGE, "Known|mean"),
+        ("inception:x", ExitCode.USAGE, "inception"),
+        ("dinov2:", ExitCode.USAGE, "dinov2"),
+        ("dinov2:nowhere.pth", ExitCode.DATA, "nowhere.pth"),
         ("encoder", ExitCode.USAGE, "encoder:runs/pretrain"),
         ("encoder:", ExitCode.USAGE, "encoder:runs/pretrain"),
         ("encoder:nowhere", ExitCode.DATA, "nowhere"),

@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.report import VERDICTS, head, measuring, options, table, verdict, written
-from copgen.evaluation.detection.boxes import Detections, Objects
+from copgen.data.objects import Objects
+from copgen.evaluation.detection.boxes import Detections
 from copgen.evaluation.detection.coco_ap import coco_ap
 from copgen.evaluation.detection.voc07_ap import voc07_ap
 

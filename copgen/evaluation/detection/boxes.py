@@ -1,8 +1,4 @@
-"""Objects and detections of many images, as flat arrays.
-
-Boxes are (x1, y1, x2, y2) in pixels of the original image, with the left upper corner of the image at (0, 0): a box
-over the whole image is (0, 0, width, height). VOC's files count pixels from 1, so theirs is (1, 1, width, height).
-"""
+"""Detections of many images as flat arrays, and their average precision."""
 
 from __future__ import annotations
 
@@ -10,31 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Objects:
-    """The annotated objects of a split.
-
-    Attributes:
-        image: (G,) int64, numbers of images.
-        label: (G,) int64, 0 to C - 1.
-        box: (G, 4) float32.
-        difficult: (G,) bool; not counted, and detections of them are not counted either.
-    """
-
-    image: Array
-    label: Array
-    box: Array
-    difficult: Array
-
-    def of(self, label: int) -> Objects:
-        """Those of a class."""
-        rows = self.label == label
-        return Objects(self.image[rows], self.label[rows], self.box[rows], self.difficult[rows])
+from copgen.data.objects import Array
 
 
 @dataclass(frozen=True)
@@ -44,7 +17,7 @@ class Detections:
     Attributes:
         image: (D,) int64, numbers of images.
         label: (D,) int64, 0 to C - 1.
-        box: (D, 4) float32.
+        box: (D, 4) float32, as those of objects.
         score: (D,) float32, 0 to 1.
     """
 
@@ -53,9 +26,8 @@ class Detections:
     box: Array
     score: Array
 
-    def of(self, label: int) -> Detections:
-        """Those of a class."""
-        rows = self.label == label
+    def select(self, rows: Array) -> Detections:
+        """These rows, a mask or numbers."""
         return Detections(self.image[rows], self.label[rows], self.box[rows], self.score[rows])
 
 

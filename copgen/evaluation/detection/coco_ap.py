@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from copgen.evaluation.detection.boxes import Array, AveragePrecision, Detections, Objects
+from copgen.data.objects import Array, Objects
+from copgen.evaluation.detection.boxes import AveragePrecision, Detections
 from copgen.runtime.errors import EnvironmentFault
 
 MOST = 100  # detections of an image

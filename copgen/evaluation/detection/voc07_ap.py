@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from copgen.evaluation.detection.boxes import Array, AveragePrecision, Detections, Objects
+from copgen.data.objects import Array, Objects
+from copgen.evaluation.detection.boxes import AveragePrecision, Detections
 
 IOUS = np.arange(50, 100, 5) / 100.0
 RECALLS = np.arange(0.0, 1.1, 0.1)  # 0.3, 0.6 and 0.7 are a rounding error above, which decides at these recalls
@@ -33,7 +34,14 @@ def voc07_ap(objects: Objects, detections: Detections, *, classes: int) -> Avera
     """
     rounded = as_in_files(detections)
     whole = Objects(objects.image, objects.label, counted_from_one(objects.box), objects.difficult)
-    return AveragePrecision(np.stack([_of_class(whole.of(label), rounded.of(label)) for label in range(classes)]))
+    return AveragePrecision(
+        np.stack(
+            [
+                _of_class(whole.select(whole.label == label), rounded.select(rounded.label == label))
+                for label in range(classes)
+            ]
+        )
+    )
 
 
 def as_in_files(detections: Detections) -> Detections:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from copgen.evaluation.detection.boxes import Detections, Objects
+from copgen.data.objects import Objects
+from copgen.evaluation.detection.boxes import Detections
 
 
 def rounded(value: float, places: str) -> float:

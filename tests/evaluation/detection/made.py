@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from copgen.evaluation.detection.boxes import Array, Detections, Objects
+from copgen.data.objects import Array, Objects
+from copgen.evaluation.detection.boxes import Detections
 
 
 def objects(*rows: tuple[int, int, tuple[float, float, float, float], bool]) -> Objects:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from copgen.evaluation.detection.boxes import Array, Detections, Objects
+from copgen.data.objects import Array, Objects
+from copgen.evaluation.detection.boxes import Detections
 from copgen.evaluation.detection.coco_ap import coco_ap, dataset_of, results_of
 from copgen.runtime.errors import EnvironmentFault
 from tests.evaluation.detection.made import detections, objects, random_set

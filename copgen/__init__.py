@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         views,
     )
     from copgen.stages.eval import (
+        EvalAlignmentSettings,
         EvalFewShotSettings,
         EvalKnnSettings,
         EvalLinearSettings,
+        eval_alignment,
         eval_few_shot,
         eval_knn,
         eval_linear,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "EvalAlignmentSettings",
     "EvalFewShotSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
@@ -54,6 +57,7 @@ __all__ = [
     "data",
     "doctor",
     "encoders",
+    "eval_alignment",
     "eval_few_shot",
     "eval_knn",
     "eval_linear",
@@ -77,8 +81,8 @@ __getattr__, _ = later.names(
     __name__,
     {
         "stages.eval": [
-            *("EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"),
-            *("eval_few_shot", "eval_knn", "eval_linear"),
+            *("EvalAlignmentSettings", "EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"),
+            *("eval_alignment", "eval_few_shot", "eval_knn", "eval_linear"),
         ],
         "stages.generator": ["FitFlowSettings", "fit_flow"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],

@@ -73,6 +73,17 @@ class Checkpoints:
                 events.warn(f"{error} {otherwise}.")
         return None
 
+    def last(self) -> tuple[int, State]:
+        """The update and state of the newest valid checkpoint, to look at; unlike `newest` it changes no file.
+
+        Raises:
+            DataError: there is none.
+        """
+        for record in reversed(self._recorded()):
+            with contextlib.suppress(DataError):
+                return _update_of(record), self._load(record)
+        raise DataError(f"There is no valid checkpoint in {self.folder}.")
+
     def _remove_strays(self, events: Events) -> None:
         """Remove the files of a `save` that crashed."""
         for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():

@@ -30,7 +30,7 @@ from copgen.storage.tensors import is_whole
 from copgen.training.checkpoints import Checkpoints
 from copgen.training.metrics import FILE_NAME as METRICS
 
-_CONFIG = "config.toml"
+CONFIG = "config.toml"
 _ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
 _FILES = (_ENVIRONMENT, METRICS, "log.txt")
@@ -67,10 +67,10 @@ class RunFolder:
         with locked(self.path, finished=finished):
             if overwrite:
                 self._clear()
-            if (self.path / _CONFIG).exists():
+            if (self.path / CONFIG).exists():
                 self._refuse_changes(settings, inputs or {})
             else:
-                write_text(self.path / _CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
+                write_text(self.path / CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
             if not finished and not (self.path / _ENVIRONMENT).exists():
                 write_json(self.path / _ENVIRONMENT, {**machine.describe(device), "inputs": dict(inputs or {})})
             yield self
@@ -81,8 +81,8 @@ class RunFolder:
         return is_whole(self.artefact)
 
     def _refuse_others(self) -> None:
-        refuse_foreign(self.path, mark=_CONFIG, holds="run")
-        config = self.path / _CONFIG
+        refuse_foreign(self.path, mark=CONFIG, holds="run")
+        config = self.path / CONFIG
         if not config.exists():
             return
         try:
@@ -99,8 +99,8 @@ class RunFolder:
             )
 
     def _refuse_changes(self, settings: Settings, inputs: Mapping[str, str]) -> None:
-        tree = type(settings).of_a_run(read_toml(self.path / _CONFIG))
-        before = build(type(settings), tree, origin=str(self.path / _CONFIG))
+        tree = type(settings).of_a_run(read_toml(self.path / CONFIG))
+        before = build(type(settings), tree, origin=str(self.path / CONFIG))
         changes = before.difference(settings)
         read = read_object(self.path / _ENVIRONMENT) if (self.path / _ENVIRONMENT).exists() else {}
         recorded = read.get("inputs")
@@ -119,7 +119,7 @@ class RunFolder:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
         # The settings go last: a folder without them would not be recognised as a run.
-        for name in (self.artefact.name, SUMMARY, *_FILES, _CONFIG):
+        for name in (self.artefact.name, SUMMARY, *_FILES, CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
 

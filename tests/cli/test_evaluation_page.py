@@ -19,9 +19,16 @@ from tests.stages.eval import drawn
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
 COMMANDS = re.findall(r"^    copgen (.*)$", PAGE, re.MULTILINE)
+# Settings of each evaluation that make it quick, and fit the small data.
+QUICK = {
+    "linear": QUICK_PROBES,
+    "few-shot": "c_grid = [0.01]\n",
+    "knn": "",
+    "alignment": "loss_batch = 8\n",
+}
 
 
-def test_the_page_runs(here: Path) -> None:
+def test_the_page_runs(here: Path, weights: Path) -> None:
     torch.manual_seed(0)
     shapes = {"pretrain": (1, 8, "mnist"), "photos": (3, 16, "simclr"), "mnist": (1, 28, "mnist")}
     for name, (channels, size, views) in shapes.items():
@@ -29,9 +36,11 @@ def test_the_page_runs(here: Path) -> None:
         save_encoder(Path("runs", name), build("digits", channels), config, {"stage": "a test"})
     drawn.photos(Path("photos"))
     drawn.mnist(Path("datasets/mnist"))
-    for kind, quick in (("linear", QUICK_PROBES), ("few-shot", "c_grid = [0.01]\n"), ("knn", "")):
+    sampled = copgen("sample", "--weights", weights, "--n", 64, "--transform", "gaussian", "--out", "pairs")
+    assert sampled.code == 0, sampled.err
+    for kind, quick in QUICK.items():
         Path(f"{kind}.toml").write_text(quick)
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 11
     for command in COMMANDS:
         words = shlex.split(command)
         outcome = copgen(*words, "--config", f"{words[1]}.toml")

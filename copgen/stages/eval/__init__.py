@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 from copgen.runtime import later
 
 if TYPE_CHECKING:
+    from copgen.stages.eval.alignment import eval_alignment
     from copgen.stages.eval.few_shot import eval_few_shot
     from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
+    from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
     from copgen.stages.eval.settings.knn import EvalKnnSettings
     from copgen.stages.eval.settings.linear import EvalLinearSettings
 
 __all__ = [
+    "EvalAlignmentSettings",
     "EvalFewShotSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
+    "eval_alignment",
     "eval_few_shot",
     "eval_knn",
     "eval_linear",
@@ -25,9 +29,11 @@ __all__ = [
 __getattr__, __dir__ = later.names(
     __name__,
     {
+        "settings.alignment": ["EvalAlignmentSettings"],
         "settings.few_shot": ["EvalFewShotSettings"],
         "settings.knn": ["EvalKnnSettings"],
         "settings.linear": ["EvalLinearSettings"],
+        "alignment": ["eval_alignment"],
         "linear": ["eval_linear"],
         "knn": ["eval_knn"],
         "few_shot": ["eval_few_shot"],

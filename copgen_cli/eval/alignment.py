@@ -1,0 +1,56 @@
+"""`copgen eval alignment`: how an encoder arranges pairs of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
+from copgen_cli import options as o
+from copgen_cli.commands import command
+from copgen_cli.console import Row
+from copgen_cli.eval.running import measure
+
+SPACES = {"features": "features", "projections": "projections", "untrained_features": "untrained"}
+
+
+@command(
+    "copgen eval alignment --ckpt runs/pretrain --pairs pairs/",
+    "copgen eval alignment --dataset photos/ --json | jq .features",
+    settings=(EvalAlignmentSettings,),
+)
+def alignment(flags: dict[str, Any], run: o.Run) -> None:
+    """Measure how an encoder arranges pairs of images; no labels.
+
+    Reports alignment and uniformity (Wang and Isola), the effective rank
+    (RankMe), and the InfoNCE loss as a share of its chance level: of features,
+    of projections if the run has a checkpoint, and of an untrained encoder.
+    """
+    measure(
+        EvalAlignmentSettings,
+        "alignment",
+        flags,
+        run,
+        rows,
+        on=lambda settings: str(settings.pairs or settings.dataset or "digits"),
+        then=lambda settings, results: ["eval", "linear", "--ckpt", str(settings.ckpt)],
+    )
+
+
+def rows(results: dict[str, Any]) -> list[Row]:
+    """A row for each space, and what was measured."""
+    data, loss = results["data"], results["info_nce"]
+    found = [(title, in_words(results[space])) for space, title in SPACES.items() if space in results]
+    what = "pairs" if data["split"] is None else f"{data['split']} images, two views each ({data['views']})"
+    return [
+        *found,
+        ("pairs", f"{data['measured']:,} of {data['of']:,} {what}"),
+        ("InfoNCE", f"of batches of {loss['batch']:,} pairs, temperature {loss['temperature']:g}"),
+    ]
+
+
+def in_words(space: dict[str, Any]) -> str:
+    """The metrics of a space."""
+    return (
+        f"alignment {space['alignment']:.3f}, uniformity {space['uniformity']:.2f}, "
+        f"RankMe {space['rank_me']:.1f} of {space['dim']:,}, InfoNCE {100 * space['share_of_chance']:.1f} % of chance"
+    )

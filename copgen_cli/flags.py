@@ -44,6 +44,8 @@ def _option(
         words.append(flag.short)
     how: dict[str, Any] = {"help": declared.text, "metavar": flag.metavar, "rich_help_panel": flag.panel}
     if kind is bool and not hidden:
+        if field.default is not False:  # on, or as the data need it: it can be switched off
+            words[0] = f"{words[0]}/{words[0].replace('--', '--no-', 1)}"
         return _parameter(name, bool | None, typer.Option(*words, **how))
     parse = o.one_of(name, *(declared.former_values or {})) if kind is bool else _parser(name, kind, field, declared)
     return _parameter(name, str | None, typer.Option(*words, parser=parse, hidden=hidden, **how))

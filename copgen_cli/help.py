@@ -69,6 +69,8 @@ def _parameters(command: Any) -> Iterator[tuple[str, Row]]:
         if getattr(parameter, "hidden", False):
             continue
         names, metavar = ", ".join(parameter.opts), parameter.metavar or ""
+        if parameter.secondary_opts:
+            names = names.replace("--", "--[no-]", 1)
         argument = parameter.param_type_name == "argument"
         title = "Arguments" if argument else parameter.rich_help_panel or "Options"
         note = "required" if parameter.required and not argument else parameter.default

@@ -36,7 +36,7 @@ def surface() -> str:
         for parameter in command.params:
             value = "" if getattr(parameter, "is_flag", False) else f" {parameter.metavar}"
             former = " (former)" if getattr(parameter, "hidden", False) else ""
-            lines.append(f"    {'/'.join(parameter.opts)}{value}{former}")
+            lines.append(f"    {'/'.join((*parameter.opts, *parameter.secondary_opts))}{value}{former}")
     return "\n".join(lines) + "\n"
 
 

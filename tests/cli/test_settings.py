@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from copgen import generators
+from copgen.encoders import EncoderConfig, build, save_encoder
 from copgen.latents import Prior
 from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.stages.navigate.settings import NavigateSettings
@@ -288,3 +289,10 @@ def test_a_length_beats_the_other_lengths_of_lower_layers(here: Path, weights: P
     outcome = copgen("navigate", "--weights", weights, "--config", "both.toml", "--dry-run")
     assert outcome.code == 2
     assert all(word in outcome.err for word in ("both.toml", "samples", "updates"))
+
+
+@pytest.mark.parametrize(("words", "value"), [("--no-cache", False), ("--cache", True), ("", True)])
+def test_what_is_on_can_be_switched_off(words: str, value: bool, here: Path) -> None:
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
+    save_encoder(Path("encoder.safetensors"), build("digits", 1), config, {})
+    assert resolved("eval", "knn", "--ckpt", "encoder.safetensors", *words.split())["cache"] is value

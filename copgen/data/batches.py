@@ -30,19 +30,21 @@ def batches(
     channels: int | None = None,
     batch: int = 256,
     items: Tensor | None = None,
+    column: int = 0,
     device: torch.device | str = "cpu",
     workers: int | None = None,
 ) -> Iterator[Tensor]:
     """Batches (K, C, S, S) of the images of a source, float32 in [-1, 1], on the device.
 
     Args:
-        source: the images; of a pairs folder the anchors.
+        source: the images.
         size: S, pixels; None: images as they are, which must have one size.
         shorter_side: pixels to which the shorter side is resized before the centre is cropped, such as 146 for 128;
             None: `size`, so that only what exceeds a square is cropped.
         channels: C; None: those of the source. Grey images are repeated, colours are averaged to their luminance.
         batch: K; the last may be smaller.
         items: (N,) int64, which images in which order; None: all.
+        column: which image of each item; of pairs, 0 is the anchor and 1 the positive.
         device: of the batches.
         workers: threads that decode; None: as many as Python chooses.
 
@@ -56,16 +58,18 @@ def batches(
     with ThreadPoolExecutor(workers) as pool:
         for some in torch.split(chosen, batch):
             if isinstance(source, DecodedImages):
-                images = source.batch(some, torch.zeros_like(some), torch.device(device))
+                images = source.batch(some, torch.full_like(some, column), torch.device(device))
                 yield in_colours(fitted(images, size, shorter_side), channels)
             else:
-                decoded = partial(_decoded, source, channels or source.channels, size, shorter_side)
+                decoded = partial(_decoded, source, channels or source.channels, size, shorter_side, column)
                 yield torch.stack(list(pool.map(decoded, some.tolist()))).to(device)
 
 
-def _decoded(source: EncodedImages, channels: int, size: int | None, shorter_side: int | None, item: int) -> Tensor:
+def _decoded(
+    source: EncodedImages, channels: int, size: int | None, shorter_side: int | None, column: int, item: int
+) -> Tensor:
     """The image (C, S, S) of an item."""
-    pixels = decode(source.encoded(item, 0), channels, source.where(item, 0))
+    pixels = decode(source.encoded(item, column), channels, source.where(item, column))
     return fitted(from_uint8(pixels[None]), size, shorter_side)[0]
 
 

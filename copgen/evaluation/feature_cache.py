@@ -24,15 +24,27 @@ def cached(file: Path, shape: tuple[int, int], extract: Callable[[], Tensor], *,
         key: a hash of encoder, data and preparation.
         events: is told which it was.
     """
-    if is_whole(file):
-        try:
-            tensors, header = load_tensors(file, kind=KIND)
-        except DataError:
-            tensors, header = {}, {}
-        if header.get("key") == key and "features" in tensors and tuple(tensors["features"].shape) == shape:
-            events.say(f"Features of {shape[0]:,} images are read from {file}.")
-            return tensors["features"]
+    if (features := kept(file, shape, key=key)) is not None:
+        events.say(f"Features of {shape[0]:,} images are read from {file}.")
+        return features
     features = extract()
+    keep(file, features, key=key)
+    return features
+
+
+def kept(file: Path, shape: tuple[int, int], *, key: str) -> Tensor | None:
+    """The features in a file; None if it is absent or damaged, or has another key or shape."""
+    if not is_whole(file):
+        return None
+    try:
+        tensors, header = load_tensors(file, kind=KIND)
+    except DataError:
+        return None
+    fits = header.get("key") == key and "features" in tensors and tuple(tensors["features"].shape) == shape
+    return tensors["features"] if fits else None
+
+
+def keep(file: Path, features: Tensor, *, key: str) -> None:
+    """Write features with their key, atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(file, {"features": features}, kind=KIND, header={"key": key})
-    return features

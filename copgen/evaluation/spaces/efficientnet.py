@@ -102,7 +102,7 @@ class EfficientNetSpace:
     def __init__(self, file: Path, *, device: torch.device) -> None:
         self.device = device
         self.inputs = {FILE: SHA256}
-        self.network = network_of(file).to(device)
+        self.network = network_of(file).to(device).to(memory_format=torch.channels_last)  # twice as fast on the CPU
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:

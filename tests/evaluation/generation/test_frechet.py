@@ -68,7 +68,7 @@ def test_fewer_features_than_dimensions() -> None:
 def test_it_is_torch_fidelitys() -> None:
     theirs: Any = pytest.importorskip("torch_fidelity.metric_fid")
     one, other = two_sets(400, 16, seed=3)
-    statistics = [theirs.fid_features_to_statistics(features) for features in (one, other)]
+    statistics = [theirs.fid_features_to_statistics(features.double()) for features in (one, other)]
     expected = theirs.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(moments([one]), moments([other])) == pytest.approx(expected, rel=1e-8)
 

@@ -22,7 +22,7 @@ ARTEFACT = "navigator.safetensors"
 KINDS: dict[str, dict[str, object]] = {
     "simultaneous": {},
     "alternating": {"update": "alternating", "snapshot_every": 24, "preview_every": 40},
-    "turn": {"stop": "loss-turn", "samples": 1000, "turn_smoothing": 0.7, "turn_rise": 0.1, "lr_encoder": 1e-2},
+    "turn": {"stop": "loss-turn", "samples": 1000, "turn_half_life": 16, "turn_patience": 40, "lr_encoder": 1e-2},
     "delta": {"stop": "delta", "samples": 1000, "delta": 0.65},
 }
 

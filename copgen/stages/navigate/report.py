@@ -13,7 +13,7 @@ from copgen.latents.navigator import Navigator
 from copgen.objectives import chance_level
 from copgen.report.grid import grid_picture, save_picture
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.stages.navigate.turn import TurnDetector
+from copgen.stages.navigate.stopping.stopping import Stopping
 
 PREVIEW_PAIRS = 16
 
@@ -29,12 +29,14 @@ def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int)
 
 @torch.no_grad()
 def summarise(
-    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, turn: TurnDetector
+    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, stopping: Stopping
 ) -> dict[str, Any]:
     """The summary of the run, with the shift of the final navigator over 4,096 new latents."""
     drawn = settings.updates * settings.batch
     z = G.sample_prior(range(drawn, drawn + 4096), settings.seed).to(next(T_z.parameters()).dtype)
+    turn = stopping.turn
     finite = math.isfinite(turn.minimum)
+    shift = T_z.move(z, delta=settings.delta).numbers()
     return {
         "ended_by": ended,
         "updates": updates,
@@ -43,15 +45,18 @@ def summarise(
         "loss_smoothed": turn.smoothed() if turn.updates else None,
         "loss_minimum": turn.minimum if finite else None,
         "loss_minimum_samples": turn.minimum_update * settings.batch,
-        "shift": T_z.move(z, delta=settings.delta).numbers(),
+        "shift": shift,
+        "stop_rules": stopping.signals(shift),
     }
 
 
 def ending(summary: dict[str, Any]) -> str:
     """One sentence on why it ended."""
+    chosen = summary["stop_rules"]["loss-turn"]["chosen"]
     reason = {
         "samples": "all samples were drawn",
         "delta": "d(z, z') exceeded delta",
-        "loss-turn": f"the loss of f turned upwards; kept the navigator of sample {summary['loss_minimum_samples']:,}",
+        "band": "the standard deviation of z' - z left the band around its prior value",
+        "loss-turn": f"the loss of f turned upwards; kept the navigator of sample {chosen or 0:,}",
     }[summary["ended_by"]]
     return f"Stopped after {summary['samples']:,} samples: {reason}. The mean d is {summary['shift']['d_mean']:.3f}."

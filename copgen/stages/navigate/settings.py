@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from copgen.generators.settings import GeneratorChoice
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
+from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, SAMPLES, joined, listed
 from copgen.training.length import Length, batch_size
 from copgen.training.names import Compile
 from copgen.training.trackers import TrackerName, tracking_setting
@@ -88,12 +90,12 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         (512, 128), text="Hidden and output width of the projection head.", source="authors' code"
     )
 
-    stop: Literal["samples", "delta", "loss-turn"] = setting(
-        "samples",
-        text="Stop rule: samples, delta or loss-turn.",
-        source="delta: Algorithm 1; loss-turn, the encoder loss turns upwards: appendix B",
-        former_values={"turn": "loss-turn"},
-        flag=Flag(TRAINING, "RULE"),
+    stop: str = setting(
+        SAMPLES,
+        text="Stop rules: samples, delta, band, loss-turn; or several, as in a,b.",
+        source="delta: Algorithm 1; loss-turn, the encoder loss turns upwards, and band: appendix B",
+        former_values=FORMER,
+        flag=Flag(TRAINING, "RULES"),
     )
     delta: float | None = setting(
         None,
@@ -106,8 +108,36 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     delta_share: float = setting(
         1.0, text="Share of a batch that must satisfy delta.", source="Algorithm 1: 1", gt=0, le=1
     )
-    turn_smoothing: float = setting(0.95, text="Decay of the smoothed encoder loss.", ge=0, lt=1)
-    turn_rise: float = setting(0.05, text="Rise above its minimum that counts as a turn.", unit="nats", gt=0)
+    delta_measure: Literal["share", "mean"] = setting(
+        "share", text="What delta bounds: d of delta_share of a batch, or its mean.", source="share: Algorithm 1"
+    )
+    turn_half_life: int | None = setting(
+        None,
+        text="Half-life of the smoothed encoder loss (40k, at most a tenth of the samples).",
+        unit="samples",
+        source="chosen on the authors' published curve, docs/stopping.md",
+        ge=1,
+    )
+    turn_patience: int | None = setting(
+        None,
+        text="Samples without a lower smoothed encoder loss that count as a turn (two half-lives).",
+        unit="samples",
+        source="as turn_half_life",
+        ge=1,
+    )
+    prior_std: float | None = setting(
+        None,
+        text="Standard deviation of z' - z that the rule band compares with (that of GenRep's Gaussian).",
+        unit="per latent coordinate",
+        source="GenRep: 0.2 BigBiGAN, 1.0 BigGAN-deep; appendix D: 0.05 Residual Flow",
+        gt=0,
+    )
+    band: float = setting(
+        1.2,
+        text="Multiple of prior_std that the standard deviation of z' - z may reach.",
+        source="ours: the authors stopped at 1.15",
+        gt=0,
+    )
 
     checkpoint_every: int = setting(50, text="Updates between checkpoints.", unit="updates", ge=1)
     preview_every: int = setting(5_000, text="Samples between previews.", unit="samples", ge=1)
@@ -135,6 +165,24 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         flag=Flag(SPEED, "MODE"),
     )
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _known_rules(cls, given: Any) -> Any:
+        return joined(listed(given)) if isinstance(given, str | list | tuple) else given
+
+    @property
+    def stop_rules(self) -> tuple[str, ...]:
+        """The rules of `stop`, without `samples`."""
+        return listed(self.stop)
+
+    @classmethod
+    def of_a_run(cls, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """As in `Settings`; the turn of older versions counts only where it could end the run."""
+        given = super().of_a_run(tree)
+        if given.get("stop") not in FORMER.keys() | {LOSS_TURN}:
+            given = {name: value for name, value in given.items() if name not in ("turn_smoothing", "turn_rise")}
+        return given
+
     @property
     def classes_of_a_batch(self) -> int:
         """Number of classes in a batch of sup_con."""
@@ -143,5 +191,5 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     def model_post_init(self, context: Any) -> None:
         if self.classes is not None and self.objective != "sup_con":
             raise ValueError("classes need objective = 'sup_con'")
-        if self.stop == "delta" and self.delta is None:
+        if DELTA in self.stop_rules and self.delta is None:
             raise ValueError("stop = 'delta' needs a value for delta")

@@ -1,6 +1,6 @@
 """`copgen navigate`: Algorithm 1. T_z learns to make positives that f finds hard to match, within d(z, z') <= delta.
 
-The two networks are in players.py, the stop rules in stopping.py, the summary and previews in report.py.
+The two networks are in players.py, the stop rules in stopping/, the summary and previews in report.py.
 
 Legend: K batch size over all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
 views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (discarded), L the loss in
@@ -28,7 +28,8 @@ from copgen.stages.navigate.origin import inputs, source
 from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.report import ending, save_preview, summarise
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.stages.navigate.stopping import Stopping, allowed_violations
+from copgen.stages.navigate.stopping.names import LOSS_TURN
+from copgen.stages.navigate.stopping.stopping import Stopping
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
 from copgen.training.run import Run, started
@@ -36,6 +37,7 @@ from copgen.training.run import Run, started
 __all__ = ["check_batch", "estimate", "navigate", "one_update"]
 
 LOSSES = ("loss_encoder", "loss_navigator")
+ALONE = Ranks()
 
 
 new_run = partial(started, stage="navigate", artefact=FILE_NAME)
@@ -78,7 +80,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
 
     with Training(
         run,
-        state={**game.state, "turn": stopping.turn},
+        state={**game.state, "turn": stopping},
         updates=settings.updates,
         batch=settings.batch,
         checkpoint_every=settings.checkpoint_every,
@@ -88,13 +90,13 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         stop=stopping,
         read_every=settings.read_every,
         track=settings.track,
-        try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K), ranks=Ranks()),
+        try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K)),
         parts=parts(settings, run.ranks.world),
         remedy="use --activation-checkpointing or --precision bf16",
     ) as training:
         for _ in training:
-            metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks)
-            weights = game.T_z.state_dict() if settings.stop == "loss-turn" else None
+            metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks, stopping=stopping)
+            weights = game.T_z.state_dict() if LOSS_TURN in settings.stop_rules else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
             name = f"samples-{training.samples.stop:010d}"
             if training.due(settings.snapshot_every) and run.ranks.first:
@@ -104,11 +106,11 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
                 save_preview(run.path / "previews" / f"{name}.png", G, game.T_z, settings.seed)
     # Checkpoints of older versions say "turn".
     ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
-    if ended == "loss-turn":
-        game.T_z.load_state_dict(stopping.turn.best)
+    if stopping.kept:
+        game.T_z.load_state_dict(stopping.kept)
 
     def conclude() -> dict[str, Any]:
-        summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, turn=stopping.turn)
+        summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, stopping=stopping)
         run.events.say(ending(summary))
         return summary
 
@@ -126,15 +128,21 @@ def one_update(
     game: Game,
     rows: range,
     *,
-    ranks: Ranks,
+    ranks: Ranks = ALONE,
+    stopping: Stopping | None = None,
 ) -> dict[str, Tensor]:
-    """The body of Algorithm 1's loop for the rows of one batch; its metrics, still on the device."""
+    """The body of Algorithm 1's loop for the rows of one batch; its metrics, still on the device.
+
+    Args:
+        ranks: the processes that share the batch.
+        stopping: skips the update, and all that follow, if a limit is exceeded.
+    """
     seed = settings.seed
     # Latents are cheap: each rank moves those of all ranks, so that all see the same d(z, z').
     z = G.sample_prior(rows, seed).to(game.dtype)
     moved = game.T_z.move(z, delta=settings.delta)
-    if settings.stop == "delta":
-        game.halt.where(moved.stats[0] > allowed_violations(settings))
+    if stopping is not None and (skipped := stopping.skips(moved.stats)) is not None:
+        game.halt.where(skipped)
     own = ranks.share(rows)
     mine = slice(own.start - rows.start, own.stop - rows.start)
     y = draw_conditions(settings, G, own, device=z.device)

@@ -1,0 +1,101 @@
+"""When a navigate run stops: the rules of the settings act, the others are only watched.
+
+What every rule says is in the summary, whichever of them ended the run: when it would have ended it (`acts_at`), and,
+for the turn of f's loss, the navigator that it would have chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stopping.limits import EFFECTIVE, limits, prior_std
+from copgen.stages.navigate.stopping.loss_turn import LossTurn, half_life_of
+from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN
+
+
+class Stopping:
+    """The stop rules of a run.
+
+    Attributes:
+        name: the rule that ended it.
+        rules: those that may end it.
+        acts_at: the samples drawn when a rule, acting or not, would have ended it first.
+    """
+
+    def __init__(self, settings: NavigateSettings) -> None:
+        self.name = ""
+        self.rules = settings.stop_rules
+        self.batch = settings.batch
+        self.prior_std = prior_std(settings)
+        self.limits = limits(settings)
+        half_life = settings.turn_half_life or half_life_of(settings.samples)
+        self.turn = LossTurn(
+            batch=settings.batch, half_life=half_life, patience=settings.turn_patience or 2 * half_life
+        )
+        self.updates = 0
+        self.acts_at: dict[str, int] = {}
+
+    def skips(self, stats: Tensor) -> Tensor | None:
+        """Whether the update with this displacement must not be made, () on the device; None: no rule says so.
+
+        Args:
+            stats: of `Shift`, (6,).
+        """
+        acting = [limit.exceeded_on_device(stats) for limit in self.limits if limit.name in self.rules]
+        return torch.stack(acting).any() if acting else None
+
+    def refuses(self, metrics: Mapping[str, float]) -> bool:
+        """Skip the update that exceeds a limit: Algorithm 1 returns before it."""
+        acting = [self._acts(limit.name) for limit in self.limits if limit.exceeded(metrics)]
+        return any(acting)
+
+    def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
+        """Whether the loss of f has turned, under that rule; adds `loss_smoothed`."""
+        self.updates += 1
+        turned = self.turn.watch(metrics["loss_encoder"], weights)
+        metrics["loss_smoothed"] = self.turn.smoothed()
+        return turned and self._acts(LOSS_TURN)
+
+    def _acts(self, name: str) -> bool:
+        self.acts_at.setdefault(name, self.updates * self.batch)
+        if name in self.rules:
+            self.name = self.name or name
+        return name in self.rules
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """The weights that the rule that ended the run chose; empty: those of the end."""
+        return self.turn.best if self.name == LOSS_TURN else {}
+
+    def signals(self, metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+        """What each rule says at the end of the run, for the summary.
+
+        Args:
+            metrics: of the final navigator's displacement.
+        """
+        found: dict[str, dict[str, Any]] = {
+            limit.name: {"measure": limit.statistic, "limit": limit.most, "acts_at": self.acts_at.get(limit.name)}
+            for limit in self.limits
+        }
+        if self.prior_std is not None:
+            std = metrics["shift_std"]
+            found[BAND] |= {"of_nominal": std / self.prior_std, "of_effective": std / (EFFECTIVE * self.prior_std)}
+        found[LOSS_TURN] = {
+            "chosen": self.turn.chosen_update * self.batch or None,
+            "acts_at": self.acts_at.get(LOSS_TURN),
+        }
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "updates": self.updates, "acts_at": self.acts_at, "turn": self.turn.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
+        if "turn" in state:  # older versions kept another mean, which is not resumed
+            self.name, self.acts_at = state["name"], dict(state["acts_at"])
+            self.turn.load_state_dict(state["turn"])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         training,
         views,
     )
+    from copgen.stages.compare import CompareSettings, compare
     from copgen.stages.eval import (
         EvalAlignmentSettings,
         EvalFewShotSettings,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "CompareSettings",
     "EvalAlignmentSettings",
     "EvalFewShotSettings",
     "EvalKnnSettings",
@@ -54,6 +56,7 @@ __all__ = [
     "PretrainSettings",
     "SampleSettings",
     "SteeringSettings",
+    "compare",
     "data",
     "doctor",
     "encoders",
@@ -80,6 +83,7 @@ __all__ = [
 __getattr__, _ = later.names(
     __name__,
     {
+        "stages.compare": ["CompareSettings", "compare"],
         "stages.eval": [
             *("EvalAlignmentSettings", "EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"),
             *("eval_alignment", "eval_few_shot", "eval_knn", "eval_linear"),

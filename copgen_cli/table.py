@@ -24,6 +24,7 @@ COMMANDS = {
     "eval knn": Entry("Classify test images by their nearest training images.", "eval.knn:knn"),
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
+    "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
     "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),
     "export": Entry("Convert pairs to folders of images or other formats.", "export:export", ON_DISK),

@@ -17,7 +17,7 @@ class Table:
 
     Attributes:
         title: in a few words.
-        columns: their names, with units.
+        columns: their names, with units; with a line break where there is room for one.
         rows: as many cells each; an empty one is shown as a dash. "+-" becomes one sign where there is one.
         texts: how many of the first columns are texts; those after them are numbers, on the right.
         best: the row of the main result, if any.
@@ -38,10 +38,17 @@ class Table:
         rows = [tuple(row[number] for number in kept) for row in self.rows]
         return replace(self, columns=columns, rows=rows)
 
+    @property
+    def width(self) -> int:
+        """Of its drawing, in characters."""
+        names = (max(map(len, name.split("\n"))) for name in self.columns)
+        cells = (max((len(row[number]) for row in self.rows), default=0) for number in range(len(self.columns)))
+        return sum(max(name, cell) + 3 for name, cell in zip(names, cells, strict=True)) + 1
+
     def lines(self) -> Iterator[str]:
         """Aligned lines: the names of the columns, the rows, the notes."""
-        cells = [self.columns, *([cell or ABSENT for cell in row] for row in self.rows)]
-        shown = [[printable(cell) for cell in row] for row in cells]
+        cells = [tuple(name.replace("\n", " ") for name in self.columns), *self.rows]
+        shown = [[printable(cell or ABSENT) for cell in row] for row in cells]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         for row in shown:
             padded = [
@@ -60,11 +67,11 @@ class Table:
         def text(cell: str, style: str = "") -> Text:
             return Text(printable(cell).replace("+-", "\u00b1") if unicode else printable(cell), style)
 
-        drawing = Drawing(
-            title=text(self.title, "bold"), title_justify="left", box=box.HORIZONTALS, header_style="bold", expand=False
-        )
+        title = text(self.title, "bold") if self.title else None
+        drawing = Drawing(title=title, title_justify="left", box=box.HORIZONTALS, header_style="bold")
         for number, name in enumerate(self.columns):
-            drawing.add_column(text(name), justify="left" if number < self.texts else "right", overflow="fold")
+            head = Text("\n").join(map(text, name.split("\n")))
+            drawing.add_column(head, justify="left" if number < self.texts else "right", overflow="fold")
         for number, row in enumerate(self.rows):
             style = "bold green" if number == self.best else ""
             drawing.add_row(*(text(cell) if cell else text(ABSENT, "dim") for cell in row), style=style)

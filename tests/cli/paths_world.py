@@ -13,6 +13,7 @@ from copgen.latents.walks import Walk, save_walk
 from tests.cli.command import copgen
 from tests.cli.conftest import QUICK_PROBES
 from tests.pairs.trees import tree
+from tests.report.comparison import made as results
 from tests.stages.published import write_bigbigan, write_icgan
 from tests.stages.small import write_flow
 from tests.storage.foreign.files import authors_navigator
@@ -41,6 +42,7 @@ WORDS = {
     "eval linear --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval knn --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval few-shot --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
+    "compare": "{world}/evaluated",
     "show": "{world}/pairs",
     "verify": "{world}/pairs",
     "export": "{world}/pairs --to genrep --out exported",
@@ -73,6 +75,7 @@ def make_world(folder: Path) -> Path:
     (folder / "probes.toml").write_text(QUICK_PROBES)
     sampled = copgen("sample", *words("sample", "", folder), "--out", folder / "pairs")
     assert sampled.code == 0, sampled.err
+    results.written(folder / "evaluated", results.made_by())
     tree(folder / "tree")
     write_bigbigan(folder / "BigBiGAN_x1.pth")
     write_icgan(folder)

@@ -30,6 +30,7 @@ WORDS = {
     "eval knn": "--ckpt runs/pretrain",
     "eval few-shot": "--ckpt runs/pretrain --dry-run",
     "eval alignment": "--ckpt runs/pretrain --pairs pairs/ --loss-batch 64",
+    "compare": "runs/",
     "show": "pairs/",
     "verify": "pairs/",
     "export": "pairs/ --to genrep --out tree",

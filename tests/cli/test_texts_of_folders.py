@@ -13,7 +13,7 @@ from copgen.runtime.errors import ExitCode
 from tests.cli.command import Outcome, copgen
 
 TEXTS = {".json", ".jsonl", ".toml", ".txt", ".md", ".idx"}
-FOR_PEOPLE = {"log.txt", "README.md", "results.json"}  # no command reads them
+FOR_PEOPLE = {"log.txt", "README.md"}  # no command reads them
 READ = "byte-order mark and CRLF"
 KINDS: dict[str, Callable[[str], bytes]] = {
     READ: lambda text: codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode(),
@@ -36,6 +36,7 @@ CASES = [
     ("runs/pretrain", "", PRETRAIN),
     ("runs/pretrain", "encoder.safetensors", PRETRAIN),
     ("runs/pretrain", "", "eval linear --ckpt runs/pretrain --config probes.toml --dry-run"),
+    ("runs/pretrain/eval", "", "compare runs/"),
     ("tree", "", "export pairs/ --to cop-gen --out tree"),
     ("imported", "manifest.json", "import tree --out imported"),
 ]

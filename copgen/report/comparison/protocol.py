@@ -1,0 +1,62 @@
+"""How a number was measured. Only results with the same data and protocol are in one column of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from copgen.report.comparison.reading import Result
+from copgen.runtime.settings import flatten
+
+# What of a document says how it was measured, if it is there; dotted names, also of whole tables.
+KEYS = (
+    *("kind", "dataset", "inputs", "images.channels", "splits", "protocol", "probe", "selected_on", "c_grid"),
+    *("temperature", "similarity", "schedule", "backbone", "space", "spaces", "reference", "percent"),
+    *(f"linear.{name}" for name in ("epochs", "batch", "augmentation", "standardised", "lr_grid", "features_grid")),
+)
+SHOWN = 10  # characters of a hash
+
+
+def protocol_of(result: Result) -> dict[str, Any]:
+    """Everything that is recorded of how a result was measured, by dotted names."""
+    flat = flatten(result.document)
+    return {
+        name: value
+        for name, value in sorted(flat.items())
+        if any(name == key or name.startswith(f"{key}.") for key in KEYS)
+    }
+
+
+def label_of(result: Result) -> str:
+    """'linear (lbfgs), digits', 'linear (sgd, best test epoch), mnist'."""
+    words = [str(result.document[name]) for name in ("probe",) if isinstance(result.document.get(name), str)]
+    if result.document.get("selected_on") == "test":
+        words.append("best test epoch")
+    how = f" ({', '.join(words)})" if words else ""
+    dataset = result.table("dataset").get("name", "")
+    return f"{result.evaluation}{how}" + (f", {dataset}" if dataset else "")
+
+
+def distinguished(protocols: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each protocol, in words, what tells it from the others; empty for a single one."""
+    names = sorted({name for one in protocols for name in one})
+    different = [name for name in names if len({_key(one.get(name)) for one in protocols}) > 1]
+    return [", ".join(f"{name.rpartition('.')[2]} {_short(one.get(name))}" for name in different) for one in protocols]
+
+
+def key_of(protocol: Mapping[str, Any]) -> str:
+    """A hash of a protocol."""
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str) and len(value) == 64:
+        return value[:SHOWN]
+    text = _key(value).strip('"')
+    return text if len(text) <= 2 * SHOWN else f"#{hashlib.sha256(text.encode()).hexdigest()[:SHOWN]}"

@@ -1,0 +1,144 @@
+"""Rows have one method, columns one protocol, and the numbers of the paper are those of its rows."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+
+from copgen.report.comparison import Comparison, compared
+from copgen.report.comparison.method import method_of
+from copgen.report.comparison.paper import _rows, paper_value
+from copgen.report.comparison.protocol import label_of
+from tests.report.comparison.made import TRANSFORM, made_by, result
+
+
+def shape(found: Comparison) -> tuple[int, int]:
+    return len(found.rows), len(found.columns)
+
+
+def test_runs_that_differ_in_seeds_and_places_are_one_row() -> None:
+    values = (0.90, 0.92, 0.97)
+    found = compared([result(made_by(seed), top1=value) for seed, value in enumerate(values)])
+    assert shape(found) == (1, 1)
+    cell = found.rows[0].cells[0]
+    assert cell is not None
+    assert (cell.values, cell.encoders) == (values, 3)
+    assert (cell.mean, cell.std) == (statistics.fmean(values), statistics.stdev(values))
+    assert found.rows[0].labels == ("COP-Gen", "simclr", "residual-flow-mnist", "optimal", "mnist")
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made_by(1, lr=0.2),
+        made_by(1, navigator={"seed": 1, "lr": 2e-5}),
+        made_by(1, navigator=None),
+        made_by(1, generator="bigbigan"),
+        made_by(1, transform={"name": "gaussian", "settings": {"std": 0.05}}, navigator=None),
+        made_by(1, real="mnist"),
+    ],
+)
+def test_runs_that_differ_in_anything_else_are_not(other: dict[str, Any]) -> None:
+    found = compared([result(made_by(0)), result(other)])
+    assert shape(found) == (2, 1)
+    if found.rows[0].labels == found.rows[1].labels:
+        assert found.rows[0].apart or found.rows[1].apart
+
+
+def test_settings_tell_rows_of_the_same_labels_apart() -> None:
+    found = compared([result(made_by(0, lr=rate)) for rate in (0.1, 0.2)])
+    assert [row.apart for row in found.rows] == ["lr 0.1", "lr 0.2"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": "digits"},
+        {"kind": "knn"},
+        {"selected_on": "validation"},
+        {"probe": "lbfgs"},
+        {"inputs": {"images": "another test set"}},
+        {"linear": {"epochs": 5}},
+    ],
+)
+def test_other_data_or_protocols_are_other_columns(change: dict[str, Any]) -> None:
+    found = compared([result(made_by(0)), result(made_by(1), **change)])
+    assert shape(found) == (1, 2)
+    assert [cell is not None and cell.encoders for cell in found.rows[0].cells] == [1, 1]
+    names = {(column.label, column.apart) for column in found.columns}
+    assert len(names) == 2  # so that nobody takes them for the same
+
+
+def test_a_result_counts_once_and_seeds_of_the_evaluation_are_told() -> None:
+    one, again, other_seed = result(made_by(0)), result(made_by(0)), result(made_by(0), seed=1, top1=0.8)
+    found = compared([one, again, other_seed])
+    cell = found.rows[0].cells[0]
+    assert cell is not None
+    assert (len(cell.values), cell.encoders) == (2, 1)
+    assert len(found.notes) == 2
+
+
+def test_every_number_of_labels_is_a_column_in_its_order() -> None:
+    few = {labels: {"top1_mean": value} for labels, value in (("1", 0.5), ("10", 0.7), ("5", 0.6))}
+    found = compared([result(made_by(0), kind="few-shot", few_shot=few)])
+    cells = [cell and cell.mean for cell in found.rows[0].cells]
+    assert cells == [0.5, 0.6, 0.7]
+
+
+def test_encoders_of_other_programs_have_the_names_of_their_files() -> None:
+    moco = {"stage": "encoder import", "source": {"file": "moco.pth", "sha256": "s"}}
+    found = compared([result(moco), result({})])
+    assert found.rows[0].labels[0] == "moco.pth"
+    assert len(found.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "table", "value"),
+    [
+        ({}, 9, 98.95),
+        ({"transform": {"name": "none"}, "navigator": None}, 9, 98.54),
+        ({"transform": {"name": "gaussian-truncated", "settings": {"std": 0.05}}, "navigator": None}, 9, 98.83),
+        ({"real": "mnist"}, 9, 99.35),
+    ],
+)
+def test_numbers_of_the_paper(how: dict[str, Any], table: int, value: float) -> None:
+    one = result(made_by(0, **how))
+    found = paper_value(one, method_of(one), "top1")
+    assert found is not None
+    assert (found.table, found.value, found.std, found.differs) == (table, value, None, ())
+
+
+def test_longer_pretraining_has_its_own_number_with_its_spread() -> None:
+    by = made_by(0, generator="bigbigan", views="simclr")
+    for epochs, value in ((100, (52.39, 0.85)), (200, (52.73, 0.65))):
+        one = result({**by, "summary": {"samples": 10 * epochs, "pairs": 10}}, dataset="imagenet")
+        found = paper_value(one, method_of(one), "top1")
+        assert found is not None
+        assert (found.value, found.std, found.differs) == (*value, ())
+
+
+def test_what_the_paper_did_otherwise_is_said() -> None:
+    one = result({**made_by(0), "summary": {"samples": 30, "pairs": 60}}, selected_on="validation")
+    found = paper_value(one, method_of(one), "top1")
+    assert found is not None
+    assert found.differs == ("epochs 100, not 0.5", "selected on test, not validation")
+    assert "best test epoch" in label_of(result(made_by(0)))
+
+
+@pytest.mark.parametrize("change", [{"dataset": "digits"}, {"kind": "knn"}])
+def test_other_evaluations_have_no_number_of_the_paper(change: dict[str, Any]) -> None:
+    one = result(made_by(0), **change)
+    assert paper_value(one, method_of(one), "top1") is None
+    other = result(made_by(0, method="byol"))
+    assert paper_value(other, method_of(other), "top1") is None
+
+
+def test_the_tables_of_the_appendix_are_complete() -> None:
+    """Rows of tables 6 to 10, with the linear evaluations; 8 repeats two rows of 7."""
+    rows = _rows()
+    assert [sum(number == table for number, _ in rows) for table in (6, 7, 8, 9, 10)] == [6, 4, 2, 4, 6]
+    assert TRANSFORM["name"] == "optimal"
+    assert all(0 < row["top1"][0] < 100 for number, row in rows if number == 6)

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         EvalFewShotSettings,
         EvalKnnSettings,
         EvalLinearSettings,
+        EvalTransferSettings,
         eval_alignment,
         eval_few_shot,
         eval_knn,
         eval_linear,
+        eval_transfer,
     )
     from copgen.stages.generator import FitFlowSettings, fit_flow
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
@@ -51,6 +53,7 @@ __all__ = [
     "EvalFewShotSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
+    "EvalTransferSettings",
     "FitFlowSettings",
     "NavigateSettings",
     "PretrainSettings",
@@ -64,6 +67,7 @@ __all__ = [
     "eval_few_shot",
     "eval_knn",
     "eval_linear",
+    "eval_transfer",
     "evaluation",
     "fit_flow",
     "generators",
@@ -85,8 +89,14 @@ __getattr__, _ = later.names(
     {
         "stages.compare": ["CompareSettings", "compare"],
         "stages.eval": [
-            *("EvalAlignmentSettings", "EvalFewShotSettings", "EvalKnnSettings", "EvalLinearSettings"),
-            *("eval_alignment", "eval_few_shot", "eval_knn", "eval_linear"),
+            *(
+                "EvalAlignmentSettings",
+                "EvalFewShotSettings",
+                "EvalKnnSettings",
+                "EvalLinearSettings",
+                "EvalTransferSettings",
+            ),
+            *("eval_alignment", "eval_few_shot", "eval_knn", "eval_linear", "eval_transfer"),
         ],
         "stages.generator": ["FitFlowSettings", "fit_flow"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],

@@ -68,6 +68,8 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
         accepted = {*(declared.spellings or {}), *(declared.former_values or {})}
         choose = o.one_of(name, *get_args(kind), *(declared.flag.choices if declared.flag else ()))
         return lambda text: text if text in accepted else choose(text)
+    if get_origin(kind) is tuple and get_args(kind)[0] is str:
+        return lambda text: tuple(text.split(","))
     if get_origin(kind) is tuple:
         return lambda text: parse_rows(text)
     if kind is int:

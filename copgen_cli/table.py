@@ -23,6 +23,7 @@ COMMANDS = {
     "eval linear": Entry("Train linear and few-label probes on frozen features.", "eval.linear:linear"),
     "eval knn": Entry("Classify test images by their nearest training images.", "eval.knn:knn"),
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
+    "eval transfer": Entry("Train probes on the features of several datasets.", "eval.transfer:transfer"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
     "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),

@@ -6,7 +6,7 @@ Legend: N images, D feature dimension, C inverse L2 strength: the fit minimises 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Fit = Callable[..., tuple[Any, bool]]
 _TOLERANCE = 1e-5  # on the gradient of the mean loss; ten times tighter than scikit-learn's default
 
 
@@ -51,21 +52,22 @@ class Choice:
     converged: bool
 
 
-def choose(train: Labelled, validation: Labelled, *, c_grid: Sequence[float], max_iterations: int) -> Choice:
-    """Fit on train for each C in ascending order and choose the best on validation; the smallest C on ties."""
-    grid = sorted(c_grid)
-    fits = [fit(train, c, max_iterations=max_iterations) for c in grid]
-    accuracies = tuple(top1(model, validation) for model, _ in fits)
-    best = int(np.argmax(accuracies))
-    return Choice(grid[best], fits[best][0], accuracies, all(converged for _, converged in fits))
-
-
 def fit(data: Labelled, c: float, *, max_iterations: int) -> tuple[Any, bool]:
     """The model at strength C, and whether L-BFGS reached its tolerance within `max_iterations`."""
-    from sklearn.exceptions import ConvergenceWarning
+    return converging(logistic_regression(c, max_iterations=max_iterations), data)
+
+
+def logistic_regression(c: float, *, max_iterations: int) -> Any:
+    """A model to fit."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, tol=_TOLERANCE, max_iter=max_iterations)
+    return LogisticRegression(C=c, tol=_TOLERANCE, max_iter=max_iterations)
+
+
+def converging(model: Any, data: Labelled) -> tuple[Any, bool]:
+    """The model, fitted, and whether it converged within its iterations."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(data.features, data.labels)
@@ -74,6 +76,24 @@ def fit(data: Labelled, c: float, *, max_iterations: int) -> tuple[Any, bool]:
         if warning not in stopped_early:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return model, not stopped_early
+
+
+def choose(
+    train: Labelled, validation: Labelled, *, c_grid: Sequence[float], max_iterations: int, fit: Fit = fit
+) -> Choice:
+    """Fit on train for each C in ascending order and choose the best on validation; the smallest C on ties.
+
+    Args:
+        train, validation: the splits.
+        c_grid: C to choose from.
+        max_iterations: of a fit.
+        fit: another classifier's `fit`.
+    """
+    grid = sorted(c_grid)
+    fits = [fit(train, c, max_iterations=max_iterations) for c in grid]
+    accuracies = tuple(top1(model, validation) for model, _ in fits)
+    best = int(np.argmax(accuracies))
+    return Choice(grid[best], fits[best][0], accuracies, all(converged for _, converged in fits))
 
 
 @contextmanager

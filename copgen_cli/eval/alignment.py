@@ -7,8 +7,10 @@ from typing import Any
 from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.eval.running import measure
+from copgen_cli.eval.wording import percent
+from copgen_cli.tables import Table
 
 SPACES = {"features": "features", "projections": "projections", "untrained_features": "untrained"}
 
@@ -30,27 +32,30 @@ def alignment(flags: dict[str, Any], run: o.Run) -> None:
         "alignment",
         flags,
         run,
-        rows,
+        shown,
         on=lambda settings: str(settings.pairs or settings.dataset or "digits"),
         then=lambda settings, results: ["eval", "linear", "--ckpt", str(settings.ckpt)],
     )
 
 
-def rows(results: dict[str, Any]) -> list[Row]:
+def shown(results: dict[str, Any]) -> list[Shown]:
     """A row for each space, and what was measured."""
     data, loss = results["data"], results["info_nce"]
-    found = [(title, in_words(results[space])) for space, title in SPACES.items() if space in results]
+    rows = [
+        (
+            title,
+            f"{results[space]['alignment']:.3f}",
+            f"{results[space]['uniformity']:.2f}",
+            f"{results[space]['rank_me']:.1f} of {results[space]['dim']:,}",
+            percent(results[space]["share_of_chance"]),
+        )
+        for space, title in SPACES.items()
+        if space in results
+    ]
     what = "pairs" if data["split"] is None else f"{data['split']} images, two views each ({data['views']})"
+    columns = ("embeddings", "alignment", "uniformity", "RankMe", "InfoNCE, % of chance")
     return [
-        *found,
+        Table("embeddings of pairs", columns, rows),
         ("pairs", f"{data['measured']:,} of {data['of']:,} {what}"),
         ("InfoNCE", f"of batches of {loss['batch']:,} pairs, temperature {loss['temperature']:g}"),
     ]
-
-
-def in_words(space: dict[str, Any]) -> str:
-    """The metrics of a space."""
-    return (
-        f"alignment {space['alignment']:.3f}, uniformity {space['uniformity']:.2f}, "
-        f"RankMe {space['rank_me']:.1f} of {space['dim']:,}, InfoNCE {100 * space['share_of_chance']:.1f} % of chance"
-    )

@@ -37,6 +37,8 @@ WORDS = {
     "eval linear": "--ckpt {world}/encoder.safetensors --config {world}/probes.toml",
     "eval knn": "--ckpt {world}/encoder.safetensors",
     "eval few-shot": "--ckpt {world}/encoder.safetensors --labels 1 --draws 2",
+    "eval transfer": "--ckpt {world}/encoder.safetensors",
+    "eval transfer --data-root": "--ckpt {world}/encoder.safetensors --datasets imagenet",
     "eval alignment": "--ckpt {world}/encoder.safetensors --loss-batch 8",
     "eval alignment --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval linear --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",

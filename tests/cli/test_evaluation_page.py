@@ -15,7 +15,7 @@ from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import AUTHORS_RATE, BATCH, GREY_BATCH, GRID
 from tests.cli.command import copgen
 from tests.cli.conftest import QUICK_PROBES
-from tests.stages.eval import drawn
+from tests.stages.eval import drawn, voc
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
 COMMANDS = re.findall(r"^    copgen (.*)$", PAGE, re.MULTILINE)
@@ -25,6 +25,7 @@ QUICK = {
     "few-shot": "c_grid = [0.01]\n",
     "knn": "",
     "alignment": "loss_batch = 8\n",
+    "transfer": "c_grid = [0.1]\n",
 }
 
 
@@ -35,12 +36,13 @@ def test_the_page_runs(here: Path, weights: Path) -> None:
         config = EncoderConfig(arch="digits", in_channels=channels, image_size=size, views=views)
         save_encoder(Path("runs", name), build("digits", channels), config, {"stage": "a test"})
     drawn.photos(Path("photos"))
+    voc.devkit(Path("VOCdevkit"), trainval=18, test=8)
     drawn.mnist(Path("datasets/mnist"))
     sampled = copgen("sample", "--weights", weights, "--n", 64, "--transform", "gaussian", "--out", "pairs")
     assert sampled.code == 0, sampled.err
     for kind, quick in QUICK.items():
         Path(f"{kind}.toml").write_text(quick)
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 13
     for command in COMMANDS:
         words = shlex.split(command)
         outcome = copgen(*words, "--config", f"{words[1]}.toml")

@@ -15,20 +15,26 @@ if TYPE_CHECKING:
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
     from copgen.stages.eval.settings.knn import EvalKnnSettings
     from copgen.stages.eval.settings.linear import EvalLinearSettings
+    from copgen.stages.eval.settings.transfer import EvalTransferSettings
+    from copgen.stages.eval.transfer import eval_transfer
 
 __all__ = [
     "EvalAlignmentSettings",
     "EvalFewShotSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
+    "EvalTransferSettings",
     "eval_alignment",
     "eval_few_shot",
     "eval_knn",
     "eval_linear",
+    "eval_transfer",
 ]
 __getattr__, __dir__ = later.names(
     __name__,
     {
+        "settings.transfer": ["EvalTransferSettings"],
+        "transfer": ["eval_transfer"],
         "settings.alignment": ["EvalAlignmentSettings"],
         "settings.few_shot": ["EvalFewShotSettings"],
         "settings.knn": ["EvalKnnSettings"],

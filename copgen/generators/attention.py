@@ -25,10 +25,19 @@ class SelfAttention(nn.Module):
         self.register_buffer("gamma", weights.small(gamma).reshape(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        queries = self.theta(x).flatten(2).transpose(1, 2)
-        keys = F.max_pool2d(self.phi(x), 2).flatten(2).transpose(1, 2)
-        values = F.max_pool2d(self.g(x), 2).flatten(2).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+        queries = _pixels(self.theta(x))
+        keys, values = (_pixels(F.max_pool2d(part(x), 2)) for part in (self.phi, self.g))
+        attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[:, 0]
         out = attended.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
         moved: Tensor = self.gamma.to(x.dtype) * self.o(out)
         return x + moved
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """The pixels of feature maps (N, C, H, W) as rows of one head, (N, 1, H W, C).
+
+    The fused kernels for CUDA take four dimensions only, and contiguous rows; otherwise torch holds the matrix of all
+    pairs of pixels in float32.
+    """
+    rows = x.flatten(2).transpose(1, 2)[:, None]
+    return rows.contiguous() if x.is_cuda else rows

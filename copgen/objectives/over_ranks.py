@@ -24,7 +24,7 @@ from torch.distributed import ProcessGroup
 
 from copgen.objectives.batch import InfoNCECall, Labelled, Pairs, split_temperature, temperature_of
 from copgen.objectives.checks import FLOATING
-from copgen.objectives.full_precision import full_precision
+from copgen.objectives.kernel_context import kernel_context
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import gradients_of as gradients_of_pairs
 from copgen.objectives.operators.info_nce import needed_for, unit_rows
@@ -96,7 +96,7 @@ class _InfoNCE(torch.autograd.Function):
         *arguments, group = inputs
         call = InfoNCECall(*arguments)
         kernels = kernels_for(call.h.device)
-        with full_precision(call.h.device):
+        with kernel_context(call.h.device):
             units, lengths = unit_rows(call.given, call.normalized)
             h_all, h_pos_all = (_gather(unit, group) for unit in units[:2])
             offset = dist.get_rank(group) * len(call.h)
@@ -129,7 +129,7 @@ class _SupCon(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         kernels = kernels_for(h.device)
         tau = temperature_of(learnt, temperature)
-        with full_precision(h.device):
+        with kernel_context(h.device):
             (z,), lengths = unit_rows([h], normalized)
             length = lengths[0] if lengths else None
             z_all, labels_all = _gather(z, group), _gather(labels.contiguous(), group)

@@ -20,6 +20,9 @@ _PACKAGES = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
 def resolve_device(name: str) -> torch.device:
     """The device named 'auto' (CUDA if available, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
 
+    A GPU named by its number becomes the current one of this thread, so that what is allocated or launched without a
+    device, here and in libraries, uses it.
+
     Raises:
         UsageError: not a device name.
         EnvironmentFault: no such device; there is no silent fallback.
@@ -36,6 +39,8 @@ def resolve_device(name: str) -> torch.device:
         )
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"Device '{name}' is not supported.", fix="Pass auto, cpu, cuda or cuda:N.")
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
 
 

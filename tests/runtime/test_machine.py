@@ -44,9 +44,12 @@ def test_a_device_that_is_not_here_is_never_replaced(name: str, count: int, monk
         resolve_device(name)
 
 
-def test_a_device_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_here_is_taken_and_becomes_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert resolve_device("cuda:1") == torch.device("cuda:1")
+    assert current == [torch.device("cuda:1")]
 
 
 @given(st.text(max_size=8))

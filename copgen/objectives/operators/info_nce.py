@@ -15,7 +15,7 @@ from torch import Tensor
 
 from copgen.objectives.batch import InfoNCECall, Pairs, temperature_of
 from copgen.objectives.blocked import one_pass, one_tile
-from copgen.objectives.full_precision import full_precision
+from copgen.objectives.kernel_context import kernel_context
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.library import (
     differentiate,
@@ -60,7 +60,7 @@ def info_nce(call: InfoNCECall) -> Tensor:
 def _forward(*inputs: Any) -> tuple[Tensor, ...]:
     call = InfoNCECall(*inputs)
     kernels = kernels_for(call.h.device)
-    with full_precision(call.h.device):
+    with kernel_context(call.h.device):
         units, lengths = unit_rows(call.given, call.normalized)
         bounded = not call.normalized or kernels.bounded(units)
         pairs = Pairs(units, lengths, units[0], units[1], 0, call.both, call.tau, bounded, call.h.dtype)
@@ -110,7 +110,7 @@ def gradients_of(
         needs: which of the four are needed; the temperature's follows from those of all embeddings.
     """
     device = pairs.h_all.device
-    with full_precision(device):
+    with kernel_context(device):
         needed = [*needs[:2], needs[2] and pairs.negatives is not None]
         found, radial = kernels_for(device).info_nce.backward(pairs, *rows_all, scale=scale, needs=needed)
         if learnt is None or not needs[3]:

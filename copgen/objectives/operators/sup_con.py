@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from copgen.objectives.batch import Labelled, split_temperature, temperature_of
-from copgen.objectives.full_precision import full_precision
+from copgen.objectives.kernel_context import kernel_context
 from copgen.objectives.kernel_interface import kernels_for
 from copgen.objectives.operators.info_nce import unit_rows
 from copgen.objectives.operators.library import (
@@ -55,7 +55,7 @@ def _forward(
     h: Tensor, labels: Tensor, learnt: Tensor | None, temperature: float, normalized: bool
 ) -> tuple[Tensor, ...]:
     kernels = kernels_for(h.device)
-    with full_precision(h.device):
+    with kernel_context(h.device):
         (unit,), lengths = unit_rows([h], normalized)
         length = lengths[0] if lengths else None
         bounded = not normalized or kernels.bounded([unit])
@@ -85,7 +85,7 @@ def gradients_of(batch: Labelled, rows_all: Sequence[Tensor], learnt: Tensor | N
         learnt: the temperature, if it is learnt.
     """
     device = batch.z.device
-    with full_precision(device):
+    with kernel_context(device):
         dh, radial = kernels_for(device).sup_con.backward(batch, *rows_all)
         if learnt is None:
             return dh, None

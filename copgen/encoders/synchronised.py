@@ -1,7 +1,7 @@
 """Batch normalisation over the batches of several processes, differentiable and on any device.
 
-torch's `SyncBatchNorm` supports CUDA only, and is used there. On other devices this does the same: every rank has
-equally many rows, so the mean over all rows is the mean of the ranks' means, and the variance is
+torch's `SyncBatchNorm` supports CUDA only, and waits for the device in every layer, as it allows ranks without rows.
+Here every rank has equally many rows, so the mean over all rows is the mean of the ranks' means, and the variance is
 
     var = mean over ranks of (var_r + (mean_r - mean)^2).
 
@@ -24,13 +24,10 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 
-def synchronise(f: nn.Module, group: ProcessGroup | None, device: torch.device) -> nn.Module:
+def synchronise(f: nn.Module, group: ProcessGroup | None) -> nn.Module:
     """Convert f's batch norms to statistics over all ranks, same parameters and names; f itself if `group` is None."""
     if group is None:
         return f
-    if device.type == "cuda":
-        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped in torch
-        return cast("nn.Module", convert(f, group))
     for name, module in list(f.named_modules()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             parent, _, own = name.rpartition(".")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -34,6 +35,8 @@ from copgen.runtime.errors import UsageError
 
 # torch 2.14 renames it and deprecates the old name.
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+# What the ranks of a group were found to agree on.
+_AGREED: WeakKeyDictionary[ProcessGroup, set[tuple[tuple[str, int], ...]]] = WeakKeyDictionary()
 
 
 def info_nce(call: InfoNCECall, group: ProcessGroup) -> Tensor:
@@ -54,7 +57,8 @@ def sup_con(
 def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **same: int) -> None:
     """Run a rank's own check, and raise on all ranks if one of them fails or the batches differ.
 
-    If only one rank raised, the others would wait forever for its rows.
+    If only one rank raised, the others would wait forever for its rows. On CUDA the ranks compare a batch only if its
+    shape is new: reading the answer waits for the device.
 
     Args:
         check: raises UsageError if this rank's arguments are wrong.
@@ -74,10 +78,10 @@ def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **
     shape = [*h.shape, 0, 0][:2]
     facts = {"fault": int(fault is not None), "rows": shape[0], "D": shape[1], **same}
     facts["dtype"] = FLOATING.index(h.dtype) if h.dtype in FLOATING else -1
-    mine = torch.tensor([*facts.values()], device=h.device)
-    everyone = mine.new_empty(dist.get_world_size(group), len(facts))
-    _all_gather(everyone, mine[None], group=group)
-    faults, *columns = everyone.T.tolist()
+    agreed = _AGREED.setdefault(group, set())
+    if h.is_cuda and tuple(facts.items()) in agreed:
+        return
+    faults, *columns = _compared([*facts.values()], h.device, group)
     if fault:
         raise fault
     if any(faults):
@@ -88,6 +92,16 @@ def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **
                 f"{name} differs between the ranks' batches in h: {', '.join(map(str, column))}.",
                 fix="Use the same batch size, dtype and settings on every rank (drop the last batch).",
             )
+    agreed.add(tuple(facts.items()))
+
+
+def _compared(facts: list[int], device: torch.device, group: ProcessGroup) -> list[list[int]]:
+    """Each of these numbers on all ranks. Waits for the device."""
+    mine = torch.tensor(facts, device=device)
+    everyone = mine.new_empty(dist.get_world_size(group), len(facts))
+    _all_gather(everyone, mine[None], group=group)
+    columns: list[list[int]] = everyone.T.tolist()
+    return columns
 
 
 class _InfoNCE(torch.autograd.Function):

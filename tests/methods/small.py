@@ -54,7 +54,7 @@ def batch(update: int, views: int = 2, rows: range = range(K)) -> tuple[tuple[Te
 def train(name: str, ranks: Ranks, updates: range = range(UPDATES), method: Method | None = None) -> dict[str, Any]:
     """Losses of the updates over all ranks, and the state after them."""
     method = method or tiny(name, ranks=ranks)
-    synchronise(method, ranks.group, CPU)
+    synchronise(method, ranks.group)
     f = averaging_gradients(method.f, ranks)
     optimizer = build_optimizer("sgd", method.f, lr=0.05)
     losses = []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from copgen.distributed.launch import launch
+from copgen.objectives import over_ranks as ranks
+from copgen.runtime.errors import UsageError
 from tests.objectives import on_ranks as over_ranks
 
 FORMS = [
@@ -77,3 +81,43 @@ def test_batches_that_differ_are_refused_on_all_ranks(tmp_path: Path) -> None:
     for name, own in {"shape": "h_pos (2, 7)", "none": "h has shape (0, 7)", "labels": "labels has shape (2,)"}.items():
         assert own in ranks[1][name]
         assert "Rank 1" in ranks[0][name]
+
+
+class Group:
+    """Stands in for a process group."""
+
+
+@pytest.mark.parametrize(("device", "compared"), [("cuda", 2), ("cpu", 5)])
+def test_ranks_on_cuda_compare_a_batch_of_a_new_shape_only(
+    device: str, compared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since they wait for the device to do it; a tensor without values stands in for a GPU's."""
+    seen: list[list[int]] = []
+
+    def compare(facts: list[int], where: torch.device, group: object) -> list[list[int]]:
+        seen.append(facts)
+        return [[fact, fact] for fact in facts]
+
+    monkeypatch.setattr(ranks, "_compared", compare)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    group: Any = Group()
+    with FakeTensorMode():
+        for rows in (6, 6, 4, 6, 4):
+            ranks.check_together(lambda: None, torch.empty(rows, 3, device=device), group, mean=True)
+    assert len(seen) == compared
+
+
+def test_a_fault_on_cuda_is_found_in_a_batch_of_a_known_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_compared", lambda facts, where, group: [[fact, fact] for fact in facts])
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    group: Any = Group()
+
+    def wrong() -> None:
+        raise UsageError("tau is -1.", fix="")
+
+    with FakeTensorMode():
+        h = torch.empty(6, 3, device="cuda")
+        ranks.check_together(lambda: None, h, group)
+        for _ in range(2):
+            with pytest.raises(UsageError, match="tau"):
+                ranks.check_together(wrong, h, group)

@@ -65,7 +65,7 @@ def _normalise(kind: str, ranks: Ranks) -> dict[str, Any]:
     norm = make(3).double()
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
-    f = synchronise(nn.Sequential(norm), ranks.group, CPU)
+    f = synchronise(nn.Sequential(norm), ranks.group)
     own = ranks.share(range(8))
     mine = x[own.start : own.stop].clone().requires_grad_()
     y: Tensor = f(mine)

@@ -57,7 +57,7 @@ class Game:
             hidden, out = settings.projector
             f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()
-        self.f: nn.Module = synchronise(f, self.ranks.group, device)
+        self.f: nn.Module = synchronise(f, self.ranks.group)
         # Fused on the CPU too, because only fused optimizers take the flag that skips an update (`found_inf`).
         adam = partial(build_optimizer, "adam", betas=settings.betas, fused=True)
         self.ascend = adam(self.T_z, lr=settings.lr_navigator, maximize=True)

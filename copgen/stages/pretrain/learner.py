@@ -55,7 +55,7 @@ class Learner:
             method = build_method(settings, self.config, updates, ranks)
         method.check(labelled=source.labels is not None)
         method = method.to(device, self.dtype).to(memory_format=torch.channels_last).train()
-        synchronise(method, ranks.group, device)
+        synchronise(method, ranks.group)
         self.method = method
         compiled: nn.Module = compiler(settings.compile)(method.f)
         self._f = averaging_gradients(compiled, ranks)

@@ -115,7 +115,7 @@ def _compile(
         target=GPUTarget("cuda", architecture, 32),
         options={"num_warps": warps, "num_stages": stages},
     )
-    registers, stack = _resources(compiled.asm["cubin"])
+    registers, stack = resources(compiled.asm["cubin"])
     return Report(
         registers=registers,
         stack=stack,
@@ -136,7 +136,7 @@ def _type(name: str, operand: str, *, learnt: bool) -> str:
     return "*fp32"
 
 
-def _resources(cubin: bytes) -> tuple[int, int]:
+def resources(cubin: bytes) -> tuple[int, int]:
     """Registers and bytes of stack per thread."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

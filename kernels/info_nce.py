@@ -76,9 +76,11 @@ def backward(
     strongest = lost_all if search else strongest_weight(weight_all, lost_all)
     running = not shares_shift(temperature, batch.bounded)
     numbers = (lse_all, weight_all, lost_all, strongest, temperature)
-    # Placeholders for arguments that the kernels do not read.
+    # Placeholders for arguments that the kernels do not read. A kernel selects among its outputs at run time, so all
+    # have one dtype.
     lengths = [*batch.lengths, *[radial] * (3 - len(batch.lengths))]
-    written = (*(h if x is None else x for x in out), *lengths, radial)
+    unread = next((x for x in out if x is not None), h)
+    written = (*(unread if x is None else x for x in out), *lengths, radial)
     counts = [pairs, pairs_all, further, batch.offset, scale]
     common: dict[str, Any] = {
         "D": D, "BOTH": batch.both, "HAS_NEGATIVES": further > 0, "LEARNT": isinstance(temperature, Tensor),

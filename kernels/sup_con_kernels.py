@@ -92,7 +92,8 @@ def finish_losses(
     small = tl.exp2(-tl.abs(difference))
     rest = log1p(small)
     against = tl.where(difference > 0.0, difference, 0.0) * LN_2 + rest
-    against = tl.where(difference == difference, against, difference)  # propagate NaN
+    finite = (n < float("inf")) & (p < float("inf"))  # minus infinity is a sum over no rows
+    against = tl.where(finite, against, float("nan"))
     among = tl.where(number > 1.5, (p - logit / tl.maximum(number, 1.0)) * LN_2, 0.0)
     some = number > 0.5
     tl.store(losses + rows, tl.where(some, against + among, 0.0), mask=inside)

@@ -16,14 +16,16 @@ from tests.kernels.exact import DEVICE, Errors, embeddings, errors
 
 Anchors = Literal["first", "both"]
 ANCHORS: tuple[Anchors, ...] = ("first", "both")
-PAIRS, WIDTHS = (2, 3, 63, 64, 65, 100, 257), (16, 48, 123, 128, 384)
+PAIRS, WIDTHS = (2, 3, 63, 64, 65, 100, 140), (16, 48, 123, 128, 384)
 TEMPERATURES = (0.5, 0.1, 0.07, 0.05, 0.02, 0.01)
 DTYPES = (torch.float32, torch.float16)
-# Every number of pairs with every width; temperature, dtype and direction alternate.
+# Every number of pairs with every width, but many wide rows, which take the interpreter long; temperature, dtype and
+# direction alternate.
 SHAPES = [
     (k, d, TEMPERATURES[(i + j) % 6], DTYPES[(i + j) % 2], ANCHORS[(i + j // 2) % 2])
     for i, k in enumerate(PAIRS)
     for j, d in enumerate(WIDTHS)
+    if d < 384 or k <= 65
 ]
 
 
@@ -72,7 +74,7 @@ def test_agrees_with_float64(k: int, d: int, temperature: float, dtype: torch.dt
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_agrees_with_float64_at_every_temperature(temperature: float, near: float, dtype: torch.dtype) -> None:
     for anchors in ANCHORS:
-        check(compare(65, 48, temperature, dtype, anchors, near=near), dtype, temperature, near)
+        check(compare(40, 48, temperature, dtype, anchors, near=near), dtype, temperature, near)
 
 
 @pytest.mark.soak
@@ -81,7 +83,7 @@ def test_agrees_with_float64_at_every_temperature(temperature: float, near: floa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("d", WIDTHS)
-@pytest.mark.parametrize("k", PAIRS)
+@pytest.mark.parametrize("k", [*PAIRS, 257])
 def test_agrees_with_float64_in_every_combination(
     k: int, d: int, temperature: float, dtype: torch.dtype, anchors: Anchors, near: float
 ) -> None:
@@ -193,7 +195,7 @@ def test_views_of_memory_that_are_not_contiguous(anchors: Anchors) -> None:
 @pytest.mark.parametrize("anchors", ANCHORS)
 def test_twice_the_same_gives_the_same_bits(anchors: Anchors, d: int) -> None:
     def once() -> list[Tensor]:
-        h, h_pos = (x.requires_grad_() for x in embeddings(70, d))
+        h, h_pos = (x.requires_grad_() for x in embeddings(40, d))
         loss = info_nce(h, h_pos, temperature=0.1, anchors=anchors)
         return [loss.detach(), *torch.autograd.grad(loss, (h, h_pos))]
 
@@ -212,6 +214,7 @@ def test_the_order_of_the_pairs_does_not_matter() -> None:
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # inf / inf, in NumPy
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_an_embedding_that_is_not_finite_makes_the_loss_nan(value: float) -> None:
     h, h_pos = embeddings(70, 48)
@@ -227,7 +230,7 @@ def test_columns_may_be_split(monkeypatch: pytest.MonkeyPatch, anchors: Anchors,
     monkeypatch.setattr(launches, "forward_splits", lambda *launch: splits)
     monkeypatch.setattr(launches, "backward_splits", lambda *launch: splits)
     for temperature in (0.1, 0.02):
-        check(compare(100, d, temperature, torch.float32, anchors), torch.float32, temperature)
+        check(compare(66, d, temperature, torch.float32, anchors), torch.float32, temperature)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -241,7 +244,7 @@ def test_the_tiles_of_large_batches(monkeypatch: pytest.MonkeyPatch, anchors: An
 @pytest.mark.parametrize("anchors", ANCHORS)
 def test_wide_rows_may_take_several_chunks_of_weights(monkeypatch: pytest.MonkeyPatch, anchors: Anchors) -> None:
     monkeypatch.setattr(wide, "CHUNK_BYTES", 1)  # 64 rows at a time, the minimum
-    check(compare(150, 384, 0.1, torch.float16, anchors), torch.float16, 0.1)
+    check(compare(80, 384, 0.1, torch.float16, anchors), torch.float16, 0.1)
 
 
 @pytest.mark.parametrize("d", [48, 384])

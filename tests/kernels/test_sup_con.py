@@ -85,10 +85,13 @@ def test_without_any_positive_the_loss_is_zero_and_so_is_its_gradient() -> None:
     assert torch.equal(gradient, torch.zeros_like(z))
 
 
-def test_an_embedding_that_is_not_finite_makes_the_loss_nan() -> None:
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # inf / inf, in NumPy
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_embedding_that_is_not_finite_makes_the_loss_nan(value: float) -> None:
     z = embeddings(40, 48)[0]
-    z[3, 2] = torch.nan
-    assert sup_con(z, labels("three", 40), temperature=0.1).isnan()
+    z[3, 2] = value
+    for normalized in (False, True):
+        assert sup_con(z, labels("three", 40), temperature=0.1, normalized=normalized).isnan()
 
 
 @pytest.mark.parametrize("splits", [1, 3])

@@ -13,6 +13,12 @@ import torch
 
 from copgen.kernels import aot, tile_table
 
+
+@pytest.fixture(autouse=True)
+def on_kernels() -> None:
+    """Kernels are compiled here, and none is launched."""
+
+
 KERNELS = ("sums", "gradients", "weights", "label_sums", "label_gradients", "label_weights")
 
 

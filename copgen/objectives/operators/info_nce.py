@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from copgen.objectives import blocked
 from copgen.objectives.batch import InfoNCECall, Pairs, temperature_of
 from copgen.objectives.blocked import one_pass, one_tile
 from copgen.objectives.kernel_context import kernel_context
@@ -49,7 +50,7 @@ def info_nce(call: InfoNCECall) -> Tensor:
     compute: Callable[..., Sequence[Tensor]] = torch.ops.copgen.info_nce
     if is_eager(call.h, call.h_pos, call.negatives, call.learnt):
         compute = _eager
-        if call.h.device.type == "cpu":
+        if kernels_for(call.h.device) is blocked:
             if one_tile.fits(call):
                 compute = one_tile.OneTile.apply
             elif one_pass.fits(call):

@@ -16,7 +16,7 @@ COMMANDS = {
     "sample": Entry("Write pairs of images, an anchor and a positive each.", "sample:sample", PIPELINE),
     "pretrain": Entry("Train an encoder on pairs, or on real images.", "pretrain:pretrain", PIPELINE),
     "eval": Entry(
-        "Evaluate an encoder.",
+        "Evaluate an encoder, or pairs.",
         panel=PIPELINE,
         examples=("copgen eval linear --ckpt runs/pretrain", "copgen eval knn --dataset photos/ --json | jq .top1"),
     ),
@@ -25,6 +25,7 @@ COMMANDS = {
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
     "eval transfer": Entry("Train probes on the features of several datasets.", "eval.transfer:transfer"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
+    "eval pairs": Entry("Report the health of pairs before training.", "eval.pairs:pairs"),
     "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
     "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),

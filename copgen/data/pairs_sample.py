@@ -29,6 +29,7 @@ from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events, Silent
 
 Metadata = dict[str, Any]
+SHOWN_FROM = 20  # shards, from which on reading their indices has a progress bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,8 @@ class PairsSample:
         shards = self.items // self.plan.pairs_per_shard
         places: dict[int, Members] = {}
         met = sorted(set(shards.tolist()))
-        events.begin("index", total=len(met), unit="shards")
+        shown = events if len(met) >= SHOWN_FROM else Silent()
+        shown.begin("index", total=len(met), unit="shards")
         try:
             for done, shard in enumerate(met, start=1):
                 members = read_index(self.folder, self.plan, shard)
@@ -113,9 +115,9 @@ class PairsSample:
                     one = slice(row, row + 1)
                     found = members.offsets[one].copy(), members.sizes[one].copy()
                     places[number] = Members(members.start + row, members.components, *found)
-                events.advance(done, {})
+                shown.advance(done, {})
         finally:
-            events.end()
+            shown.end()
         return [places[number] for number in range(len(self))]
 
     def _read(self, number: int) -> tuple[Tensor, Tensor, Metadata, bool]:

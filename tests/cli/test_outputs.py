@@ -29,6 +29,7 @@ WORDS = {
     "eval linear": "--ckpt runs/pretrain --dry-run",
     "eval knn": "--ckpt runs/pretrain",
     "eval few-shot": "--ckpt runs/pretrain --dry-run",
+    "eval pairs": "pairs/ --classifier none",
     "eval transfer": "--ckpt runs/pretrain --dry-run",
     "eval alignment": "--ckpt runs/pretrain --pairs pairs/ --loss-batch 64",
     "compare": "runs/",

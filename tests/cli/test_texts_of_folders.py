@@ -27,6 +27,7 @@ PRETRAIN = "pretrain --pairs pairs/ --updates 3 --batch 64"
 CASES = [
     ("pairs", "", "verify pairs/"),
     ("pairs", "", "show pairs/ --n 1"),
+    ("pairs", "", "eval pairs pairs/ --classifier none --out new"),
     ("pairs", "", "export pairs/ --to wds-single --out anchors"),
     ("pairs", "manifest.json", "sample --out pairs/ --n 0.2k"),
     ("pairs", "", "pretrain --pairs pairs/ --updates 1 --batch 64 --out new"),

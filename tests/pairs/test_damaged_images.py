@@ -208,6 +208,8 @@ READERS = {
     ("eval linear", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors",
     ("eval knn", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors",
     ("eval few-shot", "dataset"): "--dataset {images} --ckpt {images}/../encoder.safetensors --labels 1",
+    ("eval pairs", "pairs"): "{images} --classifier none --out {out}",
+    ("eval pairs", "dataset"): "{images}/../pairs --dataset {images} --encoder {images}/../encoder.safetensors",
     ("data inspect", "dataset"): "{images}",
 }
 
@@ -274,7 +276,7 @@ def test_import_names_the_file(role: str, pair: int, tmp_path: Path) -> None:
 
 
 def put_labelled(path: Path, format: ImageFormat, bad: bytes) -> str:
-    """Two classes with a test split and a bad training image, beside an encoder; the name of that file."""
+    """Two classes with a test split and a bad training image, beside an encoder and pairs; the name of that file."""
     for split in ("train", "val"):
         for name in ("cat", "dog"):
             (path / split / name).mkdir(parents=True)
@@ -283,4 +285,5 @@ def put_labelled(path: Path, format: ImageFormat, bad: bytes) -> str:
                 (path / split / name / f"{number}.{format}").write_bytes(data)
     config = EncoderConfig(arch="digits", in_channels=3, image_size=8, views="none")
     save_encoder(path.parent / "encoder.safetensors", build("digits", 3), config, {})
+    folders.write(path.parent / "pairs", folders.plan(image_shape=SHAPE))
     return f"cat/1.{format}"

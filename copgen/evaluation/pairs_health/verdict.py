@@ -18,7 +18,7 @@ class Check:
         value: None: unknown.
         threshold: in the unit of the value.
         at_least: whether the value has to be at least the threshold; False: at most.
-        why: what a value beyond it means, and what can be done; for an unknown value how to get it.
+        advice: what a value beyond it means, and what to do; for an unknown value how to get it.
         by_design: the value is beyond the threshold because of the kind of pairs, as their plan says.
     """
 
@@ -26,7 +26,7 @@ class Check:
     value: float | None
     threshold: float
     at_least: bool
-    why: str
+    advice: str
     by_design: bool = False
 
     @property
@@ -46,7 +46,7 @@ class Check:
             "side": "at least" if self.at_least else "at most",
             "ok": self.ok,
             "by_design": self.by_design,
-            "why": self.why,
+            "advice": None if self.ok and not self.by_design else self.advice,
         }
 
 

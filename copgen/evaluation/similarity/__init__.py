@@ -10,7 +10,7 @@ cosine       the cosine of two images' features in any space
 choice       a measure by its name
 """
 
-from copgen.evaluation.similarity.choice import open_similarity
+from copgen.evaluation.similarity.choice import check_similarity, open_similarity
 from copgen.evaluation.similarity.measure import Similarity
 
-__all__ = ["Similarity", "open_similarity"]
+__all__ = ["Similarity", "check_similarity", "open_similarity"]

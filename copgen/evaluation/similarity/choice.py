@@ -10,7 +10,7 @@ from copgen.evaluation.similarity.perceptual import NAME as LPIPS
 from copgen.evaluation.similarity.perceptual import open_lpips
 from copgen.evaluation.similarity.structural import StructuralSimilarity
 from copgen.evaluation.spaces import SPACES, check_space, open_space
-from copgen.runtime.errors import unknown
+from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events
 
 MS_SSIM = "ms-ssim"
@@ -39,9 +39,11 @@ def open_similarity(name: str, *, device: torch.device, events: Events) -> Simil
 
 def check_similarity(name: str) -> None:
     """Refuse a name that is no measure (UsageError); no weights are looked for."""
-    known = (MS_SSIM, LPIPS, *SPACES)
     if name in (MS_SSIM, LPIPS):
         return
-    if name.partition(":")[0] not in {space.partition(":")[0] for space in SPACES}:
-        raise unknown("measure of similarity", name, known)
-    check_space(name)
+    try:
+        check_space(name)
+    except UsageError:
+        if ":" in name:
+            raise
+        raise unknown("measure of similarity", name, (MS_SSIM, LPIPS, *SPACES)) from None

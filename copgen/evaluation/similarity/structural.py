@@ -6,12 +6,13 @@ SSIM of a window compares luminance, contrast and structure of two images:
     cs = (2 s_xy + C2) / (s_x^2 + s_y^2 + C2)                C2 = (0.03 L)^2
 
 with the means, variances and covariance under a Gaussian of standard deviation 1.5. Their means over the windows of an
-image, cs at each scale and l cs at the last, are multiplied with the published exponents. Factors below 0 count as 0.
+image, cs at each scale and l cs at the last, are raised to the published exponents and multiplied; those below 0 count
+as 0, as they have no such power.
 
 The published measure has five scales, each of half the side, and windows of 11 pixels: it needs images of 176 pixels.
 Here smaller images have the scales whose side is at least that of a window, with the exponents of these scales divided
-by their sum; images below 11 pixels have one scale, and a window of the largest odd side that fits. From 176 pixels on
-it is the published measure.
+by their sum. Images below 22 pixels have one scale: plain SSIM, which may be negative. Those below 11 have a window of
+the largest odd side that fits. From 176 pixels on it is the published measure.
 
 Legend: N images, S scales.
 """
@@ -35,7 +36,7 @@ SMALLEST = 8  # pixels
 
 @dataclass(frozen=True)
 class StructuralSimilarity:
-    """MS-SSIM, 0 to 1; 1 for equal images. It is differentiable."""
+    """MS-SSIM, 0 to 1, or -1 to 1 for images below 22 pixels; 1 for equal images. It is differentiable."""
 
     name: str = "ms-ssim"
     text: str = "MS-SSIM of the pixels; no weights"
@@ -54,13 +55,14 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     check_side(side := min(x.shape[-2:]))
     exponents = EXPONENTS[: scales(side)]
-    found = x.new_ones(len(x))
+    total, found = sum(exponents), x.new_ones(len(x))
     for exponent in exponents[:-1]:
         _, structure = _windows(x, y)
-        found = found * _factor(structure, exponent / sum(exponents))
+        found = found * structure.mean(dim=(1, 2, 3)).clamp(min=0.0) ** (exponent / total)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     luminance, structure = _windows(x, y)
-    return found * _factor(luminance * structure, exponents[-1] / sum(exponents))
+    coarsest = (luminance * structure).mean(dim=(1, 2, 3))
+    return coarsest if len(exponents) == 1 else found * coarsest.clamp(min=0.0) ** (exponents[-1] / total)
 
 
 def check_side(side: int) -> None:
@@ -76,11 +78,6 @@ def scales(side: int) -> int:
     """S for images of this side, pixels: 1 to 5."""
     fitting = [s for s in range(2, len(EXPONENTS) + 1) if side >> (s - 1) >= WINDOW]
     return max(fitting, default=1)
-
-
-def _factor(windows: Tensor, exponent: float) -> Tensor:
-    """(N,) from the values of all windows."""
-    return windows.mean(dim=(1, 2, 3)).clamp(min=0.0) ** exponent
 
 
 def _windows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

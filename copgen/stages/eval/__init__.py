@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from copgen.stages.eval.few_shot import eval_few_shot
     from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
+    from copgen.stages.eval.pairs import eval_pairs
     from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
     from copgen.stages.eval.settings.knn import EvalKnnSettings
     from copgen.stages.eval.settings.linear import EvalLinearSettings
+    from copgen.stages.eval.settings.pairs import EvalPairsSettings
     from copgen.stages.eval.settings.transfer import EvalTransferSettings
     from copgen.stages.eval.transfer import eval_transfer
 
@@ -23,11 +25,13 @@ __all__ = [
     "EvalFewShotSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
+    "EvalPairsSettings",
     "EvalTransferSettings",
     "eval_alignment",
     "eval_few_shot",
     "eval_knn",
     "eval_linear",
+    "eval_pairs",
     "eval_transfer",
 ]
 __getattr__, __dir__ = later.names(
@@ -39,8 +43,10 @@ __getattr__, __dir__ = later.names(
         "settings.few_shot": ["EvalFewShotSettings"],
         "settings.knn": ["EvalKnnSettings"],
         "settings.linear": ["EvalLinearSettings"],
+        "settings.pairs": ["EvalPairsSettings"],
         "alignment": ["eval_alignment"],
         "linear": ["eval_linear"],
+        "pairs": ["eval_pairs"],
         "knn": ["eval_knn"],
         "few_shot": ["eval_few_shot"],
     },

@@ -38,7 +38,8 @@ def reference(x: np.ndarray, y: np.ndarray, *, levels: int) -> float:
             if level == levels - 1:
                 value = value * (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
             values.append(value.mean())
-        result *= max(np.mean(values), 0.0) ** exponent
+        mean = float(np.mean(values))
+        result *= mean if levels == 1 else max(mean, 0.0) ** exponent
         high, wide = x.shape[1] // 2, x.shape[2] // 2
         x, y = (one[:, : 2 * high, : 2 * wide].reshape(len(one), high, 2, wide, 2).mean(axis=(2, 4)) for one in (x, y))
     return float(result)
@@ -85,9 +86,12 @@ def test_equal_images_have_one_and_more_change_has_less(side: int) -> None:
     assert float(further.mean()) < mean
 
 
-def test_opposite_images_have_none() -> None:
+def test_opposite_images_have_none_and_less_at_a_single_scale() -> None:
     x, _ = images(2, 1, 32, 32)
     assert ms_ssim(x, -x).tolist() == [0.0, 0.0]
+    pattern = torch.ones(1, 1, 8, 8)
+    pattern[..., ::2] = -1
+    assert ms_ssim(pattern, -pattern).item() < -0.5
 
 
 def test_it_can_be_differentiated() -> None:

@@ -1,0 +1,152 @@
+"""What `eval pairs` measures with: measures of similarity, a feature space, a classifier.
+
+All is opened, and what is missing is reported, before a pair is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from copgen import encoders
+from copgen.encoders.encoder import encoder_file
+from copgen.evaluation.similarity import Similarity, check_similarity, open_similarity
+from copgen.evaluation.similarity.choice import MS_SSIM
+from copgen.evaluation.similarity.cosine import CosineSimilarity
+from copgen.evaluation.similarity.structural import SMALLEST, check_side
+from copgen.evaluation.spaces import FeatureSpace, check_space, open_space
+from copgen.evaluation.spaces.trained_encoder import EncoderSpace
+from copgen.pairs import Contents, Plan
+from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.events import Events
+from copgen.runtime.machine import resolve_device
+from copgen.stages.eval.opening import Opened, opened
+from copgen.stages.eval.pairs_judge import Judge, digits_judge, probe_judge
+from copgen.stages.eval.settings.linear import EvalLinearSettings
+from copgen.stages.eval.settings.pairs import EvalPairsSettings
+from copgen.storage.files import sha256_of
+
+DIGITS, SHAPE = "digits", (1, 8, 8)
+PIXELS = "pixels"
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What pairs are measured with.
+
+    Attributes:
+        similarities: the first is the main one.
+        space: of the diversity of anchors.
+        judge: None: labels are not known.
+    """
+
+    device: torch.device
+    similarities: list[Similarity]
+    space: FeatureSpace
+    judge: Judge | None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Hashes of weights and of labelled images."""
+        found = dict(self.space.inputs) | (self.judge.inputs if self.judge is not None else {})
+        for similarity in self.similarities:
+            found |= similarity.inputs
+        return found
+
+
+def instruments(settings: EvalPairsSettings, plan: Contents, *, features: Path, events: Events) -> Instruments:
+    """Open everything that the settings ask for.
+
+    Args:
+        settings: of the evaluation.
+        plan: of the pairs.
+        features: the folder where features of the labelled dataset are kept.
+        events: receives progress and messages.
+
+    Raises:
+        UsageError: an unknown measure or space, or images that do not fit it.
+        DataError, EnvironmentFault: as `eval_pairs`.
+    """
+    device = resolve_device(settings.device)
+    encoder = None if settings.encoder is None else f"encoder:{settings.encoder}"
+    usual = (MS_SSIM if min(plan.image_shape[1:]) >= SMALLEST else PIXELS, *([encoder] if encoder else []))
+    names = tuple(dict.fromkeys(settings.similarity or usual))
+    for name in names:
+        check_similarity(name)
+    if MS_SSIM in names:
+        check_side(min(plan.image_shape[1:]))
+    space_name = settings.space or encoder or PIXELS
+    check_space(space_name)
+    if settings.classifier == DIGITS:
+        check_digits(plan)
+    data = labelled(settings, features, events)
+    known: dict[str, FeatureSpace] = {}
+    if encoder is not None:
+        known[encoder] = encoder_space(settings, encoder, data, plan, device, events)
+    if space_name not in known:
+        known[space_name] = open_space(space_name, device=device, events=events)
+    similarities = [
+        CosineSimilarity(known[name]) if name in known else open_similarity(name, device=device, events=events)
+        for name in names
+    ]
+    judge = None
+    if data is not None and encoder is not None:
+        judge = probe_judge(data, known[encoder], events)
+    elif settings.classifier == DIGITS or (settings.classifier == "auto" and of_digits(plan)):
+        judge = digits_judge(events)
+    return Instruments(device, similarities, known[space_name], judge)
+
+
+def labelled(settings: EvalPairsSettings, features: Path, events: Events) -> Opened | None:
+    """The encoder and the dataset of the probe; None if there is no dataset."""
+    if settings.dataset is None or settings.encoder is None:
+        return None
+    probe = EvalLinearSettings(
+        ckpt=settings.encoder,
+        **settings.model_dump(include={"arch", "views", "dataset", "data_root", "convert_channels"}),
+        **settings.model_dump(include={"seed", "device", "batch", "workers", "cache"}),
+    )
+    return opened(probe, "pairs", out=features.parent, events=events)
+
+
+def encoder_space(
+    settings: EvalPairsSettings, name: str, data: Opened | None, plan: Contents, device: torch.device, events: Events
+) -> EncoderSpace:
+    """The features of the encoder, for images of pairs, which are resized to those that it was trained on."""
+    assert settings.encoder is not None
+    file = encoder_file(settings.encoder)
+    if not file.exists():
+        raise DataError(f"There is no encoder {file}.", fix="Train one with copgen pretrain, or pass --encoder.")
+    channels, height, width = plan.image_shape
+    encoder = (
+        encoders.load(
+            settings.encoder, arch=settings.arch, views=settings.views, image_size=min(height, width), events=events
+        ).to(device)
+        if data is None
+        else data.encoder
+    )
+    config = encoder.config
+    if (config.in_channels, config.image_size, config.image_size) != plan.image_shape:
+        events.say(
+            f"Images of {height} x {width} pixels and {channels} channels are converted to {config.image_size} x "
+            f"{config.image_size} and {config.in_channels} for the encoder."
+        )
+    return EncoderSpace(name, encoder, device, {file.name: sha256_of(file)})
+
+
+def of_digits(plan: Contents) -> bool:
+    """Whether the pairs are those of the generator of the embedded digits."""
+    return isinstance(plan, Plan) and plan.generator.name == DIGITS and plan.image_shape == SHAPE
+
+
+def check_digits(plan: Contents) -> None:
+    """Refuse pairs that are not of the shape of the embedded digits (UsageError)."""
+    if plan.image_shape != SHAPE:
+        channels, height, width = plan.image_shape
+        raise UsageError(
+            f"The classifier of the embedded digits takes images of 8 x 8 pixels, grey; these have {height} x {width} "
+            f"and {channels} channels.",
+            fix="Pass --encoder and --dataset to classify them.",
+        )

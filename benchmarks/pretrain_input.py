@@ -28,10 +28,10 @@ from benchmarks.report import VERDICTS, divided, head, measuring, options, progr
 from benchmarks.sampling_writer import SIDE
 from copgen import pairs
 from copgen.data.loaders.choice import build_loader
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.data.loaders.names import LoaderName
 from copgen.data.loaders.prefetched import Prefetched
 from copgen.data.pairs_folder import PairsFolder
-from copgen.data.sampler import EpochSampler
 from copgen.pairs.codecs import ImageFormat
 from copgen.runtime.dispatch import choose
 from copgen.views import Policy, policy
@@ -77,8 +77,8 @@ def folders(folder: Path, format: ImageFormat, count: int) -> tuple[Path, Path]:
 def ours(folder: Path, name: LoaderName, numbers: Policy, batch: int, stack: ExitStack) -> Callable[[], None]:
     """An epoch of a loader of copgen."""
     source = PairsFolder(folder, seed=0)
-    sampler = EpochSampler(len(source), 0)
-    chosen = build_loader(name, source, sampler, numbers, seed=0, count=2, device=CPU, workers=CORES)
+    config = LoaderConfig(source=source, policy=numbers, seed=0, count=2, device=CPU, workers=CORES)
+    chosen = build_loader(name, config)
     loader = stack.enter_context(closing(chosen.loader))
 
     def epoch() -> None:

@@ -8,7 +8,6 @@ Legend: K samples, V views.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -18,9 +17,7 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data.decoding import decode, read_header
-from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
-from copgen.data.sampler import EpochSampler
-from copgen.data.skipped import Skipped
+from copgen.data.loaders.loader import Batch, LoaderConfig, labels_of, size_of_views, stream
 from copgen.data.source import EncodedImages
 from copgen.runtime.errors import DataError
 from copgen.views.dali import DaliViews, GraphFailed
@@ -32,41 +29,17 @@ class _File(NamedTuple):
 
 
 class DaliLoader:
-    """Views of `EncodedImages`, on the device.
-
-    Args:
-        source: the images.
-        sampler: of the run.
-        policy: T_x, without RandAugment; with a size, if those of the images differ.
-        seed: of the run.
-        count: views of each sample, V.
-        device: where the views are needed; on "cuda" DALI decodes and augments there.
-        workers: CPU threads; None: one for each CPU core of this process.
-        skipped: unreadable images that are tolerated; None: none.
+    """Views of `EncodedImages`, on the device: on "cuda" DALI decodes and augments there. The workers are CPU threads.
 
     Raises:
         UsageError: DALI cannot make the policy's views, or the images differ in size and the policy has none.
         EnvironmentFault: DALI is not installed, or cannot start.
     """
 
-    def __init__(
-        self,
-        source: EncodedImages,
-        sampler: EpochSampler,
-        policy: views.Policy,
-        *,
-        seed: int,
-        count: int,
-        device: torch.device,
-        workers: int | None = None,
-        skipped: Skipped | None = None,
-    ) -> None:
-        self.size = size_of_views(source, policy)
-        self.source, self.sampler, self.policy = source, sampler, policy
-        self.seed, self.count, self.device = seed, count, device
-        self.workers = workers or len(os.sched_getaffinity(0))
-        self.skipped = skipped or Skipped(0)
-        self._readers = ThreadPoolExecutor(self.workers, thread_name_prefix="read")
+    def __init__(self, config: LoaderConfig[EncodedImages]) -> None:
+        self.config = config
+        self.size = size_of_views(config.source, config.policy)
+        self._readers = ThreadPoolExecutor(config.parallel, thread_name_prefix="read")
         self._graphs: dict[int, DaliViews] = {}
         self._graph(streams=1, samples=1)  # raises if DALI cannot run
 
@@ -77,7 +50,7 @@ class DaliLoader:
         except GraphFailed:
             self._graphs.clear()
             items, made = self._repeated(samples)
-        return Batch(made, labels_of(self.source, items, self.device))
+        return Batch(made, labels_of(self.config.source, items, self.config.device))
 
     def close(self) -> None:
         """End the threads, and free what DALI holds."""
@@ -97,47 +70,51 @@ class DaliLoader:
 
     def _views(self, samples: range, *, checked: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The items (K,) that the samples show, and their views."""
-        columns = self.source.columns(samples, self.count)
+        of = self.config
+        columns = of.source.columns(samples, of.count)
         shared = bool((columns == columns[:, :1]).all())
         shown = (columns[:, :1] if shared else columns).tolist()
         reading = partial(self._read, checked=checked)
-        items, files = zip(*self._readers.map(reading, self.sampler[samples].tolist(), shown), strict=True)
+        items, files = zip(*self._readers.map(reading, of.sampler[samples].tolist(), shown), strict=True)
         streams = list(zip(*files, strict=True))
         sizes = [torch.tensor([file.size for file in stream]) for stream in streams]
         graph = self._graph(streams=len(streams), samples=len(samples))
         drawn = [
-            views.draw(self.policy, seed=self.seed, rows=samples, stream=stream(view), size=sizes[view % len(sizes)])
-            for view in range(self.count)
+            views.draw(of.policy, seed=of.seed, rows=samples, stream=stream(view), size=sizes[view % len(sizes)])
+            for view in range(of.count)
         ]
         return torch.tensor(items), graph([[file.data for file in stream] for stream in streams], sizes, drawn)
 
     def _read(self, item: int, columns: list[int], checked: bool) -> tuple[int, list[_File]]:
         """The item and its files; those of the next readable one, if one of them is unreadable and may be skipped."""
+        skipped = self.config.skipped
         while True:
             try:
-                decodes = checked or item in self.skipped.reasons
+                decodes = checked or item in skipped.reasons
                 return item, [self._file(item, column, decodes=decodes) for column in columns]
             except DataError as error:
-                item = self.skipped.instead_of(item, error, len(self.source))
+                item = skipped.instead_of(item, error, len(self.config.source))
 
     def _file(self, item: int, column: int, *, decodes: bool) -> _File:
-        data, where = self.source.encoded(item, column), self.source.where(item, column)
+        source = self.config.source
+        data, where = source.encoded(item, column), source.where(item, column)
         if decodes:
-            decode(data, self.source.channels, where)
+            decode(data, source.channels, where)
         header = read_header(data, where)  # what `decode` refuses is refused here too
         return _File(data, (header.height, header.width))
 
     def _graph(self, *, streams: int, samples: int) -> DaliViews:
         """A graph for so many streams and samples; kept, because building one takes a while."""
         if streams not in self._graphs or self._graphs[streams].batch < samples:
+            of = self.config
             self._graphs[streams] = DaliViews(
-                self.policy,
-                channels=self.source.channels,
+                of.policy,
+                channels=of.source.channels,
                 size=self.size,
                 streams=streams,
-                views=self.count,
+                views=of.count,
                 batch=samples,
-                device=self.device,
-                threads=self.workers,
+                device=of.device,
+                threads=of.parallel,
             )
         return self._graphs[streams]

@@ -8,7 +8,6 @@ Legend: K samples, V views, S side of a view in pixels.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,9 +17,7 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data.decoding import decode
-from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
-from copgen.data.sampler import EpochSampler
-from copgen.data.skipped import Skipped
+from copgen.data.loaders.loader import Batch, LoaderConfig, labels_of, size_of_views, stream
 from copgen.data.source import EncodedImages
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import DataError
@@ -29,48 +26,26 @@ SLICE = 8  # samples that a thread decodes or augments at a time
 
 
 class DecodingLoader:
-    """Views of `EncodedImages`, on the device.
-
-    Args:
-        source: the images.
-        sampler: of the run.
-        policy: T_x; with a size, if those of the images differ.
-        seed: of the run.
-        count: views of each sample, V.
-        device: where the views are needed.
-        workers: threads; None: one for each CPU core of this process.
-        skipped: unreadable images that are tolerated; None: none.
+    """Views of `EncodedImages`, on the device; the workers are threads.
 
     Raises:
         UsageError: the images differ in size and the policy has none.
     """
 
-    def __init__(
-        self,
-        source: EncodedImages,
-        sampler: EpochSampler,
-        policy: views.Policy,
-        *,
-        seed: int,
-        count: int,
-        device: torch.device,
-        workers: int | None = None,
-        skipped: Skipped | None = None,
-    ) -> None:
-        size_of_views(source, policy)  # raises without one
-        self.source, self.sampler, self.policy = source, sampler, policy
-        self.seed, self.count, self.device = seed, count, device
-        self.skipped = skipped or Skipped(0)
-        self._threads = _single_threaded(workers or len(os.sched_getaffinity(0)))
+    def __init__(self, config: LoaderConfig[EncodedImages]) -> None:
+        size_of_views(config.source, config.policy)  # raises without one
+        self.config = config
+        self._threads = _single_threaded(config.parallel)
 
     def __getitem__(self, samples: range) -> Batch:
         """The batch of these samples."""
-        wanted, columns = self.sampler[samples].tolist(), self.source.columns(samples, self.count).tolist()
+        of = self.config
+        wanted, columns = of.sampler[samples].tolist(), of.source.columns(samples, of.count).tolist()
         read = self._threads.map(lambda part: self._decoded(wanted[part], columns[part]), _slices(len(samples)))
         rows = [row for part in read for row in part]
         items = torch.tensor([item for item, _ in rows])
-        made = tuple(self._views([images[view] for _, images in rows], samples, view) for view in range(self.count))
-        return Batch(made, labels_of(self.source, items, self.device))
+        made = tuple(self._views([images[view] for _, images in rows], samples, view) for view in range(of.count))
+        return Batch(made, labels_of(of.source, items, of.device))
 
     def close(self) -> None:
         """End the threads."""
@@ -87,28 +62,29 @@ class DecodingLoader:
                 found = {column: self._image(item, column) for column in sorted(set(columns))}
                 return item, [found[column] for column in columns]
             except DataError as error:
-                item = self.skipped.instead_of(item, error, len(self.source))
+                item = self.config.skipped.instead_of(item, error, len(self.config.source))
 
     def _image(self, item: int, column: int) -> Tensor:
-        where = self.source.where(item, column)
-        return decode(self.source.encoded(item, column), self.source.channels, where)
+        source = self.config.source
+        return decode(source.encoded(item, column), source.channels, source.where(item, column))
 
     def _views(self, images: list[Tensor], samples: range, view: int) -> Tensor:
-        draw = partial(views.draw, self.policy, seed=self.seed, rows=samples, stream=stream(view))
-        if self.device.type == "cpu":
-            drawn = draw(size=self.source.size or torch.tensor([image.shape[1:] for image in images]))
+        of = self.config
+        draw = partial(views.draw, of.policy, seed=of.seed, rows=samples, stream=stream(view))
+        if of.device.type == "cpu":
+            drawn = draw(size=of.source.size or torch.tensor([image.shape[1:] for image in images]))
 
             def augmented(part: slice) -> Tensor:
-                return views.apply_each(images[part], self.policy, drawn.part(part))
+                return views.apply_each(images[part], of.policy, drawn.part(part))
 
             return torch.cat(list(self._threads.map(augmented, _slices(len(images)))))
-        if self.source.size is None:
-            here = [image.to(self.device) for image in images]
-            return views.augment_each(here, self.policy, seed=self.seed, rows=samples, stream=stream(view))
+        if of.source.size is None:
+            here = [image.to(of.device) for image in images]
+            return views.augment_each(here, of.policy, seed=of.seed, rows=samples, stream=stream(view))
         stacked = torch.stack(images)
-        if self.device.type == "cuda":
-            stacked = stacked.pin_memory().to(self.device, non_blocking=True)
-        return views.apply(from_uint8(stacked), self.policy, draw(size=self.source.size, device=self.device))
+        if of.device.type == "cuda":
+            stacked = stacked.pin_memory().to(of.device, non_blocking=True)
+        return views.apply(from_uint8(stacked), of.policy, draw(size=of.source.size, device=of.device))
 
 
 def _slices(count: int) -> list[slice]:

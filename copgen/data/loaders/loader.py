@@ -8,15 +8,54 @@ Legend: K samples, V views of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from copgen import views
+from copgen.data.sampler import EpochSampler
+from copgen.data.skipped import Skipped
 from copgen.data.source import Source
 from copgen.runtime.errors import UsageError
+
+SourceT_co = TypeVar("SourceT_co", bound=Source, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig(Generic[SourceT_co]):
+    """What a loader reads, and which views it makes of that.
+
+    Attributes:
+        source: the images.
+        policy: T_x; with a size, if those of the images differ.
+        seed: of the run; of the order of the epochs and of the views.
+        count: views of each sample, V.
+        device: where the views are needed.
+        workers: threads or processes that read images; None: one for each CPU core of this process.
+        skipped: unreadable images that are tolerated; by default none.
+    """
+
+    source: SourceT_co
+    policy: views.Policy
+    seed: int
+    count: int
+    device: torch.device
+    workers: int | None = None
+    skipped: Skipped = field(default_factory=lambda: Skipped(0))
+
+    @cached_property
+    def sampler(self) -> EpochSampler:
+        """The order of the items."""
+        return EpochSampler(len(self.source), self.seed)
+
+    @property
+    def parallel(self) -> int:
+        """The number of workers."""
+        return self.workers or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ Legend: K samples, V views.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,9 +22,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from copgen import views
 from copgen.data.decoding import decode
-from copgen.data.loaders.loader import Batch, labels_of, size_of_views, stream
-from copgen.data.sampler import EpochSampler
-from copgen.data.skipped import Skipped
+from copgen.data.loaders.loader import Batch, LoaderConfig, labels_of, size_of_views, stream
 from copgen.data.source import EncodedImages
 from copgen.distributed.children import end_with_parent
 from copgen.runtime.errors import DataError, EnvironmentFault
@@ -71,42 +68,19 @@ class _Recipe:
 
 
 class TorchvisionLoader:
-    """Views of `EncodedImages`, on the device.
-
-    Args:
-        source: the images.
-        sampler: of the run.
-        policy: T_x; with a size, if those of the images differ.
-        seed: of the run.
-        count: views of each sample, V.
-        device: where the views are needed.
-        workers: processes; None: one for each CPU core of this process.
-        skipped: unreadable images that are tolerated; None: none.
+    """Views of `EncodedImages`, on the device; the workers are processes.
 
     Raises:
         UsageError: PIL cannot make the policy's views, or the images differ in size and the policy has none.
     """
 
-    def __init__(
-        self,
-        source: EncodedImages,
-        sampler: EpochSampler,
-        policy: views.Policy,
-        *,
-        seed: int,
-        count: int,
-        device: torch.device,
-        workers: int | None = None,
-        skipped: Skipped | None = None,
-    ) -> None:
-        check_policy(policy)
-        size_of_views(source, policy)  # raises without one
-        self.source, self.sampler, self.count, self.device = source, sampler, count, device
-        self.skipped = skipped or Skipped(0)
-        workers = workers or len(os.sched_getaffinity(0))
+    def __init__(self, config: LoaderConfig[EncodedImages]) -> None:
+        check_policy(config.policy)
+        size_of_views(config.source, config.policy)  # raises without one
+        self.config = config
         fork = torch.multiprocessing.get_context("fork")
-        recipe = _Recipe(source, policy, seed)
-        self._workers = ProcessPoolExecutor(workers, mp_context=fork, initializer=_begin, initargs=(recipe,))
+        recipe = _Recipe(config.source, config.policy, config.seed)
+        self._workers = ProcessPoolExecutor(config.parallel, mp_context=fork, initializer=_begin, initargs=(recipe,))
         self._workers.submit(int)  # forks here, before the caller starts threads
 
     def __getitem__(self, samples: range) -> Batch:
@@ -115,15 +89,16 @@ class TorchvisionLoader:
         Raises:
             EnvironmentFault: a worker process ended.
         """
-        items, columns = self.sampler[samples].tolist(), self.source.columns(samples, self.count).tolist()
+        of = self.config
+        items, columns = of.sampler[samples].tolist(), of.source.columns(samples, of.count).tolist()
         try:
             slices = list(self._slices(samples, items, columns))
         except BrokenProcessPool:
             raise EnvironmentFault(
                 "A worker process of the loader ended, perhaps because the memory ran out.", fix="Lower --workers."
             ) from None
-        made = tuple(torch.cat(parts).to(self.device) for parts in zip(*slices, strict=True))
-        return Batch(made, labels_of(self.source, torch.tensor(items), self.device))
+        made = tuple(torch.cat(parts).to(of.device) for parts in zip(*slices, strict=True))
+        return Batch(made, labels_of(of.source, torch.tensor(items), of.device))
 
     def close(self) -> None:
         """End the processes."""
@@ -137,7 +112,7 @@ class TorchvisionLoader:
             made = future.result()
             while isinstance(made, _Unreadable):
                 at, error = made.sample - samples.start, DataError(made.what, fix=made.fix)
-                items[at] = self.skipped.instead_of(items[at], error, len(self.source))
+                items[at] = self.config.skipped.instead_of(items[at], error, len(self.config.source))
                 made = self._workers.submit(_made, list(samples[part]), items[part], columns[part]).result()
             yield made
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from copgen import views
 from copgen.data.batches import in_colours
 from copgen.data.loaders.choice import build_loader
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.data.opening import open_source
-from copgen.data.sampler import EpochSampler
 from copgen.data.source import Source
 from copgen.encoders import Encoder
 from copgen.encoders.encoder import encoder_file
@@ -160,16 +160,10 @@ def embedded(
     Raises:
         DataError: one is not finite, or an image cannot be read.
     """
-    loader = build_loader(
-        "torch",
-        source,
-        EpochSampler(len(source), settings.seed),
-        T_x,
-        seed=settings.seed,
-        count=2,
-        device=device,
-        workers=settings.workers,
-    ).loader
+    config = LoaderConfig(
+        source=source, policy=T_x, seed=settings.seed, count=2, device=device, workers=settings.workers
+    )
+    loader = build_loader("torch", config).loader
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
     events.begin("eval alignment", total=count, unit="pairs")
     try:

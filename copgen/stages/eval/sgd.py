@@ -22,7 +22,7 @@ from copgen import views
 from copgen.data.batches import in_colours
 from copgen.data.datasets import Images, needs_labels, open_dataset
 from copgen.data.loaders.choice import build_loader
-from copgen.data.loaders.loader import Loader
+from copgen.data.loaders.loader import Loader, LoaderConfig
 from copgen.data.sampler import EpochSampler
 from copgen.evaluation.features import Standardised
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
@@ -154,17 +154,10 @@ def _cropped(
         source = needs_labels(both, settings.dataset, "Evaluation")
     # The encoder normalises.
     policy = views.policy("simclr", jitter=None, grayscale=0.0, normalise=None, size=data.size)
-    sampler = EpochSampler(len(source), settings.seed)
-    loader = build_loader(
-        "auto",
-        source,
-        sampler,
-        policy,
-        seed=settings.seed,
-        count=1,
-        device=data.device,
-        workers=settings.workers,
-    ).loader
+    config = LoaderConfig(
+        source=source, policy=policy, seed=settings.seed, count=1, device=data.device, workers=settings.workers
+    )
+    loader = build_loader("auto", config).loader
     try:
         yield len(source), _Encoded(data, loader, prepare, len(source), batch)
     finally:

@@ -16,8 +16,7 @@ from copgen import views
 from copgen.data.batches import batches
 from copgen.data.datasets import Images, needs_labels, open_dataset
 from copgen.data.loaders.choice import build_loader
-from copgen.data.loaders.loader import size_of_views
-from copgen.data.sampler import EpochSampler
+from copgen.data.loaders.loader import LoaderConfig, size_of_views
 from copgen.data.source import Source
 from copgen.data.splits import Split
 from copgen.evaluation.geometry import alignment, rank_me, uniformity
@@ -68,16 +67,15 @@ class Monitor:
     def _without_labels(self) -> dict[str, float]:
         K = self.settings.batch
         count = max(K, min(SAMPLES, len(self.source)) // K * K)
-        loader = build_loader(
-            "torch",
-            self.source,
-            EpochSampler(len(self.source), self.settings.seed),
-            self.policy,
+        config = LoaderConfig(
+            source=self.source,
+            policy=self.policy,
             seed=self.settings.seed,
             count=2,
             device=self.device,
             workers=self.settings.workers,
-        ).loader
+        )
+        loader = build_loader("torch", config).loader
         features, h, h_pos = [], [], []
         try:
             for start in range(0, count, K):

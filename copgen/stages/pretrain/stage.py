@@ -17,10 +17,10 @@ import torch
 
 from copgen import encoders, views
 from copgen.data.loaders.choice import Chosen, build_loader
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.data.loaders.prefetched import Prefetched
 from copgen.data.opening import open_source
 from copgen.data.pairs_folder import PairsFolder
-from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import Source
 from copgen.distributed.ranks import Ranks, check_divides
@@ -187,17 +187,16 @@ def open_loader(
     settings: PretrainSettings, source: Source, T_x: views.Policy, skipped: Skipped, device: torch.device
 ) -> Chosen:
     """The loader of the settings, and why it was chosen; errors as `build_loader`."""
-    return build_loader(
-        settings.loader,
-        source,
-        EpochSampler(len(source), settings.seed),
-        T_x,
+    config = LoaderConfig(
+        source=source,
+        policy=T_x,
         seed=settings.seed,
         count=1 + settings.positives,
         device=device,
         workers=settings.workers,
         skipped=skipped,
     )
+    return build_loader(settings.loader, config)
 
 
 def items_of(settings: PretrainSettings) -> str:

@@ -10,9 +10,9 @@ import torch
 from copgen.data.loaders.choice import Chosen, build_loader
 from copgen.data.loaders.dali import DaliLoader
 from copgen.data.loaders.decoding import DecodingLoader
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.data.loaders.names import LoaderName
 from copgen.data.loaders.torchvision import TorchvisionLoader
-from copgen.data.sampler import EpochSampler
 from copgen.data.source import Source
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.views import dali, policy
@@ -31,7 +31,7 @@ class Tensors(Files):
 def chosen(name: LoaderName, source: Source | None = None, views: str = "simclr", device: str = "cpu") -> Chosen:
     source = source or Files()
     numbers, where = policy(views, size=48), torch.device(device)
-    return build_loader(name, source, EpochSampler(12, 0), numbers, seed=0, count=2, device=where, workers=1)
+    return build_loader(name, LoaderConfig(source=source, policy=numbers, seed=0, count=2, device=where, workers=1))
 
 
 @pytest.mark.parametrize(

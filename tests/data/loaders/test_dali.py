@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from copgen.data.loaders.dali import DaliLoader
 from copgen.data.loaders.decoding import DecodingLoader
-from copgen.data.loaders.loader import Batch
+from copgen.data.loaders.loader import Batch, LoaderConfig
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.runtime.errors import DataError, UsageError
@@ -20,8 +22,12 @@ pytestmark = pytest.mark.skipif(not dali.is_installed(), reason="DALI is not ins
 
 
 def loader(source: Files, numbers: Policy = SIMCLR, *, count: int = 2, skipped: Skipped | None = None) -> DaliLoader:
-    sampler = EpochSampler(len(source), 0)
-    return DaliLoader(source, sampler, numbers, seed=3, count=count, device=CPU, workers=1, skipped=skipped)
+    return DaliLoader(config(source, policy=numbers, count=count, skipped=skipped or Skipped(0)))
+
+
+def config(source: Files, **more: Any) -> LoaderConfig[Files]:
+    known = {"source": source, "policy": SIMCLR, "seed": 3, "count": 2, "device": CPU, "workers": 1}
+    return LoaderConfig(**{**known, **more})
 
 
 @pytest.fixture(params=[0, 3], ids=["real images", "pairs"])
@@ -37,8 +43,7 @@ def same(a: Batch, b: Batch) -> bool:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_it_gives_the_batches_of_the_torch_loader(source: Files, count: int) -> None:
-    sampler = EpochSampler(len(source), 0)
-    torchs = DecodingLoader(source, sampler, SIMCLR, seed=3, count=count, device=CPU, workers=1)[range(7, 20)]
+    torchs = DecodingLoader(config(source, count=count))[range(7, 20)]
     dalis = loader(source, count=count)[range(7, 20)]
     assert torchs.labels is not None
     assert dalis.labels is not None
@@ -62,7 +67,7 @@ def test_a_batch_is_a_function_of_its_samples(source: Files) -> None:
 
 def test_images_of_different_sizes_become_views_of_one() -> None:
     source = Files(shapes=((64, 64), (40, 70), (90, 50)))
-    torchs = DecodingLoader(source, EpochSampler(12, 0), SIMCLR, seed=3, count=2, device=CPU, workers=1)[range(9)]
+    torchs = DecodingLoader(config(source))[range(9)]
     for ours, theirs in zip(loader(source)[range(9)].views, torchs.views, strict=True):
         assert (ours - theirs).abs().mean() < 0.1 / 255 / 0.22
 
@@ -92,7 +97,7 @@ def test_damaged_images_may_be_skipped_with_the_label_of_their_substitute() -> N
     batch = batches[range(12)]
     assert set(skipped.reasons) == {4}
     assert same(batches[range(12)], batch)
-    items = EpochSampler(12, 0)[range(12)]
+    items = EpochSampler(12, 3)[range(12)]
     expected = torch.where(items == 4, 5, items)
     assert whole.labels is not None
     assert batch.labels is not None

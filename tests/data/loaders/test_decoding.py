@@ -11,7 +11,7 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data.loaders.decoding import DecodingLoader
-from copgen.data.loaders.loader import stream
+from copgen.data.loaders.loader import LoaderConfig, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.pairs.pixels import from_uint8
@@ -58,8 +58,10 @@ class Files:
 
 
 def loader(source: Files, *, policy: views.Policy = POLICY, workers: int = 2, skip: int = 0) -> DecodingLoader:
-    sampler = EpochSampler(N, 3)
-    return DecodingLoader(source, sampler, policy, seed=3, count=2, device=CPU, workers=workers, skipped=Skipped(skip))
+    skipped = Skipped(skip)
+    return DecodingLoader(
+        LoaderConfig(source=source, policy=policy, seed=3, count=2, device=CPU, workers=workers, skipped=skipped)
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -112,9 +114,9 @@ def test_unreadable_images_may_be_skipped_and_are_listed() -> None:
     torch.testing.assert_close(batch.views[0][at], view, rtol=0, atol=ROUNDING)
     assert batch.labels is not None
     assert batch.labels[at] == 9 % 2
-    assert sorted(skipping.skipped.reasons) == [7, 8]
-    assert len(skipping.skipped.news()) == 2
-    assert skipping.skipped.news() == []
+    assert sorted(skipping.config.skipped.reasons) == [7, 8]
+    assert len(skipping.config.skipped.news()) == 2
+    assert skipping.config.skipped.news() == []
 
 
 def test_more_unreadable_images_than_allowed_are_an_error() -> None:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from copgen.data.loaders.decoding import DecodingLoader
-from copgen.data.loaders.loader import Batch
+from copgen.data.loaders.loader import Batch, LoaderConfig
 from copgen.data.loaders.torchvision import TorchvisionLoader
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
@@ -28,8 +29,11 @@ SIMCLR = policy("simclr", size=48)
 
 
 def loader(source: Files, *, workers: int = 1, skipped: Skipped | None = None) -> TorchvisionLoader:
-    sampler = EpochSampler(len(source), 0)
-    return TorchvisionLoader(source, sampler, SIMCLR, seed=3, count=2, device=CPU, workers=workers, skipped=skipped)
+    return TorchvisionLoader(config(source, workers=workers, skipped=skipped or Skipped(0)))
+
+
+def config(source: Files, **more: Any) -> LoaderConfig[Files]:
+    return LoaderConfig(**{"source": source, "policy": SIMCLR, "seed": 3, "count": 2, "device": CPU, **more})
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["real images", "pairs"])
@@ -44,8 +48,7 @@ def batch(source: Files) -> Iterator[Batch]:
 
 
 def test_it_gives_the_batches_of_the_torch_loader(source: Files, batch: Batch) -> None:
-    sampler = EpochSampler(len(source), 0)
-    torchs = DecodingLoader(source, sampler, SIMCLR, seed=3, count=2, device=CPU, workers=1)[range(5, 24)]
+    torchs = DecodingLoader(config(source, workers=1))[range(5, 24)]
     assert torchs.labels is not None
     assert batch.labels is not None
     assert torch.equal(batch.labels, torchs.labels)
@@ -70,7 +73,7 @@ def test_a_damaged_image_is_named_or_skipped_with_the_label_of_its_substitute() 
     skipped = Skipped(1)
     with closing(loader(source, skipped=skipped)) as batches:
         labels = batches[range(12)].labels
-    items = EpochSampler(12, 0)[range(12)]
+    items = EpochSampler(12, 3)[range(12)]
     assert set(skipped.reasons) == {4}
     assert labels is not None
     assert source.labels is not None
@@ -102,11 +105,11 @@ def test_workers_leave_signals_to_the_process_that_started_them() -> None:
 ORPHAN = """
 import os, signal, torch
 from copgen.data.loaders.torchvision import TorchvisionLoader
-from copgen.data.sampler import EpochSampler
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.views import policy
 from tests.data.encoded import Files
-loader = TorchvisionLoader(Files(), EpochSampler(12, 0), policy("simclr", size=48), seed=0, count=2,
-                           device=torch.device("cpu"), workers=1)
+loader = TorchvisionLoader(LoaderConfig(source=Files(), policy=policy("simclr", size=48), seed=0, count=2,
+                                        device=torch.device("cpu"), workers=1))
 loader[range(4)]
 print(*loader._workers._processes, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -131,4 +134,4 @@ def alive(process: int) -> bool:
 
 def test_different_sizes_need_a_size_of_the_views(source: Files) -> None:
     with pytest.raises(UsageError, match=r"different sizes.*'simclr'"):
-        TorchvisionLoader(source, EpochSampler(24, 0), policy("simclr"), seed=0, count=2, device=CPU)
+        TorchvisionLoader(config(source, policy=policy("simclr")))

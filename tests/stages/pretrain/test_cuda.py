@@ -10,8 +10,8 @@ import torch
 
 from copgen import views
 from copgen.data.loaders.decoding import DecodingLoader
+from copgen.data.loaders.loader import LoaderConfig
 from copgen.data.loaders.prefetched import Prefetched
-from copgen.data.sampler import EpochSampler
 from copgen.methods.defaults import DEFAULTS
 from copgen.runtime.errors import Stopped
 from copgen.stages.pretrain.stage import pretrain
@@ -56,8 +56,10 @@ def test_chunks_and_compilation_train(pretrain_pairs: Path, tmp_path: Path) -> N
 def test_batches_made_ahead_on_a_stream_of_their_own_are_those_of_the_cpu(differ: bool) -> None:
     policy = views.policy("simclr").model_copy(update={"size": 32})
     source = Files(shapes=((64, 64), (48, 80)) if differ else ((64, 64),))
-    sampler = EpochSampler(len(source), 3)
-    loaders = {device: DecodingLoader(source, sampler, policy, seed=3, count=2, device=device) for device in (CPU, GPU)}
+    loaders = {
+        device: DecodingLoader(LoaderConfig(source=source, policy=policy, seed=3, count=2, device=device))
+        for device in (CPU, GPU)
+    }
     ahead = Prefetched(loaders[GPU], GPU, stride=5, end=len(source))
     for start in range(0, len(source) - 5, 5):
         expected, found = loaders[CPU][range(start, start + 5)], ahead[range(start, start + 5)]

@@ -78,10 +78,14 @@ def fetch(
         DataError: a file differs from the published one; it was deleted.
     """
     events = events or Silent()
-    with locked(folder):
-        for file in files():
-            if not (folder / (file.inside or file.name)).exists():
-                _fetch_one(name, file, folder, events, policy)
+    try:
+        with locked(folder, wait=True):  # another process, such as another rank, may fetch them at the same time
+            for file in files():
+                if not (folder / (file.inside or file.name)).exists():
+                    _fetch_one(name, file, folder, events, policy)
+    finally:
+        with suppress(OSError):  # it holds files
+            folder.rmdir()
 
 
 def _fetch_one(name: str, file: PublishedFile, folder: Path, events: Events, policy: Policy | None) -> None:

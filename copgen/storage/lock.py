@@ -18,12 +18,13 @@ _PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a mome
 
 
 @contextmanager
-def locked(folder: Path, *, finished: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, finished: bool = False, wait: bool = False) -> Iterator[None]:
     """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK names the process.
 
     Args:
         folder: the folder.
         finished: nothing is left to be written: a folder that is read-only then needs no lock.
+        wait: until a process that holds it has ended, instead of raising.
 
     Raises:
         EnvironmentFault: another process holds it, or the folder cannot be written.
@@ -31,7 +32,7 @@ def locked(folder: Path, *, finished: bool = False) -> Iterator[None]:
     if finished and _is_read_only(folder):
         yield
         return
-    with _held(folder, lambda path: (_hold(path, fcntl.LOCK_EX), True)):
+    with _held(folder, lambda path: ((_hold_after_others if wait else _hold)(path, fcntl.LOCK_EX), True)):
         yield
 
 
@@ -95,6 +96,13 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
                 if operation == fcntl.LOCK_SH and time.monotonic() > until:
                     raise
         time.sleep(0.05)
+
+
+def _hold_after_others(path: Path, operation: int) -> int:
+    while True:
+        with suppress(EnvironmentFault):
+            return _hold(path, operation)
+        time.sleep(0.2)
 
 
 def _hold(path: Path, operation: int) -> int:

@@ -50,6 +50,13 @@ def test_a_second_process_is_refused_with_the_name_of_the_holder(tmp_path: Path)
         pass
 
 
+def test_a_process_may_wait_for_the_holder_instead(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        threading.Timer(0.3, process.kill).start()
+        with locked(tmp_path, wait=True):
+            assert process.wait() != 0
+
+
 def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         process.kill()

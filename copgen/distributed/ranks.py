@@ -85,7 +85,11 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
-        return any(self._gather_json(flag)) if self.group is not None else flag
+        return any(self.gathered(flag))
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The JSON values of all ranks, in rank order."""
+        return [value] if self.group is None else self._gather_json(value)
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,23 @@ def own_device(name: str, local: int) -> torch.device:
         device = torch.device("cuda", local % torch.cuda.device_count())
         torch.cuda.set_device(device)
     return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; else PyTorch emulates them. True of unknown CPUs."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = _cpu_instructions()
+    return not known or not known.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _cpu_instructions() -> frozenset[str]:
+    """The instruction sets of the CPU as Linux names them; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.split()) for line in lines if line.startswith(("flags", "Features"))), frozenset())
 
 
 def threads_of_each(processes: int) -> int:

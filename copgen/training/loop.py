@@ -78,6 +78,7 @@ class Training:
         title: str,
         inputs: Mapping[str, str] | None = None,
         note: str | None = None,
+        warning: str = "",
         optimizer: torch.optim.Optimizer | None = None,
         schedule: Callable[[int], float] | None = None,
         clip: float | None = None,
@@ -93,7 +94,7 @@ class Training:
         Args:
             state: the objects to checkpoint, by name; the optimizer is added as "optimizer".
             batch: samples per update, over all ranks.
-            inputs, note: as `Run.open`.
+            inputs, note, warning: as `Run.open`.
             optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
             read_every: updates between two synchronisations with the device; None: `READ_EVERY`.
@@ -110,7 +111,7 @@ class Training:
         self._state = {**state, **({"optimizer": optimizer} if optimizer is not None else {})}
         self._optimizer, self._schedule, self._clip = optimizer, schedule, clip
         self._checkpoint_every = checkpoint_every
-        self._title, self._inputs, self._note = title, inputs, note
+        self._title, self._inputs, self._note, self._warning = title, inputs, note, warning
         self._rule = stop
         self._try_update, self._parts, self._remedy = try_update, parts or {}, remedy
         self._halt = Halt(run.device)
@@ -126,9 +127,15 @@ class Training:
         """The sample indices of the current update, over all ranks."""
         return range(self.update * self.batch, (self.update + 1) * self.batch)
 
+    @property
+    def synchronises(self) -> bool:
+        """Whether the ranks communicate after the current update anyway: they read the metrics."""
+        count = self.update + 1
+        return count == self.updates or count % self._unread.every == 0
+
     def __enter__(self) -> Training:
         run = self.run
-        run.open(inputs=self._inputs, note=self._note)
+        run.open(inputs=self._inputs, note=self._note, warning=self._warning)
         if run.finished:
             return self
         saved = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -16,6 +17,24 @@ from copgen.runtime.errors import EnvironmentFault
 
 SMALL = 4  # the smaller of the two batches that are measured, unless `step` is larger
 SHARE = 0.95  # of the free memory: allocators leave gaps
+
+
+@contextmanager
+def reported(device: torch.device) -> Iterator[None]:
+    """A block that prepares a run; what does not fit into memory there does not depend on the batch.
+
+    Raises:
+        EnvironmentFault: out of memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        raise EnvironmentFault(
+            f"{device} is out of memory before the first update.",
+            fix="Use a smaller model, with narrower heads or a shorter queue.",
+        ) from None
 
 
 def explained(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from copgen.runtime.machine import has_bfloat16
 from copgen.training.names import Compile, Precision
 
 
@@ -20,6 +21,13 @@ def dtype_of(precision: Precision) -> torch.dtype:
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which networks compute in bfloat16, if that is the precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def warning_about(precision: Precision, device: torch.device) -> str:
+    """What to warn of: a precision that is slower on this device than the default; else empty."""
+    if precision != "bfloat16" or has_bfloat16(device):
+        return ""
+    return f"This {device.type} has no bfloat16 instructions, and is many times slower. Use --precision float32."
 
 
 def compiler(mode: Compile) -> Callable[[nn.Module], Any]:

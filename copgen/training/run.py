@@ -29,6 +29,7 @@ from copgen.runtime.path_errors import path_errors
 from copgen.runtime.settings import Settings
 from copgen.runtime.urls import refuse_url
 from copgen.storage.files import read_object, write_json
+from copgen.training import out_of_memory
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.metrics import read_metrics
 from copgen.training.run_folder import SUMMARY, Logged, RunFolder
@@ -69,12 +70,13 @@ class Run:
         """The run folder."""
         return self.folder.path
 
-    def open(self, *, inputs: Mapping[str, str] | None = None, note: str | None = None) -> None:
+    def open(self, *, inputs: Mapping[str, str] | None = None, note: str | None = None, warning: str = "") -> None:
         """Lock the folder and check whether the run is finished; errors as `RunFolder.open`, on all ranks.
 
         Args:
             inputs: hashes of what the run reads, by name.
             note: the first message, if the run is not finished.
+            warning: likewise; may be empty.
         """
         self.prepared()
         with self.ranks.together():
@@ -89,6 +91,8 @@ class Run:
                 self.events.warn(f"{self.folder.artefact} is truncated or corrupt; it is written again.")
         if note and not self.finished:
             self.events.say(note)
+        if warning and not self.finished:
+            self.events.warn(warning)
 
     def logged(self, name: str, *, updates: int) -> list[float]:
         """A metric of every update of a finished run, in order.
@@ -154,7 +158,7 @@ def started(
         ranks: the processes that share a batch; None: those in the environment (torchrun, --nproc).
 
     Raises:
-        UsageError, EnvironmentFault: `out` is a URL; no such device; another rank was lost.
+        UsageError, EnvironmentFault: `out` is a URL; no such device; another rank was lost; out of memory.
     """
     refuse_url(out, writing=True)
     here = resolve_device(device)
@@ -162,6 +166,7 @@ def started(
         held.enter_context(path_errors())
         preparing = held.enter_context(ExitStack())
         preparing.enter_context(all_ranks.together())
+        preparing.enter_context(out_of_memory.reported(own))
         yield Run(
             settings=settings,
             folder=RunFolder(Path(out), stage=stage, artefact=artefact),

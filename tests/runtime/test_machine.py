@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import copgen
 from copgen.runtime.errors import EnvironmentFault, UsageError
-from copgen.runtime.machine import describe, resolve_device, threads_of_each, versions
+from copgen.runtime.machine import describe, has_bfloat16, resolve_device, threads_of_each, versions
 
 
 @pytest.mark.parametrize(("count", "device"), [(0, "cpu"), (2, "cuda")])
@@ -83,3 +84,18 @@ def test_the_versions_are_of_all_that_decides_numbers() -> None:
     assert found.pop("torch") == torch.__version__
     assert found == {name: metadata.version(name) for name in found}
     assert {"torchvision", "numpy", "pillow", "safetensors"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("lines", "has"),
+    [
+        ("processor: 0\nflags : fpu avx2 avx512f\n", False),
+        ("flags : avx512f avx512_bf16 amx_tile\n", True),
+        ("Features : fp asimd bf16\n", True),
+        ("Features : fp asimd\n", False),
+        ("", True),
+    ],
+)
+def test_whether_a_cpu_has_bfloat16_instructions(lines: str, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: lines)
+    assert has_bfloat16(torch.device("cpu")) is has

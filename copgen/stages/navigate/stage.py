@@ -32,6 +32,7 @@ from copgen.stages.navigate.stopping.names import LOSS_TURN
 from copgen.stages.navigate.stopping.stopping import Stopping
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
+from copgen.training.precision import warning_about
 from copgen.training.run import Run, started
 
 __all__ = ["check_batch", "estimate", "navigate", "one_update"]
@@ -87,6 +88,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         title="navigate",
         inputs=inputs(G),
         note=terms(G),
+        warning=warning_about(settings.precision, run.device),
         stop=stopping,
         read_every=settings.read_every,
         track=settings.track,

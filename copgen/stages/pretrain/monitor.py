@@ -17,6 +17,7 @@ from copgen.data.batches import batches
 from copgen.data.datasets import Images, needs_labels, open_dataset
 from copgen.data.loaders.choice import build_loader
 from copgen.data.loaders.loader import LoaderConfig, size_of_views
+from copgen.data.skipped import Skipped
 from copgen.data.source import Source
 from copgen.data.splits import Split
 from copgen.evaluation.geometry import alignment, rank_me, uniformity
@@ -40,14 +41,22 @@ class Monitor:
         settings: of the run.
         source: what it learns from.
         policy: its T_x.
+        skipped: unreadable images that the run tolerates.
         method: what it trains.
         device: where.
     """
 
     def __init__(
-        self, settings: PretrainSettings, source: Source, policy: views.Policy, method: Method, device: torch.device
+        self,
+        settings: PretrainSettings,
+        source: Source,
+        policy: views.Policy,
+        skipped: Skipped,
+        method: Method,
+        device: torch.device,
     ) -> None:
-        self.settings, self.source, self.policy, self.method, self.device = settings, source, policy, method, device
+        self.settings, self.source, self.policy, self.skipped = settings, source, policy, skipped
+        self.method, self.device = method, device
         self.bank: Images | None = None
         if settings.monitor is not None:
             self.bank, self.queries = self._labelled("train"), self._labelled("validation")
@@ -74,6 +83,7 @@ class Monitor:
             count=2,
             device=self.device,
             workers=self.settings.workers,
+            skipped=self.skipped,
         )
         loader = build_loader("torch", config).loader
         features, h, h_pos = [], [], []

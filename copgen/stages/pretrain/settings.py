@@ -18,7 +18,7 @@ from copgen.training.length import batch_size, sample_count, update_count, whole
 from copgen.training.names import Compile, OptimizerName, Precision
 from copgen.training.trackers import TrackerName, tracking_setting
 
-EPOCHS = 100.0
+EPOCHS, MOST_EPOCHS = 100.0, 1e6
 ONLINE = "online:"
 OF_METHOD = "methods/defaults.py"
 
@@ -64,6 +64,7 @@ class PretrainSettings(Settings):
         text="Passes over the pairs (100).",
         source="section 4: 100",
         gt=0,
+        le=MOST_EPOCHS,
         flag=Flag(TRAINING, "N"),
     )
     samples: int | None = sample_count(None)
@@ -118,6 +119,7 @@ class PretrainSettings(Settings):
         text="Epochs of linear warm-up.",
         source="authors: 0 up to a batch of 256, else 10",
         ge=0,
+        le=MOST_EPOCHS,
         flag=Flag(TRAINING, "N"),
     )
     weight_decay: float = setting(1e-4, text="Weight decay.", source="authors", ge=0, flag=Flag(TRAINING, "DECAY"))

@@ -36,6 +36,7 @@ from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training, sum_of
 from copgen.training.optimizers import build_optimizer
+from copgen.training.precision import warning_about
 from copgen.training.run import Run, started
 from copgen.training.schedules import Cosine
 
@@ -69,7 +70,7 @@ def pretrain(
 
 def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     """The part of this process in the training, from the newest checkpoint to the end."""
-    source = open_data(settings, run.device)
+    source = open_data(settings, run.device, events=run.listener if run.ranks.first else None)
     T_x = policy_for(settings, source)
     K, updates = settings.batch, settings.updates_over(len(source))
     check_batch(settings, source, world=run.ranks.world)
@@ -83,8 +84,8 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         decay_norms=settings.decay_norms,
     )
     every = settings.monitor_every or (len(source) if settings.monitor is not None else 0)
-    monitor = Monitor(settings, source, T_x, method, run.device) if every and run.ranks.first else None
     skipped = Skipped(settings.skip_bad)
+    monitor = Monitor(settings, source, T_x, skipped, method, run.device) if every and run.ranks.first else None
     chosen = open_loader(settings, source, T_x, skipped, run.device)
     loader = Prefetched(chosen.loader, run.device, stride=K, end=updates * K)
     length = f"{len(source):,} {items_of(settings)}: {updates:,} updates of {K:,}."
@@ -108,16 +109,19 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             title="pretrain",
             inputs=source.inputs,
             note=f"{length} Loader: {chosen.name} ({chosen.reason}).",
+            warning=warning_about(settings.precision, run.device),
             read_every=settings.read_every,
             track=settings.track,
             try_update=try_update,
+            remedy="use a smaller --chunk or --size",
         ) as training,
     ):
         for update in training:
             with training.waiting():
                 batch = loader[run.ranks.share(training.samples)]
-            for unreadable in skipped.news():
-                run.events.warn(f"Skipped: {unreadable}")
+            if settings.skip_bad and (run.ranks.world == 1 or training.synchronises):
+                for unreadable in skipped.news(run.ranks):
+                    run.events.warn(f"Skipped: {unreadable}")
             losses = learner.losses(batch.views, batch.labels)
             due = every > 0 and training.due(every)  # on all ranks, so that all read the metrics and raise together
             probed = monitor.metrics() if due and monitor is not None else {}
@@ -145,7 +149,9 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     )
 
 
-def open_data(settings: PretrainSettings, device: torch.device | None = None) -> Source:
+def open_data(
+    settings: PretrainSettings, device: torch.device | None = None, *, events: Events | None = None
+) -> Source:
     """The pairs folder, online pairs, or the dataset; errors as `open_source` and `online_settings`."""
     if settings.online:
         device = resolve_device(settings.device) if device is None else device
@@ -157,6 +163,7 @@ def open_data(settings: PretrainSettings, device: torch.device | None = None) ->
         split=settings.split,
         root=settings.data_root,
         labelled=settings.of_method.labelled,
+        events=events,
     )
 
 

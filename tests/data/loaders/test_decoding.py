@@ -14,6 +14,7 @@ from copgen.data.loaders.decoding import DecodingLoader
 from copgen.data.loaders.loader import LoaderConfig, stream
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
+from copgen.distributed.ranks import Ranks
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import DataError
 
@@ -115,8 +116,8 @@ def test_unreadable_images_may_be_skipped_and_are_listed() -> None:
     assert batch.labels is not None
     assert batch.labels[at] == 9 % 2
     assert sorted(skipping.config.skipped.reasons) == [7, 8]
-    assert len(skipping.config.skipped.news()) == 2
-    assert skipping.config.skipped.news() == []
+    assert len(skipping.config.skipped.news(Ranks())) == 2
+    assert skipping.config.skipped.news(Ranks()) == []
 
 
 def test_more_unreadable_images_than_allowed_are_an_error() -> None:

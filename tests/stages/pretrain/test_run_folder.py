@@ -101,6 +101,8 @@ def test_invalid_settings_are_refused_and_change_nothing(
         ({"updates": 0}, "updates = 0"),
         ({"epochs": -1.0}, r"epochs = -1\.0"),
         ({"epochs": math.inf}, "epochs = inf"),
+        ({"epochs": 1e300}, r"epochs = 1e\+300"),
+        ({"warmup_epochs": 1e300}, r"warmup_epochs = 1e\+300"),
         ({"final_lr": 2.0}, r"final_lr = 2\.0"),
         ({"optimizer": "sdg"}, "optimizer = 'sdg'"),
         ({"projector": (16, 0)}, r"projector\.1 = 0"),
@@ -168,3 +170,23 @@ def test_a_resumed_run_says_from_where(pretrain_pairs: Path, tmp_path: Path) -> 
     assert events.tasks == [("pretrain", 8 * K, "samples", 2 * K)]
     assert f"update 2 of 8 in {tmp_path}" in " ".join(events.sentences)
     assert events.sentences[0] in (tmp_path / "log.txt").read_text()
+
+
+def test_a_queue_that_does_not_fit_into_memory_is_no_fault_of_copgen(pretrain_pairs: Path, tmp_path: Path) -> None:
+    settings = pretrain_settings(pretrain_pairs, **KINDS["nnclr"] | {"queue": 10**13})
+    with pytest.raises(EnvironmentFault, match="out of memory") as caught:
+        pretrain(settings, out=tmp_path / "run")
+    assert "queue" in caught.value.fix
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_bfloat16_without_instructions_for_it_is_warned_of(
+    pretrain_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    monkeypatch.setattr("copgen.training.precision.has_bfloat16", lambda _: has)
+    settings = pretrain_settings(pretrain_pairs, updates=1)
+    for precision, warned in (("bfloat16", not has), ("float32", False)):
+        recorder = Recorder()
+        pretrain(settings.replaced(precision=precision), out=tmp_path / precision, events=recorder)
+        assert ["--precision float32" in text for text in recorder.warnings] == [True] * warned

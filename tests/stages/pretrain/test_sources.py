@@ -9,10 +9,12 @@ import pytest
 
 from copgen.data import pairs as data_pairs
 from copgen.pairs import layout
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
+from copgen.runtime.events import Events
 from copgen.stages.pretrain.stage import pretrain
 from tests.data import made
 from tests.stages.pretraining import ARTEFACT, pretrain_settings
+from tests.stages.small import Recorder
 
 SHORT = {"pairs": None, "updates": 2, "batch": 4}
 
@@ -70,3 +72,25 @@ def test_classes_for_supcon(tmp_path: Path) -> None:
     pretrain(pretrain_settings(tmp_path, dataset=str(tmp_path / "classes"), **how), out=tmp_path / "run")
     with pytest.raises(UsageError, match="supcon"):
         pretrain(pretrain_settings(tmp_path, dataset=str(tmp_path / "flat"), **how), out=tmp_path / "none")
+
+
+def test_a_run_that_tolerates_an_unreadable_image_is_monitored_too(tmp_path: Path) -> None:
+    images = {f"{k:02}.png": made.image(k) for k in range(12)}
+    made.files(tmp_path / "data", {**images, "03.png": b"text"})
+    settings = pretrain_settings(tmp_path, dataset=str(tmp_path / "data"), size=16, skip_bad=1, **SHORT)
+    pretrain(settings.replaced(monitor_every=4), out=tmp_path / "run")
+    with pytest.raises(DataError, match=r"03\.png"):
+        pretrain(settings.replaced(skip_bad=0, updates=4), out=tmp_path / "none")
+
+
+def test_the_download_of_a_dataset_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(name: str, *_: object, events: Events | None = None) -> None:
+        assert events is not None
+        events.say(f"Downloading {name}")
+        raise EnvironmentFault("offline")
+
+    monkeypatch.setattr("copgen.data.datasets.fetch", fetch)
+    settings, recorder = pretrain_settings(tmp_path, dataset="mnist", data_root=tmp_path, **SHORT), Recorder()
+    with pytest.raises(EnvironmentFault, match="offline"):
+        pretrain(settings, out=tmp_path / "run", events=recorder)
+    assert recorder.sentences == ["Downloading mnist"]

@@ -57,6 +57,7 @@ def ending(summary: dict[str, Any]) -> str:
         "samples": "all samples were drawn",
         "delta": "d(z, z') exceeded delta",
         "band": "the standard deviation of z' - z left the band around its prior value",
+        "perceptual": "positives became too unlike their anchors; kept the navigator of the check before",
         "loss-turn": f"the loss of f turned upwards; kept the navigator of sample {chosen or 0:,}",
     }[summary["ended_by"]]
     return f"Stopped after {summary['samples']:,} samples: {reason}. The mean d is {summary['shift']['d_mean']:.3f}."

@@ -11,7 +11,7 @@ from copgen.generators.settings import GeneratorChoice
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
-from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, SAMPLES, joined, listed
+from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, PERCEPTUAL, SAMPLES, joined, listed
 from copgen.training.length import Length, batch_size
 from copgen.training.names import Compile
 from copgen.training.trackers import TrackerName, tracking_setting
@@ -92,8 +92,8 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
 
     stop: str = setting(
         SAMPLES,
-        text="Stop rules: samples, delta, band, loss-turn; or several, as in a,b.",
-        source="delta: Algorithm 1; loss-turn, the encoder loss turns upwards, and band: appendix B",
+        text="Stop rules: samples, delta, band, loss-turn, perceptual; or several.",
+        source="delta: Algorithm 1; the others: appendix B",
         former_values=FORMER,
         flag=Flag(TRAINING, "RULES"),
     )
@@ -139,6 +139,21 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         gt=0,
     )
 
+    similarity: str | None = setting(
+        None,
+        text="Measure of the rule perceptual: ms-ssim, lpips, a feature space (ms-ssim).",
+        source="appendix B: LPIPS or CLIP, which need weights",
+        flag=Flag(TRAINING, "NAME"),
+    )
+    similarity_kept: float = setting(
+        0.85,
+        text="Share of the similarity of anchors and positives at the start that must be kept.",
+        source="measured on digits: where delta = 0.05 ends, docs/stopping.md",
+        gt=0,
+        lt=1,
+    )
+    check_every: int = setting(5_000, text="Samples between two checks of the similarity.", unit="samples", ge=1)
+
     checkpoint_every: int = setting(50, text="Updates between checkpoints.", unit="updates", ge=1)
     preview_every: int = setting(5_000, text="Samples between previews.", unit="samples", ge=1)
     snapshot_every: int = setting(5_000, text="Samples between navigator snapshots.", unit="samples", ge=1)
@@ -174,6 +189,11 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     def stop_rules(self) -> tuple[str, ...]:
         """The rules of `stop`, without `samples`."""
         return listed(self.stop)
+
+    @property
+    def watched_similarity(self) -> str | None:
+        """The measure to check: the one given, or that of the rule."""
+        return self.similarity or ("ms-ssim" if PERCEPTUAL in self.stop_rules else None)
 
     @classmethod
     def of_a_run(cls, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from copgen import generators, views
 from copgen.distributed.ranks import Ranks
+from copgen.evaluation.similarity import open_similarity
 from copgen.generators.settings import terms
-from copgen.latents.navigator import FILE_NAME, save_navigator
+from copgen.latents.navigator import FILE_NAME, Navigator, save_navigator
 from copgen.objectives import chance_level
 from copgen.runtime.events import Events
 from copgen.runtime.machine import cpu_threads, resolve_device, threads_of_each
@@ -29,6 +30,7 @@ from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.report import ending, save_preview, summarise
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.names import LOSS_TURN
+from copgen.stages.navigate.stopping.perceptual import Perceptual
 from copgen.stages.navigate.stopping.stopping import Stopping
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
@@ -77,7 +79,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     )  # raises for images that T_x does not support
     check_conditions(settings, G)
     game = Game(settings, G, run.device, run.ranks)
-    stopping = Stopping(settings)
+    stopping = Stopping(settings, watch_similarity(settings, G, game.T_z, run))
 
     with Training(
         run,
@@ -86,7 +88,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         batch=settings.batch,
         checkpoint_every=settings.checkpoint_every,
         title="navigate",
-        inputs=inputs(G),
+        inputs={**inputs(G), **stopping.inputs},
         note=terms(G),
         warning=warning_about(settings.precision, run.device),
         stop=stopping,
@@ -98,6 +100,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     ) as training:
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks, stopping=stopping)
+            metrics |= stopping.look(game.T_z, training.samples)
             weights = game.T_z.state_dict() if LOSS_TURN in settings.stop_rules else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
             name = f"samples-{training.samples.stop:010d}"
@@ -121,6 +124,15 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)
+
+
+def watch_similarity(
+    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, run: Run
+) -> Perceptual | None:
+    """What checks the similarity of anchors and positives, if the settings ask for it; T_z is untrained."""
+    if (name := settings.watched_similarity) is None:
+        return None
+    return Perceptual(settings, G, T_z, open_similarity(name, device=run.device, events=run.events))
 
 
 def one_update(

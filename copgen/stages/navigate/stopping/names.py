@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from copgen.runtime.errors import unknown
 
-SAMPLES, DELTA, BAND, LOSS_TURN = "samples", "delta", "band", "loss-turn"
-RULES = (SAMPLES, DELTA, BAND, LOSS_TURN)
+SAMPLES, DELTA, BAND, LOSS_TURN, PERCEPTUAL = "samples", "delta", "band", "loss-turn", "perceptual"
+RULES = (SAMPLES, DELTA, BAND, LOSS_TURN, PERCEPTUAL)
 FORMER = {"turn": LOSS_TURN}
 
 

@@ -12,14 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copgen.latents.navigator import Navigator
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.limits import EFFECTIVE, limits, prior_std
 from copgen.stages.navigate.stopping.loss_turn import LossTurn, half_life_of
-from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN
+from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN, PERCEPTUAL
+from copgen.stages.navigate.stopping.perceptual import Perceptual
 
 
 class Stopping:
     """The stop rules of a run.
+
+    Args:
+        settings: of the run.
+        perceptual: checks the similarity of anchors and positives, if the settings ask for it.
 
     Attributes:
         name: the rule that ended it.
@@ -27,7 +33,8 @@ class Stopping:
         acts_at: the samples drawn when a rule, acting or not, would have ended it first.
     """
 
-    def __init__(self, settings: NavigateSettings) -> None:
+    def __init__(self, settings: NavigateSettings, perceptual: Perceptual | None = None) -> None:
+        self.perceptual = perceptual
         self.name = ""
         self.rules = settings.stop_rules
         self.batch = settings.batch
@@ -49,17 +56,30 @@ class Stopping:
         acting = [limit.exceeded_on_device(stats) for limit in self.limits if limit.name in self.rules]
         return torch.stack(acting).any() if acting else None
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Hashes of what the rules read."""
+        return {} if self.perceptual is None else self.perceptual.inputs
+
+    def look(self, T_z: Navigator, samples: range) -> dict[str, Tensor]:
+        """The metrics of a check after the update with these samples, if one is due; still on the device."""
+        if self.perceptual is None or not self.perceptual.due(samples):
+            return {}
+        return self.perceptual.look(T_z, samples.stop // self.batch)
+
     def refuses(self, metrics: Mapping[str, float]) -> bool:
         """Skip the update that exceeds a limit: Algorithm 1 returns before it."""
         acting = [self._acts(limit.name) for limit in self.limits if limit.exceeded(metrics)]
         return any(acting)
 
     def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
-        """Whether the loss of f has turned, under that rule; adds `loss_smoothed`."""
+        """Whether this update is the last one under a rule that looks back; adds `loss_smoothed`."""
         self.updates += 1
         turned = self.turn.watch(metrics["loss_encoder"], weights)
         metrics["loss_smoothed"] = self.turn.smoothed()
-        return turned and self._acts(LOSS_TURN)
+        dropped = "similarity_kept" in metrics and self.perceptual is not None and self.perceptual.dropped(metrics)
+        acting = [self._acts(name) for name, acts in ((LOSS_TURN, turned), (PERCEPTUAL, dropped)) if acts]
+        return any(acting)
 
     def _acts(self, name: str) -> bool:
         self.acts_at.setdefault(name, self.updates * self.batch)
@@ -70,6 +90,8 @@ class Stopping:
     @property
     def kept(self) -> Mapping[str, Tensor]:
         """The weights that the rule that ended the run chose; empty: those of the end."""
+        if self.name == PERCEPTUAL and self.perceptual is not None:
+            return self.perceptual.best
         return self.turn.best if self.name == LOSS_TURN else {}
 
     def signals(self, metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
@@ -89,13 +111,26 @@ class Stopping:
             "chosen": self.turn.chosen_update * self.batch or None,
             "acts_at": self.acts_at.get(LOSS_TURN),
         }
+        if (watched := self.perceptual) is not None:
+            found[PERCEPTUAL] = {
+                "measure": watched.similarity.name,
+                "limit": watched.least,
+                "start": float(watched.start),
+                "random": float(watched.random),
+                "chosen": watched.chosen_update * self.batch,
+                "acts_at": self.acts_at.get(PERCEPTUAL),
+            }
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "updates": self.updates, "acts_at": self.acts_at, "turn": self.turn.state_dict()}
+        perceptual = {} if self.perceptual is None else self.perceptual.state_dict()
+        own = {"name": self.name, "updates": self.updates, "acts_at": self.acts_at}
+        return {**own, "turn": self.turn.state_dict(), "perceptual": perceptual}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.updates = state["updates"]
         if "turn" in state:  # older versions kept another mean, which is not resumed
             self.name, self.acts_at = state["name"], dict(state["acts_at"])
             self.turn.load_state_dict(state["turn"])
+            if self.perceptual is not None:
+                self.perceptual.load_state_dict(state["perceptual"])

@@ -25,6 +25,7 @@ COMMANDS = {
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
     "eval transfer": Entry("Train probes on the features of several datasets.", "eval.transfer:transfer"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
+    "eval generator": Entry("Score a generator, or pairs, against real images.", "eval.generator:generator"),
     "eval pairs": Entry("Report the health of pairs before training.", "eval.pairs:pairs"),
     "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),

@@ -19,6 +19,7 @@ from tests.stages.small import write_flow
 from tests.storage.foreign.files import authors_navigator
 
 FLOW = "--generator digits --weights {world}/flow.safetensors"
+FEW = "--space pixels --n 20 --real-n 20"
 ICGAN = "--generator icgan-128 --weights {world}/icgan_biggan_imagenet_res128"
 # The words after a command's name, where it needs any; those of 'COMMAND OPTION' hold for this option.
 WORDS = {
@@ -47,6 +48,11 @@ WORDS = {
     "eval linear --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval knn --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval few-shot --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
+    "eval generator": f"{FLOW} {FEW}",
+    "eval generator --pairs": FEW,
+    "eval generator --navigator": f"{FLOW} {FEW} --images positives",
+    "eval generator --walk": f"{FLOW} {FEW} --images positives --transform steering",
+    "eval generator --data-root": f"{FLOW} {FEW} --dataset imagenet",
     "compare": "{world}/evaluated",
     "show": "{world}/pairs",
     "verify": "{world}/pairs",

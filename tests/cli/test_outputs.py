@@ -32,6 +32,7 @@ WORDS = {
     "eval pairs": "pairs/ --classifier none",
     "eval transfer": "--ckpt runs/pretrain --dry-run",
     "eval alignment": "--ckpt runs/pretrain --pairs pairs/ --loss-batch 64",
+    "eval generator": "-g digits --weights {weights} --space encoder:runs/pretrain -n 20 --real-n 20",
     "compare": "runs/",
     "show": "pairs/",
     "verify": "pairs/",

@@ -43,6 +43,7 @@ OTHERS: dict[tuple[str, str], tuple[str, str | None]] = {
     ("eval knn", "--ks"): ("", "5-3"),
     ("eval few-shot", "--labels"): ("", "5-3"),
     ("eval few-shot", "--percent"): ("", "5-3"),
+    ("eval generator", "--weights"): ("--generator digits --space pixels", None),
     ("navigate", "--weights"): ("--generator digits", None),
     ("navigate", "--instances"): ("--generator icgan-128", None),
     ("sample", "--weights"): ("--n 16 --transform none", None),

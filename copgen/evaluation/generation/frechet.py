@@ -51,14 +51,24 @@ def moments(parts: Iterable[Tensor]) -> Moments:
     return Moments(count, shift + off, (products - count * torch.outer(off, off)) / (count - 1))
 
 
-def frechet_distance(one: Moments, other: Moments) -> float:
+def square_root(moments: Moments) -> Tensor:
+    """R (D, D) with R R = S, symmetric."""
+    values, vectors = torch.linalg.eigh(moments.covariance)
+    root: Tensor = (vectors * values.clamp(min=0.0).sqrt()) @ vectors.T
+    return root
+
+
+def frechet_distance(one: Moments, other: Moments, *, root: Tensor | None = None) -> float:
     """The squared distance of the two Gaussians, 0 or more.
 
     The trace of (S S')^(1/2) is that of (R S' R)^(1/2) with R = S^(1/2): symmetric, so that its eigenvalues are real
     also where there are fewer features than dimensions.
+
+    Args:
+        one, other: of equal dimension, on one device.
+        root: `square_root(one)`, where several are compared with it; None: computed here.
     """
-    values, vectors = torch.linalg.eigh(one.covariance)
-    root = (vectors * values.clamp(min=0.0).sqrt()) @ vectors.T
+    root = square_root(one) if root is None else root
     inner = root @ other.covariance @ root
     shared = torch.linalg.eigvalsh((inner + inner.T) / 2.0).clamp(min=0.0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum()

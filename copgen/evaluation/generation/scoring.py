@@ -18,7 +18,7 @@ from torch import Tensor
 
 from copgen.evaluation.generation.class_score import SPLITS, class_score
 from copgen.evaluation.generation.feature_chunks import Chunks
-from copgen.evaluation.generation.frechet import Moments, frechet_distance, moments
+from copgen.evaluation.generation.frechet import Moments, frechet_distance, moments, square_root
 from copgen.evaluation.generation.manifolds import manifolds
 from copgen.evaluation.spaces import FeatureSpace
 from copgen.evaluation.spaces.space import ClassifyingSpace
@@ -50,6 +50,7 @@ class Scorer:
     def __init__(self, space: FeatureSpace, real: Chunks, *, nearest_of: int, device: torch.device) -> None:
         self.space, self.real, self.nearest_of, self.device = space, real, nearest_of, device
         self.moments = self._moments(real, 0, real.count)
+        self.root = square_root(self.moments)
 
     def scores(self, generated: Chunks, draws: Sequence[range]) -> dict[str, Any]:
         """JSON-able: for each score the mean over draws, its standard deviation (null for one draw) and the values.
@@ -75,7 +76,9 @@ class Scorer:
 
     def _draw(self, generated: Chunks, rows: range) -> dict[str, float]:
         frechet, classes = names(self.space)
-        found = {frechet: frechet_distance(self._moments(generated, rows.start, rows.stop), self.moments)}
+        found = {
+            frechet: frechet_distance(self.moments, self._moments(generated, rows.start, rows.stop), root=self.root)
+        }
         if classifies(self.space):
             score = class_score(self._logits(generated, rows.start, rows.stop), count=len(rows))
             found |= {classes: score.mean, f"{classes}_splits_std": score.std}

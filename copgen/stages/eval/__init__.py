@@ -9,11 +9,13 @@ from copgen.runtime import later
 if TYPE_CHECKING:
     from copgen.stages.eval.alignment import eval_alignment
     from copgen.stages.eval.few_shot import eval_few_shot
+    from copgen.stages.eval.generator import eval_generator
     from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
     from copgen.stages.eval.pairs import eval_pairs
     from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+    from copgen.stages.eval.settings.generator import EvalGeneratorSettings
     from copgen.stages.eval.settings.knn import EvalKnnSettings
     from copgen.stages.eval.settings.linear import EvalLinearSettings
     from copgen.stages.eval.settings.pairs import EvalPairsSettings
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 __all__ = [
     "EvalAlignmentSettings",
     "EvalFewShotSettings",
+    "EvalGeneratorSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
     "EvalPairsSettings",
     "EvalTransferSettings",
     "eval_alignment",
     "eval_few_shot",
+    "eval_generator",
     "eval_knn",
     "eval_linear",
     "eval_pairs",
@@ -41,10 +45,12 @@ __getattr__, __dir__ = later.names(
         "transfer": ["eval_transfer"],
         "settings.alignment": ["EvalAlignmentSettings"],
         "settings.few_shot": ["EvalFewShotSettings"],
+        "settings.generator": ["EvalGeneratorSettings"],
         "settings.knn": ["EvalKnnSettings"],
         "settings.linear": ["EvalLinearSettings"],
         "settings.pairs": ["EvalPairsSettings"],
         "alignment": ["eval_alignment"],
+        "generator": ["eval_generator"],
         "linear": ["eval_linear"],
         "pairs": ["eval_pairs"],
         "knn": ["eval_knn"],

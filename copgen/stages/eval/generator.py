@@ -1,0 +1,225 @@
+"""`copgen eval generator`: score a generator's images, or those of a pairs folder, against real ones (Table 8).
+
+Every image is made or read once, and compared in each feature space. The features of real images are kept, so that
+the next generator is compared with the same ones at no cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from copgen.data.batches import batches
+from copgen.data.datasets import Images, open_dataset
+from copgen.evaluation.generation.class_score import SPLITS
+from copgen.evaluation.generation.feature_chunks import Chunks, Store
+from copgen.evaluation.generation.manifolds import NEAREST, NEAREST_OF_DENSITY
+from copgen.evaluation.generation.scoring import FEWEST, Scorer
+from copgen.evaluation.spaces import FeatureSpace, check_space, open_space
+from copgen.runtime import philox
+from copgen.runtime.errors import UsageError
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.machine import resolve_device, versions
+from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.generated import Generated, digest, open_generated
+from copgen.stages.eval.settings.generator import EvalGeneratorSettings
+from copgen.storage.files import write_json
+
+FORMAT = 1
+OUT = Path("runs/eval-generator")
+
+
+@path_errors()
+def eval_generator(
+    settings: EvalGeneratorSettings,
+    *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Score generated images, write `results.json`, and return its content.
+
+    Args:
+        settings: the generator or the pairs, the real images, the feature spaces.
+        out: the folder for `results.json` and the features; None: that of the settings.
+        overwrite: ignored, as existing results are always replaced; every stage has it.
+        events: receives progress, and warnings about few images.
+
+    Raises:
+        UsageError: an unknown generator, dataset or space; images of other channels; too few images.
+        DataError: weights, a navigator, pairs or images that are missing or damaged.
+        EnvironmentFault: weights or a package of a feature space are missing, or no such device.
+    """
+    events = events or Silent()
+    device = resolve_device(settings.device)
+    spaces = open_spaces(settings, device, events)
+    generated = open_generated(settings, device)
+    real = open_real(settings, generated, events)
+    folder = results_file(settings, out).parent
+    store = Store(folder / "features" if settings.cache else None, events)
+    few = [space for space in spaces if min(generated.count, real.count) <= space.dim]
+    for space in few:
+        events.warn(
+            f"{generated.count:,} generated and {real.count:,} real images are few for the {space.dim:,} dimensions of "
+            f"{space.name}: its Fréchet distance is too large. Compare equal numbers of images only."
+        )
+    features = real.features(spaces, store)
+    scorers = [
+        Scorer(space, chunks, nearest_of=settings.nearest_of, device=device)
+        for space, chunks in zip(spaces, features, strict=True)
+    ]
+    scores: dict[str, dict[str, Any]] = {}
+    for name in generated.sets:
+        keys = {digest({**generated.key(name), **_identity(space, device)}): space for space in spaces}
+        total = generated.count * settings.draws
+        made = store.features(f"features of {name}", partial(generated.batches, name), total, keys)
+        compared = zip(scorers, made, strict=True)
+        scores[name] = {one.space.name: one.scores(chunks, generated.draws) for one, chunks in compared}
+    if left := generated.unverified():
+        events.warn(left)
+    result = {
+        "format": FORMAT,
+        "kind": "eval-generator",
+        "seed": settings.seed,
+        "scores": scores,
+        "real_halves": {scorer.space.name: scorer.reference() for scorer in scorers},
+        "n": generated.count,
+        "draws": settings.draws,
+        "generated": generated.document(),
+        "provenance": generated.provenance(),
+        "dataset": real.document(),
+        "spaces": {
+            space.name: {"text": space.text, "dim": space.dim, "inputs": space.inputs, "few_images": space in few}
+            for space in spaces
+        },
+        "protocol": {
+            "nearest": NEAREST,
+            "nearest_of_density": NEAREST_OF_DENSITY,
+            "nearest_of": settings.nearest_of,
+            "splits": SPLITS,
+        },
+        "device": device.type,
+        "versions": versions(),
+    }
+    write_json(results_file(settings, out), result)
+    return result
+
+
+def results_file(settings: EvalGeneratorSettings, out: Path | str | None = None) -> Path:
+    """The file of the results."""
+    return Path(out or settings.out or OUT) / "results.json"
+
+
+def open_spaces(settings: EvalGeneratorSettings, device: torch.device, events: Events) -> list[FeatureSpace]:
+    """The feature spaces, all names checked before weights are read.
+
+    Raises:
+        UsageError: an unknown name, or one twice.
+        EnvironmentFault, DataError: as `open_space`.
+    """
+    for name in settings.space:
+        check_space(name)
+    spaces = [open_space(name, device=device, events=events) for name in settings.space]
+    for number, space in enumerate(spaces):
+        if _identity(space, device) in [_identity(other, device) for other in spaces[:number]]:
+            raise UsageError(f"The feature space '{space.name}' is given twice.", fix="Name each once.")
+    return spaces
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real images in a random order that depends on the dataset alone.
+
+    Attributes:
+        settings: of the evaluation.
+        images: the split.
+        size: side to which images are brought: the shorter side is resized, and the centre cropped.
+        channels: to which they are converted; None: as they are.
+        count: how many are taken.
+        device: of the features.
+    """
+
+    settings: EvalGeneratorSettings
+    images: Images
+    size: int
+    channels: int | None
+    count: int
+    device: torch.device
+
+    def features(self, spaces: list[FeatureSpace], store: Store) -> list[Chunks]:
+        """Their features in each space; only their first `count` in the random order."""
+        settings = self.settings
+        order = philox.permutation(0, len(self.images), stream="eval/real-images")
+
+        def some(rows: range) -> Any:
+            return batches(
+                self.images,
+                size=self.size,
+                channels=self.channels,
+                items=order[rows.start : rows.stop],
+                batch=settings.batch,
+                workers=settings.workers,
+            )
+
+        key: dict[str, Any] = {
+            "size": self.size,
+            "channels": self.channels,
+            "split": settings.split,
+            "images": len(self.images),
+        }
+        key |= {"data": self.images.inputs or settings.dataset}
+        keys = {digest({**key, **_identity(space, self.device)}): space for space in spaces}
+        return store.features("features of real images", some, self.count, keys)
+
+    def document(self) -> dict[str, Any]:
+        """For `results.json`."""
+        return {
+            "name": self.settings.dataset,
+            "split": self.settings.split,
+            "images": self.count,
+            "of": len(self.images),
+            "size": self.size,
+            "channels": self.channels or self.images.channels,
+            "inputs": self.images.inputs,
+        }
+
+
+def open_real(settings: EvalGeneratorSettings, generated: Generated, events: Events) -> Real:
+    """Open the real images, and check that they fit the generated ones.
+
+    Raises:
+        UsageError: an unknown dataset, other channels than the generated images, or too few images.
+        DataError: not found, empty or damaged.
+    """
+    images = open_dataset(settings.dataset, settings.split, root=settings.data_root, events=events)
+    channels = generated.plan.image_shape[0]
+    if images.channels != channels and not settings.convert_channels:
+        raise UsageError(
+            f"The generated images have {channels} channels; dataset '{settings.dataset}' has {images.channels}.",
+            fix="Choose the dataset that the generator imitates with --dataset, or pass --convert-channels.",
+        )
+    count = min(settings.real_n or len(images), len(images))
+    if settings.real_n is not None and settings.real_n > len(images):
+        raise UsageError(
+            f"{settings.real_n:,} real images were asked for; '{settings.dataset}' has {len(images):,}.",
+            fix=f"Pass --real-n {len(images)} or less.",
+        )
+    if count < FEWEST:
+        raise UsageError(
+            f"Dataset '{settings.dataset}' gives {count} real images.", fix=f"Scores need at least {FEWEST}."
+        )
+    if images.size != (generated.side, generated.side):
+        events.say(f"Real images are resized to a shorter side of {generated.side} pixels, and cropped at the centre.")
+    converted = channels if images.channels != channels else None
+    return Real(settings, images, generated.side, converted, count, resolve_device(settings.device))
+
+
+def _identity(space: FeatureSpace, device: torch.device) -> dict[str, Any]:
+    """What determines features of given images."""
+    kind = space.name.partition(":")[0]
+    weights = sorted(space.inputs.values())
+    return {"space": kind, "dim": space.dim, "weights": weights, "device": device.type, "torch": str(torch.__version__)}

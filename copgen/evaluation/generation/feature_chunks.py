@@ -20,7 +20,7 @@ from copgen.evaluation.spaces import FeatureSpace
 from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
 
-CHUNK = 1024  # images
+CHUNK = 512  # images
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,13 @@ def seed_setting(**how: Any) -> Any:
 def device_setting() -> Any:
     """Declares `device`."""
     return setting("auto", text="auto, cpu, cuda or cuda:N.", flag=Flag(SETTINGS, "NAME"))
+
+
+def deterministic_setting() -> Any:
+    """Declares `deterministic`."""
+    return setting(
+        False,
+        text="The same bits in every run on CUDA; may be slower.",
+        source="torch.use_deterministic_algorithms",
+        flag=Flag(SETTINGS),
+    )

@@ -94,6 +94,11 @@ def threads_are_set() -> bool:
     return "OMP_NUM_THREADS" in os.environ
 
 
+def request_fixed_workspace() -> None:
+    """Set CUBLAS_WORKSPACE_CONFIG, unless it is set: without it cuBLAS may add in another order in each run."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def worker_variables(*, threads: int) -> dict[str, str]:
     """The environment of a worker process with the given number of threads."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

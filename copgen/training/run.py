@@ -30,6 +30,7 @@ from copgen.runtime.settings import Settings
 from copgen.runtime.urls import refuse_url
 from copgen.storage.files import read_object, write_json
 from copgen.training import out_of_memory
+from copgen.training.deterministic import deterministic_kernels
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.metrics import read_metrics
 from copgen.training.run_folder import SUMMARY, Logged, RunFolder
@@ -141,6 +142,7 @@ def started(
     stage: str,
     artefact: str,
     device: str,
+    deterministic: bool = False,
     overwrite: bool = False,
     events: Events | None = None,
     ranks: Ranks | None = None,
@@ -153,6 +155,7 @@ def started(
         stage: its name, recorded in the folder.
         artefact: the file that a finished run has.
         device: auto, cpu, cuda or cuda:N.
+        deterministic: allow CUDA only kernels that give the same bits in every run.
         overwrite: start from scratch, replacing an existing run.
         events: receives progress and messages; on rank 0.
         ranks: the processes that share a batch; None: those in the environment (torchrun, --nproc).
@@ -164,6 +167,8 @@ def started(
     here = resolve_device(device)
     with joined(here) if ranks is None else nullcontext((ranks, here)) as (all_ranks, own), ExitStack() as held:
         held.enter_context(path_errors())
+        if deterministic:
+            held.enter_context(deterministic_kernels(own))
         preparing = held.enter_context(ExitStack())
         preparing.enter_context(all_ranks.together())
         preparing.enter_context(out_of_memory.reported(own))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from copgen.generators.settings import GeneratorChoice
-from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
 from copgen.runtime.panels import SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
 from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, PERCEPTUAL, SAMPLES, joined, listed
@@ -32,6 +32,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
             "read_every",
             "track",
             "device",
+            "deterministic",
             "activation_checkpointing",
             "compile",
         }
@@ -165,6 +166,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         ge=1,
     )
     device: str = device_setting()
+    deterministic: bool = deterministic_setting()
     track: TrackerName | None = tracking_setting()
     activation_checkpointing: bool = setting(
         False,

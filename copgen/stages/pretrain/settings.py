@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from copgen.data.loaders.names import LoaderName
 from copgen.methods.defaults import FEATURES, SETTING_NAMES, MethodSettings, is_scaled, settings_of
-from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
+from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
@@ -27,7 +27,17 @@ class PretrainSettings(Settings):
     """Settings of `copgen pretrain`; at most one of epochs, samples and updates is given."""
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_every", "device", "workers", "compile", "read_every", "skip_bad", "data_root", "track"}
+        {
+            "checkpoint_every",
+            "device",
+            "deterministic",
+            "workers",
+            "compile",
+            "read_every",
+            "skip_bad",
+            "data_root",
+            "track",
+        }
     )
     exclusive = (("pairs", "dataset"), ("epochs", "samples", "updates"))
     of_choice: ClassVar[Mapping[str, Collection[str]]] = {"method": SETTING_NAMES}
@@ -204,6 +214,7 @@ class PretrainSettings(Settings):
     )
     checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()
+    deterministic: bool = deterministic_setting()
     track: TrackerName | None = tracking_setting()
 
     @model_validator(mode="after")

@@ -64,7 +64,14 @@ def pretrain(
         Diverged: the loss is not finite; it was not used for an update.
         Stopped: a signal arrived; the state is saved and the same call resumes.
     """
-    with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
+    with new_run(
+        settings,
+        out,
+        device=settings.device,
+        deterministic=settings.deterministic,
+        overwrite=overwrite,
+        events=events,
+    ) as run:
         return learn(settings, run)
 
 
@@ -221,7 +228,9 @@ def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
     device = resolve_device(settings.device)
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world)) as run:
+        with new_run(
+            short, folder, device=settings.device, deterministic=settings.deterministic, ranks=Ranks(world=world)
+        ) as run:
             learn(short, run)
 
     return rehearse_training(rehearse, updates=updates, device=device)

@@ -2,6 +2,7 @@
 
 space            the protocol, and how images are brought to a network's size and colours
 registry         the names, and `open_space`
+clip             the image embedding of CLIP
 published        published weights: where they are looked for, and their hashes
 pixels           small images as they are
 trained_encoder  the features of any encoder file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from copgen.evaluation.spaces.clip import ADDRESS, open_clip
 from copgen.evaluation.spaces.dinov2 import WEIGHTS, open_dinov2
 from copgen.evaluation.spaces.efficientnet import open_efficientnet
 from copgen.evaluation.spaces.inception import open_inception
@@ -13,12 +14,13 @@ from copgen.evaluation.spaces.trained_encoder import open_encoder
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events
 
-ENCODER, DINO = "encoder", "dinov2"
+ENCODER, DINO, CLIP = "encoder", "dinov2", "clip"
 # Name -> what it is, for help and messages.
 SPACES = {
     "inception": "the network of FID and the Inception Score; weights to be downloaded",
     "dinov2": "DINOv2 ViT-L/14, also dinov2-base and dinov2-small; weights to be downloaded",
     "dinov2:FILE": "a DINOv2 network of any size from a file",
+    "clip:FOLDER": "the image embedding of a CLIP model in a folder of Hugging Face",
     "efficientnet-lite0": "an ImageNet classifier that comes as a package",
     "encoder:PATH": "the features of an encoder file, or of a pretrain run",
     "pixels": "16 x 16 pixels, without weights",
@@ -42,6 +44,8 @@ def open_space(name: str, *, device: torch.device, events: Events) -> FeatureSpa
     kind, _, path = name.partition(":")
     if kind == ENCODER:
         return open_encoder(name, path, device=device, events=events)
+    if kind == CLIP:
+        return open_clip(name, device=device)
     if kind in WEIGHTS:
         return open_dinov2(name, device=device)
     if name == "inception":
@@ -59,6 +63,9 @@ def check_space(name: str) -> None:
     if kind == ENCODER:
         if not path:
             raise UsageError(f"The feature space '{name}' names no encoder.", fix="Pass encoder:runs/pretrain.")
+    elif kind == CLIP:
+        if not path:
+            raise UsageError(f"The feature space '{name}' names no folder.", fix=f"Pass clip:FOLDER, with {ADDRESS}.")
     elif colon and (kind != DINO or not path):
         raise UsageError(f"The feature space '{kind}' takes no file.", fix=f"Pass {kind}.")
     elif kind not in {*SPACES, *WEIGHTS}:

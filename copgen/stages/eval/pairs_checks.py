@@ -28,7 +28,7 @@ def checks_of(found: Mapping[str, Any], plan: Contents, limits: PairsThresholds)
             True,
             "No classifier: pass --encoder and --dataset. The class in the metadata is a condition of both images."
             if labels is None
-            else "Fewer positives keep the class of their anchor: sample with a smaller step (--delta, --std).",
+            else "Positives lose the class of their anchor: sample with a smaller step (--delta, --std).",
         ),
         Check(
             "similarity",

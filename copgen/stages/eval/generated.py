@@ -44,6 +44,7 @@ class Generated:
         plan: what determines them.
         side: pixels.
         count: images of each draw.
+        device: where images are made.
     """
 
     settings: EvalGeneratorSettings
@@ -51,6 +52,7 @@ class Generated:
     plan: Plan | ImportedPlan
     side: int
     count: int
+    device: torch.device
 
     @property
     def draws(self) -> list[range]:
@@ -64,9 +66,15 @@ class Generated:
 
     def batches(self, name: str, rows: range) -> Iterator[Tensor]:
         """Batches (K, C, side, side) in [-1, 1] of the anchors or positives of these rows."""
-        items = torch.arange(rows.start, rows.stop)
         settings = self.settings
-        return batches(self.source, items=items, column=COLUMNS[name], batch=settings.batch, workers=settings.workers)
+        return batches(
+            self.source,
+            items=torch.arange(rows.start, rows.stop),
+            column=COLUMNS[name],
+            batch=settings.batch,
+            device=self.device,
+            workers=settings.workers,
+        )
 
     def key(self, name: str) -> dict[str, Any]:
         """What determines the images of a set, and their order."""
@@ -127,7 +135,7 @@ def open_generated(settings: EvalGeneratorSettings, device: torch.device) -> Gen
         raise UsageError(
             f"The images of {settings.pairs} have {width} x {height} pixels.", fix="Scores need square images."
         )
-    return Generated(settings, source, plan, height, count)
+    return Generated(settings, source, plan, height, count, device)
 
 
 def sampled(settings: EvalGeneratorSettings, count: int) -> SampleSettings:

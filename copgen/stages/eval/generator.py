@@ -162,6 +162,7 @@ class Real:
                 channels=self.channels,
                 items=order[rows.start : rows.stop],
                 batch=settings.batch,
+                device=self.device,
                 workers=settings.workers,
             )
 
@@ -215,7 +216,7 @@ def open_real(settings: EvalGeneratorSettings, generated: Generated, events: Eve
     if images.size != (generated.side, generated.side):
         events.say(f"Real images are resized to a shorter side of {generated.side} pixels, and cropped at the centre.")
     converted = channels if images.channels != channels else None
-    return Real(settings, images, generated.side, converted, count, resolve_device(settings.device))
+    return Real(settings, images, generated.side, converted, count, generated.device)
 
 
 def _identity(space: FeatureSpace, device: torch.device) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Legend: N pairs of the sample, D feature dimension.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from copgen.evaluation.pairs_health.verdict import verdict
 from copgen.pairs import provenance
 from copgen.pairs.pixels import from_uint8
 from copgen.report.grid import save_picture
+from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
@@ -134,6 +136,7 @@ def measure(settings: EvalPairsSettings, sample: PairsSample, tools: Instruments
     finally:
         events.end()
     both = tuple(torch.cat(side) for side in zip(*labels, strict=True))
+    check_finite(tools, similarities, features)
     return Found(
         similarities,
         (both[0], both[1]) if both else None,
@@ -145,6 +148,16 @@ def measure(settings: EvalPairsSettings, sample: PairsSample, tools: Instruments
         torch.cat(repeated),
         diversity(torch.cat(features), duplicate=settings.thresholds.duplicate_distance),
     )
+
+
+def check_finite(tools: Instruments, similarities: Sequence[Measured], features: Sequence[Tensor]) -> None:
+    """Refuse features that are not numbers, such as those of a diverged encoder (DataError)."""
+    values = {tools.space.name: features, **{one.similarity.name: (one.pairs, one.null) for one in similarities}}
+    for name, parts in values.items():
+        if not all(bool(part.isfinite().all()) for part in parts):
+            raise DataError(
+                f"'{name}' gives values that are not finite.", fix="If it is an encoder, its training diverged."
+            )
 
 
 def document(settings: EvalPairsSettings, sample: PairsSample, tools: Instruments, found: Found) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from copgen.evaluation.pairs_health.verdict import Check
 from copgen.pairs import Contents, Plan
 from copgen.stages.eval.settings.pairs import PairsThresholds
 
+ALONE = "A single pair has nothing to be compared with: measure more with --n."
+
 
 def checks_of(found: Mapping[str, Any], plan: Contents, limits: PairsThresholds) -> list[Check]:
     """The checks of a result.
@@ -35,7 +37,9 @@ def checks_of(found: Mapping[str, Any], plan: Contents, limits: PairsThresholds)
             main["above_null"],
             limits.similarity,
             True,
-            "Positives are hardly more like their anchors than other images: sample with a smaller step.",
+            ALONE
+            if main["above_null"] is None
+            else "Positives are hardly more like their anchors than other images: sample with a smaller step.",
         ),
         Check(
             "positives equal to their anchor",
@@ -52,7 +56,9 @@ def checks_of(found: Mapping[str, Any], plan: Contents, limits: PairsThresholds)
             diversity["near_duplicates"],
             limits.near_duplicates,
             False,
-            "Anchors repeat: as negatives they push an image from itself. Check truncation, and imported folders.",
+            ALONE
+            if diversity["near_duplicates"] is None
+            else "Anchors repeat: as negatives they push an image from itself. Check truncation, and imported folders.",
         ),
         Check(
             "effective rank",

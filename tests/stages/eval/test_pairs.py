@@ -289,6 +289,25 @@ def test_an_encoder_and_a_dataset_that_do_not_fit(encoder: Path, tmp_path: Path)
         eval_pairs(quick(folder, encoder=encoder, dataset=str(photos), classifier="auto"))
 
 
+def test_an_encoder_that_diverged(tmp_path: Path) -> None:
+    folder, network = write(tmp_path / "pairs", slightly, count=4), encoders.build("digits", 1)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.fill_(1e30)
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
+    encoders.save_encoder(tmp_path / "run", network, config, {})
+    with pytest.raises(DataError, match="not finite"):
+        eval_pairs(quick(folder, encoder=tmp_path / "run"))
+
+
+def test_a_single_pair(tmp_path: Path) -> None:
+    result = eval_pairs(quick(write(tmp_path / "pairs", slightly, count=1)))
+    unknown = [check["name"] for check in result["checks"] if check["ok"] is None]
+    assert unknown == ["label agreement", "similarity", "near-duplicates"]
+    assert "--n" in check_of(result, "similarity")["advice"]
+    assert result["similarity"]["ms-ssim"]["null"] is None
+
+
 @pytest.mark.parametrize(
     "changes", [{"dataset": "digits"}, {"dataset": "digits", "encoder": "x", "classifier": "digits"}]
 )

@@ -18,6 +18,7 @@ from copgen.encoders.synchronised import synchronise
 from copgen.methods.branch import Outputs
 from copgen.methods.method import Method, pass_views
 from copgen.methods.registry import build
+from copgen.runtime.errors import UsageError
 from copgen.runtime.seeds import seeded
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.training.cached_gradients import CachedPass
@@ -54,6 +55,7 @@ class Learner:
         with seeded(settings.seed, "pretrain/f"):
             method = build_method(settings, self.config, updates, ranks)
         method.check(labelled=source.labels is not None)
+        check_chunks(settings, method, world=ranks.world)
         method = method.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         synchronise(method, ranks.group)
         self.method = method
@@ -85,6 +87,22 @@ class Learner:
     def _exact(self, outputs: Sequence[Outputs]) -> tuple[Outputs, ...]:
         """Outputs in the precision of the losses."""
         return tuple({name: rows.to(self.dtype) for name, rows in output.items()} for output in outputs)
+
+
+def check_chunks(settings: PretrainSettings, method: Method, *, world: int) -> None:
+    """Refuse chunks of one row, which the batch norms of a head cannot normalise.
+
+    Raises:
+        UsageError: there is one.
+    """
+    chunk = settings.chunk
+    if chunk is None or world > 1 or method.together or 1 not in (chunk, settings.batch % chunk):
+        return
+    if any(isinstance(part, nn.BatchNorm1d) for part in method.f.modules()):
+        raise UsageError(
+            f"Chunks of {chunk} of a batch of {settings.batch} leave one sample, which batch norms cannot normalise.",
+            fix="Use a --chunk that divides the batch.",
+        )
 
 
 def build_method(settings: PretrainSettings, config: encoders.EncoderConfig, updates: int, ranks: Ranks) -> Method:

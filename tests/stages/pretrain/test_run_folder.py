@@ -190,3 +190,12 @@ def test_bfloat16_without_instructions_for_it_is_warned_of(
         recorder = Recorder()
         pretrain(settings.replaced(precision=precision), out=tmp_path / precision, events=recorder)
         assert ["--precision float32" in text for text in recorder.warnings] == [True] * warned
+
+
+@pytest.mark.parametrize(("method", "chunk"), [("byol", 5), ("byol", 1), ("nnclr", 3)])
+def test_chunks_that_leave_one_sample_are_refused_where_heads_have_batch_norms(
+    pretrain_pairs: Path, tmp_path: Path, method: str, chunk: int
+) -> None:
+    with pytest.raises(UsageError, match=f"Chunks of {chunk} of a batch of {K}"):
+        pretrain(pretrain_settings(pretrain_pairs, **KINDS[method] | {"chunk": chunk}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

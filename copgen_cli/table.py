@@ -23,6 +23,7 @@ COMMANDS = {
     "eval linear": Entry("Train linear and few-label probes on frozen features.", "eval.linear:linear"),
     "eval knn": Entry("Classify test images by their nearest training images.", "eval.knn:knn"),
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
+    "eval finetune": Entry("Fine-tune the encoder on some of the labels.", "eval.finetune:finetune"),
     "eval transfer": Entry("Train probes on the features of several datasets.", "eval.transfer:transfer"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
     "eval generator": Entry("Score a generator, or pairs, against real images.", "eval.generator:generator"),

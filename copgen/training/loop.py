@@ -76,6 +76,7 @@ class Training:
         batch: int,
         checkpoint_every: int,
         title: str,
+        unit: str = "samples",
         inputs: Mapping[str, str] | None = None,
         note: str | None = None,
         warning: str = "",
@@ -93,7 +94,7 @@ class Training:
 
         Args:
             state: the objects to checkpoint, by name; the optimizer is added as "optimizer".
-            batch: samples per update, over all ranks.
+            batch, unit: samples per update, over all ranks; what progress calls them.
             inputs, note, warning: as `Run.open`.
             optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
@@ -111,7 +112,7 @@ class Training:
         self._state = {**state, **({"optimizer": optimizer} if optimizer is not None else {})}
         self._optimizer, self._schedule, self._clip = optimizer, schedule, clip
         self._checkpoint_every = checkpoint_every
-        self._title, self._inputs, self._note, self._warning = title, inputs, note, warning
+        self._title, self._unit, self._inputs, self._note, self._warning = title, unit, inputs, note, warning
         self._rule = stop
         self._try_update, self._parts, self._remedy = try_update, parts or {}, remedy
         self._halt = Halt(run.device)
@@ -153,7 +154,7 @@ class Training:
                     self._tracker = open_tracker(self._track, run.path, settings, done=self.done)
         self._signals.__enter__()
         total, done = self.updates * self.batch, self.done * self.batch
-        run.events.begin(self._title, total=total, unit="samples", done=done)
+        run.events.begin(self._title, total=total, unit=self._unit, done=done)
         return self
 
     def __exit__(

@@ -22,6 +22,8 @@ def evaluate(
     flags: dict[str, Any],
     run: o.Run,
     shown: Callable[[dict[str, Any]], Sequence[Shown]],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Run an evaluation on a dataset with labels, or print its settings, and report the result.
 
@@ -30,6 +32,7 @@ def evaluate(
         kind: of the evaluation, the name of its command.
         flags, run: as the command has them.
         shown: the result as tables and rows.
+        overwrite: start from scratch, if the evaluation can be resumed.
     """
 
     def then(settings: EvalSettings, results: dict[str, Any]) -> list[str]:
@@ -37,7 +40,7 @@ def evaluate(
         root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
         return ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
 
-    measure(model, kind, flags, run, shown, on=lambda settings: settings.dataset, then=then)
+    measure(model, kind, flags, run, shown, on=lambda settings: settings.dataset, then=then, overwrite=overwrite)
 
 
 def measure(
@@ -49,11 +52,12 @@ def measure(
     *,
     on: Callable[[Settings], str],
     then: Callable[[Settings, dict[str, Any]], Sequence[str]],
+    overwrite: bool = False,
 ) -> None:
     """`evaluate`, on other data than a dataset with labels.
 
     Args:
-        model, kind, flags, run, shown: as `evaluate`.
+        model, kind, flags, run, shown, overwrite: as `evaluate`.
         on: what messages call the data.
         then: the next command.
     """
@@ -74,7 +78,7 @@ def measure(
             return
         name = kind.replace("-", "_")
         stage = getattr(import_module(f"copgen.stages.eval.{name}"), f"eval_{name}")
-        results = stage(settings, events=story)
+        results = stage(settings, overwrite=overwrite, events=story)
     written = results_file(settings, kind)
     found = [*shown(results), ("results", str(written))]
     run.answer({**results, "results": str(written)}, found, "copgen", *then(settings, results))

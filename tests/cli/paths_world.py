@@ -41,6 +41,8 @@ WORDS = {
     "eval pairs": "{world}/pairs --classifier none",
     "eval pairs --dataset": "{world}/pairs --encoder {world}/encoder.safetensors",
     "eval pairs --data-root": "{world}/pairs --encoder {world}/encoder.safetensors --dataset imagenet",
+    "eval finetune": "--ckpt {world}/encoder.safetensors --labels 1 --draws 2 --config {world}/quick.toml",
+    "eval finetune --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval transfer": "--ckpt {world}/encoder.safetensors",
     "eval transfer --data-root": "--ckpt {world}/encoder.safetensors --datasets imagenet",
     "eval alignment": "--ckpt {world}/encoder.safetensors --loss-batch 8",
@@ -84,6 +86,7 @@ def make_world(folder: Path) -> Path:
     save_encoder(folder / "encoder.safetensors", build("digits", 1), config, {})
     torch.save(build("resnet18").state_dict(), folder / "resnet18.pth")
     (folder / "probes.toml").write_text(QUICK_PROBES)
+    (folder / "quick.toml").write_text("epochs = 1\nlr = 0.1\nvalidation_images = 10\nc_grid = [0.01]\n")
     sampled = copgen("sample", *words("sample", "", folder), "--out", folder / "pairs")
     assert sampled.code == 0, sampled.err
     results.written(folder / "evaluated", results.made_by())

@@ -25,6 +25,7 @@ QUICK = {
     "few-shot": "c_grid = [0.01]\n",
     "knn": "",
     "alignment": "loss_batch = 8\n",
+    "finetune": "epochs = 1\nlr_grid = [0.1]\nvalidation_images = 10\nc_grid = [0.01]\n",
     "transfer": "c_grid = [0.1]\n",
 }
 
@@ -42,7 +43,7 @@ def test_the_page_runs(here: Path, weights: Path) -> None:
     assert sampled.code == 0, sampled.err
     for kind, quick in QUICK.items():
         Path(f"{kind}.toml").write_text(quick)
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 14
     for command in COMMANDS:
         words = shlex.split(command)
         outcome = copgen(*words, "--config", f"{words[1]}.toml")

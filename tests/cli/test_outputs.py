@@ -30,6 +30,7 @@ WORDS = {
     "eval knn": "--ckpt runs/pretrain",
     "eval few-shot": "--ckpt runs/pretrain --dry-run",
     "eval pairs": "pairs/ --classifier none",
+    "eval finetune": "--ckpt runs/pretrain --dry-run",
     "eval transfer": "--ckpt runs/pretrain --dry-run",
     "eval alignment": "--ckpt runs/pretrain --pairs pairs/ --loss-batch 64",
     "eval generator": "-g digits --weights {weights} --space encoder:runs/pretrain -n 20 --real-n 20",

@@ -41,6 +41,8 @@ OTHERS: dict[tuple[str, str], tuple[str, str | None]] = {
     ("sample", "--only"): ("--n 16", "5-3"),
     ("export", "--class-names"): ("pairs --to genrep --out out", "walrus\nwalrus"),
     ("eval knn", "--ks"): ("", "5-3"),
+    ("eval finetune", "--labels"): ("", "5-3"),
+    ("eval finetune", "--percent"): ("", "5-3"),
     ("eval few-shot", "--labels"): ("", "5-3"),
     ("eval few-shot", "--percent"): ("", "5-3"),
     ("eval generator", "--weights"): ("--generator digits --space pixels", None),

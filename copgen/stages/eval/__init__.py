@@ -9,12 +9,14 @@ from copgen.runtime import later
 if TYPE_CHECKING:
     from copgen.stages.eval.alignment import eval_alignment
     from copgen.stages.eval.few_shot import eval_few_shot
+    from copgen.stages.eval.finetune import eval_finetune
     from copgen.stages.eval.generator import eval_generator
     from copgen.stages.eval.knn import eval_knn
     from copgen.stages.eval.linear import eval_linear
     from copgen.stages.eval.pairs import eval_pairs
     from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+    from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
     from copgen.stages.eval.settings.generator import EvalGeneratorSettings
     from copgen.stages.eval.settings.knn import EvalKnnSettings
     from copgen.stages.eval.settings.linear import EvalLinearSettings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EvalAlignmentSettings",
     "EvalFewShotSettings",
+    "EvalFinetuneSettings",
     "EvalGeneratorSettings",
     "EvalKnnSettings",
     "EvalLinearSettings",
@@ -32,6 +35,7 @@ __all__ = [
     "EvalTransferSettings",
     "eval_alignment",
     "eval_few_shot",
+    "eval_finetune",
     "eval_generator",
     "eval_knn",
     "eval_linear",
@@ -43,6 +47,8 @@ __getattr__, __dir__ = later.names(
     {
         "settings.transfer": ["EvalTransferSettings"],
         "transfer": ["eval_transfer"],
+        "settings.finetune": ["EvalFinetuneSettings"],
+        "finetune": ["eval_finetune"],
         "settings.alignment": ["EvalAlignmentSettings"],
         "settings.few_shot": ["EvalFewShotSettings"],
         "settings.generator": ["EvalGeneratorSettings"],

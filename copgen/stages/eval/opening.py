@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,17 +121,28 @@ class Opened:
             "versions": versions(),
         }
 
-    def _extracted(self, split: Split) -> Tensor:
-        source, settings = self.sources[split], self.settings
-        images = batches(
+    def images(self, source: Images, *, items: Tensor | None = None, batch: int | None = None) -> Iterator[Tensor]:
+        """Batches (K, C, S, S) in [-1, 1], prepared for the encoder, on the device.
+
+        Args:
+            source: the images.
+            items: (N,) which of them; None: all.
+            batch: K; None: that of the settings.
+        """
+        return batches(
             source,
             size=self.size,
             shorter_side=self.resize,
             channels=self.channels,
-            batch=settings.batch,
+            batch=batch or self.settings.batch,
+            items=items,
             device=self.device,
-            workers=settings.workers,
+            workers=self.settings.workers,
         )
+
+    def _extracted(self, split: Split) -> Tensor:
+        source = self.sources[split]
+        images = self.images(source)
         if len(source) < SHOWN_FROM:
             return features_of(self.encoder, images)
         self.events.begin(f"features of {split}", total=len(source), unit="images")

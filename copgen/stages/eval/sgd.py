@@ -31,6 +31,7 @@ from copgen.evaluation.scores import scores
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.runtime.events import Events
 from copgen.stages.eval.opening import Opened
+from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 
 Prepare = Callable[[Tensor], Tensor]
@@ -113,7 +114,7 @@ def rates_of(settings: EvalLinearSettings, *, standardise: bool) -> tuple[float,
     return (AUTHORS_RATE,) if settings.protocol == "authors" else GRID if standardise else RAW_GRID
 
 
-def augments(data: Opened, settings: EvalLinearSettings) -> bool:
+def augments(data: Opened, settings: EvalLinearSettings | EvalFinetuneSettings) -> bool:
     """Whether training images are augmented; by default, if they were in pretraining by crops."""
     if settings.augment == "auto":
         return views.policy(data.encoder.config.views).crop is not None

@@ -21,6 +21,7 @@ from copgen.data.pairs import open_generated as open_pairs
 from copgen.data.pairs_folder import PairsFolder
 from copgen.data.source import DecodedImages, EncodedImages
 from copgen.evaluation.generation.scoring import FEWEST
+from copgen.evaluation.spaces import FeatureSpace
 from copgen.pairs import ImportedPlan, Plan
 from copgen.pairs.verification import load_plan
 from copgen.runtime.errors import UsageError
@@ -165,3 +166,10 @@ def _check_count(count: int, settings: EvalGeneratorSettings, *, of: int | None 
 def digest(key: dict[str, Any]) -> str:
     """A hash of what determines features."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def identity(space: FeatureSpace, device: torch.device) -> dict[str, Any]:
+    """What determines features of given images."""
+    kind = space.name.partition(":")[0]
+    weights = sorted(space.inputs.values())
+    return {"space": kind, "dim": space.dim, "weights": weights, "device": device.type, "torch": str(torch.__version__)}

@@ -6,26 +6,23 @@ the next generator is compared with the same ones at no cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from copgen.data.batches import batches
-from copgen.data.datasets import Images, open_dataset
 from copgen.evaluation.generation.class_score import SPLITS
-from copgen.evaluation.generation.feature_chunks import Chunks, Store
+from copgen.evaluation.generation.feature_chunks import Store
 from copgen.evaluation.generation.manifolds import NEAREST, NEAREST_OF_DENSITY
-from copgen.evaluation.generation.scoring import FEWEST, Scorer
+from copgen.evaluation.generation.scoring import Scorer
 from copgen.evaluation.spaces import FeatureSpace, check_space, open_space
-from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
-from copgen.stages.eval.generated import Generated, digest, open_generated
+from copgen.stages.eval.generated import digest, identity, open_generated
+from copgen.stages.eval.real_images import open_real
 from copgen.stages.eval.settings.generator import EvalGeneratorSettings
 from copgen.storage.files import write_json
 
@@ -74,7 +71,7 @@ def eval_generator(
     ]
     scores: dict[str, dict[str, Any]] = {}
     for name in generated.sets:
-        keys = {digest({**generated.key(name), **_identity(space, device)}): space for space in spaces}
+        keys = {digest({**generated.key(name), **identity(space, device)}): space for space in spaces}
         total = generated.count * settings.draws
         made = store.features(f"features of {name}", partial(generated.batches, name), total, keys)
         compared = zip(scorers, made, strict=True)
@@ -125,102 +122,6 @@ def open_spaces(settings: EvalGeneratorSettings, device: torch.device, events: E
         check_space(name)
     spaces = [open_space(name, device=device, events=events) for name in settings.space]
     for number, space in enumerate(spaces):
-        if _identity(space, device) in [_identity(other, device) for other in spaces[:number]]:
+        if identity(space, device) in [identity(other, device) for other in spaces[:number]]:
             raise UsageError(f"The feature space '{space.name}' is given twice.", fix="Name each once.")
     return spaces
-
-
-@dataclass(frozen=True)
-class Real:
-    """Real images in a random order that depends on the dataset alone.
-
-    Attributes:
-        settings: of the evaluation.
-        images: the split.
-        size: side to which images are brought: the shorter side is resized, and the centre cropped.
-        channels: to which they are converted; None: as they are.
-        count: how many are taken.
-        device: of the features.
-    """
-
-    settings: EvalGeneratorSettings
-    images: Images
-    size: int
-    channels: int | None
-    count: int
-    device: torch.device
-
-    def features(self, spaces: list[FeatureSpace], store: Store) -> list[Chunks]:
-        """Their features in each space; only their first `count` in the random order."""
-        settings = self.settings
-        order = philox.permutation(0, len(self.images), stream="eval/real-images")
-
-        def some(rows: range) -> Any:
-            return batches(
-                self.images,
-                size=self.size,
-                channels=self.channels,
-                items=order[rows.start : rows.stop],
-                batch=settings.batch,
-                device=self.device,
-                workers=settings.workers,
-            )
-
-        key: dict[str, Any] = {
-            "size": self.size,
-            "channels": self.channels,
-            "split": settings.split,
-            "images": len(self.images),
-        }
-        key |= {"data": self.images.inputs or settings.dataset}
-        keys = {digest({**key, **_identity(space, self.device)}): space for space in spaces}
-        return store.features("features of real images", some, self.count, keys)
-
-    def document(self) -> dict[str, Any]:
-        """For `results.json`."""
-        return {
-            "name": self.settings.dataset,
-            "split": self.settings.split,
-            "images": self.count,
-            "of": len(self.images),
-            "size": self.size,
-            "channels": self.channels or self.images.channels,
-            "inputs": self.images.inputs,
-        }
-
-
-def open_real(settings: EvalGeneratorSettings, generated: Generated, events: Events) -> Real:
-    """Open the real images, and check that they fit the generated ones.
-
-    Raises:
-        UsageError: an unknown dataset, other channels than the generated images, or too few images.
-        DataError: not found, empty or damaged.
-    """
-    images = open_dataset(settings.dataset, settings.split, root=settings.data_root, events=events)
-    channels = generated.plan.image_shape[0]
-    if images.channels != channels and not settings.convert_channels:
-        raise UsageError(
-            f"The generated images have {channels} channels; dataset '{settings.dataset}' has {images.channels}.",
-            fix="Choose the dataset that the generator imitates with --dataset, or pass --convert-channels.",
-        )
-    count = min(settings.real_n or len(images), len(images))
-    if settings.real_n is not None and settings.real_n > len(images):
-        raise UsageError(
-            f"{settings.real_n:,} real images were asked for; '{settings.dataset}' has {len(images):,}.",
-            fix=f"Pass --real-n {len(images)} or less.",
-        )
-    if count < FEWEST:
-        raise UsageError(
-            f"Dataset '{settings.dataset}' gives {count} real images.", fix=f"Scores need at least {FEWEST}."
-        )
-    if images.size != (generated.side, generated.side):
-        events.say(f"Real images are resized to a shorter side of {generated.side} pixels, and cropped at the centre.")
-    converted = channels if images.channels != channels else None
-    return Real(settings, images, generated.side, converted, count, generated.device)
-
-
-def _identity(space: FeatureSpace, device: torch.device) -> dict[str, Any]:
-    """What determines features of given images."""
-    kind = space.name.partition(":")[0]
-    weights = sorted(space.inputs.values())
-    return {"space": kind, "dim": space.dim, "weights": weights, "device": device.type, "torch": str(torch.__version__)}

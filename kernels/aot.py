@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from . import info_nce_backward, info_nce_forward, normalize_kernel, sup_con_kernels
-from .tile_table import TABLE, Key, Tile
+from .tile_table import SMALL, TABLE, Key, Tile
 
-SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes available to a program
+# Bytes available to a program.
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024, **dict.fromkeys(SMALL, 99 * 1024)}
 # The architecture's own instruction, and the one that all architectures since Volta support.
 MATRIX_INSTRUCTIONS = {80: r"mma\.sync", 90: r"wgmma\.mma_async|mma\.sync", 100: r"tcgen05\.mma|mma\.sync"}
+MATRIX_INSTRUCTIONS |= dict.fromkeys(SMALL, r"mma\.sync")
 WIDE_D = 1024  # representative of all widths that are read in steps
 POINTERS = {"float16": "*fp16", "float32": "*fp32"}
 KERNELS: dict[str, Any] = {
@@ -151,7 +153,7 @@ def resources(cubin: bytes) -> tuple[int, int]:
 def main(words: list[str]) -> None:
     """Print a line for each entry of the table whose key contains all the words, as in `90 sums float16`.
 
-    `90 rest` selects the kernels without tiles.
+    `90 rest` selects the kernels without tiles. For a consumer GPU, as in `89 sums`, the tiles are those that it uses.
     """
     if words[1:] == ["rest"]:
         for operand in POINTERS:
@@ -160,7 +162,12 @@ def main(words: list[str]) -> None:
                     print(json.dumps({"key": [name, operand, running], "report": asdict(found)}), flush=True)
         return
     reports: dict[object, Report] = {}
+    small = int(words[0]) if words and words[0].isdigit() and int(words[0]) in SMALL else None
     for key, tile in TABLE.items():
+        if small is not None:
+            if key.architecture != SMALL[small] or not key.few:
+                continue
+            key = replace(key, architecture=small)
         described = [str(key.architecture), key.kernel, key.operand]
         if not set(words) <= set(described):
             continue

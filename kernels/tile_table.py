@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ WIDEST: dict[Operand, int] = {"float16": 256, "float32": 128}  # D up to which w
 WIDTHS = (128, 256)  # narrower rows use the tiles for 128
 FEW = 1024  # up to this many rows, small tiles fill the device better
 ARCHITECTURES = (80, 90, 100)
+# Consumer GPUs, whose programs have 99 KiB of shared memory, and the architecture whose tiles for few rows they use.
+SMALL = {86: 80, 89: 80, 120: 100}
+ENOUGH = 160 * 1024  # bytes of shared memory for all tiles of the oldest architecture
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def tile_for(kernel: Kernel, z: Tensor, rows: int, *, running: bool) -> Tile:
     """The tile for a launch over `rows` unit rows like `z`."""
     operand, D = operand_of(z), z.shape[1]
     width = 0 if width_of(D) > WIDEST[operand] else min(width for width in WIDTHS if width >= D)
-    return TABLE[Key(_architecture(z.device), kernel, operand, width, rows <= FEW, running)]
+    few = rows <= FEW or _has_little_memory(z.device)
+    return TABLE[Key(_architecture(z.device), kernel, operand, width, few, running)]
 
 
 @functools.cache
@@ -77,6 +81,15 @@ def _architecture(device: torch.device) -> int:
         return 90
     major, minor = torch.cuda.get_device_capability(device)
     return max(known for known in ARCHITECTURES if known <= max(10 * major + minor, ARCHITECTURES[0]))
+
+
+@functools.cache
+def _has_little_memory(device: torch.device) -> bool:
+    """Whether a program has the shared memory of a consumer GPU, which only the tiles for few rows fit."""
+    if device.type != "cuda":
+        return False
+    properties: Any = torch.cuda.get_device_properties(device)  # the attribute is not typed in torch
+    return bool(properties.shared_memory_per_block_optin < ENOUGH)
 
 
 # Tiles for many rows and for few, by architecture if they differ (90 is the default); `_RUNNING` overrides them for

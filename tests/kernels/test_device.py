@@ -50,6 +50,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, on_kernels: None) -> list[torch.de
     monkeypatch.setattr(torch.cuda, "device", Current)
     monkeypatch.setattr(launch_grid, "processors", lambda device: 4)
     monkeypatch.setattr(tile_table, "_architecture", lambda device: 90)
+    monkeypatch.setattr(tile_table, "_has_little_memory", lambda device: False)
     return devices
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from copgen.kernels import aot, tile_table
 
@@ -42,6 +44,36 @@ def test_every_entry_compiles_without_a_spill_and_onto_the_matrix_units(architec
         assert report["stack"] == 0, entry
         assert report["shared"] <= aot.SHARED_MEMORY[architecture], entry
         assert report["matrix"] > 0, entry
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "architecture",
+    [89, pytest.param(86, marks=pytest.mark.soak), pytest.param(120, marks=pytest.mark.soak)],
+)
+def test_consumer_gpus_have_the_shared_memory_for_their_tiles(architecture: int, kernel: str) -> None:
+    entries = compiled(architecture, kernel)
+    assert len(entries) == sum(key.architecture == 80 and key.kernel == kernel and key.few for key in tile_table.TABLE)
+    for entry in entries:
+        assert entry["report"]["shared"] <= aot.SHARED_MEMORY[architecture], entry
+
+
+@pytest.mark.parametrize(("kibibytes", "few"), [(99, True), (163, False), (227, False)])
+def test_a_gpu_with_little_shared_memory_has_the_tiles_for_few_rows(
+    kibibytes: int, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(shared_memory_per_block_optin=kibibytes * 1024)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    for function in (tile_table._architecture, tile_table._has_little_memory):
+        function.cache_clear()
+    with FakeTensorMode():
+        z = torch.empty(1, 128, device="cuda")
+        chosen = tile_table.tile_for("sums", z, 65536, running=False)
+    for function in (tile_table._architecture, tile_table._has_little_memory):
+        function.cache_clear()
+    assert (chosen == tile_table.tile_for("sums", torch.empty(1, 128), 1, running=False)) == few
 
 
 @pytest.mark.parametrize("architecture", tile_table.ARCHITECTURES)

@@ -71,6 +71,10 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
         return lambda text: tuple(text.split(","))
     if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        if get_origin(item) is Literal:
+            one = o.one_of(name, *get_args(item))
+            return lambda text: tuple(one(word.strip()) for word in text.split(","))
         return lambda text: parse_rows(text)
     if kind is int:
         least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)

@@ -69,7 +69,12 @@ class Encoder(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, feature_dim) of images (N, C, H, W), floating, in [-1, 1].
+        """Features (N, feature_dim) of images (N, C, H, W), floating, in [-1, 1]; errors as `normalised`."""
+        features: Tensor = self.backbone(self.normalised(images))
+        return features
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """What the backbone gets of images (N, C, H, W), floating, in [-1, 1].
 
         Raises:
             UsageError: wrong number of dimensions or channels, or an integer dtype.
@@ -79,8 +84,7 @@ class Encoder(nn.Module):
                 f"The encoder got {images.dtype} images of shape {tuple(images.shape)}.",
                 fix=f"Expected (N, {self.config.in_channels}, H, W), floating point, in [-1, 1].",
             )
-        features: Tensor = self.backbone(views.plain(images, views.policy(self.config.views)))
-        return features
+        return views.plain(images, views.policy(self.config.views))
 
 
 def encoder_file(folder_or_path: Path | str) -> Path:

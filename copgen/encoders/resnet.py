@@ -79,10 +79,34 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self._stem(x)
         for s in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{s}")(x)
         return x.mean(dim=(2, 3))
+
+    def _stem(self, x: Tensor) -> Tensor:
+        found: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return found
+
+    def last_blocks(self, x: Tensor, count: int) -> list[Tensor]:
+        """The outputs (N, width, H', W') of the last residual blocks, or of all if there are fewer, in their order."""
+        x = self._stem(x)
+        found: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            found = [*found, x][-count:]
+        return found
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The residual blocks of all stages, in their order."""
+        return [block for s in range(1, self.stages + 1) for block in self.get_submodule(f"layer{s}").children()]
+
+    @property
+    def block_widths(self) -> list[int]:
+        """The channels of each of them."""
+        convolutions = [[one for one in block.modules() if isinstance(one, nn.Conv2d)] for block in self.blocks]
+        return [max(one.out_channels for one in block) for block in convolutions]
 
 
 def _stage(block: Any, in_width: int, planes: int, depth: int, *, stride: int) -> nn.Sequential:

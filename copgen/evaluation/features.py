@@ -5,7 +5,7 @@ Legend: N images, D feature dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -28,18 +28,23 @@ def features_of(
     Raises:
         DataError: a feature is not finite.
     """
-    device = next(encoder.parameters()).device
     found, done = [], 0
-    with torch.no_grad():
-        for batch in batches:
-            found.append(encoder(batch.to(device)).float().cpu())
-            done += len(batch)
-            if progress is not None:
-                progress(done)
-    features = torch.cat(found)
-    if not bool(torch.isfinite(features).all()):
-        raise DataError("The encoder returns non-finite features.", fix="Its training diverged; train it again.")
-    return features
+    for some in embedded(encoder, batches, next(encoder.parameters()).device):
+        found.append(some)
+        done += len(some)
+        if progress is not None:
+            progress(done)
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def embedded(embed: Callable[[Tensor], Tensor], batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+    """The features (K, D) of each batch, float32 on the CPU; arguments and errors as `features_of`."""
+    for batch in batches:
+        features = embed(batch.to(device)).float().cpu()
+        if not bool(torch.isfinite(features).all()):
+            raise DataError("The encoder returns non-finite features.", fix="Its training diverged; train it again.")
+        yield features
 
 
 @dataclass(frozen=True)

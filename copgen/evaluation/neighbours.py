@@ -8,12 +8,13 @@ Legend: N bank images, M queries, D feature dimension, k neighbours, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from copgen.evaluation.parts import Parts
 from copgen.runtime.errors import UsageError
 
 QUERIES, BANK = 1024, 16_384  # in a block
@@ -84,6 +85,8 @@ def knn_ranked(
     classes: int,
     temperature: float = TEMPERATURE,
     most: int = 5,
+    parts: Parts | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[int, Tensor]:
     """For each k the classes with the most votes of each query, (M, min(most, C)) int64 on the CPU; -1 without a vote.
 
@@ -94,15 +97,25 @@ def knn_ranked(
         classes: C.
         temperature: of the votes.
         most: classes of each query.
+        parts: where to resume from; None: nowhere.
+        progress: called with the number of queries that are done.
     """
-    similarity, rows = neighbours(bank, queries, k=min(max(ks), len(bank)))
-    voters = bank_labels.to(rows.device)
-    found: dict[int, list[Tensor]] = {k: [] for k in ks}
-    for cosines, nearest in zip(torch.split(similarity, QUERIES), torch.split(rows, QUERIES), strict=True):
+    unit, voters, width = F.normalize(bank, dim=1), bank_labels.to(bank.device), min(most, classes)
+    found = torch.empty(len(queries), len(ks), width, dtype=torch.int64)
+    done = parts.resume(found) if parts is not None else 0
+    for start in range(done, len(queries), QUERIES):
+        block = queries[start : start + QUERIES]
+        cosines, nearest = _of_block(unit, F.normalize(block, dim=1), min(max(ks), len(bank)))
         weights = (cosines / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
-        for k in ks:
+        for number, k in enumerate(ks):
             votes = weights.new_zeros(len(weights), classes)
             votes.scatter_add_(1, voters[nearest[:, :k]], weights[:, :k])
-            most_votes = votes.topk(min(most, classes), dim=1)
-            found[k].append(most_votes.indices.masked_fill(most_votes.values <= 0, -1).cpu())
-    return {k: torch.cat(parts) for k, parts in found.items()}
+            most_votes = votes.topk(width, dim=1)
+            ranked = most_votes.indices.masked_fill(most_votes.values <= 0, -1)
+            found[start : start + len(block), number] = ranked.cpu()
+        done = start + len(block)
+        if parts is not None:
+            parts.reached(found, done)
+        if progress is not None:
+            progress(done)
+    return {k: found[:, number].contiguous() for number, k in enumerate(ks)}

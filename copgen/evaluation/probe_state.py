@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
+from copgen.evaluation.head_groups import HeadGroups
 from copgen.evaluation.linear_heads import LinearHeads
 from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
@@ -34,7 +36,7 @@ class Chosen:
     bias: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProbeFile:
     """Where the state is kept.
 
@@ -42,20 +44,26 @@ class ProbeFile:
         path: the file.
         key: a hash of everything that decides the result; a state with another key is not resumed.
         events: is told if a state is resumed.
+        seconds: at least this long between two writes; 0: after every epoch.
     """
 
     path: Path
     key: str
     events: Events
+    seconds: float = 0.0
+    last: float = field(default_factory=time.monotonic, init=False)
 
-    def save(self, heads: LinearHeads, history: History, best: Chosen) -> None:
-        """Write the state after an epoch, atomically."""
+    def save(self, heads: LinearHeads | HeadGroups, history: History, best: Chosen) -> None:
+        """Write the state after an epoch, atomically, if it is time."""
+        if time.monotonic() - self.last < self.seconds:
+            return
         tensors = {f"heads.{name}": tensor for name, tensor in heads.state().items()}
         tensors |= {"best.weight": best.weight, "best.bias": best.bias}
         at = {"head": best.head, "epoch": best.epoch, "top1": best.top1}
         save_tensors(self.path, tensors, kind=KIND, header={"key": self.key, "history": history, "best": at})
+        self.last = time.monotonic()
 
-    def resume(self, heads: LinearHeads) -> tuple[History, Chosen | None]:
+    def resume(self, heads: LinearHeads | HeadGroups) -> tuple[History, Chosen | None]:
         """Load the state into untrained heads: the history so far, and the best head; ([], None) without one."""
         if not is_whole(self.path):
             return [], None

@@ -9,8 +9,9 @@ Legend: N images, D feature dimension; accuracies are Top-1 fractions in 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ import numpy.typing as npt
 from copgen.evaluation.few_labels import drawn
 from copgen.evaluation.logistic import Labelled, choose, fit, ranked, top1
 from copgen.evaluation.neighbours import QUERIES
+
+Part = Callable[[str, Callable[[], Any]], Any]
+
+
+def _made(name: str, make: Callable[[], Any]) -> Any:
+    return make()
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ def few_label_probe(
     seed: int,
     c_grid: Sequence[float],
     max_iterations: int = 5000,
+    part: Part = _made,
 ) -> FewLabelProbe:
     """Fit on random labels of each class of train; C is chosen on validation for each draw.
 
@@ -79,6 +87,7 @@ def few_label_probe(
         draws: how often.
         seed: of the draws; all encoders get the same.
         c_grid, max_iterations: of the fits.
+        part: returns the fields of a draw's probe by its name, or makes them, as `Journal.part`.
 
     Raises:
         UsageError: a class has fewer images in train.
@@ -89,9 +98,14 @@ def few_label_probe(
     ]
     train, validation, test = _standardised(train, validation, test)
     probes = []
-    for rows in chosen_rows:
-        chosen = choose(train.subset(rows), validation, c_grid=c_grid, max_iterations=max_iterations)
-        probes.append(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
+    for draw, rows in enumerate(chosen_rows):
+
+        def made(rows: npt.NDArray[np.int64] = rows) -> dict[str, Any]:
+            chosen = choose(train.subset(rows), validation, c_grid=c_grid, max_iterations=max_iterations)
+            return asdict(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
+
+        fields = part(f"draw {draw}", made)
+        probes.append(LinearProbe(**{**fields, "validation_top1": tuple(fields["validation_top1"])}))
     accuracies = np.array([probe.top1 for probe in probes])
     spread = float(accuracies.std(ddof=1)) if draws > 1 else 0.0
     return FewLabelProbe(float(accuracies.mean()), spread, tuple(probes))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from copgen.evaluation.head_groups import HeadGroups
 from copgen.evaluation.linear_heads import LinearHeads
 from copgen.evaluation.probe_state import Chosen, History, ProbeFile
 from copgen.runtime.errors import Diverged
@@ -40,7 +41,7 @@ class SgdProbe:
 
 
 def train_heads(
-    heads: LinearHeads,
+    heads: LinearHeads | HeadGroups,
     batches: Callable[[int], Batches],
     choice: tuple[Tensor, Tensor],
     *,
@@ -56,7 +57,7 @@ def train_heads(
         choice: features (N, D) and labels (N,) of the images that choose.
         epochs: passes over the batches.
         progress: called after each epoch with their number and the best accuracy so far.
-        state: where to resume from, and what is written after each epoch; None: nowhere.
+        state: where to resume from, and to write after an epoch; None: nowhere.
 
     Raises:
         Diverged: no head is finite.

@@ -50,6 +50,11 @@ def how_trained(results: dict[str, Any]) -> str:
     if results["probe"] == "lbfgs":
         return f"lbfgs to convergence, C = {linear['C']:g} selected on validation"
     features = "standardised features" if linear["standardised"] else "raw features"
+    pools = linear["features_grid"]
+    if len(pools) > 1:
+        features = f"{linear['features']} of {len(pools)} features, {features}"
+    elif pools != ["avgpool"]:
+        features = f"{linear['features']}, {features}"
     where = "the test images, as the authors do" if results["selected_on"] == "test" else "validation"
     return (
         f"sgd, {linear['epochs']} epochs, augmentation {linear['augmentation']}, {features}; "

@@ -43,7 +43,7 @@ def test_the_page_runs(here: Path, weights: Path) -> None:
     assert sampled.code == 0, sampled.err
     for kind, quick in QUICK.items():
         Path(f"{kind}.toml").write_text(quick)
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
     for command in COMMANDS:
         words = shlex.split(command)
         outcome = copgen(*words, "--config", f"{words[1]}.toml")

@@ -11,6 +11,7 @@ from typing import Any
 
 from copgen.data.splits import SPLITS
 from copgen.evaluation.few_labels import drawn, interval
+from copgen.evaluation.journal import Journal
 from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe
 from copgen.runtime.events import Events, Silent
@@ -20,6 +21,7 @@ from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.storage.files import write_json
 
 KIND = "few-shot"
+PARTS = "fits.json"  # of an unfinished evaluation
 
 
 @path_errors()
@@ -56,6 +58,8 @@ def eval_few_shot(
     train, validation, test = (
         Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS
     )
+    file = results_file(settings, KIND, out)
+    journal = Journal(file.with_name(PARTS), data.key(KIND), events)
     few: dict[str, Any] = {}
     converged = True
     events.begin("eval few-shot", total=len(wanted), unit="probes")
@@ -71,6 +75,7 @@ def eval_few_shot(
                     seed=settings.seed,
                     c_grid=settings.c_grid,
                     max_iterations=settings.max_iterations,
+                    part=journal.below(name),
                 )
                 few[name] = {
                     **asdict(probe),
@@ -90,5 +95,6 @@ def eval_few_shot(
         "selected_on": "validation",
         "c_grid": sorted(settings.c_grid),
     }
-    write_json(results_file(settings, KIND, out), result)
+    write_json(file, result)
+    journal.remove()
     return result

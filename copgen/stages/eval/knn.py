@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from copgen.data.splits import Split
 from copgen.evaluation.neighbours import knn_ranked
+from copgen.evaluation.parts import Parts
 from copgen.evaluation.scores import scores
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
-from copgen.stages.eval.opening import opened, results_file
+from copgen.stages.eval.opening import SHOWN_FROM, opened, results_file
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen.storage.files import write_json
 
@@ -48,14 +51,26 @@ def eval_knn(
     how: dict[str, Any] = {"ks": ks, "classes": classes, "temperature": settings.temperature}
     train, validation, test = (data.features(split).to(data.device) for split in ("train", "validation", "test"))
     labels = {split: data.labels(split) for split in ("train", "validation", "test")}
-    held_out = knn_ranked(train, labels["train"], validation, **how)
-    chosen = {k: scores(ranked, labels["validation"], classes=classes).top1 for k, ranked in held_out.items()}
+    file = results_file(settings, KIND, out)
+
+    def ranked(split: Split, bank: Tensor, bank_labels: Tensor, queries: Tensor) -> dict[int, Tensor]:
+        """The votes for the images of a split; a large one resumes after a stop, and has a progress bar."""
+        parts = Parts(file.with_name(f"{split}.parts"), f"{data.key(KIND)} {split}")
+        shown = events if len(queries) >= SHOWN_FROM else Silent()
+        shown.begin(f"neighbours of {split}", total=len(queries), unit="images")
+        try:
+            return knn_ranked(
+                bank, bank_labels, queries, **how, parts=parts, progress=lambda done: shown.advance(done, {})
+            )
+        finally:
+            shown.end()
+
+    held_out = ranked("validation", train, labels["train"], validation)
+    chosen = {k: scores(found, labels["validation"], classes=classes).top1 for k, found in held_out.items()}
     best = max(ks, key=lambda k: (chosen[k], -k))
     bank_labels = torch.cat((labels["train"], labels["validation"]))
-    found = {
-        k: scores(ranked, labels["test"], classes=classes)
-        for k, ranked in knn_ranked(torch.cat((train, validation)), bank_labels, test, **how).items()
-    }
+    of_test = ranked("test", torch.cat((train, validation)), bank_labels, test)
+    found = {k: scores(one, labels["test"], classes=classes) for k, one in of_test.items()}
     result = {
         **data.document("eval-knn"),
         **found[best].document(data.classes),
@@ -67,5 +82,7 @@ def eval_knn(
         "bank": len(bank_labels),
         "tested_on": len(labels["test"]),
     }
-    write_json(results_file(settings, KIND, out), result)
+    write_json(file, result)
+    for split in ("validation", "test"):
+        Parts(file.with_name(f"{split}.parts"), "").remove()
     return result

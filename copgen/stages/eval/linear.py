@@ -7,7 +7,7 @@ classifier and probes on a few labels per class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from copgen.data.splits import SPLITS
+from copgen.evaluation.journal import Journal
 from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe, nearest_neighbour, ranked_probe
 from copgen.evaluation.scores import scores
@@ -30,6 +31,7 @@ from copgen.storage.files import write_json
 __all__ = ["EvalLinearSettings", "eval_linear", "results_file"]
 
 KIND = "linear"
+PARTS = "fits.json"  # of an unfinished evaluation
 SMALL = 10_000  # training images: L-BFGS takes minutes beyond
 
 
@@ -59,12 +61,14 @@ def eval_linear(
     data = opened(settings, KIND, out=out, events=events)
     file = results_file(settings, KIND, out)
     if kind_of_probe(data, settings) == "lbfgs":
-        found = fitted(data, settings, events)
+        journal = Journal(file.with_name(PARTS), data.key(KIND), events)
+        found = fitted(data, settings, events, journal)
     else:
         found = trained(data, settings, events, folder=file.parent)
     result = {**data.document("eval-linear"), **found}
     write_json(file, result)
-    (file.parent / STATE).unlink(missing_ok=True)  # of a finished run
+    for unfinished in (STATE, PARTS):
+        file.with_name(unfinished).unlink(missing_ok=True)
     return result
 
 
@@ -74,45 +78,63 @@ def kind_of_probe(data: Opened, settings: EvalLinearSettings) -> Literal["lbfgs"
     Raises:
         UsageError: lbfgs, with a setting that only sgd has.
     """
-    asked = settings.protocol == "authors" or settings.augment == "crop"
+    of_sgd = {
+        "protocol authors": settings.protocol == "authors",
+        "augment crop": settings.augment == "crop",
+        f"features {','.join(settings.features)}": settings.features != ("avgpool",),
+    }
+    asked = [name for name, given in of_sgd.items() if given]
     if settings.probe == "lbfgs" and asked:
-        name = "protocol authors" if settings.protocol == "authors" else "augment crop"
-        raise UsageError(f"--{name} belongs to the probe sgd.", fix="Pass --probe sgd.")
+        raise UsageError(f"--{asked[0]} belongs to the probe sgd.", fix="Pass --probe sgd.")
     if settings.probe != "auto":
         return settings.probe
     return "sgd" if asked or len(data.labels("train")) > SMALL else "lbfgs"
 
 
-def fitted(data: Opened, settings: EvalLinearSettings, events: Events) -> dict[str, Any]:
+def fitted(data: Opened, settings: EvalLinearSettings, events: Events, journal: Journal) -> dict[str, Any]:
     """The results of logistic regression, fitted to convergence, and of the other probes."""
     parts = {split: Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS}
+
+    def document(ranked: np.ndarray) -> dict[str, Any]:
+        return scores(torch.from_numpy(ranked), data.labels("test"), classes=len(data.classes)).document(data.classes)
+
     with one_thread():
-        probes, ranked = _probe(parts["train"], parts["validation"], parts["test"], settings, events)
-    found = scores(torch.from_numpy(ranked), data.labels("test"), classes=len(data.classes))
+        probes = _probe(parts["train"], parts["validation"], parts["test"], settings, events, journal, document)
     return {
         "probe": "lbfgs",
         "selected_on": "validation",
-        **found.document(data.classes),
         **probes,
         "c_grid": sorted(settings.c_grid),
     }
 
 
 def _probe(
-    train: Labelled, validation: Labelled, test: Labelled, settings: EvalLinearSettings, events: Events
-) -> tuple[dict[str, Any], np.ndarray]:
-    """The results of all probes, each with the sizes of its training and test data; the linear one's predictions."""
+    train: Labelled,
+    validation: Labelled,
+    test: Labelled,
+    settings: EvalLinearSettings,
+    events: Events,
+    journal: Journal,
+    document: Callable[[np.ndarray], dict[str, Any]],
+) -> dict[str, Any]:
+    """The results of all probes with the sizes of their training and test data, and the scores of the linear one."""
     fits: dict[str, Any] = {"c_grid": settings.c_grid, "max_iterations": settings.max_iterations}
     everything = {"fitted_on": len(train) + len(validation), "tested_on": len(test)}
     few_labels = _possible(train, settings, events)
+
+    def of_all_labels() -> dict[str, Any]:
+        probe, ranked = ranked_probe(train, validation, test, **fits)
+        return {"linear": asdict(probe), **document(ranked)}
+
     events.begin("eval linear", total=2 + len(few_labels), unit="probes")
     try:
-        linear, ranked = ranked_probe(train, validation, test, **fits)
-        events.advance(1, {"top1": linear.top1})
+        found = journal.part("linear", of_all_labels)
+        linear = found["linear"]
+        events.advance(1, {"top1": linear["top1"]})
         neighbour = nearest_neighbour(train + validation, test)
         events.advance(2, {"top1": neighbour})
         few: dict[str, Any] = {}
-        converged = linear.converged
+        converged = linear["converged"]
         for labels in few_labels:
             probe = few_label_probe(
                 train,
@@ -121,6 +143,7 @@ def _probe(
                 labels_per_class=labels,
                 draws=settings.label_draws,
                 seed=settings.seed,
+                part=journal.below(str(labels)),
                 **fits,
             )
             sizes = {"fitted_on": labels * len(np.unique(train.labels)), "tested_on": len(test)}
@@ -131,12 +154,12 @@ def _probe(
         events.end()
     if not converged:
         events.warn(f"Some fits did not converge in max_iterations = {settings.max_iterations}; the results say which.")
-    results = {
-        "linear": {**asdict(linear), **everything},
+    return {
+        **found,
+        "linear": {**linear, **everything},
         "nearest_neighbour": {"top1": neighbour, "similarity": "cosine", **everything},
         "few_labels": few,
     }
-    return results, ranked
 
 
 def _possible(train: Labelled, settings: EvalLinearSettings, events: Events) -> Sequence[int]:

@@ -26,10 +26,12 @@ from copgen.encoders.encoder import encoder_file
 from copgen.encoders.foreign import is_foreign
 from copgen.encoders.foreign.reading import SIZE
 from copgen.evaluation.feature_cache import cached
-from copgen.evaluation.features import features_of
+from copgen.evaluation.feature_choices import FeatureChoices
+from copgen.evaluation.features import embedded
 from copgen.evaluation.labels import check_labels
+from copgen.evaluation.parts import Parts
 from copgen.runtime.errors import UsageError
-from copgen.runtime.events import Events
+from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.eval.provenance import hashes
 from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings, PreparedSettings
@@ -37,6 +39,7 @@ from copgen.storage.files import sha256_of
 
 FORMAT = 1
 CENTRE = 0.875  # side of the central crop, as a fraction of the shorter side
+SPEED = {"ckpt", "dataset", "data_root", "out", "device", "batch", "workers", "cache"}  # not what results depend on
 SHOWN_FROM = 5000  # images, from which on extraction has a progress bar
 
 
@@ -84,24 +87,38 @@ class Opened:
         assert labels is not None
         return labels
 
-    def features(self, split: Split) -> Tensor:
+    def features(self, split: Split, choices: FeatureChoices | None = None) -> Tensor:
         """(N, D) float32 on the CPU, in the order of the labels; extracted once for an encoder and its data.
+
+        Args:
+            split: which images.
+            choices: of features; None: the average pool.
 
         Raises:
             DataError: an unreadable image, or non-finite features.
         """
         source = self.sources[split]
         if not (self.settings.cache and source.inputs):  # embedded data are quicker to extract than to hash
-            return self._extracted(split)
+            return self._extracted(split, choices, None)
         key = {**self.preparation(), "encoder": self.sha256, "data": source.inputs, "split": split}
+        if choices is not None:
+            key["features"] = choices.names
         digest = hashlib.sha256(json.dumps({**key, "device": self.device.type}, sort_keys=True).encode()).hexdigest()
         file = self.features_folder / f"{split}-{digest[:20]}.safetensors"
-        shape = (len(source), self.encoder.feature_dim)
-        return cached(file, shape, lambda: self._extracted(split), key=digest, events=self.events)
+        shape = (len(source), choices.dim if choices else self.encoder.feature_dim)
+        parts = Parts(file.with_suffix(".parts"), digest)
+        found = cached(file, shape, lambda: self._extracted(split, choices, parts), key=digest, events=self.events)
+        parts.remove()
+        return found
 
     def preparation(self) -> dict[str, Any]:
         """How images are prepared, for the results."""
         return {"size": self.size, "resize": self.resize, "channels": self.encoder.config.in_channels}
+
+    def key(self, kind: str) -> str:
+        """A hash of everything that determines the results, to resume what has it."""
+        decides = {**self.document(kind), "settings": self.settings.model_dump(mode="json", exclude=SPEED)}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def document(self, kind: str) -> dict[str, Any]:
         """The part of `results.json` that all evaluations have: data, encoder, provenance."""
@@ -140,16 +157,26 @@ class Opened:
             workers=self.settings.workers,
         )
 
-    def _extracted(self, split: Split) -> Tensor:
+    def _extracted(self, split: Split, choices: FeatureChoices | None, parts: Parts | None) -> Tensor:
+        """The features, those that are in parts already, and written there as they are made."""
         source = self.sources[split]
-        images = self.images(source)
-        if len(source) < SHOWN_FROM:
-            return features_of(self.encoder, images)
-        self.events.begin(f"features of {split}", total=len(source), unit="images")
+        features = torch.empty(len(source), choices.dim if choices else self.encoder.feature_dim)
+        done = 0 if parts is None else parts.resume(features)
+        if done:
+            self.events.say(f"Resuming after the features of {done:,} of {len(source):,} images of {split}.")
+        images = self.images(source, items=torch.arange(done, len(source)))
+        events = self.events if len(source) >= SHOWN_FROM else Silent()
+        events.begin(f"features of {split}", total=len(source), unit="images", done=done)
         try:
-            return features_of(self.encoder, images, progress=lambda done: self.events.advance(done, {}))
+            for some in embedded(choices or self.encoder, images, self.device):
+                features[done : done + len(some)] = some
+                done += len(some)
+                if parts is not None:
+                    parts.reached(features, done)
+                events.advance(done, {})
         finally:
-            self.events.end()
+            events.end()
+        return features
 
 
 def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events: Events) -> Opened:

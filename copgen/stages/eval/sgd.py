@@ -24,7 +24,10 @@ from copgen.data.datasets import Images, needs_labels, open_dataset
 from copgen.data.loaders.choice import build_loader
 from copgen.data.loaders.loader import Loader, LoaderConfig
 from copgen.data.sampler import EpochSampler
+from copgen.data.splits import Split
+from copgen.evaluation.feature_choices import FeatureChoices
 from copgen.evaluation.features import Standardised
+from copgen.evaluation.head_groups import HeadGroups
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
 from copgen.evaluation.probe_state import ProbeFile
 from copgen.evaluation.scores import scores
@@ -34,8 +37,8 @@ from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 
-Prepare = Callable[[Tensor], Tensor]
 STATE = "probe.safetensors"
+SECONDS = 20.0  # between two states of a probe whose epochs are short
 BATCH, GREY_BATCH = 224, 64  # the authors' code; appendix D, for MNIST
 AUTHORS_RATE = 2.0  # for 256 images
 GRID = (0.002, 0.006, 0.02, 0.06, 0.2, 0.6, 2.0, 6.0)  # of standardised features, whose squared length is D
@@ -45,17 +48,25 @@ RAW_GRID = (0.06, 0.2, 0.6, 2.0, 6.0, 20.0, 60.0, 200.0)
 def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folder: Path) -> dict[str, Any]:
     """The results of the heads at their best epoch: chosen on validation, or on the test images as the authors do.
 
-    With augmentation, the state after each epoch is in `STATE` in the folder, and resumed from there.
+    The state after an epoch is in `STATE` in the folder, and resumed from there: after every epoch with augmentation,
+    after some of them without, as they take seconds.
     """
     authors = settings.protocol == "authors"
     standardise = not authors if settings.standardise is None else settings.standardise
     rates = rates_of(settings, standardise=standardise)
     batch = settings.probe_batch or (GREY_BATCH if data.encoder.config.in_channels == 1 else BATCH)
     crops = augments(data, settings)
-    prepare = Standardised.over(data.features("train")) if standardise else _as_they_are
-    test = prepare(data.features("test")), data.labels("test")
-    choice = test if authors else (prepare(data.features("validation")), data.labels("validation"))
-    heads = LinearHeads(data.encoder.feature_dim, len(data.classes), scaled(rates, batch), device=data.device)
+    choices = FeatureChoices(data.encoder, settings.features)
+    inputs = Inputs(data, None if choices.names == ("avgpool",) else choices, standardise=standardise)
+    test = inputs.of("test"), data.labels("test")
+    choice = test if authors else (inputs.of("validation"), data.labels("validation"))
+    columns = [choices.columns(name) for name in choices.names]
+    heads = HeadGroups(
+        [
+            (some, LinearHeads(some.stop - some.start, len(data.classes), scaled(rates, batch), device=data.device))
+            for some in columns
+        ]
+    )
     decides = {
         **data.document("eval-linear"),
         **settings.model_dump(mode="json", include={"protocol", "epochs", "seed"}),
@@ -63,9 +74,10 @@ def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folde
         "batch": batch,
         "crops": crops,
         "standardise": standardise,
+        "features": choices.names,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    with (_cropped if crops else _plain)(data, settings, batch, prepare, with_validation=authors) as (images, made):
+    with (_cropped if crops else _plain)(inputs, settings, batch, with_validation=authors) as (images, made):
         events.begin("eval linear", total=settings.epochs, unit="epochs")
         try:
             probe = train_heads(
@@ -74,14 +86,16 @@ def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folde
                 choice,
                 epochs=settings.epochs,
                 progress=lambda done, top1: events.advance(done, {"top1": top1}),
-                state=ProbeFile(folder / STATE, key, events) if crops else None,
+                state=ProbeFile(folder / STATE, key, events, seconds=0.0 if crops else SECONDS),
             )
         finally:
             events.end()
-    if len(rates) > 1 and rates[probe.best.head] == max(rates):
+    chosen, rate = divmod(probe.best.head, len(rates))
+    if len(rates) > 1 and rates[rate] == max(rates):
         events.warn(f"The largest learning rate of the grid, {max(rates):g}, is the best: higher ones may be better.")
-    found = scores(ranked_by(probe.best.weight, probe.best.bias, test[0]), test[1], classes=len(data.classes))
-    last = scores(ranked_by(probe.last.weight, probe.last.bias, test[0]), test[1], classes=len(data.classes))
+    of_test = test[0][:, columns[chosen]]
+    found = scores(ranked_by(probe.best.weight, probe.best.bias, of_test), test[1], classes=len(data.classes))
+    last = scores(ranked_by(probe.last.weight, probe.last.bias, of_test), test[1], classes=len(data.classes))
     return {
         "probe": "sgd",
         "protocol": settings.protocol,
@@ -92,17 +106,45 @@ def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folde
             "top5": found.top5,
             "fitted_on": images,
             "tested_on": len(test[1]),
-            "lr": rates[probe.best.head],
+            "features": choices.names[chosen],
+            "lr": rates[rate],
             "epoch": probe.best.epoch,
             "last_epoch": {"epoch": probe.last.epoch, "top1": last.top1, "top5": last.top5},
             "batch": batch,
             "epochs": settings.epochs,
             "augmentation": "crop and flip" if crops else "none",
             "standardised": standardise,
+            "features_grid": list(choices.names),
             "lr_grid": list(rates),
             f"{'test' if authors else 'validation'}_top1": [list(epoch) for epoch in probe.history],
         },
     }
+
+
+class Inputs:
+    """The features that the heads get, of images in order and of views.
+
+    Args:
+        data: the encoder and its images.
+        choices: of features; None: the average pool.
+        standardise: by the training images.
+    """
+
+    def __init__(self, data: Opened, choices: FeatureChoices | None, *, standardise: bool) -> None:
+        self.data, self.choices = data, choices
+        self.standardised = Standardised.over(data.features("train", choices)) if standardise else None
+
+    def of(self, split: Split) -> Tensor:
+        """(N, D) of the images of a split."""
+        return self.prepared(self.data.features(split, self.choices))
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """(K, D) of images (K, C, S, S) in [-1, 1]."""
+        return self.prepared((self.choices or self.data.encoder)(images).float())
+
+    def prepared(self, features: Tensor) -> Tensor:
+        """Features, standardised if they are."""
+        return features if self.standardised is None else self.standardised(features)
 
 
 def rates_of(settings: EvalLinearSettings, *, standardise: bool) -> tuple[float, ...]:
@@ -121,20 +163,16 @@ def augments(data: Opened, settings: EvalLinearSettings | EvalFinetuneSettings) 
     return settings.augment == "crop"
 
 
-def _as_they_are(features: Tensor) -> Tensor:
-    return features
-
-
 @contextmanager
 def _plain(
-    data: Opened, settings: EvalLinearSettings, batch: int, prepare: Prepare, *, with_validation: bool
+    inputs: Inputs, settings: EvalLinearSettings, batch: int, *, with_validation: bool
 ) -> Iterator[tuple[int, Callable[[int], Batches]]]:
     """The number of training images, and the batches of an epoch from features that are extracted once."""
-    features, labels = data.features("train"), data.labels("train")
-    if with_validation:
-        features = torch.cat((features, data.features("validation")))
-        labels = torch.cat((labels, data.labels("validation")))
-    features, sampler = prepare(features), EpochSampler(len(labels), settings.seed)
+    data = inputs.data
+    splits: tuple[Split, ...] = ("train", "validation") if with_validation else ("train",)
+    features = torch.cat([inputs.of(split) for split in splits])
+    labels = torch.cat([data.labels(split) for split in splits])
+    sampler = EpochSampler(len(labels), settings.seed)
 
     def of_epoch(epoch: int) -> Batches:
         for samples in _samples(epoch, len(labels), batch):
@@ -146,9 +184,10 @@ def _plain(
 
 @contextmanager
 def _cropped(
-    data: Opened, settings: EvalLinearSettings, batch: int, prepare: Prepare, *, with_validation: bool
+    inputs: Inputs, settings: EvalLinearSettings, batch: int, *, with_validation: bool
 ) -> Iterator[tuple[int, Callable[[int], Batches]]]:
     """The number of training images, and the batches of an epoch from crops of them."""
+    data = inputs.data
     source: Images = data.sources["train"]
     if with_validation:
         both = open_dataset(settings.dataset, "train+validation", root=settings.data_root)
@@ -160,7 +199,7 @@ def _cropped(
     )
     loader = build_loader("auto", config).loader
     try:
-        yield len(source), _Encoded(data, loader, prepare, len(source), batch)
+        yield len(source), _Encoded(inputs, loader, len(source), batch)
     finally:
         loader.close()
 
@@ -169,9 +208,8 @@ def _cropped(
 class _Encoded:
     """Features of the views of a loader, by epoch."""
 
-    data: Opened
+    inputs: Inputs
     loader: Loader
-    prepare: Prepare
     images: int
     batch: int
 
@@ -179,8 +217,8 @@ class _Encoded:
     def _features(self, samples: range) -> tuple[Tensor, Tensor]:
         made = self.loader[samples]
         assert made.labels is not None
-        view = in_colours(2.0 * made.views[0] - 1.0, self.data.channels)
-        return self.prepare(self.data.encoder(view).float()), made.labels
+        view = in_colours(2.0 * made.views[0] - 1.0, self.inputs.data.channels)
+        return self.inputs.embedded(view), made.labels
 
     def __call__(self, epoch: int) -> Batches:
         return map(self._features, _samples(epoch, self.images, self.batch))

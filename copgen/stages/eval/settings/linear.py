@@ -8,6 +8,8 @@ from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import TRAINING
 from copgen.stages.eval.settings.common import EvalSettings, PositiveFloat, PositiveInt
 
+FeatureName = Literal["avgpool", "last-2-blocks", "last-4-blocks", "grid-2x2"]  # see `evaluation.feature_choices`
+
 
 class EvalLinearSettings(EvalSettings):
     """Settings of `copgen eval linear`."""
@@ -31,6 +33,13 @@ class EvalLinearSettings(EvalSettings):
         text="Training images of sgd: crop and flip, or none (as pretrained).",
         source="authors' code: crops of 0.2 to 1 and flips; appendix D: none for MNIST",
         flag=Flag(TRAINING, "NAME"),
+    )
+    features: tuple[FeatureName, ...] = setting(
+        ("avgpool",),
+        text="avgpool, last-2-blocks, last-4-blocks, grid-2x2; sgd selects.",
+        source="DINOv2's linear evaluation has such a grid; others use avgpool",
+        min_length=1,
+        flag=Flag(TRAINING, "NAMES"),
     )
     standardise: bool | None = setting(
         None,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from copgen.stages.compare import CompareSettings, compare
     from copgen.stages.eval import (
         EvalAlignmentSettings,
+        EvalDetectSettings,
         EvalFewShotSettings,
         EvalFinetuneSettings,
         EvalGeneratorSettings,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         EvalPairsSettings,
         EvalTransferSettings,
         eval_alignment,
+        eval_detect,
         eval_few_shot,
         eval_finetune,
         eval_generator,
@@ -56,6 +58,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CompareSettings",
     "EvalAlignmentSettings",
+    "EvalDetectSettings",
     "EvalFewShotSettings",
     "EvalFinetuneSettings",
     "EvalGeneratorSettings",
@@ -73,6 +76,7 @@ __all__ = [
     "doctor",
     "encoders",
     "eval_alignment",
+    "eval_detect",
     "eval_few_shot",
     "eval_finetune",
     "eval_generator",
@@ -101,10 +105,10 @@ __getattr__, _ = later.names(
     {
         "stages.compare": ["CompareSettings", "compare"],
         "stages.eval": [
-            *("EvalAlignmentSettings", "EvalFewShotSettings", "EvalGeneratorSettings", "EvalKnnSettings"),
-            *("EvalLinearSettings", "EvalPairsSettings", "EvalTransferSettings"),
-            *("eval_alignment", "eval_few_shot", "eval_generator", "eval_knn", "eval_linear", "eval_pairs"),
-            *("EvalFinetuneSettings", "eval_finetune", "eval_transfer"),
+            *("EvalAlignmentSettings", "EvalDetectSettings", "EvalFewShotSettings", "EvalFinetuneSettings"),
+            *("EvalGeneratorSettings", "EvalKnnSettings", "EvalLinearSettings", "EvalPairsSettings"),
+            *("EvalTransferSettings", "eval_alignment", "eval_detect", "eval_few_shot", "eval_finetune"),
+            *("eval_generator", "eval_knn", "eval_linear", "eval_pairs", "eval_transfer"),
         ],
         "stages.generator": ["FitFlowSettings", "fit_flow"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],

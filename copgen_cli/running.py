@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from copgen_cli.console import Row
+from copgen_cli.console import Shown
 from copgen_cli.dry_run import show_plan
 from copgen_cli.options import FolderRun
 from copgen_cli.story import Story
@@ -35,7 +35,7 @@ def train(
     kind: str,
     about: str,
     estimate: Callable[[], Mapping[str, Any]],
-    rows: Callable[[dict[str, Any]], Sequence[Row]],
+    rows: Callable[[dict[str, Any]], Sequence[Shown]],
     then: Sequence[str],
     follows: bool = False,
 ) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "eval few-shot": Entry("Train linear probes on a few labels of each class.", "eval.few_shot:few_shot"),
     "eval finetune": Entry("Fine-tune the encoder on some of the labels.", "eval.finetune:finetune"),
     "eval transfer": Entry("Train probes on the features of several datasets.", "eval.transfer:transfer"),
+    "eval detect": Entry("Train a detector from an encoder on PASCAL VOC, and test it.", "eval.detect:detect"),
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
     "eval generator": Entry("Score a generator, or pairs, against real images.", "eval.generator:generator"),
     "eval pairs": Entry("Report the health of pairs before training.", "eval.pairs:pairs"),

@@ -72,6 +72,13 @@ class Ranks:
         dist.all_reduce(total, group=self.group)
         return total / self.world
 
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over the ranks, detached; exact where all but one rank have zeros."""
+        total = value.detach().clone()
+        if self.group is not None:
+            dist.all_reduce(total, group=self.group)
+        return total
+
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Replace the gradients by their means over the ranks, in one all-reduce."""
         if self.group is None:

@@ -33,8 +33,8 @@ from copgen.training.metrics import FILE_NAME as METRICS
 CONFIG = "config.toml"
 _ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
-_FILES = (_ENVIRONMENT, METRICS, "log.txt")
-_FOLDERS = ("checkpoints", "previews", "snapshots")
+_FILES = (_ENVIRONMENT, METRICS, "log.txt", "results.json")
+_FOLDERS = ("checkpoints", "previews", "snapshots", "detections")
 
 
 class RunFolder:

@@ -12,6 +12,7 @@ from copgen.latents.prior import Prior
 from copgen.latents.walks import Walk, save_walk
 from tests.cli.command import copgen
 from tests.cli.conftest import QUICK_PROBES
+from tests.data import shapes
 from tests.pairs.trees import tree
 from tests.report.comparison import made as results
 from tests.stages.published import write_bigbigan, write_icgan
@@ -45,6 +46,8 @@ WORDS = {
     "eval finetune --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval transfer": "--ckpt {world}/encoder.safetensors",
     "eval transfer --data-root": "--ckpt {world}/encoder.safetensors --datasets imagenet",
+    "eval detect": "--ckpt {world}/encoder.safetensors --dataset {world}/VOC2007 --config {world}/detect.toml",
+    "eval detect --data-root": "--ckpt {world}/encoder.safetensors --config {world}/detect.toml",
     "eval alignment": "--ckpt {world}/encoder.safetensors --loss-batch 8",
     "eval alignment --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
     "eval linear --data-root": "--ckpt {world}/encoder.safetensors --dataset imagenet",
@@ -87,6 +90,8 @@ def make_world(folder: Path) -> Path:
     torch.save(build("resnet18").state_dict(), folder / "resnet18.pth")
     (folder / "probes.toml").write_text(QUICK_PROBES)
     (folder / "quick.toml").write_text("epochs = 1\nlr = 0.1\nvalidation_images = 10\nc_grid = [0.01]\n")
+    shapes.year(folder / "VOC2007", trainval=2, test=1, side=48)
+    (folder / "detect.toml").write_text(shapes.TINY)
     sampled = copgen("sample", *words("sample", "", folder), "--out", folder / "pairs")
     assert sampled.code == 0, sampled.err
     results.written(folder / "evaluated", results.made_by())

@@ -44,6 +44,8 @@ OTHERS: dict[tuple[str, str], tuple[str, str | None]] = {
     ("eval finetune", "--labels"): ("", "5-3"),
     ("eval finetune", "--percent"): ("", "5-3"),
     ("eval few-shot", "--labels"): ("", "5-3"),
+    ("eval detect", "--sides"): ("", "5-3"),
+    ("eval detect", "--anchors"): ("", "5-3"),
     ("eval few-shot", "--percent"): ("", "5-3"),
     ("eval generator", "--weights"): ("--generator digits --space pixels", None),
     ("navigate", "--weights"): ("--generator digits", None),

@@ -13,6 +13,20 @@ from tests.data import made
 CLASSES = ("circle", "square", "triangle")
 COLOURS = ((230, 60, 60), (60, 220, 60), (80, 90, 240))
 Box = tuple[int, int, int, int]
+# Settings of `copgen eval detect` for a detector that is trained in a moment, on grey or RGB.
+TINY = """\
+classes = ["circle", "square", "triangle"]
+convert_channels = true
+updates = 1
+batch = 1
+sides = [24]
+test_side = 24
+max_side = 32
+anchors = [8]
+anchors_per_image = 16
+regions_per_image = 4
+statistics = 0
+"""
 
 
 def annotation(width: int, height: int, objects: list[tuple[str, Box, bool]]) -> bytes:

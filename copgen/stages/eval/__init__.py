@@ -8,6 +8,7 @@ from copgen.runtime import later
 
 if TYPE_CHECKING:
     from copgen.stages.eval.alignment import eval_alignment
+    from copgen.stages.eval.detect import eval_detect
     from copgen.stages.eval.few_shot import eval_few_shot
     from copgen.stages.eval.finetune import eval_finetune
     from copgen.stages.eval.generator import eval_generator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from copgen.stages.eval.linear import eval_linear
     from copgen.stages.eval.pairs import eval_pairs
     from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
+    from copgen.stages.eval.settings.detect import EvalDetectSettings
     from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
     from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
     from copgen.stages.eval.settings.generator import EvalGeneratorSettings
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EvalAlignmentSettings",
+    "EvalDetectSettings",
     "EvalFewShotSettings",
     "EvalFinetuneSettings",
     "EvalGeneratorSettings",
@@ -34,6 +37,7 @@ __all__ = [
     "EvalPairsSettings",
     "EvalTransferSettings",
     "eval_alignment",
+    "eval_detect",
     "eval_few_shot",
     "eval_finetune",
     "eval_generator",
@@ -50,6 +54,7 @@ __getattr__, __dir__ = later.names(
         "settings.finetune": ["EvalFinetuneSettings"],
         "finetune": ["eval_finetune"],
         "settings.alignment": ["EvalAlignmentSettings"],
+        "settings.detect": ["EvalDetectSettings"],
         "settings.few_shot": ["EvalFewShotSettings"],
         "settings.generator": ["EvalGeneratorSettings"],
         "settings.knn": ["EvalKnnSettings"],
@@ -57,6 +62,7 @@ __getattr__, __dir__ = later.names(
         "settings.pairs": ["EvalPairsSettings"],
         "alignment": ["eval_alignment"],
         "generator": ["eval_generator"],
+        "detect": ["eval_detect"],
         "linear": ["eval_linear"],
         "pairs": ["eval_pairs"],
         "knn": ["eval_knn"],

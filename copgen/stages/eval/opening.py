@@ -263,19 +263,35 @@ def open_encoder(
     encoder = encoders.load(
         settings.ckpt, arch=settings.arch, views=settings.views, image_size=otherwise, events=events
     ).to(device)
+    check_channels(encoder, channels, size, convert=settings.convert_channels, name=name, events=events)
+    return encoder, device
+
+
+def check_channels(
+    encoder: Encoder, channels: int, size: tuple[int, int] | None, *, convert: bool, name: str, events: Events
+) -> None:
+    """Refuse images with other channels than the encoder's, unless they may be converted.
+
+    Args:
+        encoder: of the evaluation.
+        channels, size, name, events: as `open_encoder`.
+        convert: whether their conversion is asked for.
+
+    Raises:
+        UsageError: they do not fit.
+    """
     wanted = encoder.config.in_channels
     if channels == wanted:
-        return encoder, device
+        return
     sides = "images" if size is None else f"{size[0]} pixels"
     how = "repeat the grey channel" if channels == 1 else "convert colours to grey"
-    if not settings.convert_channels or wanted not in (1, 3):
+    if not convert or wanted not in (1, 3):
         raise UsageError(
             f"The encoder takes images of {encoder.config.image_size} pixels with {wanted} channels; "
             f"dataset '{name}' has {sides} and {channels} channels.",
             fix=f"Pass --convert-channels to {how}, or choose another dataset or another encoder.",
         )
     events.say(f"The images have {channels} channels, and the encoder takes {wanted}: they are converted.")
-    return encoder, device
 
 
 def encoder_document(encoder: Encoder, sha256: str) -> dict[str, Any]:
@@ -290,10 +306,14 @@ def encoder_document(encoder: Encoder, sha256: str) -> dict[str, Any]:
 
 
 def results_file(settings: EncoderSettings, kind: str, out: Path | str | None = None) -> Path:
-    """The file of the results: in `out`, the settings' folder, or `eval/KIND` beside the encoder.
+    """The file of the results: in `out`, the settings' folder, or beside the encoder."""
+    return Path(out or settings.out or beside(settings.ckpt, kind)) / "results.json"
+
+
+def beside(ckpt: Path, kind: str) -> Path:
+    """The folder of an evaluation beside the encoder, `eval/KIND`.
 
     A foreign file has a folder of its own, `eval/NAME/KIND`, as a folder of downloads may hold several.
     """
-    file = encoder_file(settings.ckpt)
-    beside = file.parent / "eval" / (file.name if is_foreign(file) else "") / kind
-    return Path(out or settings.out or beside) / "results.json"
+    file = encoder_file(ckpt)
+    return file.parent / "eval" / (file.name if is_foreign(file) else "") / kind

@@ -39,7 +39,7 @@ PROBED = 10_000  # training images that the logistic regression is fitted on
 
 def settings_of(dataset: str, method: str, lr: float, seed: int, *, updates: int, batch: int) -> PretrainSettings:
     """The settings of a run."""
-    own: dict[str, Any] = {"temperature": 0.5} if method in ("simclr", "negft-inbatch") else {}
+    own: dict[str, Any] = {"temperature": 0.5} if method in ("simclr", "supcon", "negft-inbatch") else {}
     own |= {"queue": 4096} if method in ("nnclr", "negft") else {}
     fixed = {"encoder": "digits", "batch": batch, "updates": updates, "weight_decay": 1e-4, "device": "cpu"}
     fields = {"dataset": dataset, "method": method, "lr": lr, "seed": seed, **fixed, **own, **DATA[dataset]}

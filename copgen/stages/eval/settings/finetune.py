@@ -43,7 +43,7 @@ class EvalFinetuneSettings(EvalSettings):
     lr_grid: tuple[PositiveFloat, ...] | None = setting(
         None,
         text="Learning rates for 256 images, of which validation selects one.",
-        source="0.01, 0.05, 0.2 and 1: from SwAV's up; small encoders and batches take more, measured on digits",
+        source="ours: 0.01, 0.05, 0.2 and 1, from SwAV's up, as small encoders and batches take more",
         min_length=1,
     )
     epochs: int | None = setting(

@@ -81,10 +81,8 @@ def _other(result: Result, made_by: Mapping[str, Any]) -> str:
     source = made_by.get("source")
     if isinstance(source, Mapping) and isinstance(source.get("file"), str):
         return str(source["file"])
-    for name in ("generator", "pairs"):
-        found = result.document.get(name)
-        found = found.get("name") if isinstance(found, Mapping) else found
-        if isinstance(found, str):
+    for keys, name in (("generated", "generator"), "name"), (("generated",), "pairs"), (("pairs",), "folder"):
+        if isinstance(found := result.table(*keys).get(name), str):
             return found
     folder = result.path.parent
     return folder.parent.parent.name if folder.parent.name == "eval" else folder.name

@@ -14,8 +14,22 @@ from copgen.runtime.settings import flatten
 KEYS = (
     *("kind", "dataset", "inputs", "images.channels", "splits", "protocol", "probe", "selected_on", "c_grid"),
     *("temperature", "similarity", "schedule", "backbone", "space", "spaces", "reference", "percent"),
+    *(
+        "lr_grid",
+        "augmentation",
+        "optimizer",
+        "validation_images",
+        "info_nce",
+        "data.measured",
+        "data.views",
+        "data.size",
+    ),
+    *("n", "generated.images", "pairs.measured", "labels.classifier", "diversity.space"),
     *(f"linear.{name}" for name in ("epochs", "batch", "augmentation", "standardised", "lr_grid", "features_grid")),
 )
+MEASURED = {"pairs": "inputs.pairs", "detect": "inputs.encoder"}  # hashes of what is measured, not of the data
+# Below tables whose names are those of datasets, or numbers of labels.
+BELOW = {"datasets": ("metric", "selected_on", "inputs", "images"), "finetune": ("batch", "updates")}
 SHOWN = 10  # characters of a hash
 
 
@@ -25,8 +39,14 @@ def protocol_of(result: Result) -> dict[str, Any]:
     return {
         name: value
         for name, value in sorted(flat.items())
-        if any(name == key or name.startswith(f"{key}.") for key in KEYS)
+        if name != MEASURED.get(result.evaluation)
+        and (any(name == key or name.startswith(f"{key}.") for key in KEYS) or _below(name))
     }
+
+
+def _below(name: str) -> bool:
+    table, _, rest = name.partition(".")
+    return any(f".{key}." in f"{rest}." for key in BELOW.get(table, ()))
 
 
 def label_of(result: Result) -> str:

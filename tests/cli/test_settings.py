@@ -166,7 +166,6 @@ def test_sample_needs_no_navigator_without_one_in_use(here: Path, weights: Path)
 CHOICES = [
     ("navigate", "--anchors", NavigateSettings, "anchors"),
     ("navigate", "--update", NavigateSettings, "update"),
-    ("navigate", "--stop", NavigateSettings, "stop"),
     ("sample", "--transform", SampleSettings, "transform"),
     ("pretrain", "--optimizer", PretrainSettings, "optimizer"),
 ]

@@ -7,7 +7,6 @@ is: those of BigBiGAN's pairs have no meaning (docs/pairs.md).
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from copgen.pairs import layout
-from copgen.pairs.index_reader import read_index, read_member
+from copgen.pairs.index_reader import opened_shard, read_index, read_member
 from copgen.pairs.plan import Contents
 from copgen.runtime.errors import DataError
 
@@ -35,11 +34,7 @@ def classes_of(folder: Path, plan: Contents) -> tuple[Tensor | None, tuple[str, 
         members = read_index(folder, plan, number)
         path = layout.tar_path(folder, number)
         column = len(plan.components) - 1
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
-        try:
+        with opened_shard(folder, number) as file:
             for row in range(len(plan.shard_range(number))):
                 known = _class(read_member(folder, number, file, members, row, column))
                 if known is None and not found:
@@ -49,8 +44,6 @@ def classes_of(folder: Path, plan: Contents) -> tuple[Tensor | None, tuple[str, 
                     what = f"{path}: {name} has no class like that of the pairs before it."
                     raise DataError(what, fix="Train without classes, or sample the pairs again.")
                 found.append(known)
-        finally:
-            os.close(file)
     if isinstance(found[0], int):
         labels = torch.tensor(found, dtype=torch.int64)
         return labels, tuple(map(str, range(int(labels.max()) + 1)))

@@ -6,7 +6,6 @@ needed, the header of each image is checked as it is read, and a thread hashes e
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from torch import Tensor
@@ -15,11 +14,10 @@ from copgen.data.pair_classes import classes_of
 from copgen.data.positives import positives_at_random
 from copgen.pairs import layout
 from copgen.pairs.background_hashes import BackgroundHashes
-from copgen.pairs.index_reader import read_index, read_member
+from copgen.pairs.index_reader import opened_shard, read_index, read_member
 from copgen.pairs.scan import Members
 from copgen.pairs.verification import load_plan, problems
 from copgen.runtime.environment import placement
-from copgen.runtime.errors import DataError
 
 
 class PairsFolder:
@@ -88,15 +86,8 @@ class PairsFolder:
         number, row = divmod(item, self.plan.pairs_per_shard)
         if number not in self._members:
             self._members[number] = read_index(self.folder, self.plan, number)
-        path = layout.tar_path(self.folder, number)
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
-        try:
+        with opened_shard(self.folder, number) as file:
             return read_member(self.folder, number, file, self._members[number], row, column)
-        finally:
-            os.close(file)
 
     def where(self, item: int, column: int) -> str:
         """How messages name an image: shard and member."""

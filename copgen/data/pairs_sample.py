@@ -9,7 +9,6 @@ Legend: N pairs of the sample, K pairs of a batch, P positives of each anchor.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from copgen.pairs import codecs, layout
 from copgen.pairs.diagnosis import FIX
-from copgen.pairs.index_reader import read_index, read_member
+from copgen.pairs.index_reader import opened_shard, read_index, read_member
 from copgen.pairs.scan import Members
 from copgen.pairs.verification import load_plan, problems
 from copgen.runtime import philox
@@ -123,16 +122,10 @@ class PairsSample:
     def _read(self, number: int) -> tuple[Tensor, Tensor, Metadata, bool]:
         shard, members = int(self.items[number]) // self.plan.pairs_per_shard, self._places[number]
         path = layout.tar_path(self.folder, shard)
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
-        try:
+        with opened_shard(self.folder, shard) as file:
             *images, metadata = (
                 read_member(self.folder, shard, file, members, 0, column) for column in range(len(members.components))
             )
-        finally:
-            os.close(file)
         column = 1 + int(self.chosen[number])
         decoded = [self._decoded(images[place], path, members, place) for place in (0, column)]
         repeated = len(set(images[1:])) < len(images) - 1

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
-from copgen.storage.tensors import is_whole, load_tensors, save_tensors
+from copgen.storage.tensors import load_kept, save_tensors
 
 KIND = "features"
 
@@ -34,14 +33,9 @@ def cached(file: Path, shape: tuple[int, int], extract: Callable[[], Tensor], *,
 
 def kept(file: Path, shape: tuple[int, int], *, key: str) -> Tensor | None:
     """The features in a file; None if it is absent or damaged, or has another key or shape."""
-    if not is_whole(file):
-        return None
-    try:
-        tensors, header = load_tensors(file, kind=KIND)
-    except DataError:
-        return None
-    fits = header.get("key") == key and "features" in tensors and tuple(tensors["features"].shape) == shape
-    return tensors["features"] if fits else None
+    found = load_kept(file, kind=KIND, key=key)
+    features = None if found is None else found[0].get("features")
+    return features if features is not None and tuple(features.shape) == shape else None
 
 
 def keep(file: Path, features: Tensor, *, key: str) -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from copgen.runtime.errors import DataError
-from copgen.storage.tensors import is_whole, load_tensors, save_tensors
+from copgen.storage.tensors import load_kept, save_tensors
 
 KIND = "rows"
 SECONDS = 20.0
@@ -63,10 +62,5 @@ class Parts:
         return self.folder / f"rows-{start:012d}.safetensors"
 
     def _part(self, path: Path) -> Tensor | None:
-        if not is_whole(path):
-            return None
-        try:
-            tensors, header = load_tensors(path, kind=KIND)
-        except DataError:
-            return None
-        return tensors.get("rows") if header.get("key") == self.key else None
+        found = load_kept(path, kind=KIND, key=self.key)
+        return None if found is None else found[0].get("rows")

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from copgen.evaluation.head_groups import HeadGroups
 from copgen.evaluation.linear_heads import LinearHeads
-from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
-from copgen.storage.tensors import is_whole, load_tensors, save_tensors
+from copgen.storage.tensors import load_kept, save_tensors
 
 KIND = "probe"
 History = list[tuple[float, ...]]
@@ -65,14 +64,9 @@ class ProbeFile:
 
     def resume(self, heads: LinearHeads | HeadGroups) -> tuple[History, Chosen | None]:
         """Load the state into untrained heads: the history so far, and the best head; ([], None) without one."""
-        if not is_whole(self.path):
+        if (found := load_kept(self.path, kind=KIND, key=self.key)) is None:
             return [], None
-        try:
-            tensors, header = load_tensors(self.path, kind=KIND)
-        except DataError:
-            return [], None
-        if header.get("key") != self.key:
-            return [], None
+        tensors, header = found
         heads.load({name.removeprefix("heads."): value for name, value in tensors.items() if name.startswith("heads.")})
         self.events.say(f"Resuming after epoch {len(header['history'])}, from {self.path}.")
         weight, bias = (tensors[name].to(heads.weight) for name in ("best.weight", "best.bias"))

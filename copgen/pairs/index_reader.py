@@ -7,6 +7,8 @@ the one that the writer gives this member.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,24 @@ def read_index(folder: Path, plan: Contents, number: int) -> Members:
     except (ValueError, OverflowError):
         raise DataError(f"{path} has an offset or a size that is not a number.", fix=layout.RUN_VERIFY) from None
     return Members(indices.start, plan.components, offsets, sizes.astype(np.int32))
+
+
+@contextmanager
+def opened_shard(folder: Path, number: int) -> Iterator[int]:
+    """The file descriptor of a shard's tar, for `read_member`.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    path = layout.tar_path(folder, number)
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 def read_member(folder: Path, number: int, file: int, members: Members, row: int, column: int) -> bytes:

@@ -20,6 +20,7 @@ from itertools import chain, islice
 
 from copgen.pairs.plan import Plan
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair
+from copgen.runtime.environment import cores
 
 AHEAD = 2
 SMALL = 64 * 64  # bytes of an image up to which threads do not help
@@ -33,7 +34,7 @@ def encoder_threads(plan: Plan, requested: int | None = None) -> int:
     if requested is not None:
         return requested
     channels, height, width = plan.image_shape
-    return 0 if channels * height * width <= SMALL else len(os.sched_getaffinity(0))
+    return 0 if channels * height * width <= SMALL else cores()
 
 
 @contextmanager

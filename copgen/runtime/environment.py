@@ -89,6 +89,11 @@ class Placement:
     local_world: int = 1
 
 
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def threads_are_set() -> bool:
     """Whether OMP_NUM_THREADS sets the number of CPU threads."""
     return "OMP_NUM_THREADS" in os.environ

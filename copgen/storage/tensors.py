@@ -98,6 +98,21 @@ def load_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
     return tensors, header
 
 
+def load_kept(path: Path, *, kind: str, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """(tensors, header) of a file that may be replaced; None if it is absent, damaged, or of another "key".
+
+    Raises:
+        EnvironmentFault: it exists, but is not readable.
+    """
+    if not is_whole(path):
+        return None
+    try:
+        tensors, header = load_tensors(path, kind=kind)
+    except DataError:
+        return None
+    return (tensors, header) if header.get("key") == key else None
+
+
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: Path) -> None:
     """Load tensors into a module whose names, shapes and types must agree exactly.
 

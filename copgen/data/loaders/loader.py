@@ -8,7 +8,6 @@ Legend: K samples, V views of each.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +19,7 @@ from copgen import views
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import Source
+from copgen.runtime.environment import cores
 from copgen.runtime.errors import UsageError
 
 SourceT_co = TypeVar("SourceT_co", bound=Source, covariant=True)
@@ -55,7 +55,7 @@ class LoaderConfig(Generic[SourceT_co]):
     @property
     def parallel(self) -> int:
         """The number of workers."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or cores()
 
 
 @dataclass(frozen=True)

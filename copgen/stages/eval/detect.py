@@ -6,7 +6,6 @@ of every stage; what comes after it is in detections.py.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -29,6 +28,7 @@ from copgen.evaluation.detection.coco_ap import coco_ap, need_faster_coco_eval
 from copgen.evaluation.detection.config import NUMBERS, DetectorConfig
 from copgen.evaluation.detection.detector import FILE_NAME, Detector, save_detector
 from copgen.evaluation.detection.voc07_ap import voc07_ap
+from copgen.runtime.environment import cores
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
@@ -221,11 +221,6 @@ def build_loader(settings: EvalDetectSettings, opened: Opened, run: Run) -> Dete
         device=run.device,
         workers=settings.workers or cores(),
     )
-
-
-def cores() -> int:
-    """Of this process."""
-    return len(os.sched_getaffinity(0))
 
 
 def document(settings: EvalDetectSettings, opened: Opened, run: Run, found: Detections) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Only the pairs that are missing in the folder count. A disk that is too small is
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from copgen.pairs.pipeline import encoder_threads
 from copgen.pairs.record import load_record
 from copgen.pairs.sizing import expected_bytes, most_bytes
 from copgen.pairs.store import Store
+from copgen.runtime.environment import cores
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
 from copgen.stages.sample.pair_source import Source, open_source
@@ -93,11 +93,6 @@ def seconds_each(plan: Plan, found: Rehearsal, *, encoders: int | None, workers:
     threads = max(threads, workers) if encoders is None else threads * workers
     busy = found.encoding_s + (found.making_s * (plan.threads or 1) if plan.device == "cpu" else 0.0)
     return max(found.making_s / workers, found.encoding_s / threads, busy / cores())
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:

@@ -150,7 +150,7 @@ def test_detections_of_other_weights_are_not_used(made: Made, tmp_path: Path, mo
     assert not (out / "detections").exists()
 
 
-def test_other_settings_or_data_are_refused_and_overwrite_starts_anew(made: Made, tmp_path: Path) -> None:
+def test_other_settings_or_data_are_refused_and_overwrite_starts_from_scratch(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped):
         eval_detect(settings(made), out=out, events=Signalling("eval detect", 4))

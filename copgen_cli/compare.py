@@ -113,9 +113,9 @@ def table(found: dict[str, Any], *, title: str = "", chosen: list[int] | None = 
 
 
 def number(cell: dict[str, Any], factor: float) -> str:
-    """'90.22 +- 1.50 (3)'; '90.22' of a single result."""
-    mean = f"{factor * cell['mean']:.2f}"
-    return mean if cell["std"] is None else f"{mean} +- {factor * cell['std']:.2f} ({cell['n']})"
+    """'90.22 +- 1.50 (3)'; '90.22' of a single result. A mean below 1 has three significant digits: '0.00412'."""
+    mean, form = factor * cell["mean"], ".2f" if abs(factor * cell["mean"]) >= 1 or cell["mean"] == 0 else "#.3g"
+    return f"{mean:{form}}" if cell["std"] is None else f"{mean:{form}} +- {factor * cell['std']:{form}} ({cell['n']})"
 
 
 def of_paper(value: dict[str, Any]) -> str:

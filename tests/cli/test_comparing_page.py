@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from copgen_cli.compare import number
 from tests.cli.command import copgen, on_streams
 from tests.cli.test_channels import Terminal
 from tests.report.comparison.made import made_by, written
@@ -75,3 +76,17 @@ def test_what_cannot_be_compared() -> None:
     missing = copgen("compare", "runs", "no-such-run")
     assert missing.code == 3
     assert "no-such-run" in missing.err
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "factor", "text"),
+    [
+        (0.9022, 0.015, 100, "90.22 +- 1.50 (3)"),
+        (0.9022, None, 100, "90.22"),
+        (0.0041234, 0.0005, 1, "0.00412 +- 0.000500 (3)"),
+        (0.0, None, 1, "0.00"),
+        (-2.5, None, 1, "-2.50"),
+    ],
+)
+def test_small_numbers_keep_their_digits(mean: float, std: float | None, factor: float, text: str) -> None:
+    assert number({"mean": mean, "std": std, "n": 3}, factor) == text

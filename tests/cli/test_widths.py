@@ -24,7 +24,8 @@ def test_the_help_of_every_command_is_complete(columns: str, monkeypatch: pytest
         assert outcome.code == 0, path
         for parameter in command.params:
             if parameter.param_type_name == "option" and not parameter.hidden:
-                assert ", ".join(parameter.opts) in outcome.out, path
+                names = f"--[no-]{parameter.opts[0][2:]}" if parameter.secondary_opts else ", ".join(parameter.opts)
+                assert names in outcome.out, path
         for line in command.epilog.splitlines():
             assert line in outcome.out, path
 

@@ -26,6 +26,7 @@ ICGAN = "--generator icgan-128 --weights {world}/icgan_biggan_imagenet_res128"
 WORDS = {
     "navigate": f"{FLOW} --samples 64 --batch 64",
     "navigate --instances": f"{ICGAN} --samples 64 --batch 64",
+    "navigate --data-root": f"{FLOW} --samples 64 --batch 64 --probe-on imagenet",
     "sample": f"{FLOW} --n 8 --transform none",
     "sample --instances": f"{ICGAN} --n 8 --transform none",
     "sample --navigator": f"{FLOW} --n 8",

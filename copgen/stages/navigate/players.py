@@ -53,9 +53,9 @@ class Game:
             seed=settings.seed,
         ).to(device, self.dtype)
         with seeded(settings.seed, "navigate/f"):
-            backbone = encoders.build(settings.encoder, G.channels)
+            self.backbone = encoders.build(settings.encoder, G.channels)
             hidden, out = settings.projector
-            f = nn.Sequential(backbone, encoders.Projector(backbone.feature_dim, hidden, out))
+            f = nn.Sequential(self.backbone, encoders.Projector(self.backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         self.f: nn.Module = synchronise(f, self.ranks.group)
         # Fused on the CPU too, because only fused optimizers take the flag that skips an update (`found_inf`).
@@ -99,6 +99,21 @@ class Game:
             return sup_con(h_both, torch.cat((y, y)), temperature=tau, group=group)
         h, h_pos = h_both.chunk(2)
         return info_nce(h, h_pos, temperature=tau, anchors=self.settings.anchors, group=group)
+
+    @torch.no_grad()
+    def features(self, v: Tensor) -> Tensor:
+        """f's features (K, D) of views, before the projector; batch norms use their running statistics, and keep them.
+
+        Args:
+            v: (K, C, H, W), on the device.
+        """
+        self.f.eval()
+        try:
+            with autocast(self.device, self.settings.precision):
+                features: Tensor = self.backbone(v.to(self.dtype))
+            return features.to(self.dtype)
+        finally:
+            self.f.train()
 
     def play(self, v: Tensor, v_pos: Tensor, y: Tensor | None = None) -> Mapping[str, Tensor]:
         """One update of both networks; returns L over all ranks at the update of f and at that of T_z."""

@@ -41,6 +41,7 @@ def summarise(
         "ended_by": ended,
         "updates": updates,
         "samples": updates * settings.batch,
+        "kept": (stopping.choice[0] if stopping.choice else updates) * settings.batch,
         "chance": chance_level(settings.batch),
         "loss_smoothed": turn.smoothed() if turn.updates else None,
         "loss_minimum": turn.minimum if finite else None,
@@ -52,12 +53,14 @@ def summarise(
 
 def ending(summary: dict[str, Any]) -> str:
     """One sentence on why it ended."""
-    chosen = summary["stop_rules"]["loss-turn"]["chosen"]
     reason = {
         "samples": "all samples were drawn",
         "delta": "d(z, z') exceeded delta",
         "band": "the standard deviation of z' - z left the band around its prior value",
-        "perceptual": "positives became too unlike their anchors; kept the navigator of the check before",
-        "loss-turn": f"the loss of f turned upwards; kept the navigator of sample {chosen or 0:,}",
+        "perceptual": "positives became too unlike their anchors",
+        "probe": "the few-label accuracy of f no longer rose",
+        "loss-turn": "the loss of f turned upwards",
     }[summary["ended_by"]]
-    return f"Stopped after {summary['samples']:,} samples: {reason}. The mean d is {summary['shift']['d_mean']:.3f}."
+    kept = "" if summary["kept"] == summary["samples"] else f"; kept the navigator of sample {summary['kept']:,}"
+    mean = f"The mean d is {summary['shift']['d_mean']:.3f}."
+    return f"Stopped after {summary['samples']:,} samples: {reason}{kept}. {mean}"

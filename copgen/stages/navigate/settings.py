@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from copgen.generators.settings import GeneratorChoice
 from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
-from copgen.runtime.panels import SPEED, TRAINING
+from copgen.runtime.panels import INPUT, SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
-from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, PERCEPTUAL, SAMPLES, joined, listed
+from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, PERCEPTUAL, PROBE, SAMPLES, joined, listed
 from copgen.training.length import Length, batch_size
 from copgen.training.names import Compile
 from copgen.training.trackers import TrackerName, tracking_setting
@@ -29,8 +30,10 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
             "checkpoint_every",
             "preview_every",
             "snapshot_every",
+            "snapshots_kept",
             "read_every",
             "track",
+            "data_root",
             "device",
             "deterministic",
             "activation_checkpointing",
@@ -93,7 +96,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
 
     stop: str = setting(
         SAMPLES,
-        text="Stop rules: samples, delta, band, loss-turn, perceptual; or several.",
+        text="Stop: samples, delta, band, loss-turn, perceptual, probe; or several.",
         source="delta: Algorithm 1; the others: appendix B",
         former_values=FORMER,
         flag=Flag(TRAINING, "RULES"),
@@ -153,11 +156,42 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         gt=0,
         lt=1,
     )
-    check_every: int = setting(5_000, text="Samples between two checks of the similarity.", unit="samples", ge=1)
+    probe_on: str | None = setting(
+        None,
+        text="Labelled dataset or folder to probe f on, for the rule probe.",
+        source="its training and validation split",
+        flag=Flag(INPUT, "NAME|FOLDER"),
+    )
+    probe_labels: int = setting(
+        5, text="Labels of each class of the rule probe.", source="ours: docs/stopping.md", ge=1
+    )
+    probe_images: int = setting(
+        600,
+        text="Images of a check of the rule probe, half of them labelled.",
+        source="2 % of f's passes in 5,000 samples",
+        ge=4,
+    )
+    probe_patience: int | None = setting(
+        None,
+        text="Samples without a better probe that end a run (as turn_patience; three checks or more).",
+        unit="samples",
+        source="ours: docs/stopping.md",
+        ge=1,
+    )
+    data_root: Path | None = setting(None, text="Folder of the datasets (COPGEN_DATA).", flag=Flag(INPUT, "FOLDER"))
+    check_every: int = setting(
+        5_000, text="Samples between two checks of the similarity or the probe.", unit="samples", ge=1
+    )
 
     checkpoint_every: int = setting(50, text="Updates between checkpoints.", unit="updates", ge=1)
     preview_every: int = setting(5_000, text="Samples between previews.", unit="samples", ge=1)
     snapshot_every: int = setting(5_000, text="Samples between navigator snapshots.", unit="samples", ge=1)
+    snapshots_kept: int = setting(
+        400,
+        text="Snapshots to keep, the newest ones.",
+        source="ours: all of the longest recipe, biggan-deep-128",
+        ge=1,
+    )
     read_every: int | None = setting(
         None,
         text="Updates between reads of the metrics.",
@@ -215,3 +249,8 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
             raise ValueError("classes need objective = 'sup_con'")
         if DELTA in self.stop_rules and self.delta is None:
             raise ValueError("stop = 'delta' needs a value for delta")
+        if PROBE in self.stop_rules and self.probe_on is None:
+            raise ValueError("stop = 'probe' needs probe_on, a labelled dataset or folder such as digits")
+        if self.probe_images < 4 * self.probe_labels:
+            needed = f"{4 * self.probe_labels} for probe_labels = {self.probe_labels} of two classes"
+            raise ValueError(f"probe_images = {self.probe_images} is too few; {needed} are the least")

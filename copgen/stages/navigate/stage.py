@@ -18,9 +18,8 @@ from torch import Tensor
 
 from copgen import generators, views
 from copgen.distributed.ranks import Ranks
-from copgen.evaluation.similarity import open_similarity
 from copgen.generators.settings import terms
-from copgen.latents.navigator import FILE_NAME, Navigator, save_navigator
+from copgen.latents.navigator import FILE_NAME, save_navigator
 from copgen.objectives import chance_level
 from copgen.runtime.events import Events
 from copgen.runtime.machine import cpu_threads, resolve_device, threads_of_each
@@ -29,8 +28,9 @@ from copgen.stages.navigate.origin import inputs, source
 from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.report import ending, save_preview, summarise
 from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.snapshots import save_snapshot
+from copgen.stages.navigate.stopping.checks import open_checks
 from copgen.stages.navigate.stopping.names import LOSS_TURN
-from copgen.stages.navigate.stopping.perceptual import Perceptual
 from copgen.stages.navigate.stopping.stopping import Stopping
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
@@ -86,7 +86,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     )  # raises for images that T_x does not support
     check_conditions(settings, G)
     game = Game(settings, G, run.device, run.ranks)
-    stopping = Stopping(settings, watch_similarity(settings, G, game.T_z, run))
+    stopping = Stopping(settings, open_checks(settings, G, T_x, game, run))
 
     with Training(
         run,
@@ -110,16 +110,16 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
             metrics |= stopping.look(game.T_z, training.samples)
             weights = game.T_z.state_dict() if LOSS_TURN in settings.stop_rules else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
-            name = f"samples-{training.samples.stop:010d}"
+            drawn = training.samples.stop
             if training.due(settings.snapshot_every) and run.ranks.first:
-                path = run.path / "snapshots" / f"{name}.safetensors"
-                save_navigator(path, game.T_z, made_by=run.made_by(**source(G)))
+                made_by = run.made_by(**source(G))
+                save_snapshot(run.path, game.T_z, samples=drawn, kept=settings.snapshots_kept, made_by=made_by)
             if training.due(settings.preview_every) and run.ranks.first:
-                save_preview(run.path / "previews" / f"{name}.png", G, game.T_z, settings.seed)
+                save_preview(run.path / "previews" / f"samples-{drawn:010d}.png", G, game.T_z, settings.seed)
     # Checkpoints of older versions say "turn".
     ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
-    if stopping.kept:
-        game.T_z.load_state_dict(stopping.kept)
+    if stopping.choice is not None:
+        game.T_z.load_state_dict(stopping.choice[1])
 
     def conclude() -> dict[str, Any]:
         summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, stopping=stopping)
@@ -131,15 +131,6 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)
-
-
-def watch_similarity(
-    settings: NavigateSettings, G: generators.Generator, T_z: Navigator, run: Run
-) -> Perceptual | None:
-    """What checks the similarity of anchors and positives, if the settings ask for it; T_z is untrained."""
-    if (name := settings.watched_similarity) is None:
-        return None
-    return Perceptual(settings, G, T_z, open_similarity(name, device=run.device, events=run.events))
 
 
 def one_update(
@@ -183,7 +174,7 @@ def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
     few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}
     short = settings.replaced(**few)
     more = {
-        FILE_NAME: settings.samples // settings.snapshot_every,
+        FILE_NAME: min(settings.samples // settings.snapshot_every, settings.snapshots_kept),
         "previews/final.png": settings.samples // settings.preview_every,
     }
 

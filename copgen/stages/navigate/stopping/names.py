@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from copgen.runtime.errors import unknown
 
-SAMPLES, DELTA, BAND, LOSS_TURN, PERCEPTUAL = "samples", "delta", "band", "loss-turn", "perceptual"
-RULES = (SAMPLES, DELTA, BAND, LOSS_TURN, PERCEPTUAL)
+SAMPLES, DELTA, BAND, LOSS_TURN = "samples", "delta", "band", "loss-turn"
+PERCEPTUAL, PROBE = "perceptual", "probe"
+RULES = (SAMPLES, DELTA, BAND, LOSS_TURN, PERCEPTUAL, PROBE)
 FORMER = {"turn": LOSS_TURN}
 
 

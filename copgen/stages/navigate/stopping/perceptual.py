@@ -19,11 +19,13 @@ from copgen.evaluation.similarity import Similarity
 from copgen.latents.navigator import Navigator
 from copgen.runtime.errors import UsageError
 from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stopping.check import Check
+from copgen.stages.navigate.stopping.names import PERCEPTUAL
 
 PAIRS = 64  # triplets; 2 % of the cost of the updates between two checks, at 5,000 samples
 
 
-class Perceptual:
+class Perceptual(Check):
     """Watches the similarity of anchors and positives; keeps the navigator of the last check before its drop.
 
     Args:
@@ -35,12 +37,14 @@ class Perceptual:
         UsageError: the similarity does not tell positives of the start from random images.
     """
 
+    name, metric = PERCEPTUAL, "similarity_kept"
+
     def __init__(
         self, settings: NavigateSettings, G: generators.Generator, T_z: Navigator, similarity: Similarity
     ) -> None:
+        super().__init__(T_z, every=settings.check_every)
         self.G, self.similarity = G, similarity
         self.least = settings.similarity_kept
-        self.every = settings.check_every
         rows = range(settings.updates * settings.batch, settings.updates * settings.batch + PAIRS)  # not trained on
         self.z, self.condition = G.sample_prior(rows, settings.seed), G.sample_condition(rows, settings.seed)
         with torch.no_grad():
@@ -53,44 +57,32 @@ class Perceptual:
                 f"like their anchors than random images are ({float(self.random):.3f}).",
                 fix="Choose another similarity, or a smaller init_std.",
             )
-        self.unread: list[tuple[int, dict[str, Tensor]]] = []  # number of updates, weights at the check
-        self.chosen_update = 0
-        self.best = _copied(T_z)
 
     @property
     def inputs(self) -> dict[str, str]:
         """Hashes of the similarity's weights."""
         return {f"similarity's {name}": digest for name, digest in self.similarity.inputs.items()}
 
-    def due(self, samples: range) -> bool:
-        """Whether to check after the update with these samples."""
-        return samples.stop // self.every > samples.start // self.every
-
-    @torch.no_grad()
-    def look(self, T_z: Navigator, updates: int) -> dict[str, Tensor]:
-        """The metrics of a check, `similarity` and `similarity_kept`, each () and still on the device."""
-        self.unread.append((updates, _copied(T_z)))
+    def measured(self, T_z: Navigator) -> dict[str, Tensor]:
+        """`similarity`, and the share of it that is kept."""
         now = self._mean(T_z)
-        return {"similarity": now, "similarity_kept": (now - self.random) / (self.start - self.random)}
+        return {"similarity": now, self.metric: (now - self.random) / (self.start - self.random)}
 
-    def dropped(self, metrics: Mapping[str, float]) -> bool:
-        """Whether a check found that too little is kept; else its navigator is the one to keep."""
-        updates, weights = self.unread.pop(0)
-        if metrics["similarity_kept"] < self.least:
-            return True
-        self.chosen_update, self.best = updates, weights
-        return False
+    def judged(self, metrics: Mapping[str, float], updates: int) -> tuple[bool, bool]:
+        """The last check that keeps enough is the best; the first that does not ends the run."""
+        dropped = metrics[self.metric] < self.least
+        return not dropped, dropped
+
+    def signals(self, batch: int) -> dict[str, Any]:
+        """The measure, its bound, and where it began."""
+        return {
+            "measure": self.similarity.name,
+            "limit": self.least,
+            "start": float(self.start),
+            "random": float(self.random),
+            "chosen": self.chosen_update * batch,
+        }
 
     def _mean(self, T_z: Navigator) -> Tensor:
         z_pos = T_z(self.z.to(next(T_z.parameters()).dtype))
         return self.similarity(self.x, self.G(z_pos, self.condition)).double().mean()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"chosen_update": self.chosen_update, "best": self.best}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.chosen_update, self.best = state["chosen_update"], state["best"]
-
-
-def _copied(T_z: Navigator) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in T_z.state_dict().items()}

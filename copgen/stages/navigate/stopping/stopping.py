@@ -6,7 +6,7 @@ for the turn of f's loss, the navigator that it would have chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from copgen.latents.navigator import Navigator
 from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.navigate.stopping.check import Check
 from copgen.stages.navigate.stopping.limits import EFFECTIVE, limits, prior_std
 from copgen.stages.navigate.stopping.loss_turn import LossTurn, half_life_of
-from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN, PERCEPTUAL
-from copgen.stages.navigate.stopping.perceptual import Perceptual
+from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN, PROBE
 
 
 class Stopping:
@@ -25,7 +25,7 @@ class Stopping:
 
     Args:
         settings: of the run.
-        perceptual: checks the similarity of anchors and positives, if the settings ask for it.
+        checks: those that the settings ask for.
 
     Attributes:
         name: the rule that ended it.
@@ -33,8 +33,8 @@ class Stopping:
         acts_at: the samples drawn when a rule, acting or not, would have ended it first.
     """
 
-    def __init__(self, settings: NavigateSettings, perceptual: Perceptual | None = None) -> None:
-        self.perceptual = perceptual
+    def __init__(self, settings: NavigateSettings, checks: Sequence[Check] = ()) -> None:
+        self.checks = {check.name: check for check in checks}
         self.name = ""
         self.rules = settings.stop_rules
         self.batch = settings.batch
@@ -59,13 +59,15 @@ class Stopping:
     @property
     def inputs(self) -> dict[str, str]:
         """Hashes of what the rules read."""
-        return {} if self.perceptual is None else self.perceptual.inputs
+        return {name: digest for check in self.checks.values() for name, digest in check.inputs.items()}
 
     def look(self, T_z: Navigator, samples: range) -> dict[str, Tensor]:
-        """The metrics of a check after the update with these samples, if one is due; still on the device."""
-        if self.perceptual is None or not self.perceptual.due(samples):
-            return {}
-        return self.perceptual.look(T_z, samples.stop // self.batch)
+        """The metrics of the checks after the update with these samples, if they are due; still on the device."""
+        found: dict[str, Tensor] = {}
+        for check in self.checks.values():
+            if check.due(samples):
+                found |= check.look(T_z, samples.stop // self.batch)
+        return found
 
     def refuses(self, metrics: Mapping[str, float]) -> bool:
         """Skip the update that exceeds a limit: Algorithm 1 returns before it."""
@@ -77,8 +79,9 @@ class Stopping:
         self.updates += 1
         turned = self.turn.watch(metrics["loss_encoder"], weights)
         metrics["loss_smoothed"] = self.turn.smoothed()
-        dropped = "similarity_kept" in metrics and self.perceptual is not None and self.perceptual.dropped(metrics)
-        acting = [self._acts(name) for name, acts in ((LOSS_TURN, turned), (PERCEPTUAL, dropped)) if acts]
+        ended = [LOSS_TURN] if turned else []
+        ended += [check.name for check in self.checks.values() if check.metric in metrics and check.ends(metrics)]
+        acting = [self._acts(name) for name in ended]
         return any(acting)
 
     def _acts(self, name: str) -> bool:
@@ -88,11 +91,18 @@ class Stopping:
         return name in self.rules
 
     @property
-    def kept(self) -> Mapping[str, Tensor]:
-        """The weights that the rule that ended the run chose; empty: those of the end."""
-        if self.name == PERCEPTUAL and self.perceptual is not None:
-            return self.perceptual.best
-        return self.turn.best if self.name == LOSS_TURN else {}
+    def choice(self) -> tuple[int, Mapping[str, Tensor]] | None:
+        """Number of updates and weights of the navigator that a rule chose; None: that of the end.
+
+        The rule that ended the run chooses. Samples and limits do not: then `probe`, if it is one of the rules, does.
+        """
+        if self.name == LOSS_TURN:
+            return self.turn.chosen_update, self.turn.best
+        if self.name in self.checks:
+            check = self.checks[self.name]
+            return check.chosen_update, check.best
+        probe = self.checks.get(PROBE) if PROBE in self.rules else None
+        return (probe.chosen_update, probe.best) if probe is not None and probe.chosen_update else None
 
     def signals(self, metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
         """What each rule says at the end of the run, for the summary.
@@ -111,26 +121,19 @@ class Stopping:
             "chosen": self.turn.chosen_update * self.batch or None,
             "acts_at": self.acts_at.get(LOSS_TURN),
         }
-        if (watched := self.perceptual) is not None:
-            found[PERCEPTUAL] = {
-                "measure": watched.similarity.name,
-                "limit": watched.least,
-                "start": float(watched.start),
-                "random": float(watched.random),
-                "chosen": watched.chosen_update * self.batch,
-                "acts_at": self.acts_at.get(PERCEPTUAL),
-            }
+        for name, check in self.checks.items():
+            found[name] = {**check.signals(self.batch), "acts_at": self.acts_at.get(name)}
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        perceptual = {} if self.perceptual is None else self.perceptual.state_dict()
         own = {"name": self.name, "updates": self.updates, "acts_at": self.acts_at}
-        return {**own, "turn": self.turn.state_dict(), "perceptual": perceptual}
+        checks = {name: check.state_dict() for name, check in self.checks.items()}
+        return {**own, "turn": self.turn.state_dict(), **checks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.updates = state["updates"]
         if "turn" in state:  # older versions kept another mean, which is not resumed
             self.name, self.acts_at = state["name"], dict(state["acts_at"])
             self.turn.load_state_dict(state["turn"])
-            if self.perceptual is not None:
-                self.perceptual.load_state_dict(state["perceptual"])
+            for name, check in self.checks.items():
+                check.load_state_dict(state[name])

@@ -77,7 +77,7 @@ def test_all_is_kept_at_the_start_and_nothing_under_random_positives() -> None:
 
 def test_the_navigator_of_the_last_check_before_the_drop_is_kept() -> None:
     watched = watcher(similarity_kept=0.5, stop="perceptual", batch=10)
-    stopping = Stopping(settings(stop="perceptual", batch=10, similarity_kept=0.5), watched)
+    stopping = Stopping(settings(stop="perceptual", batch=10, similarity_kept=0.5), [watched])
     for updates, by in ((1, 0.05), (2, 0.1)):  # read together, after both checks
         watched.look(shifting(by), updates)
     assert not stopping.watch(figures(similarity_kept=0.9), {})
@@ -86,7 +86,8 @@ def test_the_navigator_of_the_last_check_before_the_drop_is_kept() -> None:
     assert state == {"chosen_update": 1}
     assert stopping.watch(figures(similarity_kept=0.4), {})
     assert (stopping.name, stopping.acts_at["perceptual"]) == ("perceptual", 30)
-    assert [*stopping.kept.values()][-1].tolist() == pytest.approx([0.05] * DIM)
+    assert stopping.choice is not None
+    assert [*stopping.choice[1].values()][-1].tolist() == pytest.approx([0.05] * DIM)
     signals = stopping.signals({"shift_std": 0.2})["perceptual"]
     assert (signals["chosen"], signals["limit"], signals["start"]) == (10, 0.5, 0.0)
 
@@ -94,7 +95,7 @@ def test_the_navigator_of_the_last_check_before_the_drop_is_kept() -> None:
 def test_a_drop_at_the_first_check_keeps_the_untrained_navigator() -> None:
     watched = watcher()
     watched.look(shifting(5.0), 1)
-    assert watched.dropped({"similarity_kept": 0.1})
+    assert watched.ends({"similarity_kept": 0.1})
     assert watched.chosen_update == 0
     assert [*watched.best.values()][-1].tolist() == [0.0] * DIM
 
@@ -109,7 +110,7 @@ def test_a_measure_that_sees_no_difference_is_refused() -> None:
 
 
 def test_its_inputs_are_those_of_the_run() -> None:
-    assert Stopping(settings(), watcher()).inputs == {"similarity's weights.pt": "abc"}
+    assert Stopping(settings(), [watcher()]).inputs == {"similarity's weights.pt": "abc"}
     assert Stopping(settings()).inputs == {}
 
 
@@ -119,7 +120,7 @@ def test_a_run_ends_at_the_drop_with_the_navigator_before(flow: Path, tmp_path: 
     assert summary["ended_by"] == "perceptual"
     found = summary["stop_rules"]["perceptual"]
     assert found["measure"] == StructuralSimilarity().name
-    assert found["chosen"] < found["acts_at"] == summary["samples"]
+    assert summary["kept"] == found["chosen"] < found["acts_at"] == summary["samples"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     kept = {line["samples"]: line["similarity_kept"] for line in lines if "similarity_kept" in line}
     assert min(kept) == 16

@@ -57,7 +57,7 @@ def memory_beside(what: str, count: int) -> int:
         if what == "bigbigan":
             settings = settings_of("bigbigan", Path(folder), narrow=1, n=count, batch=8)
             source, plan = stage.open_source(settings)
-            make = functools.partial(make_batches, source, plan)
+            make: Callable[[int], Batches] = functools.partial(make_batches, source, plan)
         else:
             plan, pool = sampling_writer.plan("png", count, 1000), sampling_writer.images()
             make = functools.partial(sampling_writer.batches, plan, pool=pool, fresh=True)

@@ -55,7 +55,7 @@ def show_sampling(
     from copgen.stages.sample.estimate import estimate
 
     found = estimate(settings, workers=workers, store=store, only=only)
-    notes = [f"estimated from {found.rests_on}"]
+    notes = [f"estimated from {found.rests_on}", *([found.advice] if found.advice else [])]
     if workers > 1:
         fewer = "" if found.workers == workers else f", {found.workers} at a time (limited by cores or GPUs)"
         notes.insert(0, f"{workers} workers{fewer}; memory is per worker")

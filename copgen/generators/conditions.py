@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from copgen.runtime import philox
+from copgen.runtime.device_copies import to_device
 from copgen.runtime.errors import UsageError
 
 
@@ -32,7 +33,7 @@ class Conditions(BaseModel):
         """Row numbers in [0, count), int64 (N,); row k is a function of (seed, indices[k])."""
         among = count if self.only is None else len(self.only)
         drawn = (draw_rows if self.rule == "uniform" else deal_rows)(indices, among, seed=seed, device=device)
-        return drawn if self.only is None else torch.tensor(self.only, device=device)[drawn]
+        return drawn if self.only is None else to_device(torch.tensor(self.only), device)[drawn]
 
     def check(self, count: int, *, name: str, kind: str) -> None:
         """Refuse rows that are not in the table of `count` rows of the generator `name`.
@@ -64,14 +65,14 @@ def draw_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
 
 def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.device) -> Tensor:
     """Row numbers by permutations: indices k count to (k + 1) count - 1 get each row once, newly shuffled."""
-    places = philox.as_rows(indices, device)
+    places = philox.as_rows(indices)  # where the indices are: the loop reads them
     rounds, place = places // count, places % count
     rows = torch.empty_like(places)
     for number in sorted(set(rounds.tolist())):
-        order = philox.permutation(seed, count, stream=f"conditions/{number}").to(device)
+        order = to_device(philox.permutation(seed, count, stream=f"conditions/{number}"), places.device)
         held = rounds == number
         rows[held] = order[place[held]]
-    return rows
+    return to_device(rows, device)
 
 
 def check_rows(
@@ -88,7 +89,7 @@ def check_rows(
         width: of the vectors; None: `count`.
 
     Raises:
-        UsageError: None, a row out of range, or another shape or dtype.
+        UsageError: None, another shape or dtype, or, on the CPU, a row out of range.
     """
     width = count if width is None else width
     if condition is None:
@@ -109,8 +110,8 @@ def check_rows(
             f"'{name}' was loaded without stored instances, so it does not take {kind} indices.",
             fix="Load it with instances=FILE, or pass features.",
         )
-    # Compiled code cannot branch on values; there the embedding lookup raises.
-    if not torch.compiler.is_compiling():
+    # Compiled code cannot branch on values, and CUDA would wait for all that is queued: there the lookup raises.
+    if not torch.compiler.is_compiling() and condition.device.type == "cpu":
         outside = condition[(condition < 0) | (condition >= count)]
         if outside.numel():
             raise UsageError(f"There is no {kind} {int(outside[0])} in '{name}'; it has 0 to {count - 1}.")

@@ -1,11 +1,12 @@
 """Generate, encode and write pairs concurrently, so that the device waits neither for encoders nor for the disk.
 
-    one thread         generates batches of pairs, shard after shard, at most AHEAD of them in advance
-    several threads    encode them, in slices of a batch
+    one thread         queues batches of pairs on the device, shard after shard, at most AHEAD of them in advance
+    several threads    wait for their pixels and encode them, in slices of a batch
     the caller         takes encoded pairs in order, and writes them
 
 For images of a few thousand bytes compression takes less time than the Python code around it, and threads would only
-compete for the GIL: there the caller does everything, one batch after the other. Memory is bounded by AHEAD + 2 batches
+compete for the GIL: on a CPU the caller does everything, one batch after the other. A GPU would be idle while it
+encodes, so there one thread encodes. Memory is bounded by AHEAD + 2 batches
 of pixels, whatever the number of pairs.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -24,7 +25,7 @@ from copgen.runtime.environment import cores
 
 AHEAD = 2
 SMALL = 64 * 64  # bytes of an image up to which threads do not help
-Batches = Iterator[list[Pair]]
+Batches = Iterator[Sequence[Pair]]
 Encoding = list[Future[list[EncodedPair]]]  # a batch that is being encoded
 Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
 
@@ -34,7 +35,9 @@ def encoder_threads(plan: Plan, requested: int | None = None) -> int:
     if requested is not None:
         return requested
     channels, height, width = plan.image_shape
-    return 0 if channels * height * width <= SMALL else cores()
+    if channels * height * width > SMALL:
+        return cores()
+    return 0 if plan.device == "cpu" else 1
 
 
 @contextmanager
@@ -46,7 +49,8 @@ def overlapped(
     Args:
         plan: the plan of the folder.
         numbers: the shards to make; consumed in another thread, each when the one before is generated.
-        make: returns the batches of pairs of a shard, in order; runs in that thread too.
+        make: returns the batches of pairs of a shard, in order; runs in that thread too. Slices of a batch are taken
+            in encoder threads.
         encoders: number of encoder threads, as in `encoder_threads`.
 
     The pairs of a shard must be consumed before the next shard. An exception from `numbers`, `make` or an encoder is
@@ -64,8 +68,8 @@ def overlapped(
         for number in numbers:
             for batch in make(number):
                 size = -(-len(batch) // (2 * threads))
-                slices = [batch[start : start + size] for start in range(0, len(batch), size)]
-                yield [encoding.submit(_encode, plan, part) for part in slices]
+                slices = [slice(start, start + size) for start in range(0, len(batch), size)]
+                yield [encoding.submit(_encode, plan, batch, part) for part in slices]
 
     try:
         yield _by_shard(plan, _encoded(_ahead(submitted(), making)))
@@ -74,10 +78,10 @@ def overlapped(
         encoding.shutdown(cancel_futures=True)
 
 
-def _encode(plan: Plan, pairs: list[Pair]) -> list[EncodedPair]:
+def _encode(plan: Plan, batch: Sequence[Pair], part: slice) -> list[EncodedPair]:
     # Pillow releases the GIL while it compresses PNG and WebP, but for JPEG only if it writes to a real file.
     with os.fdopen(os.memfd_create("images"), "w+b", buffering=0) as scratch:
-        return [encode_pair(plan, pair, scratch) for pair in pairs]
+        return [encode_pair(plan, pair, scratch) for pair in batch[part]]
 
 
 def _ahead(batches: Iterator[Encoding], thread: ThreadPoolExecutor) -> Iterator[Encoding]:

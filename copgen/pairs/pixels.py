@@ -34,9 +34,14 @@ def to_uint8(images: Tensor, *, rounding: Rounding = "nearest") -> Tensor:
             f"{int((~torch.isfinite(images)).sum())} of {images.numel()} pixel values are not finite.",
             fix="Check the weights of the generator and the navigator.",
         )
+    return levels(images, rounding=rounding)
+
+
+def levels(images: Tensor, *, rounding: Rounding) -> Tensor:
+    """`to_uint8` of images known to be finite, or whose finiteness is read later: nothing waits for the device."""
     unit = (images.float() + 1.0) / 2.0
-    levels = (unit * 255.0).round() if rounding == "nearest" else unit * 256.0
-    return levels.clamp(0.0, 255.0).to(torch.uint8)
+    exact = (unit * 255.0).round() if rounding == "nearest" else unit * 256.0
+    return exact.clamp(0.0, 255.0).to(torch.uint8)
 
 
 def from_uint8(images: Tensor) -> Tensor:

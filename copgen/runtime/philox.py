@@ -17,6 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from copgen.runtime.device_copies import to_device
 from copgen.runtime.dispatch import choose
 
 _ROUNDS = 10
@@ -41,10 +42,10 @@ vars(stream_key)["_dynamo_marked_constant"] = True
 def as_rows(rows: Rows, device: torch.device | str | None = None) -> Tensor:
     """Row numbers as an int64 tensor (N,)."""
     if isinstance(rows, Tensor):
-        return rows.to(device=device, dtype=torch.int64)
+        return to_device(rows.to(torch.int64), device)
     if isinstance(rows, range):
         return torch.arange(rows.start, rows.stop, rows.step, dtype=torch.int64, device=device)
-    return torch.tensor(list(rows), dtype=torch.int64, device=device)
+    return to_device(torch.tensor(list(rows), dtype=torch.int64), device)
 
 
 def bits(seed: int, rows: Rows, columns: int, *, stream: str, device: torch.device | str | None = None) -> Tensor:

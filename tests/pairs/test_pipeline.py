@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,3 +133,40 @@ def test_threads_are_as_many_as_help(
     assert encoder_threads(plan) == threads
     assert encoder_threads(plan, 3) == 3
     assert encoder_threads(plan, 0) == 0
+
+
+class Slow(Sequence[pairs.Pair]):
+    """A batch whose pixels arrive only when the batch after it is queued."""
+
+    def __init__(self, batch: list[pairs.Pair], next_is_queued: threading.Event) -> None:
+        self._batch, self._next_is_queued = batch, next_is_queued
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def __getitem__(self, places: Any) -> Any:
+        assert self._next_is_queued.wait(timeout=60)
+        return self._batch[places]
+
+
+@pytest.mark.parametrize("encoders", [1, 3])
+def test_the_next_batch_is_queued_before_the_pixels_of_this_one_are_taken(encoders: int) -> None:
+    plan = folders.plan(pairs=9, batch=2)
+    count = sum(-(-len(plan.shard_range(number)) // plan.batch) for number in range(plan.shards))
+    queued = [threading.Event() for _ in range(count + 1)]
+    queued[count].set()
+    numbers = iter(range(count))
+
+    def slow(number: int) -> Iterator[Slow]:
+        for batch in batches(plan, number):
+            at = next(numbers)
+            queued[at].set()
+            yield Slow(batch, queued[at + 1])
+
+    with overlapped(plan, range(plan.shards), slow, encoders=encoders) as shards:
+        assert [pair.index for _, encoded in shards for pair in encoded] == list(range(9))
+
+
+def test_a_gpu_is_never_idle_while_small_images_are_encoded() -> None:
+    plan = folders.plan(image_shape=(1, 8, 8))
+    assert (encoder_threads(plan), encoder_threads(plan.model_copy(update={"device": "cuda"}))) == (0, 1)

@@ -5,23 +5,28 @@ depend on which other pairs are rejected, except for the low bits that depend on
 which is a function of the plan too. All attempts use the condition of row k: the filter does not change how often a
 class occurs.
 
+Making a batch only queues work on the device; whoever takes its pairs waits for them (queued_pairs.py). So the device
+goes on with the next batch meanwhile. Only rules on d or similarity read the values that they bound.
+
 Legend: N pairs, P positives; z, z' (N, dim) latents; x, x' (N, C, H, W) images in [-1, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from copgen.latents.distance import displacement
-from copgen.pairs import FilterRules, Pair, Plan
-from copgen.pairs.pixels import to_uint8
+from copgen.pairs import FilterRules, Plan
+from copgen.pairs.pixels import levels
+from copgen.runtime.device_copies import Arrival, to_host
 from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.quality_filter import give_up, refused, similarities
+from copgen.stages.sample.queued_pairs import QueuedPairs, refuse_not_finite
 
 ATTEMPT = 2**40  # rows from one attempt to the next: above the largest count that a run can have
 NO_RULES = FilterRules(attempts=1)
@@ -34,7 +39,7 @@ class Draws:
     Attributes:
         z: (N, dim).
         z_pos: z' (N, dim) of each positive; z itself if the transform is none.
-        d: (N, P), on the CPU, as in the metadata.
+        d: (N, P) float64, as in the metadata; on the CPU if rules bound it, else on the device.
         rejected: (N,) number of rejected draws before these, on the CPU.
     """
 
@@ -44,52 +49,90 @@ class Draws:
     rejected: Tensor
 
 
+@dataclass(frozen=True)
+class Made:
+    """What G makes of draws, on the device.
+
+    Attributes:
+        images: of the anchors and of each positive, uint8 (N, C, H, W).
+        finite: (N, 1 + P) whether each of them has finite values.
+        d, rejected: as in `Draws`.
+        similarity: (N, P) float64 on the CPU, as in the metadata; None without an encoder.
+    """
+
+    images: list[Tensor]
+    finite: Tensor
+    d: Tensor
+    rejected: Tensor
+    similarity: Tensor | None
+
+
 @torch.no_grad()
-def make_batches(source: Source, plan: Plan, number: int) -> Iterator[list[Pair]]:
+def make_batches(source: Source, plan: Plan, number: int) -> Iterator[QueuedPairs]:
     """The pairs of shard `number`, in batches of the plan's size.
 
     Raises:
         UsageError: a pair had as many draws rejected as the plan allows.
-        DataError: an image with non-finite values.
+        DataError: an image with non-finite values; raised where its batch is taken.
     """
     indices = plan.shard_range(number)
     for start in range(indices.start, indices.stop, plan.batch):
         yield make_pairs(source, plan, range(start, min(start + plan.batch, indices.stop)))
 
 
-def make_pairs(source: Source, plan: Plan, rows: range) -> list[Pair]:
+def make_pairs(source: Source, plan: Plan, rows: range) -> QueuedPairs:
     """The pairs of these rows, in their order."""
     G, rules = source.G, plan.filter or NO_RULES
     condition = G.sample_condition(rows, plan.seed)
-    known = G.describe_condition(condition) if condition is not None else [{}] * len(rows)
-    rejected = torch.zeros(len(rows), dtype=torch.int64)
-    made: dict[int, Pair] = {}
-    pending = torch.arange(len(rows))
-    while len(pending):
-        held = _of(condition, pending)
-        draws = draw_latents(source, plan, rows.start + pending, held, rejected[pending])
-        x = source.images(draws.z, held)
-        x_pos = [x if z_pos is draws.z else source.images(z_pos, held) for z_pos in draws.z_pos]
-        measured = {"d": draws.d}
-        again = torch.zeros(len(pending), dtype=torch.bool)
-        if source.encoder is not None:
-            measured["similarity"] = similarities(source.encoder, x, x_pos)
-            again = refused(measured["similarity"], rules.min_similarity, rules.max_similarity)
-        anchors, *several = (_pixels(image, plan) for image in (x, *x_pos))
-        for at in (~again).nonzero()[:, 0].tolist():
-            place, count = int(pending[at]), int(draws.rejected[at])
-            metadata = {"index": rows[place], **known[place]}
-            for name, values in measured.items():
-                metadata |= described(name, values[at].tolist())
-            if plan.filter:
-                metadata["rejected"] = count
-            made[place] = Pair(rows[place], anchors[at], tuple(image[at] for image in several), metadata, count)
-        rejected[pending] = draws.rejected + again
-        pending = pending[again]
-        if len(pending):
-            left = measured["similarity"][again]
-            give_up(rules, rule="similarity", rows=rows.start + pending, rejected=rejected[pending], values=left)
-    return [made[place] for place in range(len(rows))]
+    numbers = torch.arange(rows.start, rows.stop)
+    made = make(source, plan, numbers, condition, torch.zeros(len(rows), dtype=torch.int64))
+    again = torch.arange(len(rows))
+    while made.similarity is not None:
+        again = again[refused(made.similarity[again], rules.min_similarity, rules.max_similarity)]
+        if not len(again):
+            break
+        rejected, left = made.rejected[again] + 1, made.similarity[again]
+        refuse_not_finite(made.finite.cpu(), rows)
+        give_up(rules, rule="similarity", rows=numbers[again], rejected=rejected, values=left)
+        replace(made, again, make(source, plan, numbers[again], _of(condition, again), rejected))
+    return QueuedPairs(
+        G=G,
+        rows=rows,
+        condition=None if condition is None else to_host(condition),
+        images=[to_host(images) for images in made.images],
+        finite=to_host(made.finite),
+        d=to_host(made.d),
+        similarity=made.similarity,
+        rejected=made.rejected if plan.filter else None,
+        arrival=Arrival(made.finite.device),
+    )
+
+
+def make(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Made:
+    """The images of the pairs `rows` (N,), whatever their similarity; arguments as `draw_latents`."""
+    draws = draw_latents(source, plan, rows, condition, rejected)
+    x = source.images(draws.z, condition)
+    x_pos = [x if z_pos is draws.z else source.images(z_pos, condition) for z_pos in draws.z_pos]
+    return Made(
+        # Channels last, as image encoders expect.
+        [
+            levels(images, rounding=plan.rounding).contiguous(memory_format=torch.channels_last)
+            for images in (x, *x_pos)
+        ],
+        torch.stack([torch.isfinite(images).all(dim=(1, 2, 3)) for images in (x, *x_pos)], dim=1),
+        draws.d,
+        draws.rejected,
+        similarities(source.encoder, x, x_pos) if source.encoder is not None else None,
+    )
+
+
+def replace(made: Made, places: Tensor, other: Made) -> None:
+    """Put other pairs at some places."""
+    several = zip(made.images, other.images, strict=True)
+    for held, new in (*several, (made.finite, other.finite), (made.d, other.d), (made.rejected, other.rejected)):
+        held[places.to(held.device)] = new
+    if made.similarity is not None and other.similarity is not None:
+        made.similarity[places] = other.similarity
 
 
 def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Draws:
@@ -99,6 +142,9 @@ def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | N
     """
     rules = plan.filter or NO_RULES
     drawn = _draw(source, plan, rows, condition, rejected)
+    if rules.min_d is None and rules.max_d is None:
+        return drawn
+    drawn = dataclasses.replace(drawn, d=_read(drawn.d))
     while bool((again := refused(drawn.d, rules.min_d, rules.max_d)).any()):
         rejected = drawn.rejected[again] + 1
         give_up(rules, rule="d", rows=rows[again], rejected=rejected, values=drawn.d[again])
@@ -106,7 +152,7 @@ def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | N
         new = _draw(source, plan, rows[again], _of(condition, places), rejected)
         for held, other in zip((drawn.z, *drawn.z_pos), (new.z, *new.z_pos), strict=True):
             held[places.to(held.device)] = other
-        drawn.d[again], drawn.rejected[again] = new.d, rejected
+        drawn.d[again], drawn.rejected[again] = _read(new.d), rejected
     return drawn
 
 
@@ -115,22 +161,20 @@ def _draw(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, re
     numbers = rows + rejected * ATTEMPT
     z = source.G.sample_prior(numbers, plan.seed)
     z_pos = [transform(z, condition, numbers) for transform in source.positives.transforms]
-    d = torch.stack([displacement(z, moved).double().cpu() for moved in z_pos], dim=1)
-    return Draws(z, z_pos, d.round(decimals=6), rejected)
+    d = torch.stack([displacement(z, moved).double() for moved in z_pos], dim=1)
+    return Draws(z, z_pos, d, rejected)
+
+
+def _read(d: Tensor) -> Tensor:
+    """On the CPU, rounded as in the metadata: the rules hold for what a reader sees."""
+    return d.cpu().round(decimals=6)
 
 
 def _pixels(images: Tensor, plan: Plan) -> Tensor:
-    """uint8 on the CPU, channels last, as image encoders expect; converted on the device, which is faster."""
-    levels = to_uint8(images, rounding=plan.rounding)
-    return levels.contiguous(memory_format=torch.channels_last).cpu()
+    """uint8, channels last, as image encoders expect; converted on the device, which is faster."""
+    return levels(images, rounding=plan.rounding).contiguous(memory_format=torch.channels_last)
 
 
 def _of(condition: Tensor | None, places: Tensor) -> Tensor | None:
     """The conditions at some positions."""
     return None if condition is None else condition[places.to(condition.device)]
-
-
-def described(name: str, values: Sequence[float]) -> dict[str, Any]:
-    """Metadata entries of a value per positive: the first has the plain name, like its image."""
-    several = [round(value, 6) for value in values]
-    return {name: several[0], **({f"{name}_positives": several} if len(several) > 1 else {})}

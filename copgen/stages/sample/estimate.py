@@ -20,6 +20,7 @@ from copgen.pairs.store import Store
 from copgen.runtime.environment import cores
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
+from copgen.stages.sample.encoder_rate import advice
 from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.rehearsal import Rehearsal, rehearse
 from copgen.stages.sample.remaining import pairs_left, with_threads
@@ -37,6 +38,7 @@ class Estimate:
         disk_bytes: of the pairs and all files written with them.
         workers: number that run in parallel; further ones would share their cores or GPUs.
         rests_on: what was measured, in a few words.
+        advice: a sentence if PNG encoders limit the run (encoder_rate.py).
     """
 
     pairs: int
@@ -45,6 +47,7 @@ class Estimate:
     disk_bytes: int
     workers: int
     rests_on: str
+    advice: str | None
 
 
 def estimate(
@@ -72,6 +75,7 @@ def estimate(
     places = cores() // (plan.threads or 1) if on_cpu else 1 if named else torch.cuda.device_count()
     at_once = min(workers, max(1, places))
     compiling = "" if source.compiled is None else "; the time to compile G is not included"
+    threads = encoders_at_once(plan, settings.encoders, workers=at_once)
     return Estimate(
         pairs=left,
         seconds=left * seconds_each(plan, found, encoders=settings.encoders, workers=at_once),
@@ -79,6 +83,7 @@ def estimate(
         disk_bytes=round(expected_bytes(plan, found.pairs) * left / plan.pairs),
         workers=at_once,
         rests_on=f"{len(found.pairs):,} pairs of the run, generated and encoded here{compiling}",
+        advice=advice(plan, found, threads=min(threads, cores()), workers=at_once),
     )
 
 
@@ -87,12 +92,17 @@ def seconds_each(plan: Plan, found: Rehearsal, *, encoders: int | None, workers:
 
     That is the workers, the encoding threads, or the cores, which do both.
     """
-    threads = encoder_threads(plan, encoders)
+    threads = encoders_at_once(plan, encoders, workers=workers)
     if threads == 0:  # each worker encodes its own batches
         return (found.making_s + found.encoding_s) / workers
-    threads = max(threads, workers) if encoders is None else threads * workers
     busy = found.encoding_s + (found.making_s * (plan.threads or 1) if plan.device == "cpu" else 0.0)
     return max(found.making_s / workers, found.encoding_s / threads, busy / cores())
+
+
+def encoders_at_once(plan: Plan, encoders: int | None, *, workers: int) -> int:
+    """The encoding threads of all workers: they share the default number, and have those requested each."""
+    threads = encoder_threads(plan, encoders)
+    return threads * workers if encoders is not None or threads == 0 else max(threads, workers)
 
 
 def refuse_small_disk(out: Path, plan: Plan, missing: list[int], source: Source, *, reclaimed: int = 0) -> None:

@@ -53,13 +53,13 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     most = plan.rows_at_once
     if source.compiled is not None:
         with torch.no_grad(), cpu_threads(plan.threads):
-            make_pairs(source, plan, range(1))  # compiles G
+            list(make_pairs(source, plan, range(1)))  # compiles G
     began = time.perf_counter()
     for rows in _parts(plan, whole=source.compiled is not None):
         before = _peak(source)
         start = time.perf_counter()
         with torch.no_grad(), cpu_threads(plan.threads):
-            pairs = make_pairs(source, plan, rows)
+            pairs = list(make_pairs(source, plan, rows))
         made = time.perf_counter()
         part = [encode_pair(plan, pair) for pair in pairs]
         tar = TarWriter(io.BytesIO())

@@ -5,16 +5,16 @@ Pair k is a function of the plan and of k's shard (batches.py); workers claim sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from copgen.distributed.slices import ShardSlice, slice_of
-from copgen.pairs import Pair, Plan, Record, finish, layout, missing_shards
+from copgen.pairs import Plan, Record, finish, layout, missing_shards
 from copgen.pairs.manifest import known_records, written_shards
-from copgen.pairs.pipeline import encoder_threads
+from copgen.pairs.pipeline import Batches, encoder_threads
 from copgen.pairs.store import LocalStore, Store, open_store
 from copgen.runtime.environment import job_place
 from copgen.runtime.events import Events, Silent
@@ -137,10 +137,10 @@ def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, no
         make_shards(store, plan, order, make, note=note, stop=stop, encoders=settings.encoders)
 
 
-def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int], Iterator[list[Pair]]]:
+def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int], Batches]:
     """A function that yields the batches of a shard, in any thread, until a signal arrives."""
 
-    def make(number: int) -> Iterator[list[Pair]]:
+    def make(number: int) -> Batches:
         with cpu_threads(plan.threads):
             yield from interruptible(make_batches(source, plan, number), stop)
 
@@ -199,7 +199,7 @@ def conclude(store: Store, plan: Plan, *, before: Mapping[int, Record], events: 
     return counts
 
 
-def interruptible(batches: Iterator[list[Pair]], stop: StopRequest) -> Iterator[list[Pair]]:
+def interruptible(batches: Batches, stop: StopRequest) -> Batches:
     """The same batches, until a signal arrives: then the next one is not started."""
     while not stop.received:
         if (batch := next(batches, None)) is None:

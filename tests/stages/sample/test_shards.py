@@ -18,6 +18,7 @@ from copgen import pairs
 from copgen.distributed.slices import ShardSlice
 from copgen.pairs import layout
 from copgen.pairs.claims import Claims
+from copgen.pairs.pipeline import Batches
 from copgen.pairs.store import LocalStore, open_store
 from copgen.runtime.errors import DataError, EnvironmentFault, Stopped, UsageError
 from copgen.stages.sample import batches as drawing
@@ -56,7 +57,7 @@ def made_by(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     real = drawing.make_batches
 
-    def traced(source: Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    def traced(source: Source, plan: pairs.Plan, number: int) -> Batches:
         made.append(number)
         return real(source, plan, number)
 
@@ -246,7 +247,7 @@ def test_the_number_of_threads_is_the_plans_and_not_the_machines(
     seen: list[int] = []
     real = drawing.make_batches
 
-    def watched(source: Source, plan: pairs.Plan, number: int) -> Iterator[list[pairs.Pair]]:
+    def watched(source: Source, plan: pairs.Plan, number: int) -> Batches:
         seen.append(torch.get_num_threads())
         return real(source, plan, number)
 

@@ -31,7 +31,8 @@ $(ORACLES): $(READY) tests/requirements-oracles.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python examples/demo.py
+	PATH="$(abspath $(BIN)):$$PATH" RUNS=runs/demo pipelines/quickstart.sh
+	$(BIN)/python examples/demo.py runs/demo
 
 # One thread per test; several processes share the tests.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 10
@@ -46,6 +47,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck --external-sources --source-path=SCRIPTDIR pipelines/*.sh
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

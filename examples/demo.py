@@ -1,12 +1,11 @@
-"""The whole pipeline on two cores (`make demo`): navigate, sample, pretrain, eval linear with the embedded generator.
+"""What `make demo` shows after `pipelines/quickstart.sh`: its probes beside those of an untrained encoder, and pairs.
 
-Runs the four commands in the folder `runs/demo`, and ends with a table and a picture.
+python examples/demo.py runs/demo
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-FOLDER = Path("runs/demo")
-COMMANDS = (
-    "navigate --generator digits --steps 20k",
-    "sample --out pairs/ --n 10k",
-    "pretrain --pairs pairs/",
-    "eval linear --ckpt runs/pretrain",
-)
 
-
-def copgen(command: str) -> Any:
-    """Run one command with its log on the terminal, and return its JSON output."""
-    print(f"\n$ copgen {command}", flush=True)
-    line = [sys.executable, "-m", "copgen_cli", *command.split(), "--json"]
-    done = subprocess.run(line, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return json.loads(done.stdout)
-
-
-def untrained() -> dict[str, Any]:
+def untrained(folder: Path) -> dict[str, Any]:
     """The same probes on the same architecture with random weights: the baseline."""
     from copgen import EvalLinearSettings, encoders, eval_linear
     from copgen.runtime.seeds import seeded
@@ -41,29 +22,28 @@ def untrained() -> dict[str, Any]:
     config = encoders.EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
     with seeded(0, "demo/untrained"):
         backbone = config.build()
-    encoders.save_encoder(FOLDER / "runs/untrained", backbone, config, {"stage": "none"})
-    return eval_linear(EvalLinearSettings(ckpt=FOLDER / "runs/untrained"))
+    encoders.save_encoder(folder / "untrained", backbone, config, {"stage": "none"})
+    return eval_linear(EvalLinearSettings(ckpt=folder / "untrained"))
 
 
-def picture() -> Path:
+def picture(folder: Path) -> Path:
     """Plot sixteen anchors above their positives, from the pairs that were written."""
     from copgen.pairs import from_uint8, open_pairs
     from copgen.report.grid import grid_picture, save_picture
 
-    anchors, positives = open_pairs(FOLDER / "pairs", verify="quick").batch(range(16))
-    path = FOLDER / "pairs.png"
+    anchors, positives = open_pairs(folder / "pairs", verify="quick").batch(range(16))
+    path = folder / "anchors-over-positives.png"
     save_picture(path, grid_picture([from_uint8(anchors), from_uint8(positives)]))
     return path
 
 
-def main() -> None:
-    """The four commands, the table, the picture."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    answers = [copgen(command) for command in COMMANDS]
+def main(folder: Path) -> None:
+    """The table and the picture of a folder that the pipeline wrote."""
+    trained = json.loads((folder / "pretrain/eval/linear/results.json").read_text("utf-8"))
     table = Table(title="Probes on real digits (368 test images), accuracy in %")
     for column in ("encoder", "all labels", "1-NN", "1 label", "5 labels", "10 labels"):
         table.add_column(column, justify="left" if column == "encoder" else "right")
-    for name, results in (("untrained", untrained()), ("from generated pairs", answers[-1])):
+    for name, results in (("untrained", untrained(folder)), ("from generated pairs", trained)):
         few = results["few_labels"]
         shares = [
             results["top1"],
@@ -74,8 +54,8 @@ def main() -> None:
     console = Console()
     console.print()
     console.print(table)
-    console.print(f"Anchors (above) and positives (below): {picture()}")
+    console.print(f"Anchors (above) and positives (below): {picture(folder)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

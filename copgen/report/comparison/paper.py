@@ -13,7 +13,7 @@ from copgen.report.comparison.method import Method
 from copgen.report.comparison.reading import Result
 
 MATCH = ("evaluation", "dataset", "learner", "source", "T_z", "T_x")
-HOW = {"arch": "encoder", "epochs": "epochs", "selected_on": "selected on"}
+HOW = {"arch": "encoder", "epochs": "epochs", "updates": "updates of the detector", "selected_on": "selected on"}
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ def facts(result: Result, method: Method) -> dict[str, Any]:
         "evaluation": result.evaluation,
         "dataset": result.table("dataset").get("name", ""),
         "learner": method.learner,
-        "source": method.source,
+        "source": method.source or result.table("generated", "generator").get("name", ""),
         # GenRep's Gaussian is truncated, which has a name of its own here.
         "T_z": method.T_z.partition(" ")[0].removesuffix("-truncated"),
         "T_x": method.T_x,
         "arch": method.arch,
         "epochs": None if method.epochs is None else round(method.epochs, 1),
+        "updates": result.table("protocol").get("updates"),
         "selected_on": result.document.get("selected_on"),
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from copgen.report.comparison import Comparison, compared
+from copgen.report.comparison import Comparison, Result, compared
 from copgen.report.comparison.method import method_of
 from copgen.report.comparison.paper import _rows, paper_value
 from copgen.report.comparison.protocol import label_of
@@ -111,6 +111,37 @@ def test_numbers_of_the_paper(how: dict[str, Any], table: int, value: float) -> 
     assert (found.table, found.value, found.std, found.differs) == (table, value, None, ())
 
 
+VOC = "VOC2007 trainval + VOC2012 trainval"
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "measure", "value"),
+    [
+        (
+            result(
+                made_by(0, generator="biggan-deep-128", method="supcon", views="simclr"),
+                kind="detect",
+                dataset=VOC,
+                protocol={"updates": 96_000},
+            ),
+            "voc07.ap50",
+            (10, 78.46, None),
+        ),
+        (
+            result({}, kind="generator", dataset="imagenet", generated={"generator": {"name": "icgan-128"}}),
+            "scores.anchors.inception.fid.mean",
+            (8, 11.7, 0.0),
+        ),
+    ],
+    ids=["detection", "scores"],
+)
+def test_numbers_of_other_evaluations(evaluated: Result, measure: str, value: tuple[int, float, float | None]) -> None:
+    found = paper_value(evaluated, method_of(evaluated), measure)
+    assert found is not None
+    assert (found.table, found.value, found.std) == value
+    assert found.differs == ()
+
+
 def test_longer_pretraining_has_its_own_number_with_its_spread() -> None:
     by = made_by(0, generator="bigbigan", views="simclr")
     for epochs, value in ((100, (52.39, 0.85)), (200, (52.73, 0.65))):
@@ -137,8 +168,8 @@ def test_other_evaluations_have_no_number_of_the_paper(change: dict[str, Any]) -
 
 
 def test_the_tables_of_the_appendix_are_complete() -> None:
-    """Rows of tables 6 to 10, with the linear evaluations; 8 repeats two rows of 7."""
+    """Rows of tables 6 to 10: linear evaluations, in 8 scores too, in 10 detection; 8 repeats two rows of 7."""
     rows = _rows()
-    assert [sum(number == table for number, _ in rows) for table in (6, 7, 8, 9, 10)] == [6, 4, 2, 4, 6]
+    assert [sum(number == table for number, _ in rows) for table in (6, 7, 8, 9, 10)] == [6, 4, 4, 4, 12]
     assert TRANSFORM["name"] == "optimal"
     assert all(0 < row["top1"][0] < 100 for number, row in rows if number == 6)

@@ -1,0 +1,101 @@
+# Sourced by every pipeline: the folders, and how its commands run. Set the variables in the environment:
+#
+#   DATA=/data WEIGHTS=/weights GPUS=8 pipelines/table6.sh
+#
+# shellcheck shell=bash
+
+# With COPGEN_TOY=1 all of them are those of `python -m tests.pipelines.toy toy`: narrow random generators and tiny data,
+# to try every line in minutes on a CPU. The numbers mean nothing.
+# shellcheck source=/dev/null
+[[ ${COPGEN_TOY:-} != 1 ]] || source "${TOY:-toy}/variables.sh"
+
+DATA=${DATA:-datasets}      # imagenet/, mnist/ and VOCdevkit/: docs/data.md, docs/detection.md
+WEIGHTS=${WEIGHTS:-weights} # the generators, as published or imported: docs/generators.md
+RUNS=${RUNS:-runs}          # everything that is written; tables share what they have in common
+GPUS=${GPUS:-}              # number of GPUs of this machine to use; empty: one, or the CPU
+CONFIG=${CONFIG:-}          # a settings file with a table for every kind of command, below the flags of the scripts
+export COPGEN_DATA=$DATA COPGEN_WEIGHTS=$WEIGHTS
+
+DRY_RUN=
+case "$#:${1:-}" in
+    0:) ;;
+    1:--dry-run) DRY_RUN=yes ;; # print what each command would cost here, and write nothing
+    *) echo "usage: ${0##*/} [--dry-run]" >&2 && exit 2 ;;
+esac
+
+# Runs a command, or plans it. All of them resume, so that the same pipeline goes on where it was stopped.
+copgen() {
+    local words=("$@")
+    case "$*" in
+        navigate* | sample* | pretrain* | eval*) [[ -z $CONFIG ]] || words+=(--config "$CONFIG") ;;
+    esac
+    case "$*" in
+        *"--objective steering"*) ;;
+        navigate* | pretrain* | "eval detect"*) [[ -z $GPUS ]] || words+=(--nproc "$GPUS") ;;
+        sample*) [[ -z $GPUS ]] || words+=(--workers "$GPUS") ;;
+    esac
+    if [[ -n $DRY_RUN ]]; then
+        plan "${words[@]}"
+    else
+        printf '\n$ copgen %s\n' "${words[*]}" >&2
+        command copgen "${words[@]}"
+    fi
+}
+
+declare -A COSTS=() # of commands that differ in the seed only
+TOTAL="0 0"         # seconds, bytes
+
+# Says what a command would cost. An earlier step may not have written yet what it reads: a Gaussian step stands for a
+# navigator or walk, and pairs made meanwhile stand for a folder, which makes the time an upper bound.
+plan() {
+    local words=("$@") key=$* bound='' answer path
+    key=${key//seed[- ]${seed:-0}/seed}
+    printf 'copgen %s\n' "$*"
+    case "$1 $2" in
+        sample*)
+            path=$(value_of --navigator "$@")$(value_of --walk "$@")
+            [[ -z $path ]] || compgen -G "$path/*.safetensors" >/dev/null || words+=(--transform gaussian)
+            ;;
+        pretrain*)
+            path=$(value_of --pairs "$@")
+            if [[ -n $path && ! -e $path/manifest.json ]]; then
+                words+=(--pairs "online:$(value_of --recipe "$@")" --transform none --online-n "$PAIRS")
+                bound="at most "
+            fi
+            ;;
+        "eval detect") # the training of the detector
+            path=$(value_of --ckpt "$@")
+            [[ -e $path/encoder.safetensors ]] || return 0
+            ;;
+        compare*)
+            printf '# in all %s, without the evaluations that have no estimate\n' "$(cost "$TOTAL")"
+            return
+            ;;
+        navigate*) ;;
+        *) return 0 ;;
+    esac
+    if [[ -z ${COSTS[$key]:-} ]]; then
+        answer=$(command copgen "${words[@]}" --dry-run --json --quiet)
+        COSTS[$key]=$(sed -n 's/^ *"\(seconds\|disk_bytes\)": \([0-9.e+-]*\),\{0,1\}$/\2/p' <<<"$answer" | tr '\n' ' ')
+    fi
+    TOTAL=$(awk '{ print $1 + $3, $2 + $4 }' <<<"$TOTAL ${COSTS[$key]}")
+    printf '# %s%s\n' "$bound" "$(cost "${COSTS[$key]}")"
+}
+
+# The value of an option among the words of a command; empty without it.
+value_of() {
+    local option=$1 word before=''
+    shift
+    for word; do
+        [[ $before != "$option" ]] || printf '%s' "$word"
+        before=$word
+    done
+}
+
+# Seconds and bytes in words.
+cost() {
+    awk '{
+        if ($1 < 100) printf "%.0f s", $1; else if ($1 < 6000) printf "%.0f min", $1 / 60; else printf "%.1f h", $1 / 3600
+        if ($2 < 1e9) printf ", %.0f MB of disk", $2 / 1e6; else printf ", %.0f GB of disk", $2 / 1e9
+    }' <<<"$1"
+}

@@ -1,0 +1,142 @@
+"""Every line of every pipeline runs on toy data; a dry run plans the same commands and writes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines import toy
+from tests.pipelines.warm import client
+from tests.test_source import ROOT
+
+PIPELINES = sorted(path for path in (ROOT / "pipelines").glob("*.sh") if path.name != "settings.sh")
+COMMAND = re.compile(r"^ *copgen (?!\(\))", re.MULTILINE)
+CHOICE = re.compile(r"\btransform=\(")
+PLACES = ("DATA", "WEIGHTS", "RUNS", "GPUS", "CONFIG")
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Toy data, and an environment in which the pipelines read it and run a `copgen` that starts at once."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a pipeline with the number of each line on stderr; bash takes no PS4 from root's environment."""
+        traced = 'PS4=\'+${BASH_SOURCE##*/}:${LINENO}: \'; set -x; source "$0" "$@"'
+        return subprocess.run(
+            ["bash", "-c", traced, str(path), *words],
+            env={**self.environment, **variables},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
+    folder = tmp_path_factory.mktemp("pipelines")
+    toy.write(folder / "toy")
+    address, program = folder / "socket", folder / "bin" / "copgen"
+    program.parent.mkdir()
+    program.write_text(client(address))
+    program.chmod(0o755)
+    known = {name: value for name, value in os.environ.items() if name not in (*PLACES, *toy.COUNTS)}
+    environment = {
+        **known,
+        "PATH": f"{program.parent}:{known['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "COPGEN_TOY": "1",
+        "TOY": str(folder / "toy"),
+    }
+    with subprocess.Popen([sys.executable, "-m", "tests.pipelines.warm", str(address)], env=environment) as server:
+        while not address.exists():
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield Toy(folder, environment)
+        server.terminate()
+
+
+def commands(text: str) -> list[str]:
+    """The commands in what a pipeline prints: those that ran, or those of its plan."""
+    return re.findall(r"^(?:\$ )?(copgen .*)$", text, re.MULTILINE)
+
+
+def lines(path: Path) -> set[int]:
+    """The lines with a command, or with one of several choices."""
+    text = path.read_text("utf-8").splitlines()
+    return {number for number, line in enumerate(text, 1) if COMMAND.match(line) or CHOICE.search(line)}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_every_line_runs(path: Path, small: Toy) -> None:
+    done = small.run(path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ran = {
+        int(line) for name, line in re.findall(r"^\++(\w+\.sh):(\d+): ", done.stderr, re.MULTILINE) if name == path.name
+    }
+    assert lines(path) - ran == set()
+    table = done.stdout[done.stdout.rindex("method ") :]
+    if path.stem.startswith("table"):
+        assert f"table {path.stem.removeprefix('table')}" in table
+
+
+@pytest.mark.timeout(600)
+def test_a_dry_run_plans_all_of_it_and_writes_nothing(small: Toy) -> None:
+    path, runs = ROOT / "pipelines/table9.sh", small.folder / "planned"
+    planned = small.run(path, "--dry-run", RUNS=str(runs), SEEDS="0 1", STDS="0.05")
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert not runs.exists()
+    assert len(commands(planned.stdout)) == 2 * (3 + 3 * 3) + 1
+    costs = re.findall(r"^# (?:at most )?(.*) of disk", planned.stdout, re.MULTILINE)
+    assert len(costs) == 2 * (2 + 3 * 2) + 1
+    assert costs[:8] == costs[8:-1]  # of another seed
+
+
+@pytest.mark.timeout(600)
+def test_a_finished_pipeline_changes_nothing(small: Toy) -> None:
+    path, runs = ROOT / "pipelines/quickstart.sh", small.folder / "twice"
+    assert small.run(path, RUNS=str(runs)).returncode == 0
+    written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
+    assert len(written) >= 2
+    again = small.run(path, RUNS=str(runs))
+    assert again.returncode == 0
+    assert "already finished" in again.stderr
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+
+
+@pytest.mark.parametrize("words", [("--dryrun",), ("--dry-run", "now")])
+def test_other_words_are_refused(words: tuple[str, ...], small: Toy) -> None:
+    assert small.run(ROOT / "pipelines/table9.sh", *words).returncode == 2
+
+
+def test_a_command_that_fails_ends_the_pipeline_with_its_code(small: Toy) -> None:
+    done = small.run(ROOT / "pipelines/table7.sh", WEIGHTS=str(small.folder / "empty"), RUNS=str(small.folder / "none"))
+    assert done.returncode == 4
+    assert "BigBiGAN_x1.pth" in done.stderr
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_it_can_be_executed(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    assert path.read_text("utf-8").startswith("#!/usr/bin/env bash\n")
+
+
+def test_shellcheck_finds_nothing() -> None:
+    program = Path(sys.executable).with_name("shellcheck")
+    scripts = sorted(map(str, (ROOT / "pipelines").glob("*.sh")))
+    done = subprocess.run(
+        [program, "--external-sources", "--source-path=SCRIPTDIR", *scripts], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout

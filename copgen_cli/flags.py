@@ -76,6 +76,8 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
             one = o.one_of(name, *get_args(item))
             return lambda text: tuple(one(word.strip()) for word in text.split(","))
         return lambda text: parse_rows(text)
+    if {int, str} <= {*get_args(field.annotation)}:
+        return str  # a count or a name, which the model tells apart
     if kind is int:
         least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0)
         return o.whole if least == 0 else o.count

@@ -33,6 +33,7 @@ from copgen.runtime.signals import StopRequest
 from copgen.storage.state_tree import pack
 from copgen.training import out_of_memory
 from copgen.training.halt import Halt
+from copgen.training.intervals import Every
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.metrics import DeviceMetrics, MetricsFile, UpdateMetrics
 from copgen.training.run import Run
@@ -74,7 +75,7 @@ class Training:
         state: Mapping[str, Stateful],
         updates: int,
         batch: int,
-        checkpoint_every: int,
+        checkpoint_every: int | str,
         title: str,
         unit: str = "samples",
         inputs: Mapping[str, str] | None = None,
@@ -95,6 +96,7 @@ class Training:
         Args:
             state: the objects to checkpoint, by name; the optimizer is added as "optimizer".
             batch, unit: samples per update, over all ranks; what progress calls them.
+            checkpoint_every: updates between checkpoints, or a time (intervals.py).
             inputs, note, warning: as `Run.open`.
             optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
@@ -106,12 +108,11 @@ class Training:
         self.run = run
         self.updates = updates
         self.batch = batch
-        self.update = 0
-        self.done = 0
+        self.update = self.done = 0
         self.ended_early = ""
         self._state = {**state, **({"optimizer": optimizer} if optimizer is not None else {})}
         self._optimizer, self._schedule, self._clip = optimizer, schedule, clip
-        self._checkpoint_every = checkpoint_every
+        self._every = Every(checkpoint_every)
         self._title, self._unit, self._inputs, self._note, self._warning = title, unit, inputs, note, warning
         self._rule = stop
         self._try_update, self._parts, self._remedy = try_update, parts or {}, remedy
@@ -190,6 +191,7 @@ class Training:
 
     def __iter__(self) -> Iterator[int]:
         self._started = time.monotonic()
+        self._every.restart()
         if self.run.finished or self.ended_early:  # or it was interrupted after its last update
             return
         for update in range(self.done, self.updates):
@@ -197,22 +199,21 @@ class Training:
             yield update
             if not self.ended_early:
                 self.done = count
-            due = self.done == self.updates or bool(self.ended_early) or count % self._checkpoint_every == 0
-            stop = self._asked_to_stop(count, due)
+            due = self.done == self.updates or bool(self.ended_early) or self._every.counts(count)
+            due = due or self._on_any_rank(self._every.elapsed, now=self.synchronises)
+            stop = self._on_any_rank(self._signals.received is not None, now=due or self.synchronises)
             if due or stop:
                 self.read()
                 self._save()
+                self._every.restart()
             if self.done == self.updates or self.ended_early:
                 return
             if stop:
                 raise self._signals.stopped(f"after update {self.done:,} of {self.updates:,}; the state is saved")
 
-    def _asked_to_stop(self, count: int, due: bool) -> bool:
-        """Whether a signal arrived; ranks agree on it only when metrics are read, which synchronises anyway."""
-        received = self._signals.received is not None
-        if self.run.ranks.world == 1:
-            return received
-        return (due or count % self._unread.every == 0) and self.run.ranks.any(received)
+    def _on_any_rank(self, here: bool, *, now: bool) -> bool:
+        """Whether it holds on a rank; several ranks ask each other only `now`, where they synchronise anyway."""
+        return here if self.run.ranks.world == 1 else now and self.run.ranks.any(here)
 
     def _save(self) -> None:
         state = {name: part.state_dict() for name, part in self._state.items()}
@@ -330,8 +331,7 @@ class Training:
 
     def due(self, interval: int) -> bool:
         """Whether the samples drawn cross a multiple of `interval` in this update, and the run did not end with it."""
-        passed = self.samples.stop // interval > self.samples.start // interval
-        if passed:
+        if passed := self.samples.stop // interval > self.samples.start // interval:
             self.read()
         return passed and not self.ended_early
 

@@ -92,6 +92,7 @@ def train(
     poisoned: int | None = None,
     value: float = 1.0,
     shares: Mapping[str, float] | None = None,
+    every: int | str = EVERY,
 ) -> Learner:
     """Train in the run folder `path`; `inside` runs in every update, after the step."""
     learner = Learner()
@@ -106,7 +107,7 @@ def train(
             optimizer=learner.optimizer,
             updates=UPDATES,
             batch=BATCH,
-            checkpoint_every=EVERY,
+            checkpoint_every=every,
             title="toy",
             stop=stop,
             read_every=read_every,
@@ -171,6 +172,20 @@ def test_of_several_losses_the_sum_is_minimised_and_logged(
     halves = train(tmp_path / "run", shares={"a": 0.5, "b": 0.5})
     assert same(halves, learner)
     assert metrics(tmp_path / "run") == [{**line, "a": 0.5 * line["loss"], "b": 0.5 * line["loss"]} for line in written]
+
+
+@pytest.mark.parametrize(("every", "saved"), [("0.000001s", 5), ("2min", 0)])
+def test_checkpoints_by_time_resume_to_the_same_bits(
+    tmp_path: Path, straight: tuple[Learner, list[dict[str, Any]]], every: str, saved: int
+) -> None:
+    def crash() -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "run", at(5, crash), every=every)
+    assert newest(tmp_path / "run") == saved
+    assert same(train(tmp_path / "run", every=every), straight[0])
+    assert metrics(tmp_path / "run") == straight[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

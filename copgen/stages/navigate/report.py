@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from copgen import generators
 from copgen.latents.navigator import Navigator
 from copgen.objectives import chance_level
 from copgen.report.grid import grid_picture, save_picture
+from copgen.runtime.device_copies import Arrival, to_host
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.stopping import Stopping
 
@@ -19,12 +21,22 @@ PREVIEW_PAIRS = 16
 
 
 @torch.no_grad()
-def save_preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int) -> None:
-    """A picture of sixteen anchors above their positives, the same latents each time."""
+def preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int) -> Callable[[], None]:
+    """A call that writes a picture of sixteen anchors above their positives, of T_z as it is now, from any thread.
+
+    The latents are the same each time. The images are only queued on the device.
+    """
     z = G.sample_prior(range(PREVIEW_PAIRS), seed)
     condition = G.sample_condition(range(PREVIEW_PAIRS), seed)
     z_pos = T_z(z.to(next(T_z.parameters()).dtype))
-    save_picture(path, grid_picture([G(z, condition), G(z_pos, condition)]))
+    rows = [to_host(G(latents, condition)) for latents in (z, z_pos)]
+    arrival = Arrival(z.device)
+
+    def write() -> None:
+        arrival.wait()
+        save_picture(path, grid_picture(rows))
+
+    return write
 
 
 @torch.no_grad()

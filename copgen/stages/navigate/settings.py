@@ -13,6 +13,7 @@ from copgen.runtime.declaration import Flag, deterministic_setting, device_setti
 from copgen.runtime.panels import INPUT, SPEED, TRAINING
 from copgen.stages.navigate.navigator_shape import NavigatorShape
 from copgen.stages.navigate.stopping.names import DELTA, FORMER, LOSS_TURN, PERCEPTUAL, PROBE, SAMPLES, joined, listed
+from copgen.training.intervals import Interval, checkpoint_setting
 from copgen.training.length import Length, batch_size
 from copgen.training.names import Compile
 from copgen.training.trackers import TrackerName, tracking_setting
@@ -183,7 +184,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         5_000, text="Samples between two checks of the similarity or the probe.", unit="samples", ge=1
     )
 
-    checkpoint_every: int = setting(50, text="Updates between checkpoints.", unit="updates", ge=1)
+    checkpoint_every: Interval = checkpoint_setting()
     preview_every: int = setting(5_000, text="Samples between previews.", unit="samples", ge=1)
     snapshot_every: int = setting(5_000, text="Samples between navigator snapshots.", unit="samples", ge=1)
     snapshots_kept: int = setting(

@@ -26,12 +26,13 @@ from copgen.runtime.machine import cpu_threads, resolve_device, threads_of_each
 from copgen.stages.navigate.conditions import check_batch, check_conditions, draw_conditions, parts
 from copgen.stages.navigate.origin import inputs, source
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.report import ending, save_preview, summarise
+from copgen.stages.navigate.report import ending, preview, summarise
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.snapshots import save_snapshot
 from copgen.stages.navigate.stopping.checks import open_checks
 from copgen.stages.navigate.stopping.names import LOSS_TURN
 from copgen.stages.navigate.stopping.stopping import Stopping
+from copgen.storage.background import BackgroundWriter
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
 from copgen.training.precision import warning_about
@@ -88,23 +89,26 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     game = Game(settings, G, run.device, run.ranks)
     stopping = Stopping(settings, open_checks(settings, G, T_x, game, run))
 
-    with Training(
-        run,
-        state={**game.state, "turn": stopping},
-        updates=settings.updates,
-        batch=settings.batch,
-        checkpoint_every=settings.checkpoint_every,
-        title="navigate",
-        inputs={**inputs(G), **stopping.inputs},
-        note=terms(G),
-        warning=warning_about(settings.precision, run.device),
-        stop=stopping,
-        read_every=settings.read_every,
-        track=settings.track,
-        try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K)),
-        parts=parts(settings, run.ranks.world),
-        remedy="use --activation-checkpointing or --precision bf16",
-    ) as training:
+    with (
+        BackgroundWriter() as pictures,
+        Training(
+            run,
+            state={**game.state, "turn": stopping},
+            updates=settings.updates,
+            batch=settings.batch,
+            checkpoint_every=settings.checkpoint_every,
+            title="navigate",
+            inputs={**inputs(G), **stopping.inputs},
+            note=terms(G),
+            warning=warning_about(settings.precision, run.device),
+            stop=stopping,
+            read_every=settings.read_every,
+            track=settings.track,
+            try_update=lambda K: one_update(settings, G, T_x, Game(settings, G, run.device), range(K)),
+            parts=parts(settings, run.ranks.world),
+            remedy="use --activation-checkpointing or --precision bf16",
+        ) as training,
+    ):
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks, stopping=stopping)
             metrics |= stopping.look(game.T_z, training.samples)
@@ -115,7 +119,8 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
                 made_by = run.made_by(**source(G))
                 save_snapshot(run.path, game.T_z, samples=drawn, kept=settings.snapshots_kept, made_by=made_by)
             if training.due(settings.preview_every) and run.ranks.first:
-                save_preview(run.path / "previews" / f"samples-{drawn:010d}.png", G, game.T_z, settings.seed)
+                path = run.path / "previews" / f"samples-{drawn:010d}.png"
+                pictures.submit(preview(path, G, game.T_z, settings.seed))
     # Checkpoints of older versions say "turn".
     ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
     if stopping.choice is not None:
@@ -127,7 +132,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         return summary
 
     def save(path: Path, summary: dict[str, Any]) -> None:
-        save_preview(run.path / "previews" / "final.png", G, game.T_z, settings.seed)
+        preview(run.path / "previews" / "final.png", G, game.T_z, settings.seed)()
         save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)

@@ -9,6 +9,7 @@ from pydantic import Field
 from copgen.generators.settings import GeneratorChoice
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import TRAINING
+from copgen.training.intervals import Interval, checkpoint_setting
 from copgen.training.length import Length, batch_size, sample_count
 from copgen.views.edit_ranges import EditRanges
 
@@ -36,6 +37,6 @@ class SteeringSettings(Length, GeneratorChoice):
     init_std: float = setting(0.1, text="Initial standard deviation of the vectors.", source="GenRep", gt=0)
     edits: EditRanges = setting(EditRanges(), text="Ranges of the edits.", source="GenRep, at any resolution")
 
-    checkpoint_every: int = setting(100, text="Updates between checkpoints.", unit="updates", ge=1)
+    checkpoint_every: Interval = checkpoint_setting()
     preview_every: int = setting(10_000, text="Samples between previews.", unit="samples", ge=1)
     device: str = device_setting()

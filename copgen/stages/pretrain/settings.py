@@ -14,6 +14,7 @@ from copgen.methods.defaults import FEATURES, SETTING_NAMES, MethodSettings, is_
 from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
+from copgen.training.intervals import Interval, checkpoint_setting
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 from copgen.training.names import Compile, OptimizerName, Precision
 from copgen.training.trackers import TrackerName, tracking_setting
@@ -212,7 +213,7 @@ class PretrainSettings(Settings):
         ge=1,
         flag=Flag(OUTPUT, "COUNT"),
     )
-    checkpoint_every: int = setting(200, text="Updates between checkpoints.", unit="updates", ge=1)
+    checkpoint_every: Interval = checkpoint_setting()
     device: str = device_setting()
     deterministic: bool = deterministic_setting()
     track: TrackerName | None = tracking_setting()

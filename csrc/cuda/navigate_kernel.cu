@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(kThreads) navigate_tiles(
         sums.add_row(distance, distance > delta, move, squared);
       }
     }
-    __syncwarp();
+    // No barrier: of the next tile, a thread overwrites own_z where it alone reads it now, and own_h after a barrier.
   }
   finish(sums, rows, dim, stats, partial);
 }

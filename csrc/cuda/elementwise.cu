@@ -21,17 +21,6 @@ __global__ void each(int64_t count, F f) {
 }
 
 template <typename W>
-struct BiasRelu {
-  W* h;
-  const W* bias;
-  int64_t width;
-  __device__ void operator()(int64_t i) const {
-    const W x = h[i] + bias[i % width];
-    h[i] = x < 0 ? W(0) : x;
-  }
-};
-
-template <typename W>
 struct ReluGradient {
   W* dh;
   const W* h;
@@ -79,7 +68,6 @@ cudaError_t launch_upstream(
 }
 
 #define COPGEN_INSTANTIATE(W)                                                                    \
-  template cudaError_t launch_bias_relu<W>(W*, const W*, int64_t, int64_t, cudaStream_t);        \
   template cudaError_t launch_relu_gradient<W>(W*, const W*, int64_t, cudaStream_t);             \
   template cudaError_t launch_upstream<W>(                                                       \
       const W*, const W*, const W*, const W*, const W*, int64_t, int64_t, W*, cudaStream_t);

@@ -40,10 +40,6 @@ cudaError_t launch_residual(
     const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
     Partial partial, cudaStream_t stream);
 
-// h = max(h + bias, 0).
-template <typename W>
-cudaError_t launch_bias_relu(W* h, const W* bias, int64_t rows, int64_t width, cudaStream_t stream);
-
 // dh = dh where h > 0, else 0.
 template <typename W>
 cudaError_t launch_relu_gradient(W* dh, const W* h, int64_t count, cudaStream_t stream);

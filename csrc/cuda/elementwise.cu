@@ -44,16 +44,11 @@ struct Upstream {
 
 template <typename F>
 cudaError_t launch(int64_t count, F f, cudaStream_t stream) {
-  each<<<grid_for(count), kThreads, 0, stream>>>(count, f);
+  each<F><<<grid_for(count), kThreads, 0, stream>>>(count, f);
   return cudaGetLastError();
 }
 
 }  // namespace
-
-template <typename W>
-cudaError_t launch_bias_relu(W* h, const W* bias, int64_t rows, int64_t width, cudaStream_t stream) {
-  return launch(rows * width, BiasRelu<W>{h, bias, width}, stream);
-}
 
 template <typename W>
 cudaError_t launch_relu_gradient(W* dh, const W* h, int64_t count, cudaStream_t stream) {

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
     from copgen.stages.pretrain import PretrainSettings, pretrain
     from copgen.stages.sample import SampleSettings, sample
+    from copgen.stages.sweep import SweepSettings, sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "PretrainSettings",
     "SampleSettings",
     "SteeringSettings",
+    "SweepSettings",
     "compare",
     "data",
     "doctor",
@@ -97,6 +99,7 @@ __all__ = [
     "report",
     "sample",
     "stages",
+    "sweep",
     "training",
     "views",
 ]
@@ -114,6 +117,7 @@ __getattr__, _ = later.names(
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
         "stages.pretrain": ["PretrainSettings", "pretrain"],
         "stages.sample": ["SampleSettings", "sample"],
+        "stages.sweep": ["SweepSettings", "sweep"],
     },
     packages=__all__,
 )

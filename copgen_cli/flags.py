@@ -18,6 +18,7 @@ from copgen.runtime.settings import Settings
 from copgen_cli import options as o
 
 Parse = Callable[[str], Any]
+_PLAIN = (int, float, Path, str)
 
 
 def options_of(*models: type[Settings]) -> list[Parameter]:
@@ -49,6 +50,25 @@ def _option(
         return _parameter(name, bool | None, typer.Option(*words, **how))
     parse = o.one_of(name, *(declared.former_values or {})) if kind is bool else _parser(name, kind, field, declared)
     return _parameter(name, str | None, typer.Option(*words, parser=parse, hidden=hidden, **how))
+
+
+def parser_of(name: str, field: FieldInfo) -> Parse | None:
+    """The parser of a setting's text, whether or not it has an option; None if no text can say a value.
+
+    Lists that have no option of their own are such; they need the brackets of TOML.
+    """
+    kind, declared = _bare(field.annotation), declaration(field)
+    if kind is bool:
+        choose = o.one_of(name, "true", "false")
+        return lambda text: choose(text) == "true"
+    is_list = get_origin(kind) is tuple
+    if declared is None or (is_list and declared.flag is None) or not (is_list or kind in _PLAIN or _named(kind)):
+        return None
+    return _parser(name, kind, field, declared)
+
+
+def _named(kind: Any) -> bool:
+    return get_origin(kind) is Literal
 
 
 def _parameter(name: str, annotation: Any, option: Any) -> Parameter:

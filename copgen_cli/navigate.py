@@ -13,13 +13,15 @@ from copgen.runtime.settings import resolve
 from copgen.runtime.settings_files import config_table
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.steering_settings import SteeringSettings
+from copgen.stages.sweep.settings import SweepSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
 from copgen_cli.ranks import Nproc, launch_ranks, launches
-from copgen_cli.resolving import recipe_of, text_of
+from copgen_cli.resolving import recipe_of, refuse_both, text_of
 from copgen_cli.running import length, train
 from copgen_cli.steering import steer
+from copgen_cli.sweeping import Seeds, run_sweep
 
 DEFAULT_OUT = Path("runs/navigate")
 Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
@@ -31,11 +33,17 @@ Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
     "copgen navigate --generator bigbigan --objective steering",
     "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
     "copgen navigate -g biggan-deep-128 --objective sup_con --nproc 4",
+    "copgen navigate --generator digits --seeds 3",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
     settings=(NavigateSettings, SteeringSettings),
 )
 def navigate(
-    flags: dict[str, Any], context: typer.Context, run: o.FolderRun, nproc: Nproc = None, out: Out = None
+    flags: dict[str, Any],
+    context: typer.Context,
+    run: o.FolderRun,
+    nproc: Nproc = None,
+    seeds: Seeds = None,
+    out: Out = None,
 ) -> None:
     """Learn the navigator T_z in a generator's latent space.
 
@@ -47,10 +55,21 @@ def navigate(
     generator = flags.get("generator") or text_of(table, "generator")
     recipe = run.recipe or recipe_of(generator or "digits")
     story = run.story(quiet=placement().rank > 0)
+    refuse_both(nproc=nproc, seeds=seeds)
     if steering:
-        if nproc is not None:
-            raise UsageError("--nproc cannot be used with --objective steering.", fix="Remove --nproc.")
+        for name, value in (("--nproc", nproc), ("--seeds", seeds)):
+            if value is not None:
+                raise UsageError(f"{name} cannot be used with --objective steering.", fix=f"Remove {name}.")
         steer(flags, run, story, recipe=recipe, out=out)
+        return
+    if seeds is not None:
+        run_sweep(
+            SweepSettings(recipe=recipe, config=run.config, settings=flags, seeds=seeds),
+            run,
+            story,
+            out=out or DEFAULT_OUT,
+            overwrite=run.overwrite,
+        )
         return
     tell = None if launches(nproc, run) else story.warn  # otherwise rank 0 warns
     settings = resolve(NavigateSettings, "navigate", recipe=recipe, config=run.config, flags=flags, tell=tell)

@@ -29,6 +29,7 @@ COMMANDS = {
     "eval alignment": Entry("Measure how an encoder arranges pairs of images; no labels.", "eval.alignment:alignment"),
     "eval generator": Entry("Score a generator, or pairs, against real images.", "eval.generator:generator"),
     "eval pairs": Entry("Report the health of pairs before training.", "eval.pairs:pairs"),
+    "sweep": Entry("Run a grid of settings and seeds, and compare the runs.", "sweep:sweep", PIPELINE),
     "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
     "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),

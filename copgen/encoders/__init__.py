@@ -5,7 +5,7 @@ from copgen.encoders.foreign import load_foreign
 from copgen.encoders.heads import mlp
 from copgen.encoders.loading import load
 from copgen.encoders.projector import Projector
-from copgen.encoders.resnet import ARCHITECTURES, ResNet, build
+from copgen.encoders.resnet import ARCHITECTURES, ResNet, build, check_architecture
 
 __all__ = [
     "ARCHITECTURES",
@@ -14,6 +14,7 @@ __all__ = [
     "Projector",
     "ResNet",
     "build",
+    "check_architecture",
     "load",
     "load_foreign",
     "mlp",

@@ -119,6 +119,12 @@ def _stage(block: Any, in_width: int, planes: int, depth: int, *, stride: int) -
     return nn.Sequential(first, *(block(width, planes) for _ in range(depth - 1)))
 
 
+def check_architecture(arch: str) -> None:
+    """Refuse a name that is no architecture (UsageError)."""
+    if arch not in ARCHITECTURES:
+        raise unknown("encoder", arch, ARCHITECTURES)
+
+
 def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNet:
     """A new backbone by name.
 
@@ -130,8 +136,7 @@ def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNe
     Raises:
         UsageError: unknown architecture or stem, or in_channels < 1.
     """
-    if arch not in ARCHITECTURES:
-        raise unknown("encoder", arch, ARCHITECTURES)
+    check_architecture(arch)
     if stem not in (None, "imagenet", "small"):
         raise unknown("stem", stem, ("imagenet", "small"))
     if in_channels < 1:

@@ -80,6 +80,12 @@ class RunFolder:
         """Whether the artefact, which is written when the stage ends, exists and is not truncated."""
         return is_whole(self.artefact)
 
+    def refuse_changes(self, settings: Settings) -> None:
+        """Refuse the folder for a run with these settings, before it starts; errors as `open`."""
+        self._refuse_others()
+        if (self.path / CONFIG).exists():
+            self._refuse_changes(settings, {})
+
     def _refuse_others(self) -> None:
         refuse_foreign(self.path, mark=CONFIG, holds="run")
         config = self.path / CONFIG

@@ -34,6 +34,7 @@ WORDS = {
     "eval transfer": "--ckpt runs/pretrain --dry-run",
     "eval alignment": "--ckpt runs/pretrain --pairs pairs/ --loss-batch 64",
     "eval generator": "-g digits --weights {weights} --space encoder:runs/pretrain -n 20 --real-n 20",
+    "sweep": "digits --set weights={weights} --set samples=64 --set batch=64 --seeds 2 --out swept",
     "compare": "runs/",
     "show": "pairs/",
     "verify": "pairs/",

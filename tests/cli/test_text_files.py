@@ -29,7 +29,11 @@ REFUSED: dict[str, Callable[[str], bytes]] = {
     "Latin-1": lambda text: f"{text}# gr\u00fc\u00df\n".encode("latin-1"),
 }
 CONFIGURED = [path for path, command in commands() if any("--config" in parameter.opts for parameter in command.params)]
-NEEDED = {"copgen sample": ("--n", "16", "--transform", "none"), "copgen generator fit": ("digits",)}
+NEEDED = {
+    "copgen sample": ("--n", "16", "--transform", "none"),
+    "copgen generator fit": ("digits",),
+    "copgen sweep": ("digits",),
+}
 
 
 # Every other option or argument that names a file to read: what stands before it, and a text whose fault shows that it

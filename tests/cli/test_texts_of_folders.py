@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[[str], bytes]] = {
     "another JSON value": lambda text: b"[1]\n",
 }
 NAVIGATE = "navigate --generator digits --weights {weights} --steps 256 --batch 64"
+SWEEP = "sweep digits --set weights={weights} --set samples=64 --set batch=64 --seeds 1 --out swept"
 PRETRAIN = "pretrain --pairs pairs/ --updates 3 --batch 64"
 # A folder, and the commands that read it or resume in it; a file to remove first makes a run unfinished.
 CASES = [
@@ -38,20 +39,22 @@ CASES = [
     ("runs/pretrain", "encoder.safetensors", PRETRAIN),
     ("runs/pretrain", "", "eval linear --ckpt runs/pretrain --config probes.toml --dry-run"),
     ("runs/pretrain/eval", "", "compare runs/"),
+    ("swept", "", SWEEP),
     ("tree", "", "export pairs/ --to cop-gen --out tree"),
     ("imported", "manifest.json", "import tree --out imported"),
 ]
 
 
 @pytest.fixture(scope="module")
-def four(walk: tuple[Path, dict[str, Outcome]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the four commands, with its pairs exported to a tree, and imported from there."""
+def four(walk: tuple[Path, dict[str, Outcome]], weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the four commands, with a sweep, and its pairs exported to a tree, and imported from there."""
     folder = tmp_path_factory.mktemp("texts") / "walk"
     shutil.copytree(walk[0], folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert copgen("export", "pairs/", "--to", "cop-gen", "--out", "tree").code == ExitCode.DONE
         assert copgen("import", "tree", "--out", "imported").code == ExitCode.DONE
+        assert copgen(*SWEEP.format(weights=weights).split()).code == ExitCode.DONE
     return folder
 
 

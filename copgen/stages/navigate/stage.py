@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copgen import generators, views
+from copgen import encoders, generators, views
 from copgen.distributed.ranks import Ranks
+from copgen.evaluation.similarity import check_similarity
 from copgen.generators.settings import terms
 from copgen.latents.navigator import FILE_NAME, save_navigator
 from copgen.objectives import chance_level
@@ -30,6 +31,7 @@ from copgen.stages.navigate.report import ending, preview, summarise
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.snapshots import save_snapshot
 from copgen.stages.navigate.stopping.checks import open_checks
+from copgen.stages.navigate.stopping.limits import limits
 from copgen.stages.navigate.stopping.names import LOSS_TURN
 from copgen.stages.navigate.stopping.stopping import Stopping
 from copgen.storage.background import BackgroundWriter
@@ -38,7 +40,7 @@ from copgen.training.loop import Training
 from copgen.training.precision import warning_about
 from copgen.training.run import Run, started
 
-__all__ = ["check_batch", "estimate", "navigate", "one_update"]
+__all__ = ["check", "check_batch", "estimate", "navigate", "one_update"]
 
 LOSSES = ("loss_encoder", "loss_navigator")
 ALONE = Ranks()
@@ -78,10 +80,8 @@ def navigate(
 
 def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
     """The part of this process in Algorithm 1, from the newest checkpoint to the end."""
-    check_batch(settings, world=run.ranks.world)
+    T_x = check(settings, world=run.ranks.world)
     G = settings.load_generator(run.device)
-    T_x = views.policy(settings.views)
-    views.check_differentiable(T_x)
     views.plain(
         torch.zeros(1, G.channels, G.image_size, G.image_size), T_x
     )  # raises for images that T_x does not support
@@ -136,6 +136,23 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)
+
+
+def check(settings: NavigateSettings, *, world: int = 1) -> views.Policy:
+    """T_x of settings that can work, as far as they tell without weights and data.
+
+    Raises:
+        UsageError: an unknown name, a batch that cannot be divided, a rule that does not apply.
+    """
+    check_batch(settings, world=world)
+    generators.entry(settings.generator)
+    encoders.check_architecture(settings.encoder)
+    limits(settings)
+    if (similarity := settings.watched_similarity) is not None:
+        check_similarity(similarity)
+    T_x = views.policy(settings.views)
+    views.check_differentiable(T_x)
+    return T_x
 
 
 def one_update(

@@ -40,7 +40,7 @@ from copgen.training.precision import warning_about
 from copgen.training.run import Run, started
 from copgen.training.schedules import Cosine
 
-__all__ = ["estimate", "open_data", "pretrain"]
+__all__ = ["check", "estimate", "open_data", "pretrain"]
 
 SIZE = 128  # of the views of images whose sizes differ; section 4
 new_run = partial(started, stage="pretrain", artefact=FILE_NAME)
@@ -154,6 +154,16 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             path, method.backbone, learner.config, run.made_by(summary=summary, **origin(source))
         ),
     )
+
+
+def check(settings: PretrainSettings) -> None:
+    """Refuse settings that cannot work, as far as they tell without data.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    encoders.check_architecture(settings.encoder)
+    views.policy(settings.views)
 
 
 def open_data(

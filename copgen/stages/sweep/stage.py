@@ -1,0 +1,167 @@
+"""`copgen sweep`: runs of a stage over a grid of settings and seeds, one after the other or a slice of them, compared.
+
+Every run has a folder of its own, in which the same call resumes it. `sweep.json` says what the grid is, `summary.json`
+what came out. Runs depend on their settings alone, so any mix of slices gives the same folders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from copgen.distributed.slices import ShardSlice, slice_of
+from copgen.runtime.environment import job_place, placement
+from copgen.runtime.errors import Diverged, UsageError
+from copgen.runtime.events import Events, Silent
+from copgen.runtime.path_errors import path_errors
+from copgen.stages.sweep.grid import Planned, planned
+from copgen.stages.sweep.kinds import KINDS, Kind
+from copgen.stages.sweep.record import FILE, recorded, refuse_others
+from copgen.stages.sweep.results import rows_of, summary_of
+from copgen.stages.sweep.settings import SweepSettings
+from copgen.storage.files import read_object, write_json
+from copgen.storage.lock import refuse_foreign
+from copgen.training.run_folder import SUMMARY
+
+__all__ = ["estimate", "sweep"]
+
+
+@path_errors()
+def sweep(
+    settings: SweepSettings,
+    *,
+    out: Path | str,
+    overwrite: bool = False,
+    part: ShardSlice | None = None,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """Run what is missing of a sweep, write `summary.json`, and return its content.
+
+    A run that diverges is told and passed over; it is no reason to leave out the others.
+
+    Args:
+        settings: the grid, and what all runs share.
+        out: the folder of the sweep; each run has one below it.
+        overwrite: start from scratch.
+        part: the slice of the runs that this process does; None: from the variables of a scheduler.
+        events: receives the progress of each run, and messages.
+
+    Raises:
+        UsageError: an invalid setting, value or slice, or the folder holds another sweep; nothing was run.
+        DataError, EnvironmentFault, Stopped: as the stage; finished runs are kept, and the same call resumes.
+    """
+    kind, runs, out, events = KINDS[settings.stage], planned(settings), Path(out), events or Silent()
+    part = part or slice_of(job_place())
+    own = slice_of_runs(runs, part, overwrite=overwrite)
+    record = checked(settings, kind, runs, out, overwrite=overwrite)
+    if overwrite or not (out / FILE).exists() or read_object(out / FILE) != record:
+        write_json(out / FILE, record)
+    diverged = []
+    for number, run in enumerate(own, start=1):
+        if not overwrite and kind.folder(out / run.name).finished:
+            continue
+        events.say(f"Run {number} of {len(own)}: {run.name}.")
+        try:
+            kind.run(run.settings, out=out / run.name, overwrite=overwrite, events=events)
+        except Diverged as error:
+            events.warn(f"{run.name} diverged: {error.what}")
+            diverged.append(run.name)
+    document = {**document_of(record, kind, runs, out), "diverged": diverged}
+    write_json(out / SUMMARY, document)
+    return document
+
+
+def checked(
+    settings: SweepSettings, kind: Kind, runs: Sequence[Planned], out: Path, *, overwrite: bool
+) -> dict[str, Any]:
+    """The record of the sweep, whose runs can start or resume; errors as `sweep`."""
+    for run in runs:
+        kind.check(run.settings)
+    record = recorded(settings, runs)
+    if not overwrite:
+        refuse_others(out, record)
+        for run in runs:
+            kind.folder(out / run.name).refuse_changes(run.settings)
+    else:
+        refuse_foreign(out, mark=FILE, holds="sweep")
+    return record
+
+
+def slice_of_runs(runs: Sequence[Planned], part: ShardSlice, *, overwrite: bool = False) -> list[Planned]:
+    """Every n-th run from the i-th on.
+
+    Raises:
+        UsageError: ranks of torchrun, an unknown number of slices, or a slice of a sweep that starts from scratch.
+    """
+    if placement().world > 1:
+        raise UsageError(
+            f"A sweep runs in one process; torchrun has started {placement().world} ranks.",
+            fix="Start it without torchrun; --slice I/N shares its runs among jobs.",
+        )
+    if part.count is None:
+        raise UsageError("The scheduler does not say how many jobs share the sweep.", fix="Pass --slice I/N.")
+    if part.count > 1 and overwrite:
+        raise UsageError("--overwrite cannot be used with a slice of a sweep.", fix="Remove the folder first.")
+    return list(runs[part.index :: part.count])
+
+
+def document_of(record: dict[str, Any], kind: Kind, runs: Sequence[Planned], out: Path) -> dict[str, Any]:
+    """What is known of all runs; those of other slices, too."""
+    found = {run.name: summary for run in runs if (summary := summary_of(kind, out / run.name)) is not None}
+    return {
+        **record,
+        "runs": [
+            {"name": run.name, "values": _plain(run.values), "seed": run.seed, "summary": found.get(run.name)}
+            for run in runs
+        ],
+        "rows": rows_of(runs, found, out),
+        "missing": [run.name for run in runs if run.name not in found],
+    }
+
+
+def estimate(
+    settings: SweepSettings,
+    *,
+    out: Path | str,
+    overwrite: bool = False,
+    part: ShardSlice | None = None,
+    events: Events | None = None,
+) -> dict[str, Any]:
+    """What `sweep` would do: all runs, which of them are missing, and the time, memory and disk that these take.
+
+    Runs that differ in what costs nothing, such as rates and seeds, are tried once. Errors as `sweep`.
+    """
+    kind, runs, out, events = KINDS[settings.stage], planned(settings), Path(out), events or Silent()
+    own = slice_of_runs(runs, part or slice_of(job_place()), overwrite=overwrite)
+    checked(settings, kind, runs, out, overwrite=overwrite)
+    missing = [run for run in own if overwrite or not kind.folder(out / run.name).finished]
+    costs: dict[str, dict[str, float]] = {}
+    for number, run in enumerate(missing, start=1):
+        if (key := _cost_key(kind, run)) not in costs:
+            events.say(f"Trying run {number} of {len(missing)}: {run.name}.")
+            costs[key] = kind.estimate(run.settings)
+    each = [costs[_cost_key(kind, run)] for run in missing]
+    return {
+        "runs": [run.name for run in runs],
+        "own": [run.name for run in own],
+        "missing": [run.name for run in missing],
+        "seconds": sum(_of(each, "seconds")),
+        "memory_bytes": max(_of(each, "memory_bytes"), default=0),
+        "disk_bytes": sum(_of(each, "disk_bytes")),
+    }
+
+
+def _of(costs: Iterable[dict[str, float]], name: str) -> list[float]:
+    return [cost[name] for cost in costs]
+
+
+def _cost_key(kind: Kind, run: Planned) -> str:
+    """Equal for runs of equal cost."""
+    tree = {name: value for name, value in run.settings.tree().items() if name not in kind.free_of_charge}
+    return json.dumps(tree, sort_keys=True)
+
+
+def _plain(values: Any) -> Any:
+    return json.loads(json.dumps(values, default=str))

@@ -1,0 +1,202 @@
+"""Sweeps run, resume, share their runs, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pytest
+
+from copgen.distributed.slices import ShardSlice
+from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, ExitCode, Stopped, UsageError
+from copgen.stages.sweep.settings import SweepSettings
+from copgen.stages.sweep.stage import estimate, sweep
+from tests.report.comparison import made as results
+from tests.stages.small import At, Recorder, files, navigate_settings, send
+
+DELTAS = {"delta": (0.4, 0.5)}
+NAMES = [f"delta={delta}/seed-{seed}" for delta in (0.4, 0.5) for seed in (0, 1)]
+
+
+def of(flow: Path, **given: Any) -> SweepSettings:
+    given = {"settings": navigate_settings(flow).tree(), "values": DELTAS, "seeds": 2, **given}
+    settings = {name: value for name, value in given["settings"].items() if name not in ("seed", *given["values"])}
+    return SweepSettings.model_validate({**given, "settings": settings})
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, flow: Path) -> Path:
+    """A finished sweep."""
+    folder = tmp_path_factory.mktemp("sweep") / "straight"
+    sweep(of(flow), out=folder)
+    return folder
+
+
+def test_every_run_has_a_folder_and_the_table_their_mean(straight: Path) -> None:
+    document = json.loads((straight / "summary.json").read_text())
+    assert [run["name"] for run in document["runs"]] == NAMES
+    assert document["missing"] == document["diverged"] == []
+    for run in document["runs"]:
+        assert json.loads((straight / run["name"] / "summary.json").read_text()) == run["summary"]
+    found = [run["summary"]["shift"]["d_mean"] for run in document["runs"][:2]]
+    row = document["rows"][0]
+    assert (row["values"], row["seeds"], row["ended_by"]) == ({"delta": 0.4}, [0, 1], {"samples": 2})
+    assert row["measures"]["shift.d_mean"] == {
+        "mean": pytest.approx(mean(found)),
+        "std": pytest.approx(stdev(found)),
+        "n": 2,
+    }
+
+
+def test_the_same_call_keeps_finished_runs_and_adds_others(straight: Path, flow: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    before = files(tmp_path / "s")
+    events = Recorder()
+    sweep(of(flow), out=tmp_path / "s", events=events)
+    assert events.tasks == []
+    assert files(tmp_path / "s") == before
+    more = of(flow, values={"delta": (0.3, 0.4, 0.5)}, seeds=3)
+    document = sweep(more, out=tmp_path / "s", events=events)
+    assert len(events.tasks) == 9 - 4
+    assert [row["values"]["delta"] for row in document["rows"]] == [0.3, 0.4, 0.5]
+    assert {name: content for name, content in files(tmp_path / "s").items() if name in before and "/" in name} == {
+        name: content for name, content in before.items() if "/" in name
+    }
+
+
+def test_a_stopped_sweep_resumes_with_the_same_runs(straight: Path, flow: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped) as caught:
+        sweep(of(flow), out=tmp_path, events=At(24, partial(send, signal.SIGTERM)))
+    assert caught.value.code == ExitCode.STOPPED
+    shutil.copytree(straight / NAMES[2], tmp_path / NAMES[2])
+    events = Recorder()
+    sweep(of(flow), out=tmp_path, events=events)
+    assert [done for _, _, _, done in events.tasks] == [24, 0, 0]
+    for name in NAMES:
+        artefact = f"{name}/navigator.safetensors"
+        assert (tmp_path / artefact).read_bytes() == (straight / artefact).read_bytes()
+
+
+def test_slices_share_the_runs_and_the_last_one_has_the_table(straight: Path, flow: Path, tmp_path: Path) -> None:
+    first = sweep(of(flow), out=tmp_path, part=ShardSlice(1, 3))
+    assert [run["name"] for run in first["runs"] if run["summary"]] == [NAMES[1]]
+    assert first["missing"] == [NAMES[0], NAMES[2], NAMES[3]]
+    for index in (0, 2):
+        last = sweep(of(flow), out=tmp_path, part=ShardSlice(index, 3))
+    assert last == json.loads((straight / "summary.json").read_text())
+
+
+def test_the_slice_is_read_from_an_array_job(flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ID": "3", "MIN": "2", "COUNT": "4"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    found = sweep(of(flow), out=tmp_path)
+    assert [run["name"] for run in found["runs"] if run["summary"]] == [NAMES[1]]
+
+
+def test_a_run_that_diverges_is_passed_over(flow: Path, tmp_path: Path) -> None:
+    events = Recorder()
+    grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
+    found = sweep(grid, out=tmp_path, events=events)
+    assert found["diverged"] == found["missing"] == ["lr_encoder=1e+30/seed-0"]
+    assert any("diverged" in warning for warning in events.warnings)
+    assert [row["seeds"] for row in found["rows"]] == [[], [0]]
+
+
+def test_evaluations_below_a_run_are_in_its_row(straight: Path, flow: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    for seed, top1 in ((0, 0.9), (1, 0.92)):
+        results.written(tmp_path / "s" / f"delta=0.4/seed-{seed}/eval", results.made_by(), top1=top1)
+    found = sweep(of(flow), out=tmp_path / "s")
+    assert found["rows"][0]["measures"]["linear: Top-1 %"]["mean"] == pytest.approx(91.0)
+    assert "linear: Top-1 %" not in found["rows"][1]["measures"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"values": {"delta": (0.4,)}}, "delta=0.5/seed-0"),
+        ({"seeds": 1}, "seed-1"),
+        ({"values": {"temperature": (0.1, 0.2)}}, "swept"),
+        ({"settings": {"temperature": 0.3}}, "temperature: 0.1 -> 0.3"),
+    ],
+)
+def test_another_sweep_is_refused_with_the_difference(
+    straight: Path, flow: Path, given: dict[str, Any], says: str
+) -> None:
+    before = files(straight)
+    settings = {**navigate_settings(flow).tree(), **given.get("settings", {})}
+    with pytest.raises(UsageError, match=says.replace(".", r"\.")):
+        sweep(of(flow, **{**given, "settings": settings}), out=straight)
+    assert files(straight) == before
+
+
+def test_a_run_with_other_settings_is_refused_before_any_starts(straight: Path, flow: Path, tmp_path: Path) -> None:
+    sweep(of(flow), out=tmp_path, part=ShardSlice(0, 4))
+    config = tmp_path / NAMES[0] / "config.toml"
+    config.write_text(config.read_text().replace("temperature = 0.1", "temperature = 0.2"))
+    with pytest.raises(UsageError, match=r"temperature: 0\.2 -> 0\.1"):
+        sweep(of(flow), out=tmp_path)
+    assert not (tmp_path / NAMES[1]).exists()
+    sweep(of(flow), out=tmp_path, overwrite=True, part=ShardSlice(0, 1))
+    assert (tmp_path / NAMES[3] / "navigator.safetensors").exists()
+
+
+def test_what_no_run_can_work_with_is_refused_before_any_starts(flow: Path, tmp_path: Path) -> None:
+    for values in ({"views": ("mnist", "mnits")}, {"encoder": ("digits", "resnet81")}, {"generator": ("digts",)}):
+        with pytest.raises(UsageError, match="Did you mean"):
+            sweep(of(flow, values=values), out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_folders_of_other_things_are_refused(flow: Path, straight: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(EnvironmentFault, match=r"thesis\.tex"):
+        sweep(of(flow), out=tmp_path)
+    with pytest.raises(EnvironmentFault, match="sweep"):
+        sweep(of(flow), out=straight / NAMES[0], overwrite=True)
+    shutil.copytree(straight, tmp_path / "s")
+    (tmp_path / "s" / "sweep.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"sweep\.json"):
+        sweep(of(flow), out=tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("variables", "how", "says"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, {}, "torchrun"),
+        ({"JOB_COMPLETION_INDEX": "1"}, {}, "--slice"),
+        ({}, {"part": ShardSlice(0, 2), "overwrite": True}, "--overwrite"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(
+    flow: Path,
+    tmp_path: Path,
+    variables: dict[str, str],
+    how: dict[str, Any],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for call in (sweep, estimate):
+        with pytest.raises(CopgenError, match=says) as caught:
+            call(of(flow), out=tmp_path / "s", **how)
+        assert caught.value.code == ExitCode.USAGE
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_estimate_is_of_what_is_missing(straight: Path, flow: Path, tmp_path: Path) -> None:
+    events = Recorder()
+    plan = estimate(of(flow), out=straight, events=events)
+    assert (plan["runs"], plan["missing"], plan["seconds"], events.sentences) == (NAMES, [], 0, [])
+    plan = estimate(of(flow), out=tmp_path / "s", part=ShardSlice(0, 2), events=events)
+    assert plan["missing"] == plan["own"] == [NAMES[0], NAMES[2]]
+    assert plan["seconds"] > 0
+    assert plan["disk_bytes"] > 0
+    assert len(events.sentences) == 1  # both cost the same
+    assert not (tmp_path / "s").exists()

@@ -13,6 +13,7 @@ from annotated_types import Ge
 from pydantic.fields import FieldInfo
 
 from copgen.runtime.declaration import Declaration, Flag, declaration
+from copgen.runtime.errors import UsageError
 from copgen.runtime.row_numbers import parse_rows
 from copgen.runtime.settings import Settings
 from copgen_cli import options as o
@@ -89,13 +90,13 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
         choose = o.one_of(name, *get_args(kind), *(declared.flag.choices if declared.flag else ()))
         return lambda text: text if text in accepted else choose(text)
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
-        return lambda text: tuple(text.split(","))
+        return lambda text: tuple(word.strip() for word in text.split(","))
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
         if get_origin(item) is Literal:
             one = o.one_of(name, *get_args(item))
             return lambda text: tuple(one(word.strip()) for word in text.split(","))
-        return lambda text: parse_rows(text)
+        return lambda text: _whole_numbers(name, text)
     if {int, str} <= {*get_args(field.annotation)}:
         return str  # a count or a name, which the model tells apart
     if kind is int:
@@ -103,3 +104,11 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
         return o.whole if least == 0 else o.count
     parsers: dict[Any, Parse] = {float: o.number, Path: o.target if name == "out" else o.source, str: str}
     return parsers[kind]
+
+
+def _whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from '1,5,9' or '0-99', or from a file of such parts; errors name the option (UsageError)."""
+    try:
+        return parse_rows(text, what="whole")
+    except UsageError as error:
+        raise UsageError(f"--{name.replace('_', '-')}: {error.what}", fix=error.fix) from None

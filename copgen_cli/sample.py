@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from copgen.distributed.slices import parse_slice
@@ -13,6 +14,7 @@ from copgen.stages.sample.settings import SampleSettings
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.dry_run import show_sampling
+from copgen_cli.next_step import pretrain_on
 from copgen_cli.resolving import recipe_of, refuse_both
 from copgen_cli.running import FINISHED
 from copgen_cli.trained_on import of_the_navigator
@@ -133,4 +135,4 @@ def next_command(out: str) -> tuple[str, ...]:
     """The next command; pretrain needs the pairs in a local folder."""
     from copgen.runtime.urls import copy_command
 
-    return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", "pretrain", "--pairs", f"{out}/")
+    return copy_command(out, DEFAULT_OUT) if "://" in out else ("copgen", *pretrain_on(Path(out)))

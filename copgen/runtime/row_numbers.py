@@ -9,6 +9,7 @@ from pathlib import Path
 from copgen.runtime.errors import UsageError
 
 LARGEST = 10**6
+_DECIMAL = re.compile(r"[0-9.,\s-]+")  # numbers with points are not the name of a file
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
@@ -21,7 +22,8 @@ def parse_rows(text: str, *, what: str = "row") -> tuple[int, ...]:
         UsageError: not a number or range, a descending range, no numbers, or too many; names the part.
     """
     path = Path(text)
-    if any(mark in text for mark in "/.") or os.path.isfile(path):  # False for a long list, which cannot be a name
+    named = any(mark in text for mark in "/.") and not _DECIMAL.fullmatch(text)
+    if named or os.path.isfile(path):  # False for a long list, which cannot be a name
         try:
             lines = path.read_text("utf-8-sig").splitlines()
         except (OSError, ValueError) as error:
@@ -39,6 +41,6 @@ def parse_rows(text: str, *, what: str = "row") -> tuple[int, ...]:
         if last < first:
             raise UsageError(f"The range '{part}' is descending.", fix=f"Pass {last}-{first}.")
         if len(rows) + last - first >= LARGEST:
-            raise UsageError(f"'{part}' is more than {LARGEST:,} {what}s.")
+            raise UsageError(f"'{part}' is more than {LARGEST:,} {what} numbers.")
         rows.extend(range(first, last + 1))
     return tuple(rows)

@@ -12,6 +12,7 @@ from copgen_cli.commands import command
 from copgen_cli.console import Shown
 from copgen_cli.dry_run import show_plan
 from copgen_cli.eval.wording import percent
+from copgen_cli.next_step import pretrain_on
 from copgen_cli.tables import Table
 
 FEWEST = 20  # pairs of a class that is named as the weakest
@@ -45,8 +46,8 @@ def pairs(flags: dict[str, Any], run: o.Run, pairs: o.PairsFolder = Path("pairs"
         results = stage.eval_pairs(settings, events=story)
     folder = stage.results_folder(settings)
     written = {"results": str(folder / "results.json"), "picture": str(folder / stage.PICTURE)}
-    ready = results["verdict"] == "ready"
-    then = ["pretrain", "--pairs", f"{pairs}/"] if ready else ["show", f"{pairs}/"]
+    ready = all(check["ok"] is not False for check in results["checks"])
+    then = pretrain_on(pairs) if ready else ["show", f"{pairs}/"]
     run.answer({**results, **written}, [*shown(results), *written.items()], "copgen", *then)
 
 

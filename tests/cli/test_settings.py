@@ -16,8 +16,10 @@ from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings
+from copgen_cli.next_step import pretrain_on
 from tests.cli.command import copgen
 from tests.generators import narrow
+from tests.pairs import folders
 
 
 def resolved(*words: object) -> dict[str, Any]:
@@ -130,6 +132,7 @@ def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
     ("words", "says"),
     [
         (("--tz", "none", "--only", 1, "--shard-slice", "0/2"), "--only and --shard-slice"),
+        (("--tz", "gaussian", "--std", 1e30), "std = 1e+30"),
         (("--tz", "none", "--threads", 5000), "less than or equal to 1024"),
         (("--tz", "none", "--workers", 100_000, "--device", "cpu"), "--workers 100,000"),
     ],
@@ -139,6 +142,30 @@ def test_conflicting_and_excessive_options_are_refused(here: Path, words: tuple[
     outcome = copgen("sample", "--generator", "digits", "--n", 4, *words)
     assert (outcome.code, says in outcome.err) == (2, True), outcome.err
     assert list(here.iterdir()) == []
+
+
+def test_whole_numbers_name_their_option_and_names_are_trimmed(here: Path) -> None:
+    for value in ("0.5", "nan", "9-1"):
+        outcome = copgen("eval", "few-shot", "--percent", value)
+        assert (outcome.code, "--percent" in outcome.err, value in outcome.err) == (2, True, True), outcome.err
+    config = EncoderConfig(arch="digits", in_channels=1, image_size=8, views="mnist")
+    save_encoder(Path("runs/pretrain"), build("digits", 1), config, {})
+    rehearsed = copgen("eval", "transfer", "--datasets", " digits, mnist ,x", "--dry-run", "--json")
+    assert rehearsed.document["settings"]["datasets"] == ["digits", "mnist", "x"], rehearsed.err
+
+
+@pytest.mark.parametrize(
+    ("pairs", "generator", "flags"),
+    [
+        (20, "digits", "--batch 16"),
+        (127, "digits", "--batch 64"),
+        (128, "digits", ""),
+        (200, "x", "--batch 128"),
+    ],
+)
+def test_few_pairs_are_pretrained_on_with_a_smaller_batch(here: Path, pairs: int, generator: str, flags: str) -> None:
+    folders.plan(pairs=pairs, generator={"name": generator, "sha256": "a" * 64}).save(here / "pairs")
+    assert " ".join(pretrain_on(Path("pairs"))) == f"pretrain --pairs pairs/ {flags}".strip()
 
 
 @pytest.mark.parametrize(

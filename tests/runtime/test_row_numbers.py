@@ -30,8 +30,9 @@ def test_a_file_has_them_with_comments(tmp_path: Path) -> None:
         ("a", "'a' is not a row number"),
         ("-1", "'-1' is not a row"),
         ("5-3", "'5-3' .*3-5"),
-        ("0-1000000", "more than 1,000,000 rows"),
-        ("1.5", "1.5 cannot be read"),
+        ("0-1000000", "more than 1,000,000 row numbers"),
+        ("1.5", "'1.5' is not a row number"),
+        ("1.txt", "1.txt cannot be read"),
         ("no/such.txt", "no/such.txt cannot be read: No such file"),
     ],
 )

@@ -57,7 +57,9 @@ class PretrainSettings(Settings):
     transform: Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"] | None = setting(
         None, text="Latent transform of online pairs, such as gaussian.", flag=Flag(INPUT, "NAME")
     )
-    std: float | None = setting(None, text="Standard deviation of gaussian, if online.", gt=0, flag=Flag(INPUT, "STD"))
+    std: float | None = setting(
+        None, text="Standard deviation of gaussian, if online.", gt=0, le=1000, flag=Flag(INPUT, "STD")
+    )
     weights: Path | None = setting(None, text="Weights file of an online generator.", flag=Flag(INPUT, "FILE"))
     round: bool = setting(False, text="Round online images to 8 bits, as in a folder.", flag=Flag(INPUT))
     dataset: str | None = setting(

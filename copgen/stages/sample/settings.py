@@ -41,6 +41,7 @@ class SampleSettings(GeneratorChoice):
         unit="before truncation",
         source="GenRep, BigBiGAN: 0.2, truncated at 2 of it",
         gt=0,
+        le=1000,
         flag=Flag(INPUT, "STD"),
     )
     walk: Path = setting(Path("runs/steering"), text="Walk run or file, for steering.", flag=Flag(INPUT, "FOLDER"))

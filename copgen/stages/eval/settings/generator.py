@@ -47,6 +47,7 @@ class EvalGeneratorSettings(Settings):
         unit="before truncation",
         source="GenRep",
         gt=0,
+        le=1000,
         flag=Flag(INPUT, "STD"),
     )
     dataset: str = setting(
@@ -99,7 +100,7 @@ class EvalGeneratorSettings(Settings):
         flag=Flag(SETTINGS, "COUNT"),
     )
     out: Path | None = setting(
-        None, text="Folder of results.json (runs/eval-generator).", flag=Flag(OUTPUT, "FOLDER", "-o")
+        None, text="Folder of results.json (runs/eval-generator/NAME, PAIRS-scores).", flag=Flag(OUTPUT, "FOLDER", "-o")
     )
     seed: int = seed_setting()
     device: str = device_setting()

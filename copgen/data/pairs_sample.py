@@ -78,21 +78,27 @@ class PairsSample:
     def __len__(self) -> int:
         return len(self.items)
 
-    def batches(self, batch: int, *, workers: int | None = None) -> Iterator[SampledPairs]:
+    def batches(self, batch: int, *, first: int = 0, workers: int | None = None) -> Iterator[SampledPairs]:
         """Batches of K = `batch` pairs; the last may be smaller.
 
         Args:
             batch: K.
+            first: the number of the pair to start from.
             workers: threads that decode; None: as many as Python chooses.
 
         Raises:
             DataError: a shard or an image is damaged; the error names it.
         """
         with ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(self), batch):
+            for start in range(first, len(self), batch):
                 read = list(pool.map(self._read, range(start, min(start + batch, len(self)))))
                 anchors, positives, metadata, repeated = zip(*read, strict=True)
                 yield SampledPairs(torch.stack(anchors), torch.stack(positives), list(metadata), torch.tensor(repeated))
+
+    def metadata(self, numbers: range, *, workers: int | None = None) -> list[Metadata]:
+        """The metadata of these pairs of the sample, without their images; arguments and errors as `batches`."""
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(self._metadata, numbers))
 
     def pair(self, number: int) -> tuple[Tensor, Tensor, Metadata]:
         """Anchor (C, H, W), positive (C, H, W), uint8, and metadata of one pair of the sample; errors as `batches`."""
@@ -130,6 +136,12 @@ class PairsSample:
         decoded = [self._decoded(images[place], path, members, place) for place in (0, column)]
         repeated = len(set(images[1:])) < len(images) - 1
         return decoded[0], decoded[1], _parsed(metadata, path, members), repeated
+
+    def _metadata(self, number: int) -> Metadata:
+        shard, members = int(self.items[number]) // self.plan.pairs_per_shard, self._places[number]
+        with opened_shard(self.folder, shard) as file:
+            data = read_member(self.folder, shard, file, members, 0, len(members.components) - 1)
+        return _parsed(data, layout.tar_path(self.folder, shard), members)
 
     def _decoded(self, data: bytes, path: Path, members: Members, column: int) -> Tensor:
         try:

@@ -56,7 +56,7 @@ def test_the_answer_has_the_verdict_the_advice_and_the_files(there: Path) -> Non
     assert "smaller step" in outcome.out
     assert "pairs-health/results.json" in outcome.out
     assert "copgen show pairs/" in outcome.err
-    assert copgen("eval", "pairs", "pairs/", "--json").document["verdict"] == "look at similarity"
+    assert copgen("eval", "pairs", "pairs/", "--json").document["not_judged"] == ["label agreement"]
     rehearsed = copgen("eval", "pairs", "pairs/", "--dry-run", "--out", "new")
     assert rehearsed.code == 0
     assert not Path("new").exists()

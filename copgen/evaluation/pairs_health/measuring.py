@@ -48,6 +48,13 @@ class Measured:
         self._null: list[Tensor] = []
         self._last: Tensor | None = None  # positive of the last pair: its image, or its features
 
+    def restore(self, pairs: Tensor, null: Tensor) -> None:
+        """Take over the first n pairs (n,) that were measured before, and the null levels (n,) of all after the first.
+
+        Their last one is that of the next pair, whose own positive was needed for it.
+        """
+        self._pairs, self._null, self._last = [pairs], [null], None
+
     def add(self, batch: BatchOfPairs) -> None:
         """Measure the pairs of a batch."""
         compare: Callable[[Tensor, Tensor], Tensor] = self.similarity

@@ -51,6 +51,13 @@ class Check:
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """'ready', or 'look at ...' with the names of the checks that failed."""
+    """'ready', or 'look at ...' with the names of the checks that failed; then those that were not judged."""
     failed = [check.name for check in checks if check.ok is False]
-    return f"look at {', '.join(failed)}" if failed else READY
+    found = f"look at {', '.join(failed)}" if failed else READY
+    unknown = not_judged(checks)
+    return f"{found} (not judged: {', '.join(unknown)})" if unknown else found
+
+
+def not_judged(checks: Sequence[Check]) -> list[str]:
+    """The names of the checks without a value."""
+    return [check.name for check in checks if check.ok is None]

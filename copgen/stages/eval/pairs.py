@@ -10,35 +10,32 @@ Legend: N pairs of the sample, D feature dimension.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from copgen.data.pairs_sample import Metadata, PairsSample
+from copgen.data.pairs_sample import PairsSample
 from copgen.evaluation.pairs_health.agreement import agreement
-from copgen.evaluation.pairs_health.diversity import Diversity, diversity
-from copgen.evaluation.pairs_health.measuring import BatchOfPairs, Measured, measured
+from copgen.evaluation.pairs_health.measuring import Measured
 from copgen.evaluation.pairs_health.spread import above_null, spread
-from copgen.evaluation.pairs_health.verdict import verdict
+from copgen.evaluation.pairs_health.verdict import not_judged, verdict
 from copgen.pairs import provenance
-from copgen.pairs.pixels import from_uint8
 from copgen.report.grid import save_picture
-from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.pairs_checks import checks_of
-from copgen.stages.eval.pairs_opening import Instruments, instruments
+from copgen.stages.eval.pairs_measured import Found, measure
+from copgen.stages.eval.pairs_opening import PARTS, Instruments, beside_pairs, instruments
 from copgen.stages.eval.pairs_sheet import sheet
 from copgen.stages.eval.settings.pairs import EvalPairsSettings
 from copgen.storage.files import write_json
 
 FORMAT, KIND, PICTURE = 1, "eval-pairs", "pairs.png"
-MOST_BYTES = 32 * 2**20  # of the anchors of a batch, as float32
 
 
 @path_errors()
@@ -65,11 +62,15 @@ def eval_pairs(
     events = events or Silent()
     folder = results_folder(settings, out)
     sample = PairsSample(settings.pairs, n=settings.n, seed=settings.seed, events=events)
-    tools = instruments(settings, sample.plan, features=folder / "features", events=events)
-    found = measure(settings, sample, tools, events)
+    tools = instruments(settings, sample.plan, folder=folder, events=events)
+    found = measure(settings, sample, tools, parts=folder / PARTS, events=events)
     result = document(settings, sample, tools, found)
     checks = checks_of(result, sample.plan, settings.thresholds)
-    result |= {"verdict": verdict(checks), "checks": [check.document() for check in checks]}
+    result |= {
+        "verdict": verdict(checks),
+        "not_judged": not_judged(checks),
+        "checks": [check.document() for check in checks],
+    }
     main = found.similarities[0]
     picture = sheet(
         sample,
@@ -80,84 +81,13 @@ def eval_pairs(
     )
     save_picture(folder / PICTURE, picture)
     write_json(folder / "results.json", result)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
     return result
 
 
 def results_folder(settings: EvalPairsSettings, out: Path | str | None = None) -> Path:
     """Where the results go: `out`, the settings' folder, or `PAIRS-health` beside the pairs folder."""
-    pairs = settings.pairs
-    beside = pairs.parent / f"{pairs.name}-health" if pairs.name not in ("", "..") else Path("pairs-health")
-    return Path(out or settings.out or beside)
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What was measured of the N pairs, in the order of the sample.
-
-    Attributes:
-        similarities: each measure with its values; the first is the main one.
-        labels: (N,) of anchors and of positives under the classifier; None without one.
-        d: (N,) distance of their latents; NaN where it is not recorded.
-        classes: in the metadata; None where there is none.
-        equal, repeated: (N,) bool: the positive equals its anchor; two positives of the anchor are equal.
-        anchors: how much they differ.
-    """
-
-    similarities: list[Measured]
-    labels: tuple[Tensor, Tensor] | None
-    d: Tensor
-    classes: list[str | None]
-    equal: Tensor
-    repeated: Tensor
-    anchors: Diversity
-
-
-@torch.no_grad()
-def measure(settings: EvalPairsSettings, sample: PairsSample, tools: Instruments, events: Events) -> Found:
-    """Measure all pairs of the sample, batch by batch."""
-    similarities = measured(tools.similarities)
-    labels: list[tuple[Tensor, Tensor]] = []
-    features, equal, repeated = [], [], []
-    metadata: list[Metadata] = []
-    batch = max(2, min(settings.batch, MOST_BYTES // (4 * math.prod(sample.plan.image_shape))))
-    events.begin("eval pairs", total=len(sample), unit="pairs")
-    try:
-        for some in sample.batches(batch, workers=settings.workers):
-            pairs = BatchOfPairs(*(from_uint8(images.to(tools.device)) for images in (some.anchors, some.positives)))
-            for one in similarities:
-                one.add(pairs)
-            if tools.judge is not None:
-                labels.append(tools.judge.labels(pairs))
-            features.append(pairs.features(tools.space)[0].cpu())
-            equal.append((some.anchors == some.positives).flatten(1).all(dim=1))
-            repeated.append(some.repeated)
-            metadata += some.metadata
-            events.advance(len(metadata), {})
-    finally:
-        events.end()
-    both = tuple(torch.cat(side) for side in zip(*labels, strict=True))
-    check_finite(tools, similarities, features)
-    return Found(
-        similarities,
-        (both[0], both[1]) if both else None,
-        torch.tensor(
-            [d_of(known, int(k)) for known, k in zip(metadata, sample.chosen, strict=True)], dtype=torch.float64
-        ),
-        [class_of(known) for known in metadata],
-        torch.cat(equal),
-        torch.cat(repeated),
-        diversity(torch.cat(features), duplicate=settings.thresholds.duplicate_distance),
-    )
-
-
-def check_finite(tools: Instruments, similarities: Sequence[Measured], features: Sequence[Tensor]) -> None:
-    """Refuse features that are not numbers, such as those of a diverged encoder (DataError)."""
-    values = {tools.space.name: features, **{one.similarity.name: (one.pairs, one.null) for one in similarities}}
-    for name, parts in values.items():
-        if not all(bool(part.isfinite().all()) for part in parts):
-            raise DataError(
-                f"'{name}' gives values that are not finite.", fix="If it is an encoder, its training diverged."
-            )
+    return Path(out or settings.out or beside_pairs(settings.pairs, "health"))
 
 
 def document(settings: EvalPairsSettings, sample: PairsSample, tools: Instruments, found: Found) -> dict[str, Any]:
@@ -266,16 +196,3 @@ def caption(tools: Instruments, found: Found, number: int) -> list[str]:
 def share(which: Tensor) -> float:
     """The share of True."""
     return float(which.double().mean())
-
-
-def d_of(metadata: Metadata, chosen: int) -> float:
-    """d(z, z') of a positive of a pair; NaN if it is not recorded."""
-    several = metadata.get("d_positives")
-    value = several[chosen] if isinstance(several, list) and chosen < len(several) else metadata.get("d")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
-def class_of(metadata: Metadata) -> str | None:
-    """The class or instance of a pair in its metadata."""
-    known = next((metadata[kind] for kind in ("class", "instance") if metadata.get(kind) is not None), None)
-    return str(known) if isinstance(known, int | str) and not isinstance(known, bool) else None

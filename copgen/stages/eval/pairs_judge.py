@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch import Tensor
 from copgen.data.sampler import EpochSampler
 from copgen.evaluation.digits_classifier import NO_DIGIT, fit_digits_classifier, judge_accuracy
 from copgen.evaluation.features import Standardised
+from copgen.evaluation.journal import Journal
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
 from copgen.evaluation.logistic import Labelled, choose, fit, one_thread
 from copgen.evaluation.pairs_health.measuring import BatchOfPairs
+from copgen.evaluation.probe_state import ProbeFile
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.evaluation.spaces import FeatureSpace
 from copgen.runtime.events import Events
@@ -29,7 +32,9 @@ from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import BATCH, GRID
 
 NO_DIGIT_NAME = "no digit"
+KIND = "pairs"
 EPOCHS = 20  # of SGD
+SECONDS = 20.0  # between two writes of the training's state
 Predict = Callable[[Tensor], Tensor]
 
 
@@ -66,16 +71,17 @@ def digits_judge(events: Events) -> Judge:
     return Judge("support vector machine, fitted on the embedded digits", names, judge_accuracy(machine), labels)
 
 
-def probe_judge(data: Opened, space: FeatureSpace, events: Events) -> Judge:
+def probe_judge(data: Opened, space: FeatureSpace, parts: Path, events: Events) -> Judge:
     """A probe on features of a labelled dataset.
 
     Args:
         data: the encoder and the dataset, opened with settings of `eval linear`.
         space: the features of that encoder, for images of pairs.
+        parts: the folder where its training is kept, to be resumed.
         events: receives progress, and a warning if a fit did not converge.
     """
     few = len(data.labels("train")) <= SMALL
-    predict = (logistic if few else sgd)(data, events)
+    predict = (logistic if few else sgd)(data, parts, events)
     accuracy = float((predict(data.features("test")) == data.labels("test")).double().mean())
 
     def labels(pairs: BatchOfPairs) -> tuple[Tensor, Tensor]:
@@ -87,17 +93,23 @@ def probe_judge(data: Opened, space: FeatureSpace, events: Events) -> Judge:
     return Judge(text, data.classes, accuracy, labels, data.sources["train"].inputs)
 
 
-def logistic(data: Opened, events: Events) -> Predict:
+def logistic(data: Opened, folder: Path, events: Events) -> Predict:
     """Labels (N,) of features (N, D), by logistic regression."""
     settings = data.settings
     assert isinstance(settings, EvalLinearSettings)
     train = Labelled(data.features("train").double().numpy(), data.labels("train").numpy())
     validation = Labelled(data.features("validation").double().numpy(), data.labels("validation").numpy())
     parts = train.standardised(train), validation.standardised(train)
+    journal = Journal(folder / "probe.json", data.key(KIND), events)
+
+    def chosen() -> tuple[float, bool]:
+        found = choose(*parts, c_grid=settings.c_grid, max_iterations=settings.max_iterations)
+        return found.C, found.converged
+
     with one_thread():
-        chosen = choose(*parts, c_grid=settings.c_grid, max_iterations=settings.max_iterations)
-        model, converged = fit(parts[0] + parts[1], chosen.C, max_iterations=settings.max_iterations)
-    if not (chosen.converged and converged):
+        strength, all_converged = journal.part("choice", chosen)
+        model, converged = fit(parts[0] + parts[1], strength, max_iterations=settings.max_iterations)
+    if not (all_converged and converged):
         events.warn(f"Some fits did not converge in max_iterations = {settings.max_iterations}.")
 
     def predict(features: Tensor) -> Tensor:
@@ -109,7 +121,7 @@ def logistic(data: Opened, events: Events) -> Predict:
     return predict
 
 
-def sgd(data: Opened, events: Events) -> Predict:
+def sgd(data: Opened, folder: Path, events: Events) -> Predict:
     """Labels (N,) of features (N, D), by the best of the heads of a grid of rates."""
     prepare = Standardised.over(data.features("train"))
     features, labels = prepare(data.features("train")), data.labels("train")
@@ -132,6 +144,7 @@ def sgd(data: Opened, events: Events) -> Predict:
             choice,
             epochs=EPOCHS,
             progress=lambda done, top1: events.advance(done, {"top1": top1}),
+            state=ProbeFile(folder / "probe.safetensors", data.key(KIND), events, seconds=SECONDS),
         ).best
     finally:
         events.end()

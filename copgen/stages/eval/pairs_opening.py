@@ -30,6 +30,7 @@ from copgen.storage.files import sha256_of
 
 DIGITS, SHAPE = "digits", (1, 8, 8)
 PIXELS = "pixels"
+PARTS = "parts"  # folder of what is done, until the results are there
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Instruments:
         return found
 
 
-def instruments(settings: EvalPairsSettings, plan: Contents, *, features: Path, events: Events) -> Instruments:
+def instruments(settings: EvalPairsSettings, plan: Contents, *, folder: Path, events: Events) -> Instruments:
     """Open everything that the settings ask for.
 
     Args:
         settings: of the evaluation.
         plan: of the pairs.
-        features: the folder where features of the labelled dataset are kept.
+        folder: of the results, where features of the labelled dataset and the probe in training are kept.
         events: receives progress and messages.
 
     Raises:
@@ -81,7 +82,7 @@ def instruments(settings: EvalPairsSettings, plan: Contents, *, features: Path, 
     check_space(space_name)
     if settings.classifier == DIGITS:
         check_digits(plan)
-    data = labelled(settings, features, events)
+    data = labelled(settings, folder, events)
     known: dict[str, FeatureSpace] = {}
     if encoder is not None:
         known[encoder] = encoder_space(settings, encoder, data, plan, device, events)
@@ -93,13 +94,13 @@ def instruments(settings: EvalPairsSettings, plan: Contents, *, features: Path, 
     ]
     judge = None
     if data is not None and encoder is not None:
-        judge = probe_judge(data, known[encoder], events)
+        judge = probe_judge(data, known[encoder], folder / PARTS, events)
     elif settings.classifier == DIGITS or (settings.classifier == "auto" and of_digits(plan)):
         judge = digits_judge(events)
     return Instruments(device, similarities, known[space_name], judge)
 
 
-def labelled(settings: EvalPairsSettings, features: Path, events: Events) -> Opened | None:
+def labelled(settings: EvalPairsSettings, folder: Path, events: Events) -> Opened | None:
     """The encoder and the dataset of the probe; None if there is no dataset."""
     if settings.dataset is None or settings.encoder is None:
         return None
@@ -108,7 +109,7 @@ def labelled(settings: EvalPairsSettings, features: Path, events: Events) -> Ope
         **settings.model_dump(include={"arch", "views", "dataset", "data_root", "convert_channels"}),
         **settings.model_dump(include={"seed", "device", "batch", "workers", "cache"}),
     )
-    return opened(probe, "pairs", out=features.parent, events=events)
+    return opened(probe, "pairs", out=folder, events=events)
 
 
 def encoder_space(
@@ -134,6 +135,11 @@ def encoder_space(
             f"{config.image_size} and {config.in_channels} for the encoder."
         )
     return EncoderSpace(name, encoder, device, {file.name: sha256_of(file)})
+
+
+def beside_pairs(pairs: Path, kind: str) -> Path:
+    """The folder of results of this kind beside a pairs folder: `PAIRS-KIND`."""
+    return pairs.parent / f"{pairs.name}-{kind}" if pairs.name not in ("", "..") else Path(f"pairs-{kind}")
 
 
 def of_digits(plan: Contents) -> bool:

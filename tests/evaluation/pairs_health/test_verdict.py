@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from copgen.evaluation.pairs_health.verdict import Check, verdict
+from copgen.evaluation.pairs_health.verdict import Check, not_judged, verdict
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,11 @@ def test_a_check(value: float | None, at_least: bool, by_design: bool, ok: bool 
     assert check.document()["side"] == ("at least" if at_least else "at most")
 
 
-def test_the_verdict_names_what_failed_and_not_what_is_unknown() -> None:
+def test_the_verdict_names_what_failed_and_what_was_not_judged() -> None:
     good = Check("good", 1.0, 0.5, True, "")
     bad, worse = Check("bad", 0.0, 0.5, True, ""), Check("worse", 1.0, 0.5, False, "")
     unknown = Check("unknown", None, 0.5, True, "")
-    assert verdict([good, unknown]) == "ready"
-    assert verdict([good, bad, unknown, worse]) == "look at bad, worse"
+    assert verdict([good]) == "ready"
+    assert verdict([good, unknown]) == f"ready (not judged: {unknown.name})"
+    assert not_judged([good, unknown]) == [unknown.name]
+    assert verdict([good, bad, unknown, worse]) == f"look at bad, worse (not judged: {unknown.name})"

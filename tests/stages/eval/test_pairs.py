@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from copgen.evaluation.pairs_health.spread import spread
 from copgen.pairs import to_uint8
 from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, UsageError
 from copgen.stages.eval import pairs as stage
-from copgen.stages.eval import pairs_judge
+from copgen.stages.eval import pairs_judge, pairs_measured
 from copgen.stages.eval.pairs import eval_pairs
 from copgen.stages.eval.settings.pairs import EvalPairsSettings, PairsThresholds
 from tests.pairs import folders, trees
@@ -28,6 +31,34 @@ from tests.stages.eval import drawn
 from tests.stages.eval.test_linear import Recorder
 
 Positive = Callable[[Tensor, int], Tensor]
+UNJUDGED = " (not judged: label agreement)"  # without a classifier
+READY = f"ready{UNJUDGED}"
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from copgen.evaluation import parts
+from copgen.stages.eval import pairs_judge, pairs_measured
+from copgen.stages.eval.pairs import eval_pairs
+from copgen.stages.eval.settings.pairs import EvalPairsSettings
+
+parts.SECONDS = pairs_judge.SECONDS = 0.0
+pairs_judge.SMALL = 100
+set_rows, train = pairs_measured.Rows.set, pairs_judge.train_heads
+
+def until_the_third_batch(rows, first, *others):
+    if first == 40:
+        os.kill(os.getpid(), signal.SIGKILL)
+    set_rows(rows, first, *others)
+
+def until_the_third_epoch(*given, progress, **how):
+    train(*given, progress=lambda done, top1: done == 3 and os.kill(os.getpid(), signal.SIGKILL), **how)
+
+pairs_measured.Rows.set = until_the_third_batch
+if sys.argv[3] == "probe":
+    pairs_judge.train_heads = until_the_third_epoch
+folder, encoder = map(Path, sys.argv[1:3])
+eval_pairs(EvalPairsSettings(pairs=folder, encoder=encoder, dataset="digits", n=57, device="cpu", batch=20, rows=3))
+"""
 
 
 def write(folder: Path, positive: Positive, *, count: int = 60, transform: str = "gaussian", **changes: Any) -> Path:
@@ -84,7 +115,7 @@ def test_good_pairs_are_ready(tmp_path: Path) -> None:
     result = eval_pairs(quick(folder))
     out = tmp_path / "pairs-health"
     assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(result))
-    assert (result["verdict"], result["kind"], result["format"]) == ("ready", "eval-pairs", 1)
+    assert (result["verdict"], result["kind"], result["format"]) == (READY, "eval-pairs", 1)
     assert result["pairs"] | {"folder": ""} == {
         "folder": "",
         "measured": 50,
@@ -112,6 +143,7 @@ def test_labels_are_unknown_without_a_classifier_and_the_metadata_do_not_count(t
     result = eval_pairs(quick(write(tmp_path / "pairs", slightly)))
     check = check_of(result, "label agreement")
     assert (result["labels"], check["value"], check["ok"]) == (None, None, None)
+    assert result["not_judged"] == ["label agreement"]
     assert "--encoder" in check["advice"]
     assert result["classes_from"] == "metadata"
     assert list(result["per_class"]) == ["0", "1"]
@@ -124,7 +156,7 @@ def test_labels_are_unknown_without_a_classifier_and_the_metadata_do_not_count(t
 )
 def test_bad_pairs_are_named(positive: Positive, failed: str, tmp_path: Path) -> None:
     result = eval_pairs(quick(write(tmp_path / "pairs", positive)))
-    assert result["verdict"] == (f"look at {failed}" if failed else "ready")
+    assert result["verdict"] == (f"look at {failed}{UNJUDGED}" if failed else READY)
     if failed:
         assert check_of(result, failed)["advice"]
 
@@ -132,7 +164,7 @@ def test_bad_pairs_are_named(positive: Positive, failed: str, tmp_path: Path) ->
 def test_equal_positives_without_a_transform_are_by_design(tmp_path: Path) -> None:
     result = eval_pairs(quick(write(tmp_path / "pairs", same, transform="none")))
     check = check_of(result, "positives equal to their anchor")
-    assert (result["verdict"], check["value"], check["by_design"], check["ok"]) == ("ready", 1.0, True, True)
+    assert (result["verdict"], check["value"], check["by_design"], check["ok"]) == (READY, 1.0, True, True)
 
 
 def test_repeated_anchors_are_near_duplicates(tmp_path: Path) -> None:
@@ -227,6 +259,33 @@ def test_an_encoder_without_a_dataset_gives_features_only(encoder: Path, tmp_pat
     assert any("converted to 8 x 8 and 1" in line for line in events.lines)
 
 
+@pytest.mark.parametrize("killed_in", ["probe", "pairs"])
+def test_it_resumes_after_a_kill_with_the_same_bytes(
+    killed_in: str, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "pairs", slightly)
+    ended = subprocess.run([sys.executable, "-c", KILLED, folder, encoder, killed_in], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    monkeypatch.setattr(pairs_judge, "SMALL", 100)
+    settings = quick(folder, encoder=encoder, dataset="digits", classifier="auto", n=57, batch=20)
+    events, measured, set_rows = Recorder(), list[int](), pairs_measured.Rows.set
+
+    def counted(rows: pairs_measured.Rows, first: int, *others: Any) -> None:
+        measured.append(first)
+        set_rows(rows, first, *others)
+
+    monkeypatch.setattr(pairs_measured.Rows, "set", counted)
+    eval_pairs(settings, events=events)
+    assert any("epoch 3" in line for line in events.lines) == (killed_in == "probe")
+    # Of the two batches that were done, the second gives the null level of the third.
+    assert measured == ([20, 40] if killed_in == "pairs" else [0, 20, 40])
+    health = tmp_path / "pairs-health"
+    assert {path.name for path in health.iterdir()} == {"results.json", "pairs.png"}
+    eval_pairs(settings, out=tmp_path / "whole")
+    for name in ("results.json", "pairs.png"):
+        assert (health / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_the_embedded_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one fitted on few images in its place, which takes a second instead of twelve."""
 
@@ -253,7 +312,7 @@ def test_the_embedded_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_thresholds_are_settings(tmp_path: Path) -> None:
     folder = write(tmp_path / "pairs", slightly)
     strict = eval_pairs(quick(folder, thresholds={"effective_rank": 49}))
-    assert strict["verdict"] == "look at effective rank"
+    assert strict["verdict"] == f"look at effective rank{UNJUDGED}"
     assert check_of(strict, "effective rank")["threshold"] == 49
 
 
@@ -317,9 +376,9 @@ def test_settings_that_exclude_each_other(changes: dict[str, Any], tmp_path: Pat
 
 
 def test_d_of_the_positive_that_was_sampled() -> None:
-    assert stage.d_of({"d": 0.5, "d_positives": [0.5, 0.7]}, 1) == 0.7
-    assert stage.d_of({"d": 0.5}, 0) == 0.5
-    assert np.isnan([stage.d_of(known, 0) for known in ({}, {"d": None}, {"d": True}, {"d": "0.5"})]).all()
+    assert pairs_measured.d_of({"d": 0.5, "d_positives": [0.5, 0.7]}, 1) == 0.7
+    assert pairs_measured.d_of({"d": 0.5}, 0) == 0.5
+    assert np.isnan([pairs_measured.d_of(known, 0) for known in ({}, {"d": None}, {"d": True}, {"d": "0.5"})]).all()
 
 
 def test_results_are_beside_the_pairs() -> None:

@@ -22,12 +22,13 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.generated import digest, identity, open_generated
+from copgen.stages.eval.pairs_opening import beside_pairs
 from copgen.stages.eval.real_images import open_real
 from copgen.stages.eval.settings.generator import EvalGeneratorSettings
 from copgen.storage.files import write_json
 
 FORMAT = 1
-OUT = Path("runs/eval-generator")
+OUT = Path("runs/eval-generator")  # a folder for each generator, beside the features that they share
 
 
 @path_errors()
@@ -42,7 +43,8 @@ def eval_generator(
 
     Args:
         settings: the generator or the pairs, the real images, the feature spaces.
-        out: the folder for `results.json` and the features; None: that of the settings.
+        out: the folder for `results.json` and the features; None: that of the settings, by default
+            `runs/eval-generator/NAME`, or `PAIRS-scores` beside a pairs folder, with features in `runs/eval-generator`.
         overwrite: ignored, as existing results are always replaced; every stage has it.
         events: receives progress, and warnings about few images.
 
@@ -56,8 +58,8 @@ def eval_generator(
     spaces = open_spaces(settings, device, events)
     generated = open_generated(settings, device)
     real = open_real(settings, generated, events)
-    folder = results_file(settings, out).parent
-    store = Store(folder / "features" if settings.cache else None, events)
+    features_folder = Path(out or settings.out or OUT) / "features"
+    store = Store(features_folder if settings.cache else None, events)
     few = [space for space in spaces if min(generated.count, real.count) <= space.dim]
     for space in few:
         events.warn(
@@ -107,8 +109,9 @@ def eval_generator(
 
 
 def results_file(settings: EvalGeneratorSettings, out: Path | str | None = None) -> Path:
-    """The file of the results."""
-    return Path(out or settings.out or OUT) / "results.json"
+    """The file of the results: in `out`, the settings' folder, the generator's, or `PAIRS-scores`."""
+    usual = OUT / (settings.generator or "") if settings.pairs is None else beside_pairs(settings.pairs, "scores")
+    return Path(out or settings.out or usual) / "results.json"
 
 
 def open_spaces(settings: EvalGeneratorSettings, device: torch.device, events: Events) -> list[FeatureSpace]:

@@ -83,8 +83,9 @@ def given(flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 def test_the_scores_are_those_of_the_images(given: Callable[..., EvalGeneratorSettings]) -> None:
     settings = given(images="both", **MOVED)
     result = eval_generator(settings)
-    assert json.loads(Path("runs/eval-generator/results.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads(Path("runs/eval-generator/digits/results.json").read_text()) == json.loads(json.dumps(result))
     assert (result["kind"], result["n"], result["dataset"]["of"]) == ("eval-generator", 40, 1429)
+    assert stage.results_file(given(generator=None, weights=None, pairs="a/b")) == Path("a/b-scores/results.json")
 
     every = SampleSettings(generator="digits", weights=settings.weights, n=40, seed=0, device="cpu", **MOVED)
     pairs = OnlinePairs(every, torch.device("cpu"), rounded=True)

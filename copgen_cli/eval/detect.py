@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,10 +59,19 @@ def detect(
         kind="detector",
         about=f"{length.updates:,} updates of {length.batch:,} images of {settings.dataset or 'PASCAL VOC'}",
         estimate=lambda: stage.estimate(settings, world=nproc or placement().world),
-        rows=lambda results: [*shown(results), ("results", str(folder / stage.RESULTS))],
+        rows=lambda results: [*shown(results), *written(folder)],
         then=["copgen", "eval", "linear", "--ckpt", str(settings.ckpt)],
         follows=placement().rank > 0,
     )
+
+
+def written(folder: Path) -> Iterator[Shown]:
+    """The files of a finished run; one of an older version has no picture."""
+    from copgen.stages.eval.detect import PICTURE, RESULTS
+
+    yield "results", str(folder / RESULTS)
+    if (picture := folder / PICTURE).exists():
+        yield "picture", str(picture)
 
 
 def shown(results: dict[str, Any]) -> list[Shown]:

@@ -28,12 +28,14 @@ from copgen.evaluation.detection.coco_ap import coco_ap, need_faster_coco_eval
 from copgen.evaluation.detection.config import NUMBERS, DetectorConfig
 from copgen.evaluation.detection.detector import FILE_NAME, Detector, save_detector
 from copgen.evaluation.detection.voc07_ap import voc07_ap
+from copgen.report.grid import save_picture
 from copgen.runtime.environment import cores
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
 from copgen.runtime.seeds import seeded
 from copgen.stages.eval.detections import Tests
+from copgen.stages.eval.detections_sheet import detections_sheet
 from copgen.stages.eval.opening import FORMAT, beside, check_channels, encoder_document
 from copgen.stages.eval.settings.detect import STEPS, EvalDetectSettings
 from copgen.storage.files import sha256_of, write_json
@@ -45,7 +47,7 @@ from copgen.training.run import Run, started
 from copgen.training.schedules import Steps
 
 KIND = "detect"
-RESULTS = "results.json"
+RESULTS, PICTURE = "results.json", "detections.png"
 new_run = partial(started, stage="eval detect", artefact=FILE_NAME)
 
 
@@ -57,7 +59,7 @@ def eval_detect(
     overwrite: bool = False,
     events: Events | None = None,
 ) -> dict[str, Any]:
-    """Train a detector and test it; writes `results.json` and `detector.safetensors` into a run folder.
+    """Train a detector and test it; a run folder with `results.json`, `detections.png` and `detector.safetensors`.
 
     With several processes (torchrun, --nproc), each takes its share of every batch and of the test images; only rank 0
     writes and logs.
@@ -140,6 +142,8 @@ def measure(settings: EvalDetectSettings, run: Run) -> dict[str, Any]:
     )
 
     def save(path: Path, results: dict[str, Any]) -> None:
+        picture = detections_sheet(opened.test, found, channels=opened.encoder.config.in_channels)
+        save_picture(path.parent / PICTURE, picture)
         write_json(path.parent / RESULTS, results)
         save_detector(path, detector, run.made_by(inputs=opened.inputs))
 

@@ -10,16 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from copgen.data.voc import open_voc
 from copgen.encoders import EncoderConfig, build, save_encoder
+from copgen.evaluation.detection.boxes import Detections
 from copgen.evaluation.detection.detector import FILE_NAME, load_detector
 from copgen.runtime.errors import DataError, EnvironmentFault, ExitCode, Stopped, UsageError
 from copgen.runtime.events import Silent
 from copgen.stages.eval import detect as stage
 from copgen.stages.eval import detections
 from copgen.stages.eval.detect import eval_detect
+from copgen.stages.eval.detections_sheet import boxes_of
 from copgen.stages.eval.settings.detect import STEPS, EvalDetectSettings
 from copgen.storage.tensors import load_tensors
 from copgen.training.metrics import read_metrics
@@ -98,10 +103,24 @@ def test_a_run_writes_both_metrics_and_the_detector(made: Made, finished: tuple[
     for metric in ("voc07", "coco"):
         assert results[metric].keys() == {"metric", "ap", "ap50", "ap75", "per_class"}
         assert results[metric]["per_class"].keys() == set(shapes.CLASSES)
+    with Image.open(out / "detections.png") as picture:
+        colours = {tuple(pixel) for pixel in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+    assert (0, 128, 0) in colours  # an object
     assert load_detector(out / FILE_NAME).config.classes == shapes.CLASSES
     lines = read_metrics(out / "metrics.jsonl")
     assert [line["update"] for line in lines] == [1, 2, 3, 4]
     assert {"loss", "loss_objectness", "loss_proposal", "loss_class", "loss_box", "data_wait"} <= lines[0].keys()
+
+
+def test_the_picture_has_objects_and_the_detections_that_count(made: Made) -> None:
+    source = open_voc([made[1]], "test", classes=shapes.CLASSES)
+    box = np.array([[1, 2, 9, 9], [3, 3, 8, 8], [0, 0, 5, 5], [1, 1, 2, 2]], np.float32)
+    score = np.array([0.4, 0.9, 0.6, 0.2], np.float32)
+    found = Detections(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 0]), box, score)
+    words = [[one.text for one in boxes_of(source, found, image) if one.colour == "red"] for image in range(3)]
+    assert words == [["triangle 0.60", "square 0.90"], ["circle 0.20"], []]  # one is the best of its image
+    objects = [one.corners for one in boxes_of(source, found, 0) if one.colour != "red"]
+    assert objects == [tuple(corners) for corners in source.objects_of(0).box.tolist()]
 
 
 def test_a_finished_run_is_not_run_again(made: Made, finished: tuple[Path, dict[str, Any]]) -> None:

@@ -54,7 +54,8 @@ def inspect(dataset: Dataset, report: o.Report, data_root: Root = None, quick: Q
     with report.story() as story:
         found = stage(dataset, root=data_root, quick=quick, events=story)
     root = ["--data-root", str(data_root)] if data_root is not None else []
-    report.answer(found, rows(found), "copgen", "pretrain", "--dataset", dataset, *root)
+    skipped = ["--skip-bad", str(len(found["unreadable"]))] if found["unreadable"] else []
+    report.answer(found, rows(found), "copgen", "pretrain", "--dataset", dataset, *root, *skipped)
     if found["unreadable"]:
         raise typer.Exit(ExitCode.DATA)
 

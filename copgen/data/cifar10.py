@@ -10,7 +10,6 @@ so a result on them is not one on the published pixels.
 
 from __future__ import annotations
 
-import functools
 import tarfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from copgen.data.decoding import decode
 from copgen.data.splits import AnySplit, rows_of
 from copgen.data.tensor_images import TensorImages
 from copgen.runtime.errors import DataError
+from copgen.runtime.events import Events, Silent
 from copgen.storage.files import sha256_of
 from copgen.storage.foreign import ForeignArray, read_pickled
 
@@ -36,6 +36,8 @@ SIDE = 32
 _AGAIN = "Download cifar-10-python.tar.gz again and unpack it."
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError)
 _AT_ONCE = 500  # images
+_MOST_KEPT = 2  # tars whose images stay in memory
+_kept: dict[tuple[Path, int, int], tuple[Tensor, Tensor]] = {}
 _LARGEST_FILE, _MOST_FILES = 2**20, 10**6
 
 
@@ -57,8 +59,13 @@ def is_tars(folder: Path) -> bool:
     return first.split("/")[-2:-1] in [[name] for name in CLASSES]
 
 
-def open_cifar10(folder: Path, split: AnySplit) -> TensorImages:
+def open_cifar10(folder: Path, split: AnySplit, *, events: Events | None = None) -> TensorImages:
     """A split, (N, 3, 32, 32).
+
+    Args:
+        folder: of the files.
+        split: which images.
+        events: is told that a tar is decoded, which takes seconds.
 
     Raises:
         DataError: a file is missing, damaged, or with other content; the error names it.
@@ -73,8 +80,7 @@ def open_cifar10(folder: Path, split: AnySplit) -> TensorImages:
         if tar is None:
             raise DataError(f"{folder} has neither {BATCHES['train'][0]} nor {part}{TARS[0]}.", fix=_AGAIN)
         paths = [tar]
-        status = tar.stat()
-        images, labels = _of_tar(tar, status.st_size, status.st_mtime_ns)
+        images, labels = _of_tar(tar, events or Silent())
     source = TensorImages(images, labels, classes=CLASSES, inputs={path.name: sha256_of(path) for path in paths})
     return source if split == "test" else source.select(rows_of(split, labels, len(source)))
 
@@ -102,9 +108,21 @@ def _of_batch(path: Path) -> tuple[Tensor, Tensor]:
     return images, torch.tensor(labels, dtype=torch.int64)
 
 
-@functools.lru_cache(maxsize=2)
-def _of_tar(path: Path, size: int, modified_ns: int) -> tuple[Tensor, Tensor]:
-    """(images, labels) of a tar of JPEG files, in the order of class and name; kept, as unpacking takes seconds."""
+def _of_tar(path: Path, events: Events) -> tuple[Tensor, Tensor]:
+    """(images, labels) of a tar of JPEG files; kept, as decoding takes seconds."""
+    status = path.stat()
+    key = path, status.st_size, status.st_mtime_ns
+    if key not in _kept:
+        events.say(f"Decoding the images of {path}, which takes some seconds.")
+        decoded = _decoded_tar(path)
+        while len(_kept) >= _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = decoded
+    return _kept[key]
+
+
+def _decoded_tar(path: Path) -> tuple[Tensor, Tensor]:
+    """(images, labels), in the order of class and name."""
     files = sorted(_files(path).items(), key=lambda file: (CLASSES.index(file[0][0]), file[0][1]))
     if not files:
         raise DataError(f"{path} has no images.", fix="Expected train/airplane/0000.jpg and so on.")

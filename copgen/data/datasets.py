@@ -30,6 +30,7 @@ from copgen.runtime.path_errors import path_errors
 from copgen.runtime.urls import refuse_url
 
 Images = TensorImages | ImageFiles | TarShards
+Open = Callable[[Path, AnySplit], Images]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Dataset:
     source: str
     places: tuple[str, ...]
     fits: Callable[[Path], bool]
-    open: Callable[[Path, AnySplit], Images]
+    open: Open
     files: Callable[[], list[PublishedFile]] | None = None
     recipe: str | None = None
 
@@ -117,7 +118,7 @@ def open_dataset(
             './mnist'.
         split: train, validation, test, or train+validation, which are disjoint and complete together.
         root: the data root, for a name; None: COPGEN_DATA, else the user's cache.
-        events: receives the progress of a download.
+        events: receives the progress of a download, and is told what takes seconds to open.
 
     Raises:
         UsageError: neither a name nor a folder, a URL, a folder of pairs, or no such split.
@@ -133,10 +134,10 @@ def open_dataset(
         if "/" in str(dataset):
             raise DataError(f"There is no folder {folder}.", fix="Check the path.")
         raise unknown("dataset", str(dataset), DATASETS)
-    return opener_of(folder)(folder, split)
+    return _opened(opener_of(folder), folder, split, events)
 
 
-def opener_of(folder: Path) -> Callable[[Path, AnySplit], Images]:
+def opener_of(folder: Path) -> Open:
     """The function that reads a folder, by what it holds.
 
     Raises:
@@ -172,7 +173,12 @@ def _open_named(name: str, split: AnySplit, root: Path | None, events: Events | 
             f"'{name}' was not found in {root}.",
             fix=f"Get it from {known.source}, and name its folder with --data-root or COPGEN_DATA (docs/data.md).",
         )
-    return known.open(folder, split)
+    return _opened(known.open, folder, split, events)
+
+
+def _opened(read: Open, folder: Path, split: AnySplit, events: Events | None) -> Images:
+    """The split; the tars of CIFAR-10 take seconds, and are told."""
+    return open_cifar10(folder, split, events=events) if read is open_cifar10 else read(folder, split)
 
 
 def needs_labels(images: Images, dataset: str | Path, purpose: str) -> Images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from copgen.runtime.errors import DataError
@@ -35,10 +36,17 @@ def evaluate(
         overwrite: start from scratch, if the evaluation can be resumed.
     """
 
+    def results_folder(settings: EvalSettings) -> Path:
+        from copgen.stages.eval.opening import results_file
+
+        folder = results_file(settings, kind).parent
+        return folder if settings.out else folder.parent  # beside the encoder: with those of other evaluations
+
     def then(settings: EvalSettings, results: dict[str, Any]) -> list[str]:
         real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
         root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
-        return ["navigate"] if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
+        compare = ["compare", str(results_folder(settings))]
+        return compare if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
 
     measure(model, kind, flags, run, shown, on=lambda settings: settings.dataset, then=then, overwrite=overwrite)
 

@@ -73,6 +73,7 @@ def test_unreadable_images_are_listed_and_exit_3(here: Path) -> None:
     assert told.code == 3
     assert "cat/00.png" in told.out
     assert "5 more" in told.out
+    assert f"--dataset {folder} --skip-bad 25" in told.err
     assert copgen("data", "inspect", folder, "--quick").code == 0  # their headers are whole
 
 

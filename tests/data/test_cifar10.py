@@ -15,6 +15,7 @@ from copgen.data.datasets import open_dataset
 from copgen.runtime.errors import DataError
 from tests.data import made
 from tests.shared_data import shared
+from tests.stages.small import Recorder
 
 COUNT = 20
 
@@ -94,7 +95,10 @@ def test_tars_of_jpeg_files(tmp_path: Path, end: str) -> None:
     for part, names in (("train", ("truck", "airplane")), ("test", ("cat",))):
         images = {f"{part}/{name}/{k}.jpg": made.image(k, side=32, format="JPEG") for name in names for k in range(5)}
         made.tar(tmp_path / f"{part}.{end}", images, mode=mode)
-    source = open_dataset(tmp_path, "train+validation")
+    events = Recorder()
+    source = open_dataset(tmp_path, "train+validation", events=events)
+    open_dataset(tmp_path, "validation", events=events)
+    assert [f"train.{end}" in line for line in events.sentences] == [True]  # once, though it was opened twice
     assert source.labels is not None
     assert source.labels.tolist() == [0] * 5 + [9] * 5
     assert (source.size, len(open_dataset(tmp_path, "test"))) == ((32, 32), 5)

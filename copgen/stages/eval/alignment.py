@@ -79,7 +79,7 @@ def eval_alignment(
     if not N:
         raise UsageError(
             f"A batch of {K:,} for the InfoNCE loss is larger than the {min(settings.n, len(source)):,} pairs.",
-            fix="Lower --loss-batch.",
+            fix=f"Pass --loss-batch {min(settings.n, len(source))} or less.",
         )
     encoder, device = open_encoder(settings, source.channels, source.size, name=name, events=events)
     T_x = policy_of(settings, source, encoder)

@@ -13,7 +13,13 @@ from copgen.report.comparison.method import Method
 from copgen.report.comparison.reading import Result
 
 MATCH = ("evaluation", "dataset", "learner", "source", "T_z", "T_x")
-HOW = {"arch": "encoder", "epochs": "epochs", "updates": "updates of the detector", "selected_on": "selected on"}
+HOW = {
+    "arch": "encoder",
+    "epochs": "epochs",
+    "updates": "updates of the detector",
+    "backbone": "backbone",
+    "selected_on": "selected on",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def facts(result: Result, method: Method) -> dict[str, Any]:
         "arch": method.arch,
         "epochs": None if method.epochs is None else round(method.epochs, 1),
         "updates": result.table("protocol").get("updates"),
+        "backbone": result.table("protocol").get("backbone"),
         "selected_on": result.document.get("selected_on"),
     }
 

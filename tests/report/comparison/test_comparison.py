@@ -122,7 +122,7 @@ VOC = "VOC2007 trainval + VOC2012 trainval"
                 made_by(0, generator="biggan-deep-128", method="supcon", views="simclr"),
                 kind="detect",
                 dataset=VOC,
-                protocol={"updates": 96_000},
+                protocol={"updates": 96_000, "backbone": "c4"},
             ),
             "voc07.ap50",
             (10, 78.46, None),
@@ -156,6 +156,11 @@ def test_what_the_paper_did_otherwise_is_said() -> None:
     found = paper_value(one, method_of(one), "top1")
     assert found is not None
     assert found.differs == ("epochs 100, not 0.5", "selected on test, not validation")
+    by = made_by(0, generator="biggan-deep-128", method="supcon", views="simclr")
+    pyramid = result(by, kind="detect", dataset=VOC, protocol={"updates": 96_000, "backbone": "fpn"})
+    found = paper_value(pyramid, method_of(pyramid), "voc07.ap")
+    assert found is not None
+    assert found.differs == ("backbone c4, not fpn",)
     assert "best test epoch" in label_of(result(made_by(0)))
 
 

@@ -23,9 +23,15 @@ case "$#:${1:-}" in
     *) echo "usage: ${0##*/} [--dry-run]" >&2 && exit 2 ;;
 esac
 
-# Runs a command, or plans it. All of them resume, so that the same pipeline goes on where it was stopped.
+# Runs a command, or plans it. All of them resume, so that the same pipeline goes on where it was stopped. A finished linear
+# evaluation would start again, which takes hours on ImageNet: it is left out. Remove its results.json to repeat it.
 copgen() {
-    local words=("$@")
+    local words=("$@") encoder
+    encoder=$(value_of --ckpt "$@")
+    if [[ "$1 $2" == "eval linear" && $encoder/eval/linear/results.json -nt $encoder/encoder.safetensors ]]; then
+        printf '\n%s is there already\n' "$encoder/eval/linear/results.json" >&2
+        return
+    fi
     case "$*" in
         navigate* | sample* | pretrain* | eval*) [[ -z $CONFIG ]] || words+=(--config "$CONFIG") ;;
     esac
@@ -44,6 +50,7 @@ copgen() {
 
 declare -A COSTS=() # of commands that differ in the seed only
 TOTAL="0 0"         # seconds, bytes
+[[ -z $DRY_RUN ]] || trap '[[ $? != 0 ]] || echo "# in all $(cost "$TOTAL"), without what has no estimate"' EXIT
 
 # Says what a command would cost. An earlier step may not have written yet what it reads: a Gaussian step stands for a
 # navigator or walk, and pairs made meanwhile stand for a folder, which makes the time an upper bound.
@@ -66,10 +73,6 @@ plan() {
         "eval detect") # the training of the detector
             path=$(value_of --ckpt "$@")
             [[ -e $path/encoder.safetensors ]] || return 0
-            ;;
-        compare*)
-            printf '# in all %s, without the evaluations that have no estimate\n' "$(cost "$TOTAL")"
-            return
             ;;
         navigate*) ;;
         *) return 0 ;;

@@ -32,7 +32,7 @@ class Toy:
 
     def run(self, path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a pipeline with the number of each line on stderr; bash takes no PS4 from root's environment."""
-        traced = 'PS4=\'+${BASH_SOURCE##*/}:${LINENO}: \'; set -x; source "$0" "$@"'
+        traced = 'PS4=\'+${BASH_SOURCE:-}:${LINENO}: \'; set -x; source "$0" "$@"'
         return subprocess.run(
             ["bash", "-c", traced, str(path), *words],
             env={**self.environment, **variables},
@@ -83,10 +83,13 @@ def lines(path: Path) -> set[int]:
 def test_every_line_runs(path: Path, small: Toy) -> None:
     done = small.run(path)
     assert done.returncode == 0, done.stderr[-3000:]
-    ran = {
-        int(line) for name, line in re.findall(r"^\++(\w+\.sh):(\d+): ", done.stderr, re.MULTILINE) if name == path.name
-    }
+    traced = re.findall(rf"^\++{re.escape(str(path))}:(\d+): ", done.stderr, re.MULTILINE)
+    ran = {int(number) for number in traced}
     assert lines(path) - ran == set()
+    if path.stem.startswith("figure"):
+        sheets = {sheet.stem for sheet in (small.folder / "toy/runs" / path.stem).glob("*.png")}
+        assert {"samples-0000000004", "samples-0000000008"} <= sheets
+        return
     table = done.stdout[done.stdout.rindex("method ") :]
     if path.stem.startswith("table"):
         assert f"table {path.stem.removeprefix('table')}" in table
@@ -108,8 +111,9 @@ def test_a_dry_run_plans_all_of_it_and_writes_nothing(small: Toy) -> None:
 def test_a_finished_pipeline_changes_nothing(small: Toy) -> None:
     path, runs = ROOT / "pipelines/quickstart.sh", small.folder / "twice"
     assert small.run(path, RUNS=str(runs)).returncode == 0
-    written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
-    assert len(written) >= 2
+    files = [*runs.rglob("*.safetensors"), runs / "pretrain/eval/linear/results.json"]
+    written = {file: file.stat().st_mtime_ns for file in files}
+    assert len(written) >= 3
     again = small.run(path, RUNS=str(runs))
     assert again.returncode == 0
     assert "already finished" in again.stderr

@@ -71,6 +71,9 @@ COUNTS = {
     "IMAGES": "20",
     "SAMPLES": "8",
     "UPDATES": "2",
+    "RATES": "0.026",
+    "ANCHORS": "4",
+    "EVERY": "1",
 }
 IN_VOC = {"circle": "bottle", "square": "tvmonitor", "triangle": "dog"}
 

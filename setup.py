@@ -1,9 +1,10 @@
-"""Builds what pyproject.toml cannot express: `kernels` is installed as `copgen.kernels`, `csrc` as `copgen._C`, `_ops`.
+"""Builds what pyproject.toml cannot express: `kernels` is installed as `copgen.kernels`, `csrc` as `copgen._native`.
 
-The native operators are built if torch and a compiler are installed, and their CUDA sources if nvcc is. If not, the
-installation succeeds with one notice, and the PyTorch reference runs instead. Environment variables:
+The native operators are built if torch and a compiler are installed; csrc/build.py says when with CUDA kernels. If not,
+the installation succeeds with one notice, and the PyTorch reference runs instead. Environment variables:
 
     COPGEN_BUILD_NATIVE   0: do not build; 1: fail if they cannot be built
+    COPGEN_CUDA           0: without CUDA kernels; 1: with them, and fail if they cannot be built
     TORCH_CUDA_ARCH_LIST  GPU architectures, as for every torch extension
     COPGEN_SANITIZE       1: with AddressSanitizer (`make asan`)
 """
@@ -44,7 +45,10 @@ def native() -> dict[str, Any]:
     if wanted == "0" or not NATIVE.is_dir():
         return {}
     if importlib.util.find_spec("torch") is None:
-        missing = "torch is not installed in the build environment (pass --no-build-isolation to pip)"
+        missing = (
+            "torch is not installed in the build environment; install torch first, then use"
+            " 'pip install --no-build-isolation', or install the wheel of 'make wheel'"
+        )
     else:
         from csrc.build import Impossible, extension
 
@@ -52,7 +56,7 @@ def native() -> dict[str, Any]:
             return extension()
         except Impossible as reason:
             missing = str(reason)
-    if wanted == "1":
+    if wanted == "1" or os.environ.get("COPGEN_CUDA") == "1":
         raise SystemExit(f"copgen: building the native operators failed: {missing}.")
     print(f"copgen: native operators not built, using the PyTorch reference: {missing}.", file=sys.stderr)
     return {}

@@ -32,7 +32,7 @@ def machine_rows(found: dict[str, Any]) -> list[Row]:
         ("python", f"{found['python']} on {found['system']}, {found['threads']} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())),
         *((one["device"], device(one)) for one in found["devices"]),
-        ("native operators", built(found["native"])),
+        ("native operators", built(found["native"]) if found["native"] else found["native_reason"]),
     ]
 
 
@@ -45,11 +45,8 @@ def device(one: dict[str, Any]) -> str:
 
 def built(how: dict[str, str]) -> str:
     """How the native operators were built."""
-    if not how:
-        return "not built, or disabled"
     cuda = f"CUDA {how['cuda']} for {how['architectures']}" if how["cuda"] else "no CUDA"
-    openmp = f"OpenMP {how['openmp']}" if how["openmp"] else "no OpenMP"
-    return f"for torch {how['torch']} by {how['compiler']}, {cuda}, {openmp}"
+    return f"by {how['compiler']}, with torch {how['headers']}, {cuda}"
 
 
 def operation_rows(found: dict[str, Any]) -> list[Row]:

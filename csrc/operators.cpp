@@ -1,41 +1,36 @@
-// The schemas of all operators. The implementations are registered in cpu/ and cuda/, fake (meta) implementations in
-// copgen/latents/operations/operators.py, gradients in autograd.cpp.
+// The schemas of all operators. The implementations are registered in cpu/ and cuda/; fake (meta) implementations and
+// gradients in Python, beside the callers: copgen/latents/operations/operators.py and others.
 //
 // Legend: K rows; d coordinates; H hidden units; z, z' latents (K, d); m = z' - z; d_k = ||m_k|| / sqrt(d).
 
-#include <torch/library.h>
+#include <torch/csrc/stable/library.h>
 
-TORCH_LIBRARY(copgen, m) {
+STABLE_TORCH_LIBRARY(copgen, m) {
   // h = relu(z W1^T + b1), z' = z + h W2^T + b2. `kept` rows of h are returned for the backward pass.
   // -> z' (K, d), d (K), stats (6), h (kept, H)
   m.def(
       "navigate(Tensor z, Tensor w1, Tensor b1, Tensor w2, Tensor b2, float? delta, SymInt kept)"
-      " -> (Tensor, Tensor, Tensor, Tensor)",
-      {at::Tag::pt2_compliant_tag});
+      " -> (Tensor, Tensor, Tensor, Tensor)");
 
   // -> the gradients of z, W1, b1, W2, b2; empty if not requested.
   m.def(
       "navigate_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor w1, Tensor b1, Tensor w2, Tensor b2, Tensor d,"
-      " Tensor hidden, bool for_z, bool for_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-      {at::Tag::pt2_compliant_tag});
+      " Tensor hidden, bool for_z, bool for_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
 
   // mode: report, reject or project.
   // -> z' within delta (K, d) for project, d (K), violates (K), row indices, the kept rows first (K), for reject,
   //    stats (6); outputs that a mode does not compute are empty.
   m.def(
-      "constrain(Tensor z, Tensor z_pos, float? delta, str mode) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-      {at::Tag::pt2_compliant_tag});
+      "constrain(Tensor z, Tensor z_pos, float? delta, str mode) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
 
   // `delta` is given only if z' was projected. -> the gradients of z and z'.
   m.def(
-      "constrain_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor z_pos, Tensor d, float? delta) -> (Tensor, Tensor)",
-      {at::Tag::pt2_compliant_tag});
+      "constrain_backward(Tensor? g, Tensor? g_d, Tensor z, Tensor z_pos, Tensor d, float? delta) -> (Tensor, Tensor)");
 
   // Row k depends on (key, rows[k]) only. `tail` is the normal's mass below -threshold; without a threshold the normal
   // is not truncated. -> (K, dim) float32
   m.def(
-      "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor",
-      {at::Tag::pt2_compliant_tag});
+      "draw_latents(Tensor rows, int key, SymInt dim, float scale, float? threshold, float tail) -> Tensor");
 
   // out += a b, float32 matrices; a and b with any strides.
   m.def("add_product_(Tensor(a!) out, Tensor a, Tensor b) -> ()");
@@ -52,20 +47,21 @@ TORCH_LIBRARY(copgen, m) {
   // copgen/generators/residual_flow/anderson.py. -> (N, D)
   m.def(
       "invert_silu_layers(Tensor y, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound, int window,"
-      " int max_rounds) -> Tensor",
-      {at::Tag::pt2_compliant_tag});
+      " int max_rounds) -> Tensor");
 
   // The gradient of y from that of x, c (N, D): solves w + J^T w = c for the Jacobian J of g at x in the same way.
   m.def(
       "invert_silu_layers_backward(Tensor c, Tensor x, Tensor? entry, Tensor[] weights, Tensor[] biases, Tensor bound,"
-      " int window, int max_rounds) -> Tensor",
-      {at::Tag::pt2_compliant_tag});
+      " int window, int max_rounds) -> Tensor");
 
   // The instruction set that the float32 products above use on this processor; if empty, there is none and they raise.
   m.def("product_kernels() -> str");
 
+  // How this library was built: lines of a name and a value.
+  m.def("built() -> str");
+
   // The Philox 32-bit words of the rows' counters. -> (K, columns) int64
-  m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor", {at::Tag::pt2_compliant_tag});
+  m.def("philox_bits(Tensor rows, int key, SymInt columns) -> Tensor");
 
   // Views of uint8 images (C, H, W), C = 1 or 3. boxes (N, 5): top, left, height, width, flip; steps (N, any): those
   // of views.cpp in order, -1 for none; factors (N, 4) float64: of brightness, contrast, saturation, and hue in turns;
@@ -80,6 +76,5 @@ TORCH_LIBRARY(copgen, m) {
   // scalars (N, 1 + window). -> the next x and the rows of the items that continue
   m.def(
       "anderson_step(Tensor x, Tensor proposal, Tensor rows, Tensor bound, Tensor(a!) vectors, Tensor(b!) scalars,"
-      " int slot) -> (Tensor, Tensor)",
-      {at::Tag::pt2_compliant_tag});
+      " int slot) -> (Tensor, Tensor)");
 }

@@ -26,7 +26,8 @@ def examine(*, self_test: bool = True) -> dict[str, Any]:
 
     Returns:
         versions, python, system, threads; `devices`: a name and, for CUDA, the compute capability and memory in bytes;
-        `native`: the build of the native operators, empty without them;
+        `native`: the build of the native operators, empty without them; `native_reason`: why they run, or what is
+        missing and the command that builds them;
         `operations`: for each operation, device and dtypes the implementation that is chosen, and the reason;
         `self_tests`: for each operation and device the difference from float64, whether it is within tolerance, and
         microseconds.
@@ -42,7 +43,8 @@ def examine(*, self_test: bool = True) -> dict[str, Any]:
         for place in (places if self_test else ())
         for one in self_tests(place)
     ]
-    return {**about, "native": native().built, "devices": devices, "operations": operations, "self_tests": results}
+    library = {"native": native().built, "native_reason": native().reason}
+    return {**about, **library, "devices": devices, "operations": operations, "self_tests": results}
 
 
 def processor_name() -> str:

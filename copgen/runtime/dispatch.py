@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from copgen.runtime.native import REBUILD, Native, native
+from copgen.runtime.native import Native, native
+from copgen.runtime.native_build import build_command
 
 Operation = Literal[
     "contrastive loss",
@@ -81,17 +82,12 @@ def _cpp_products(library: Native, device: torch.device) -> Requirement:
     return Requirement(True, f"{library.reason}, with products in {library.instructions}")
 
 
-def _cpp_views(library: Native, device: torch.device) -> Requirement:
-    if library.usable and not hasattr(torch.ops.copgen, "augment_images"):
-        return Requirement(False, f"the native operators were built from older sources; to build: {REBUILD}")
-    return _cpp(library, device)
-
-
 def _cuda(library: Native, device: torch.device) -> Requirement:
     if not library.usable:
         return Requirement(False, library.reason)
     if not library.cuda:
-        return Requirement(False, "the native operators were built without CUDA")
+        command = build_command(cuda=True)
+        return Requirement(False, f"the native operators were built without CUDA; to build: {command}")
     return Requirement(True, f"CUDA kernels for {library.built['architectures']}")
 
 
@@ -133,7 +129,7 @@ TABLE: dict[Operation, Operator] = {
     "random words": Operator((torch.int64,), (Implementation("native", "cpu", (torch.int64,), _cpp),)),
     "fixed points": Operator((F32, F64), (Implementation("native", "cpu", (F32, F64), _cpp),)),
     "flow inverse": Operator((F32, F64), (Implementation("native", "cpu", (F32,), _cpp_products),)),
-    "views": Operator((torch.uint8,), (Implementation("native", "cpu", (torch.uint8,), _cpp_views),)),
+    "views": Operator((torch.uint8,), (Implementation("native", "cpu", (torch.uint8,), _cpp),)),
 }
 
 

@@ -24,6 +24,11 @@ def native_forbidden() -> bool:
     return os.environ.get("COPGEN_NATIVE", "") == "0"
 
 
+def cxx_compiler() -> str:
+    """The program that compiles C++: that of CXX, or `c++`."""
+    return (os.environ.get("CXX", "").split() or ["c++"])[0]
+
+
 def weights_directory() -> Path | None:
     """The folder named by COPGEN_WEIGHTS, if set.
 

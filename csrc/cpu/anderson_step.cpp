@@ -1,52 +1,43 @@
 // One step of Anderson acceleration for the items of a batch that have not converged; also determines which those are.
 // Items are independent of each other.
 
-#include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <torch/library.h>
-
 #include <algorithm>
 #include <functional>
 #include <memory>
 #include <tuple>
 
 #include "../checks.h"
-#include "../plain_numbers.h"
+#include "../tensor.h"
 #include "rows.h"
 
 namespace copgen::cpu {
 namespace {
 
-using at::Tensor;
-
 constexpr int64_t kGrain = 8192;  // coordinates per thread, at least
 
 std::tuple<Tensor, Tensor> anderson_step(
-    const Tensor& x, const Tensor& proposal, const Tensor& rows, const Tensor& bound, Tensor& vectors,
-    Tensor& scalars, int64_t slot) {
-  const PlainNumbers plain;
+    const Tensor& x, const Tensor& proposal, const Tensor& rows, const Tensor& bound, const Tensor& vectors,
+    const Tensor& scalars, int64_t slot) {
   check_anderson(x, proposal, rows, bound, vectors, scalars, slot);
   const int64_t count = x.size(0), dim = x.size(1), items = bound.size(0), window = scalars.size(1) - 1;
-  const Tensor from = x.contiguous(), to = proposal.contiguous();
-  const Tensor numbers = rows.contiguous(), limit = bound.contiguous();
-  Tensor next = at::empty_like(from), left = at::empty_like(numbers);
+  const Tensor from = dense(x), to = dense(proposal);
+  const Tensor numbers = dense(rows), limit = dense(bound);
+  Tensor next = unfilled(from.sizes(), from.scalar_type()), left = unfilled(numbers.sizes(), kLong);
   int64_t* left_over = left.mutable_data_ptr<int64_t>();
   const int64_t* number = numbers.const_data_ptr<int64_t>();
   const bool known = std::all_of(number, number + count, [=](int64_t row) { return row >= 0 && row < items; });
   const bool apart = std::adjacent_find(number, number + count, std::greater_equal<int64_t>()) == number + count;
-  TORCH_CHECK_VALUE(known && apart, "rows must be item indices in ascending order.");
+  COPGEN_CHECK(known && apart, "rows must be item indices in ascending order.");
   const auto goes_on = std::make_unique<bool[]>(count);
   int64_t kept = 0;
-  AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "anderson_step", [&] {
+  const auto step = [&](auto kind) {
+    using scalar_t = decltype(kind);
     scalar_t* out = next.mutable_data_ptr<scalar_t>();
     const scalar_t *a = from.const_data_ptr<scalar_t>(), *b = to.const_data_ptr<scalar_t>();
     const scalar_t* bounds = limit.const_data_ptr<scalar_t>();
     scalar_t *vector = vectors.mutable_data_ptr<scalar_t>(), *scalar = scalars.mutable_data_ptr<scalar_t>();
     const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, dim));
-    at::parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
+    torch::stable::parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
       for (int64_t k = first; k < last; ++k) {
         const int64_t row = number[k];
         const Memory<scalar_t> memory{
@@ -63,12 +54,13 @@ std::tuple<Tensor, Tensor> anderson_step(
       }
       left_over[kept++] = number[k];
     }
-  });
-  return {next.narrow(0, 0, kept), left.narrow(0, 0, kept)};
+  };
+  from.scalar_type() == kDouble ? step(double{}) : step(float{});
+  return {narrow(next, 0, kept), narrow(left, 0, kept)};
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("anderson_step", &anderson_step); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("anderson_step", TORCH_BOX(&anderson_step)); }
 
 }  // namespace copgen::cpu

@@ -1,22 +1,17 @@
 // The constraint d(z, z') <= delta for a batch, in blocks of rows: reported, used to reject rows, or enforced by
 // shrinking m.
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <torch/library.h>
-
 #include <cmath>
 #include <tuple>
 
 #include "../checks.h"
+#include "convert.h"
 #include "row_blocks.h"
 #include "rows.h"
+#include "scratch.h"
 
 namespace copgen::cpu {
 namespace {
-
-using at::Tensor;
 
 // Exactly z' if the row is within delta; otherwise z + share m.
 template <typename work_t>
@@ -26,28 +21,42 @@ void shrink(work_t* out, const work_t* z, const work_t* z_pos, int64_t dim, work
   }
 }
 
-// A block's rows, contiguous and in the dtype of the computation; a view if they already are.
-Tensor block_of(const Tensor& x, at::ScalarType dtype, int64_t begin, int64_t rows) {
-  return x.narrow(0, begin, rows).to(dtype).contiguous();
-}
+// A block's rows in the dtype of the computation: in place if they already are, otherwise copied.
+template <typename work_t>
+class BlockOf {
+ public:
+  BlockOf(const Tensor& x, int64_t begin, int64_t rows, bool in_place)
+      : copy_(Scratch::of<work_t>(in_place ? 0 : rows * x.size(1))),
+        data(in_place ? x.const_data_ptr<work_t>() + begin * x.size(1) : copy_.template as<work_t>()) {
+    if (!in_place) {
+      read_rows(x, begin, rows, copy_.template as<work_t>());
+    }
+  }
+
+ private:
+  Scratch copy_;
+
+ public:
+  const work_t* data;
+};
 
 template <typename work_t>
-Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, Tensor& d, Tensor& violates,
-             Tensor* projected) {
+Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, const Tensor& d, const Tensor& violates,
+             const Tensor* projected) {
   const Blocks blocks(z.size(0));
   const int64_t dim = z.size(1);
-  const auto dtype = d.scalar_type();
+  const bool native = z.scalar_type() == type_of<work_t>;
+  const bool z_in_place = native && z.is_contiguous(), z_pos_in_place = native && z_pos.is_contiguous();
   const work_t bound = static_cast<work_t>(delta.value_or(INFINITY));
   work_t* distance = d.mutable_data_ptr<work_t>();
   bool* beyond = violates.mutable_data_ptr<bool>();
   return sums_over_blocks(blocks, [&] {
     return [&](int64_t block, Sums& sums) {
       const int64_t begin = blocks.begin(block), rows = blocks.length(block);
-      const Tensor own = block_of(z, dtype, begin, rows), other = block_of(z_pos, dtype, begin, rows);
-      const work_t *from = own.const_data_ptr<work_t>(), *to = other.const_data_ptr<work_t>();
-      Tensor shrunk = projected ? projected->narrow(0, begin, rows) : Tensor();
-      Tensor wide = projected && shrunk.scalar_type() != dtype ? at::empty_like(own) : shrunk;
-      work_t* out = projected ? wide.mutable_data_ptr<work_t>() : nullptr;
+      const BlockOf<work_t> own(z, begin, rows, z_in_place), other(z_pos, begin, rows, z_pos_in_place);
+      const Scratch wide = Scratch::of<work_t>(projected && !native ? rows * dim : 0);
+      const work_t *from = own.data, *to = other.data;
+      work_t* out = !projected ? nullptr : native ? projected->mutable_data_ptr<work_t>() + begin * dim : wide.as<work_t>();
       for (int64_t k = 0; k < rows; ++k, from += dim, to += dim) {
         const int64_t row = begin + k;
         const Row moved = difference(from, to, dim);
@@ -58,8 +67,8 @@ Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, 
           shrink(out + k * dim, from, to, dim, beyond[row] ? bound / distance[row] : 1);
         }
       }
-      if (out && !wide.is_same(shrunk)) {
-        shrunk.copy_(wide);
+      if (out && !native) {
+        write_rows(*projected, begin, rows, out);
       }
     };
   });
@@ -67,7 +76,7 @@ Sums measure(const Tensor& z, const Tensor& z_pos, std::optional<double> delta, 
 
 // The indices of the rows within delta, then of the others, each in ascending order.
 Tensor kept_first(const Tensor& violates, int64_t violations) {
-  Tensor order = at::empty(violates.sizes(), violates.options().dtype(at::kLong));
+  const Tensor order = unfilled(violates.sizes(), kLong);
   int64_t* out = order.mutable_data_ptr<int64_t>();
   const bool* beyond = violates.const_data_ptr<bool>();
   int64_t kept = 0, other = violates.size(0) - violations;
@@ -78,22 +87,18 @@ Tensor kept_first(const Tensor& violates, int64_t violations) {
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> constrain(
-    const Tensor& z, const Tensor& z_pos, std::optional<double> delta, c10::string_view mode) {
-  const PlainNumbers plain;
+    const Tensor& z, const Tensor& z_pos, std::optional<double> delta, std::string_view mode) {
   check_move(z, z_pos);
   check_delta(delta);
   check_mode(mode, delta);
-  const auto dtype = accumulator(z);
-  Tensor d = at::empty({z.size(0)}, z.options().dtype(dtype));
-  Tensor violates = at::empty({z.size(0)}, z.options().dtype(at::kBool));
-  Tensor stats = at::empty({kStatistics}, z.options().dtype(at::kDouble));
-  Tensor projected = mode == "project" ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options());
-  Tensor* out = mode == "project" ? &projected : nullptr;
-  const Sums sums = dtype == at::kDouble ? measure<double>(z, z_pos, delta, d, violates, out)
-                                         : measure<float>(z, z_pos, delta, d, violates, out);
+  const bool wide = accumulator(z) == kDouble, project = mode == "project";
+  const Tensor d = unfilled({z.size(0)}, accumulator(z)), violates = unfilled({z.size(0)}, kBool);
+  const Tensor stats = unfilled({kStatistics}, kDouble);
+  const Tensor projected = project ? unfilled(z.sizes(), z.scalar_type()) : unfilled({0}, z.scalar_type());
+  const auto run = wide ? &measure<double> : &measure<float>;
+  const Sums sums = run(z, z_pos, delta, d, violates, project ? &projected : nullptr);
   sums.write(stats.mutable_data_ptr<double>(), z.size(0), z.size(1));
-  Tensor order = mode == "reject" ? kept_first(violates, static_cast<int64_t>(sums.violations))
-                                  : at::empty({0}, violates.options().dtype(at::kLong));
+  const Tensor order = mode == "reject" ? kept_first(violates, static_cast<int64_t>(sums.violations)) : unfilled({0}, kLong);
   return {projected, d, violates, order, stats};
 }
 
@@ -121,19 +126,21 @@ void gradient_row(const work_t* g, work_t g_d, const work_t* z, const work_t* z_
 }
 
 template <typename work_t>
-void gradients(const Tensor& g, const Tensor& g_d, const Tensor& z, const Tensor& z_pos, const Tensor& d,
-               std::optional<double> delta, Tensor& dz, Tensor& dz_pos) {
+void gradients(const Tensor* g, const Tensor* g_d, const Tensor& z, const Tensor& z_pos, const Tensor& d,
+               std::optional<double> delta, const Tensor& dz, const Tensor& dz_pos) {
   const work_t bound = static_cast<work_t>(delta.value_or(INFINITY));
   const int64_t dim = z.size(1);
   const Blocks blocks(z.size(0));
-  at::parallel_for(0, z.size(0), blocks.size, [&](int64_t first, int64_t last) {
+  const work_t *along = g ? g->const_data_ptr<work_t>() : nullptr, *along_d = g_d ? g_d->const_data_ptr<work_t>() : nullptr;
+  const work_t *from = z.const_data_ptr<work_t>(), *to = z_pos.const_data_ptr<work_t>();
+  const work_t* distance = d.const_data_ptr<work_t>();
+  work_t *out = dz.mutable_data_ptr<work_t>(), *out_pos = dz_pos.mutable_data_ptr<work_t>();
+  torch::stable::parallel_for(0, z.size(0), blocks.size, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
       const int64_t at = row * dim;
       gradient_row<work_t>(
-          g.defined() ? g.const_data_ptr<work_t>() + at : nullptr,
-          g_d.defined() ? g_d.const_data_ptr<work_t>()[row] : 0, z.const_data_ptr<work_t>() + at,
-          z_pos.const_data_ptr<work_t>() + at, d.const_data_ptr<work_t>()[row], bound, dim,
-          dz.mutable_data_ptr<work_t>() + at, dz_pos.mutable_data_ptr<work_t>() + at);
+          along ? along + at : nullptr, along_d ? along_d[row] : 0, from + at, to + at, distance[row], bound, dim, out + at,
+          out_pos + at);
     }
   });
 }
@@ -141,23 +148,24 @@ void gradients(const Tensor& g, const Tensor& g_d, const Tensor& z, const Tensor
 std::tuple<Tensor, Tensor> constrain_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& z_pos,
     const Tensor& d, std::optional<double> delta) {
-  const PlainNumbers plain;
   check_move(z, z_pos);
   check_backward(g, g_d, z, d);
-  const auto dtype = accumulator(z);
-  const auto as_work = [&](const std::optional<Tensor>& x) { return x ? x->to(dtype).contiguous() : Tensor(); };
-  const Tensor from = z.to(dtype).contiguous(), to = z_pos.to(dtype).contiguous();
-  Tensor dz = at::empty_like(from), dz_pos = at::empty_like(from);
-  const auto run = dtype == at::kDouble ? &gradients<double> : &gradients<float>;
-  run(as_work(g), as_work(g_d), from, to, d.contiguous(), delta, dz, dz_pos);
-  return {dz.to(z.scalar_type()), dz_pos.to(z.scalar_type())};
+  const ScalarType dtype = accumulator(z);
+  const auto wide = [&](const std::optional<Tensor>& x) { return x ? std::optional(numbers(*x, dtype)) : std::nullopt; };
+  const auto place = [](const std::optional<Tensor>& x) { return x ? &*x : nullptr; };
+  const Tensor from = numbers(z, dtype), to = numbers(z_pos, dtype), distances = dense(d);
+  const std::optional<Tensor> upstream = wide(g), upstream_d = wide(g_d);
+  const Tensor dz = unfilled(z.sizes(), dtype), dz_pos = unfilled(z.sizes(), dtype);
+  const auto run = dtype == kDouble ? &gradients<double> : &gradients<float>;
+  run(place(upstream), place(upstream_d), from, to, distances, delta, dz, dz_pos);
+  return {as(dz, z.scalar_type()), as(dz_pos, z.scalar_type())};
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) {
-  m.impl("constrain", &constrain);
-  m.impl("constrain_backward", &constrain_backward);
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) {
+  m.impl("constrain", TORCH_BOX(&constrain));
+  m.impl("constrain_backward", TORCH_BOX(&constrain_backward));
 }
 
 }  // namespace copgen::cpu

@@ -1,29 +1,23 @@
 // Random latents by (key, row): Philox words, then the same functions that copgen/runtime/philox.py calls, block by
 // block, so that the bits equal the reference's for any batch, number of threads and processor.
 
-#include <ATen/core/Tensor.h>
-#include <ATen/Parallel.h>
-#include <ATen/ops/cos.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/log.h>
-#include <ATen/ops/mul.h>
-#include <ATen/ops/sin.h>
-#include <ATen/ops/special_ndtri.h>
-#include <torch/library.h>
-
 #include <algorithm>
 
 #include "../checks.h"
-#include "../plain_numbers.h"
 #include "../philox.h"
 #include "rows.h"
 
 namespace copgen::cpu {
 namespace {
 
-using at::Tensor;
-
 constexpr int64_t kBlock = 8192;  // numbers in a block: 64 KiB per buffer
+
+// out = function(x), which may be the same tensor, by torch's operator of this name.
+void apply(const char* function, const Tensor& x, const Tensor& out) {
+  std::array<StableIValue, 2> stack{torch::stable::detail::from(x), torch::stable::detail::from(out)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher(function, "out", stack.data(), TORCH_ABI_VERSION));
+  torch::stable::detail::to<Tensor>(stack[0]);  // takes the reference that the operator returns
+}
 
 struct Draw {
   uint64_t key;
@@ -39,12 +33,11 @@ class Worker {
  public:
   explicit Worker(const Draw& draw)
       : draw_(draw), blocks_((draw.dim + 3) / 4), rows_(std::max<int64_t>(1, kBlock / std::max<int64_t>(1, 4 * blocks_))) {
-    const auto options = at::TensorOptions().dtype(at::kDouble);
-    uniform_ = at::empty({rows_ * 4 * blocks_}, options);
+    uniform_ = unfilled({rows_ * 4 * blocks_}, kDouble);
     if (!draw.threshold) {
-      radius_ = at::empty({rows_ * 2 * blocks_}, options);
-      angle_ = at::empty({rows_ * 2 * blocks_}, options);
-      cosine_ = at::empty({rows_ * 2 * blocks_}, options);
+      for (Tensor* buffer : {&radius_, &angle_, &cosine_}) {
+        *buffer = unfilled({rows_ * 2 * blocks_}, kDouble);
+      }
     }
   }
 
@@ -66,14 +59,14 @@ class Worker {
  private:
   void normal(const double* u, int64_t count, float* out) {
     const int64_t pairs = count * 2 * blocks_;
-    Tensor radius = radius_.narrow(0, 0, pairs), angle = angle_.narrow(0, 0, pairs);
-    Tensor cosine = cosine_.narrow(0, 0, pairs);
+    const Tensor radius = narrow(radius_, 0, pairs), angle = narrow(angle_, 0, pairs);
+    const Tensor cosine = narrow(cosine_, 0, pairs);
     double *r = radius.mutable_data_ptr<double>(), *a = angle.mutable_data_ptr<double>();
     split(u, r, a, pairs);
-    at::log_out(radius, radius);
+    apply("aten::log", radius, radius);
     root(r, pairs);
-    at::cos_out(cosine, angle);
-    at::sin_out(angle, angle);
+    apply("aten::cos", angle, cosine);
+    apply("aten::sin", angle, angle);
     const double* c = cosine.const_data_ptr<double>();
     for (int64_t k = 0; k < count; ++k) {
       const int64_t from = k * 2 * blocks_;
@@ -82,9 +75,9 @@ class Worker {
   }
 
   void truncated(double* u, int64_t count, float* out) {
-    Tensor values = uniform_.narrow(0, 0, count * 4 * blocks_);
+    const Tensor values = narrow(uniform_, 0, count * 4 * blocks_);
     to_probability(u, draw_.tail, values.numel());
-    at::special_ndtri_out(values, values);
+    apply("aten::special_ndtri", values, values);
     for (int64_t k = 0; k < count; ++k) {
       clamp_row(out + k * draw_.dim, u + k * 4 * blocks_, *draw_.threshold, draw_.scale, draw_.dim);
     }
@@ -98,16 +91,15 @@ class Worker {
 Tensor draw_latents(
     const Tensor& rows, int64_t key, int64_t dim, double scale, std::optional<double> threshold, double tail) {
   check_draw(rows, dim);
-  const Tensor numbers = rows.contiguous();
+  const Tensor numbers = dense(rows);
   const int64_t n = numbers.size(0);
   const Draw draw{static_cast<uint64_t>(key), numbers.const_data_ptr<int64_t>(), dim, scale, threshold, tail};
-  Tensor z = at::empty({n, dim}, rows.options().dtype(at::kFloat));
+  const Tensor z = unfilled({n, dim}, kFloat);
   if (z.numel() == 0) {
     return z;
   }
   float* out = z.mutable_data_ptr<float>();
-  at::parallel_for(0, n, std::max<int64_t>(1, 2048 / dim), [&](int64_t first, int64_t last) {
-    const PlainNumbers plain;
+  torch::stable::parallel_for(0, n, std::max<int64_t>(1, 2048 / dim), [&](int64_t first, int64_t last) {
     Worker worker(draw);
     for (int64_t row = first; row < last; row += worker.rows()) {
       worker(row, std::min(worker.rows(), last - row), out + row * dim);
@@ -118,6 +110,6 @@ Tensor draw_latents(
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("draw_latents", &draw_latents); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("draw_latents", TORCH_BOX(&draw_latents)); }
 
 }  // namespace copgen::cpu

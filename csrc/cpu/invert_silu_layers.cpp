@@ -1,28 +1,20 @@
 // The inverse of y = x + g(x), where g is linear layers with silu between them, and its gradient: fixed points, with the
 // layers evaluated for several items together.
 
-#include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty_like.h>
-#include <torch/library.h>
-
 #include <deque>
 
 #include "../checks.h"
-#include "../plain_numbers.h"
 #include "products.h"
 #include "side_by_side.h"
 
 namespace copgen::cpu {
 namespace {
 
-using at::Tensor;
-
 constexpr int64_t kChunk = 8 * kSideBySide;  // items whose slopes a thread holds at a time
 
 struct Layer {
   Layer(const Kernels& with, const Tensor& weight, const Tensor& bias_)
-      : inputs(weight.size(1)), outputs(weight.size(0)), bias(bias_.contiguous()),
+      : inputs(weight.size(1)), outputs(weight.size(0)), bias(dense(bias_)),
         forth(with, inputs, outputs, Strided{weight.const_data_ptr<float>(), weight.stride(1), weight.stride(0)}) {}
 
   int64_t inputs, outputs;
@@ -32,8 +24,8 @@ struct Layer {
 
 class Layers {
  public:
-  Layers(const Kernels& with, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases)
-      : with(with), entry(entry ? std::optional<float>(entry->item<float>()) : std::nullopt) {
+  Layers(const Kernels& with, const std::optional<Tensor>& entry, const Tensors& weights, const Tensors& biases)
+      : with(with), entry(entry ? std::optional<float>(*entry->const_data_ptr<float>()) : std::nullopt) {
     for (size_t k = 0; k < weights.size(); ++k) {
       each.emplace_back(with, weights[k], biases[k]);
       widest = std::max({widest, each.back().inputs, each.back().outputs});
@@ -66,7 +58,7 @@ class Layers {
 // slope of silu at its input after layer k.
 class Slopes {
  public:
-  Slopes(const Layers& g, at::TensorList weights) : g_(g), here_(kSideBySide * g.widest), there_(here_.size()) {
+  Slopes(const Layers& g, const Tensors& weights) : g_(g), here_(kSideBySide * g.widest), there_(here_.size()) {
     for (size_t k = 0; k < weights.size(); ++k) {
       const Tensor& w = weights[k];
       back_.emplace_back(g.with, w.size(0), w.size(1), Strided{w.const_data_ptr<float>(), w.stride(0), w.stride(1)});
@@ -139,29 +131,28 @@ class Slopes {
 };
 
 const Kernels& checked(
-    const Tensor& y, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
+    const Tensor& y, const std::optional<Tensor>& entry, const Tensors& weights, const Tensors& biases,
     const Tensor& bound, int64_t window, int64_t max_rounds) {
   check_layers(y, entry, weights, biases);
-  TORCH_CHECK_VALUE(
-      bound.dim() == 1 && bound.size(0) == y.size(0) && bound.scalar_type() == at::kFloat,
+  COPGEN_CHECK(
+      bound.dim() == 1 && bound.size(0) == y.size(0) && bound.scalar_type() == kFloat,
       "bound is not a float32 vector with one number for each row of y.");
-  TORCH_CHECK_VALUE(window >= 0, "window is ", window, "; expected >= 0.");
-  TORCH_CHECK_VALUE(max_rounds >= 1, "max_rounds is ", max_rounds, "; expected >= 1.");
-  TORCH_CHECK(kernels(), "This processor has neither AVX-512 nor AVX2.");
+  COPGEN_CHECK(window >= 0, "window is ", window, "; expected >= 0.");
+  COPGEN_CHECK(max_rounds >= 1, "max_rounds is ", max_rounds, "; expected >= 1.");
+  COPGEN_CHECK(kernels(), "This processor has neither AVX-512 nor AVX2.");
   return *kernels();
 }
 
 Tensor invert_silu_layers(
-    const Tensor& y, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
+    const Tensor& y, const std::optional<Tensor>& entry, const Tensors& weights, const Tensors& biases,
     const Tensor& bound, int64_t window, int64_t max_rounds) {
-  const PlainNumbers plain;
   const Layers g(checked(y, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
-  const Tensor from = y.contiguous(), limit = bound.contiguous();
-  Tensor x = at::empty_like(from);
+  const Tensor from = dense(y), limit = dense(bound);
+  Tensor x = unfilled(from.sizes(), kFloat);
   const int64_t dim = y.size(1);
   const FixedPoints task{dim, window, max_rounds, from.const_data_ptr<float>(), limit.const_data_ptr<float>(),
                          x.mutable_data_ptr<float>()};
-  at::parallel_for(0, y.size(0), kSideBySide, [&](int64_t first, int64_t last) {
+  torch::stable::parallel_for(0, y.size(0), kSideBySide, [&](int64_t first, int64_t last) {
     std::vector<float> here(kSideBySide * g.widest), there(here.size());
     SideBySide(task).run(first, last, [&](int64_t count, const int64_t*, const float* x, float* out) {
       g(count, dim, x, out, here.data(), there.data());
@@ -171,17 +162,16 @@ Tensor invert_silu_layers(
 }
 
 Tensor invert_silu_layers_backward(
-    const Tensor& c, const Tensor& x, const std::optional<Tensor>& entry, at::TensorList weights, at::TensorList biases,
+    const Tensor& c, const Tensor& x, const std::optional<Tensor>& entry, const Tensors& weights, const Tensors& biases,
     const Tensor& bound, int64_t window, int64_t max_rounds) {
-  const PlainNumbers plain;
   const Layers g(checked(x, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
-  TORCH_CHECK_VALUE(c.sizes() == x.sizes() && c.scalar_type() == at::kFloat, "c is not a float32 matrix of the shape of x.");
-  const Tensor from = c.contiguous(), points = x.contiguous(), limit = bound.contiguous();
-  Tensor w = at::empty_like(from);
+  COPGEN_CHECK(c.sizes() == x.sizes() && c.scalar_type() == kFloat, "c is not a float32 matrix of the shape of x.");
+  const Tensor from = dense(c), points = dense(x), limit = dense(bound);
+  Tensor w = unfilled(from.sizes(), kFloat);
   const int64_t dim = x.size(1);
   const FixedPoints task{dim, window, max_rounds, from.const_data_ptr<float>(), limit.const_data_ptr<float>(),
                          w.mutable_data_ptr<float>()};
-  at::parallel_for(0, x.size(0), kSideBySide, [&](int64_t first, int64_t last) {
+  torch::stable::parallel_for(0, x.size(0), kSideBySide, [&](int64_t first, int64_t last) {
     Slopes slopes(g, weights);
     SideBySide together(task);
     for (int64_t begin = first; begin < last; begin += kChunk) {
@@ -197,9 +187,9 @@ Tensor invert_silu_layers_backward(
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) {
-  m.impl("invert_silu_layers", &invert_silu_layers);
-  m.impl("invert_silu_layers_backward", &invert_silu_layers_backward);
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) {
+  m.impl("invert_silu_layers", TORCH_BOX(&invert_silu_layers));
+  m.impl("invert_silu_layers_backward", TORCH_BOX(&invert_silu_layers_backward));
 }
 
 }  // namespace copgen::cpu

@@ -2,33 +2,32 @@
 // processor supports them, otherwise by BLAS.
 #pragma once
 
-#include <ATen/EmptyTensor.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/mm.h>
+#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <optional>
 #include <type_traits>
 
+#include "../tensor.h"
 #include "products.h"
 
 namespace copgen::cpu {
 
-// An uninitialised tensor, without the dispatcher overhead of `at::empty`.
-inline at::Tensor unfilled(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
-
-// Contiguous and in the dtype of the computation; the tensor itself if it already is.
 template <typename T>
-at::Tensor numbers(const at::Tensor& x) {
-  constexpr auto type = c10::CppTypeToScalarType<T>::value;
-  // Checked here, as calling the operators costs more even if they have nothing to do.
-  return x.scalar_type() == type && x.is_contiguous() ? x : x.to(type).contiguous();
+Tensor numbers(const Tensor& x) {
+  return copgen::numbers(x, type_of<T>);
 }
 
+// A matrix at an address, for torch's operators; it requires no gradient, whatever the caller's modes are.
 template <typename T>
-at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
-  return at::from_blob(const_cast<T*>(data), {rows, columns}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
+Tensor matrix_at(const T* data, Sizes sizes, Sizes strides) {
+  return torch::stable::from_blob(const_cast<T*>(data), sizes, strides, torch::headeronly::DeviceType::CPU, type_of<T>);
+}
+
+// out = or += a b, by torch's BLAS.
+inline void blas(const Tensor& out, const Tensor& a, const Tensor& b, bool add) {
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      add ? aoti_torch_cpu_addmm_out(out.get(), out.get(), a.get(), b.get(), 1, 1)
+          : aoti_torch_cpu_mm_out(out.get(), a.get(), b.get()));
 }
 
 // y = x W^T, or x W if `plain`, for contiguous W and batches of `rows`. W is packed once for all batches, unless it can
@@ -36,7 +35,7 @@ at::Tensor matrix_at(const T* data, int64_t rows, int64_t columns) {
 template <typename T>
 class Linear {
  public:
-  Linear(int64_t rows, const at::Tensor& weight, bool plain = false)
+  Linear(int64_t rows, const Tensor& weight, bool plain = false)
       : weight_(weight), plain_(plain), inner_(weight.size(plain ? 0 : 1)), columns_(weight.size(plain ? 1 : 0)) {
     if constexpr (std::is_same_v<T, float>) {
       const Strided rows_of_weight{weight.const_data_ptr<float>(), weight.size(1), 1};
@@ -60,19 +59,16 @@ class Linear {
         return;
       }
     }
-    at::Tensor out = matrix_at(y, rows, columns_);
-    const at::Tensor b = plain_ ? weight_ : weight_.t();
-    if (add) {
-      out.addmm_(matrix_at(x, rows, inner_), b);
-    } else {
-      at::mm_out(out, matrix_at(x, rows, inner_), b);
-    }
+    const T* const weight = weight_.template const_data_ptr<T>();
+    const std::array<int64_t, 2> strides{plain_ ? columns_ : 1, plain_ ? 1 : inner_};
+    blas(matrix_at(y, {rows, columns_}, {columns_, 1}), matrix_at(x, {rows, inner_}, {inner_, 1}),
+         matrix_at(weight, {inner_, columns_}, strides), add);
   }
 
  private:
   static constexpr int64_t kManyRows = 128, kSmallWeight = 1 << 17;
 
-  at::Tensor weight_;
+  Tensor weight_;
   bool plain_;
   int64_t inner_, columns_;
   Strided strided_{};
@@ -89,14 +85,8 @@ void outer(int64_t count, int64_t rows, int64_t columns, const T* left, int64_t 
       return;
     }
   }
-  const at::Tensor turned = at::from_blob(
-      const_cast<T*>(left), {rows, count}, {1, left_row}, at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
-  at::Tensor out = matrix_at(dw, rows, columns);
-  if (add) {
-    out.addmm_(turned, matrix_at(right, count, columns));
-  } else {
-    at::mm_out(out, turned, matrix_at(right, count, columns));
-  }
+  blas(matrix_at(dw, {rows, columns}, {columns, 1}), matrix_at(left, {rows, count}, {1, left_row}),
+       matrix_at(right, {count, columns}, {columns, 1}), add);
 }
 
 }  // namespace copgen::cpu

@@ -1,22 +1,19 @@
 // z' = z + W2 relu(W1 z + b1) + b2 in blocks of rows: two products with one pass over the block after each.
 
-#include <ATen/core/Tensor.h>
-#include <torch/library.h>
-
 #include <array>
 #include <cmath>
 #include <optional>
 #include <tuple>
 
 #include "../checks.h"
-#include "row_blocks.h"
+#include "convert.h"
 #include "linear.h"
+#include "row_blocks.h"
 #include "rows.h"
+#include "scratch.h"
 
 namespace copgen::cpu {
 namespace {
-
-using at::Tensor;
 
 // The products with both weights, prepared for `rows` rows.
 template <typename work_t>
@@ -51,35 +48,32 @@ template <typename work_t>
 class Worker {
  public:
   Worker(const Tensor& z, const Navigator<work_t>& navigator, const Blocks& blocks, std::optional<double> delta,
-         Tensor& z_pos, Tensor& d, Tensor& hidden)
-      : z_(z), navigator_(navigator), blocks_(blocks), z_pos_(z_pos), hidden_(hidden), d_(d.mutable_data_ptr<work_t>()),
-        delta_(static_cast<work_t>(delta.value_or(INFINITY))), width_(navigator.b1.size(0)), dim_(z_pos.size(1)),
-        direct_(z.is_contiguous() && z.scalar_type() == d.scalar_type()) {
+         const Tensor& z_pos, const Tensor& d, const Tensor& hidden)
+      : z_(z), navigator_(navigator), blocks_(blocks), z_pos_(z_pos), d_(d.mutable_data_ptr<work_t>()),
+        hidden_(hidden.mutable_data_ptr<work_t>()), kept_(hidden.size(0)), delta_(static_cast<work_t>(delta.value_or(INFINITY))),
+        width_(navigator.b1.size(0)), dim_(z_pos.size(1)),
+        direct_(z.is_contiguous() && z.scalar_type() == type_of<work_t>),
+        own_(Scratch::of<work_t>(kept_ < z.size(0) ? blocks.size * width_ : 0)),
+        wide_(Scratch::of<work_t>(direct_ ? 0 : 2 * blocks.size * dim_)) {
     if (!navigator.shared) {
       own_layers_.emplace(navigator.rows, navigator.w1, navigator.w2);
-    }
-    if (hidden.size(0) < z.size(0)) {
-      own_ = unfilled({blocks.size, width_}, hidden.scalar_type());
-    }
-    if (!direct_) {
-      wide_z_ = unfilled({blocks.size, dim_}, hidden.scalar_type());
-      wide_z_pos_ = unfilled({blocks.size, dim_}, hidden.scalar_type());
     }
   }
 
   void operator()(int64_t block, Sums& sums) {
     const int64_t begin = blocks_.begin(block), rows = blocks_.length(block);
-    const int64_t kept = std::clamp<int64_t>(hidden_.size(0) - begin, 0, rows);  // of the block's rows of h
-    work_t* h = (kept == rows ? hidden_.mutable_data_ptr<work_t>() + begin * width_ : own_.mutable_data_ptr<work_t>());
+    const int64_t kept = std::clamp<int64_t>(kept_ - begin, 0, rows);  // of the block's rows of h
+    work_t* h = kept == rows ? hidden_ + begin * width_ : own_.template as<work_t>();
     if (direct_) {
       run(begin, rows, z_.const_data_ptr<work_t>() + begin * dim_, h, z_pos_.mutable_data_ptr<work_t>() + begin * dim_, sums);
     } else {
-      wide_z_.narrow(0, 0, rows).copy_(z_.narrow(0, begin, rows));
-      run(begin, rows, wide_z_.const_data_ptr<work_t>(), h, wide_z_pos_.mutable_data_ptr<work_t>(), sums);
-      z_pos_.narrow(0, begin, rows).copy_(wide_z_pos_.narrow(0, 0, rows));
+      work_t *z = wide_.template as<work_t>(), *z_pos = z + blocks_.size * dim_;
+      read_rows(z_, begin, rows, z);
+      run(begin, rows, z, h, z_pos, sums);
+      write_rows(z_pos_, begin, rows, z_pos);
     }
     if (0 < kept && kept < rows) {
-      hidden_.narrow(0, begin, kept).copy_(own_.narrow(0, 0, kept));
+      std::copy_n(h, kept * width_, hidden_ + begin * width_);
     }
   }
 
@@ -105,37 +99,37 @@ class Worker {
   const Navigator<work_t>& navigator_;
   const Blocks& blocks_;
   std::optional<Layers<work_t>> own_layers_;
-  Tensor &z_pos_, &hidden_;
-  Tensor own_, wide_z_, wide_z_pos_;
-  work_t *d_, delta_;
+  const Tensor& z_pos_;
+  work_t *d_, *hidden_;
+  int64_t kept_;
+  work_t delta_;
   int64_t width_, dim_;
   bool direct_;
+  Scratch own_, wide_;
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> navigate(
     const Tensor& z, const Tensor& w1, const Tensor& b1, const Tensor& w2, const Tensor& b2,
     std::optional<double> delta, int64_t kept) {
-  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
-  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, "; expected 0 to ", z.size(0), " rows.");
-  Tensor z_pos = unfilled(z.sizes(), z.scalar_type());
-  Tensor d = unfilled({z.size(0)}, accumulator(z));
-  Tensor hidden = unfilled({kept, w1.size(0)}, accumulator(z));
-  Tensor stats = unfilled({kStatistics}, at::kDouble);
+  check_kept(kept, z);
+  const ScalarType dtype = accumulator(z);
+  const Tensor z_pos = unfilled(z.sizes(), z.scalar_type()), d = unfilled({z.size(0)}, dtype);
+  const Tensor hidden = unfilled({kept, w1.size(0)}, dtype), stats = unfilled({kStatistics}, kDouble);
   const Blocks blocks(z.size(0));
   const auto run = [&](auto navigator) {
     using work_t = typename decltype(navigator)::type;
     return sums_over_blocks(blocks, [&] { return Worker<work_t>(z, navigator, blocks, delta, z_pos, d, hidden); });
   };
-  const Sums sums = accumulator(z) == at::kDouble ? run(Navigator<double>(z.size(0), w1, b1, w2, b2))
-                                                  : run(Navigator<float>(z.size(0), w1, b1, w2, b2));
+  const Sums sums = dtype == kDouble ? run(Navigator<double>(z.size(0), w1, b1, w2, b2))
+                                      : run(Navigator<float>(z.size(0), w1, b1, w2, b2));
   sums.write(stats.mutable_data_ptr<double>(), z.size(0), z.size(1));
   return {z_pos, d, stats, hidden};
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("navigate", &navigate); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("navigate", TORCH_BOX(&navigate)); }
 
 }  // namespace copgen::cpu

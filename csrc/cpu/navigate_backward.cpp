@@ -5,24 +5,19 @@
 // In panels of rows: within a panel, first blocks of rows on all threads as in navigate.cpp; then the two products that
 // sum over rows, in parallel, each thread with its own part of the outputs. Only the outputs are as large as the batch.
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/zero.h>
-#include <torch/library.h>
-
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "../checks.h"
-#include "row_blocks.h"
+#include "convert.h"
 #include "linear.h"
+#include "row_blocks.h"
 #include "rows.h"
 #include "scratch.h"
 
 namespace copgen::cpu {
 namespace {
-
-using at::Tensor;
 
 constexpr int64_t kPanel = 2048;  // rows: enough for products over them to run at full speed
 
@@ -32,26 +27,23 @@ class Gradients {
   Gradients(const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
             const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
             bool for_weights)
-      : g_(g), z_(z), d_(d.contiguous()), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
+      : g_(g), z_(z), d_(dense(d)), hidden_(hidden), w1_(numbers<work_t>(w1)), b1_(numbers<work_t>(b1)), w2_(numbers<work_t>(w2)),
         b2_(numbers<work_t>(b2)), dim_(z.size(1)), width_(w1.size(0)), for_weights_(for_weights),
-        dh_(Scratch::of<work_t>(std::min(kPanel, z.size(0)) * width_)), to_hidden_(z.size(0), w2_, true) {
+        recomputes_(hidden.size(0) < z.size(0)), adds_(!g || g_d), dh_(panel(true, width_)), h_(panel(recomputes_, width_)),
+        u_(panel(adds_, dim_)), to_hidden_(z.size(0), w2_, true) {
     const auto made = [](bool wanted, const Tensor& like) {
       return wanted ? unfilled(like.sizes(), like.scalar_type()) : unfilled({0}, like.scalar_type());
     };
-    const auto panel = [&](int64_t columns) { return unfilled({std::min(kPanel, z.size(0)), columns}, w1_.scalar_type()); };
     dz = made(for_z, z);
     for (auto [gradient, like] : {std::pair{&dw1, &w1_}, {&db1, &b1_}, {&dw2, &w2_}, {&db2, &b2_}}) {
       *gradient = made(for_weights, *like);
       if (z.size(0) == 0) {
-        gradient->zero_();  // if there is a panel, the first one overwrites it
+        // If there is a panel, the first one overwrites it.
+        std::fill_n(gradient->template mutable_data_ptr<work_t>(), gradient->numel(), work_t{0});
       }
     }
-    if (hidden.size(0) < z.size(0)) {
-      h_ = panel(width_);
+    if (recomputes_) {
       to_h_.emplace(z.size(0), w1_);
-    }
-    if (!g || g_d) {
-      u_ = panel(dim_);
     }
     if (g_d) {
       g_d_ = numbers<work_t>(*g_d);
@@ -63,13 +55,13 @@ class Gradients {
   }
 
   void add_panel(int64_t begin, int64_t rows) {
-    const Tensor z = part(z_, begin, rows), g = g_ ? part(*g_, begin, rows) : Tensor();
+    const Tensor z = part(z_, begin, rows), g = g_ ? part(*g_, begin, rows) : z;
     const bool kept = begin + rows <= hidden_.size(0);
-    Panel panel{begin, z.const_data_ptr<work_t>(), g_ ? g.const_data_ptr<work_t>() : nullptr};
-    panel.dh = dh_.template as<work_t>();
-    panel.u = u_.defined() ? u_.mutable_data_ptr<work_t>() : nullptr;
-    panel.h = kept ? hidden_.const_data_ptr<work_t>() + begin * width_ : h_.const_data_ptr<work_t>();
-    panel.own_h = kept ? nullptr : h_.mutable_data_ptr<work_t>();
+    work_t* const own_h = kept ? nullptr : h_.template as<work_t>();
+    const Panel panel{
+        begin, z.const_data_ptr<work_t>(), g_ ? g.const_data_ptr<work_t>() : nullptr,
+        kept ? hidden_.const_data_ptr<work_t>() + begin * width_ : own_h, own_h,
+        adds_ ? u_.template as<work_t>() : nullptr, dh_.template as<work_t>()};
     const Blocks blocks(rows);
     over_blocks(blocks, [&] {
       return [&](int64_t block) { add_block(panel, blocks.begin(block), blocks.length(block)); };
@@ -88,6 +80,10 @@ class Gradients {
     const work_t *z, *g, *h;
     work_t *own_h, *u, *dh;
   };
+
+  Scratch panel(bool wanted, int64_t columns) const {
+    return Scratch::of<work_t>(wanted ? std::min(kPanel, z_.size(0)) * columns : 0);
+  }
 
   void add_block(const Panel& panel, int64_t at, int64_t rows) const {
     const work_t *h = panel.h + at * width_, *g = panel.g ? panel.g + at * dim_ : nullptr;
@@ -125,23 +121,22 @@ class Gradients {
 
   // dz = g + dh W1
   void add_to_z(int64_t begin, int64_t rows, const work_t* g, const work_t* dh) const {
-    const Tensor out = dz.narrow(0, begin, rows);
-    const Tensor wide = out.scalar_type() == w1_.scalar_type() ? out : unfilled(out.sizes(), w1_.scalar_type());
-    work_t* to = wide.mutable_data_ptr<work_t>();
+    const bool native = dz.scalar_type() == type_of<work_t>;
+    const Scratch wide = Scratch::of<work_t>(native ? 0 : rows * dim_);
+    work_t* to = native ? dz.mutable_data_ptr<work_t>() + begin * dim_ : wide.as<work_t>();
     if (g) {
       std::copy(g, g + rows * dim_, to);
     }
     (*to_z_)(rows, dh, to, g != nullptr);
-    if (!wide.is_same(out)) {
-      out.copy_(wide);
+    if (!native) {
+      write_rows(dz, begin, rows, to);
     }
   }
 
   // dW1 += dh^T z, dW2 += u^T h, and the sums for the biases, with half of the threads for each product.
   void add_products(bool add, int64_t rows, const work_t* dh, const work_t* z, const work_t* u, const work_t* h) {
-    const int64_t parts = (at::get_num_threads() + 1) / 2;
-    at::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
-      const PlainNumbers plain;
+    const int64_t parts = (static_cast<int64_t>(torch::stable::get_num_threads()) + 1) / 2;
+    torch::stable::parallel_for(0, 2 * parts, 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
         const int64_t part = task % parts;
         if (task < parts) {
@@ -168,14 +163,14 @@ class Gradients {
   }
 
   static Tensor part(const Tensor& x, int64_t begin, int64_t rows) {
-    return numbers<work_t>(rows == x.size(0) ? x : x.narrow(0, begin, rows));
+    return numbers<work_t>(rows == x.size(0) ? x : narrow(x, begin, rows));
   }
 
   std::optional<Tensor> g_;
-  Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_, h_, u_;
+  Tensor z_, d_, hidden_, w1_, b1_, w2_, b2_, g_d_;
   int64_t dim_, width_;
-  bool for_weights_;
-  Scratch dh_;
+  bool for_weights_, recomputes_, adds_;
+  Scratch dh_, h_, u_;
   Linear<work_t> to_hidden_;
   std::optional<Linear<work_t>> to_h_, to_move_, to_z_;
 };
@@ -184,7 +179,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
     const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
     bool for_weights) {
-  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_backward(g, g_d, z, d);
   check_hidden(hidden, z, w1.size(0));
@@ -192,13 +186,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
     for (int64_t begin = 0; begin < z.size(0); begin += kPanel) {
       gradients.add_panel(begin, std::min(kPanel, z.size(0) - begin));
     }
-    const auto as = [](const Tensor& x, const Tensor& like) {
-      return x.scalar_type() == like.scalar_type() ? x : x.to(like.scalar_type());
-    };
     return std::make_tuple(
-        gradients.dz, as(gradients.dw1, w1), as(gradients.db1, b1), as(gradients.dw2, w2), as(gradients.db2, b2));
+        gradients.dz, as(gradients.dw1, w1.scalar_type()), as(gradients.db1, b1.scalar_type()),
+        as(gradients.dw2, w2.scalar_type()), as(gradients.db2, b2.scalar_type()));
   };
-  if (accumulator(z) == at::kDouble) {
+  if (accumulator(z) == kDouble) {
     return run(Gradients<double>(g, g_d, z, w1, b1, w2, b2, d, hidden, for_z, for_weights));
   }
   return run(Gradients<float>(g, g_d, z, w1, b1, w2, b2, d, hidden, for_z, for_weights));
@@ -206,6 +198,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> navigate_backward(
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("navigate_backward", &navigate_backward); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("navigate_backward", TORCH_BOX(&navigate_backward)); }
 
 }  // namespace copgen::cpu

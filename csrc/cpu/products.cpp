@@ -1,6 +1,6 @@
 #include "products.h"
 
-#include <ATen/Parallel.h>
+#include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -57,7 +57,7 @@ void multiply(const Kernels& with, int64_t rows, int64_t inner, int64_t columns,
 Packed::Packed(const Kernels& with, int64_t inner, int64_t columns, Strided b)
     : with_(&with), inner_(inner), columns_(columns), scratch_(Scratch::of<float>(panels() * with.width * inner)) {
   const int64_t grain = std::max<int64_t>(1, kNumbersPerThread / std::max<int64_t>(1, with.width * inner));
-  at::parallel_for(0, panels(), grain, [&](int64_t first, int64_t last) {
+  torch::stable::parallel_for(0, panels(), grain, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
       with.pack(b.from(0, begin(p)), inner, this->columns(p), scratch_.as<float>() + begin(p) * inner);
     }

@@ -2,14 +2,13 @@
 // threads.
 #pragma once
 
-#include <ATen/Parallel.h>
+#include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
-#include "../plain_numbers.h"
 #include "../statistics.h"
 
 namespace copgen::cpu {
@@ -35,8 +34,7 @@ template <typename MakeWork>
 void over_blocks(const Blocks& blocks, const MakeWork& make_work) {
   const int64_t count = blocks.count();
   std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
-    const PlainNumbers plain;
+  torch::stable::parallel_for(0, std::min<int64_t>(count, torch::stable::get_num_threads()), 1, [&](int64_t, int64_t) {
     auto work = make_work();
     for (int64_t block = next++; block < count; block = next++) {
       work(block);

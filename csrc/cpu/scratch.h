@@ -1,7 +1,6 @@
 // Thread-local buffers that are kept between calls, as they are still in the core's cache, unlike newly allocated memory.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -11,7 +10,7 @@
 
 namespace copgen::cpu {
 
-// An uninitialised buffer for `count` numbers, aligned to a cache line.
+// An uninitialised buffer for `count` numbers, aligned to a cache line; for none, it is null.
 class Scratch {
  public:
   template <typename T>
@@ -23,7 +22,7 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   ~Scratch() {
-    if (piece_.bytes > kLargestKept) {
+    if (piece_.bytes == 0 || piece_.bytes > kLargestKept) {
       return;
     }
     auto& pieces = kept();
@@ -60,6 +59,9 @@ class Scratch {
 
   // The most recent buffer that is large enough, or a new one.
   static Piece taken(int64_t bytes) {
+    if (bytes == 0) {
+      return {0, nullptr};
+    }
     auto& pieces = kept();
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
       if (piece->bytes >= bytes) {
@@ -68,7 +70,7 @@ class Scratch {
         return found;
       }
     }
-    void* data = std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(bytes, 1) + 63) / 64 * 64);
+    void* data = std::aligned_alloc(64, static_cast<size_t>(bytes + 63) / 64 * 64);
     if (!data) {
       throw std::bad_alloc();
     }

@@ -6,15 +6,12 @@
 //
 // Legend: C channels; H x W the view; P = H W pixels of it.
 
-#include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <torch/library.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
+
+#include "../tensor.h"
 
 // The loops over pixels are compiled for AVX2 as well, and the processor chooses. No result depends on it: products and
 // sums are not contracted (build.py).
@@ -27,8 +24,6 @@
 namespace copgen::cpu {
 namespace {
 
-using at::Tensor;
-
 enum Step : int64_t { kNone = -1, kBrightness, kContrast, kSaturation, kHue, kGrey };
 
 constexpr float kRed = 0.2989F, kGreen = 0.587F, kBlue = 0.114F;
@@ -37,6 +32,18 @@ constexpr float kTiny = 0x1p-100F;
 struct Box {
   int64_t top, left, height, width;
   bool flip;
+};
+
+// A matrix of int64 with any strides.
+class Table {
+ public:
+  explicit Table(const Tensor& x) : data_(x.const_data_ptr<int64_t>()), row_(x.stride(0)), column_(x.stride(1)) {}
+
+  int64_t operator()(int64_t i, int64_t j) const { return data_[i * row_ + j * column_]; }
+
+ private:
+  const int64_t* data_;
+  int64_t row_, column_;
 };
 
 // The weights of a resize along one side: output o is the sum of weights[o * taps + t] * input[first[o] + t].
@@ -225,52 +232,51 @@ void crop(const Tensor& image, const Box& box, int64_t height, int64_t width, bo
   }
 }
 
-void check(at::TensorList images, const Tensor& boxes, const Tensor& steps, const Tensor& factors) {
+void check(const Tensors& images, const Tensor& boxes, const Tensor& steps, const Tensor& factors) {
   const auto count = static_cast<int64_t>(images.size());
-  TORCH_CHECK(count > 0, "no images");
-  TORCH_CHECK(boxes.scalar_type() == at::kLong && boxes.dim() == 2 && boxes.size(0) == count && boxes.size(1) == 5,
+  COPGEN_CHECK(count > 0, "no images");
+  COPGEN_CHECK(boxes.scalar_type() == kLong && boxes.dim() == 2 && boxes.size(0) == count && boxes.size(1) == 5,
               "boxes: expected int64 (N, 5)");
-  TORCH_CHECK(steps.scalar_type() == at::kLong && steps.dim() == 2 && steps.size(0) == count,
+  COPGEN_CHECK(steps.scalar_type() == kLong && steps.dim() == 2 && steps.size(0) == count,
               "steps: expected int64 (N, steps)");
-  TORCH_CHECK(factors.scalar_type() == at::kDouble && factors.dim() == 2 && factors.size(0) == count &&
+  COPGEN_CHECK(factors.scalar_type() == kDouble && factors.dim() == 2 && factors.size(0) == count &&
                   factors.size(1) == 4,
               "factors: expected float64 (N, 4)");
   const int64_t channels = images[0].dim() == 3 ? images[0].size(0) : 0;
-  TORCH_CHECK(channels == 1 || channels == 3, "images: expected (C, H, W) with 1 or 3 channels");
-  const auto box = boxes.accessor<int64_t, 2>();
-  const auto step = steps.accessor<int64_t, 2>();
+  COPGEN_CHECK(channels == 1 || channels == 3, "images: expected (C, H, W) with 1 or 3 channels");
+  const Table box(boxes), step(steps);
   for (int64_t n = 0; n < count; ++n) {
     const Tensor& image = images[n];
-    TORCH_CHECK(image.device().is_cpu() && image.scalar_type() == at::kByte && image.dim() == 3 &&
+    COPGEN_CHECK(image.is_cpu() && image.scalar_type() == kByte && image.dim() == 3 &&
                     image.size(0) == channels,
                 "images: expected uint8 (C, H, W) with ", channels, " channels each");
-    TORCH_CHECK(box[n][0] >= 0 && box[n][1] >= 0 && box[n][2] >= 1 && box[n][3] >= 1 &&
-                    box[n][2] <= image.size(1) - box[n][0] && box[n][3] <= image.size(2) - box[n][1],
+    COPGEN_CHECK(box(n, 0) >= 0 && box(n, 1) >= 0 && box(n, 2) >= 1 && box(n, 3) >= 1 &&
+                    box(n, 2) <= image.size(1) - box(n, 0) && box(n, 3) <= image.size(2) - box(n, 1),
                 "a box reaches out of its image");
     for (int64_t k = 0; k < steps.size(1); ++k) {
-      TORCH_CHECK(step[n][k] >= kNone && step[n][k] <= (channels == 3 ? kGrey : kContrast), "unknown step");
+      COPGEN_CHECK(step(n, k) >= kNone && step(n, k) <= (channels == 3 ? kGrey : kContrast), "unknown step");
     }
   }
 }
 
-Tensor augment_images(at::TensorList images, const Tensor& boxes, const Tensor& steps, const Tensor& factors,
-                      int64_t height, int64_t width, bool antialias, at::ArrayRef<double> scale,
-                      at::ArrayRef<double> shift) {
+Tensor augment_images(const Tensors& images, const Tensor& boxes, const Tensor& steps, const Tensor& factors,
+                      int64_t height, int64_t width, bool antialias, const std::vector<double>& scale,
+                      const std::vector<double>& shift) {
   check(images, boxes, steps, factors);
-  TORCH_CHECK(height > 0 && width > 0, "empty views");
+  COPGEN_CHECK(height > 0 && width > 0, "empty views");
   const auto count = static_cast<int64_t>(images.size());
   const int64_t channels = images[0].size(0), pixels = height * width;
-  TORCH_CHECK(scale.size() == shift.size() && (scale.empty() || static_cast<int64_t>(scale.size()) == channels),
+  COPGEN_CHECK(scale.size() == shift.size() && (scale.empty() || static_cast<int64_t>(scale.size()) == channels),
               "scale and shift: expected one number for each channel, or none");
-  Tensor views = at::empty({count, channels, height, width}, images[0].options().dtype(at::kFloat));
-  const Tensor order = steps.contiguous(), strength = factors.contiguous();
-  const auto box = boxes.accessor<int64_t, 2>();
+  const Tensor views = unfilled({count, channels, height, width}, kFloat);
+  const Tensor order = dense(steps), strength = dense(factors);
+  const Table box(boxes);
   float* out = views.mutable_data_ptr<float>();
-  at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
+  torch::stable::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
     for (int64_t n = first; n < last; ++n) {
       float* view = out + n * channels * pixels;
-      const Box here{box[n][0], box[n][1], box[n][2], box[n][3], box[n][4] != 0};
-      crop(images[n].contiguous(), here, height, width, antialias, view);
+      const Box here{box(n, 0), box(n, 1), box(n, 2), box(n, 3), box(n, 4) != 0};
+      crop(dense(images[n]), here, height, width, antialias, view);
       const int64_t* own = order.const_data_ptr<int64_t>() + n * order.size(1);
       recolour(view, channels, pixels, own, order.size(1), strength.const_data_ptr<double>() + n * 4);
       for (int64_t c = 0; c < static_cast<int64_t>(scale.size()); ++c) {
@@ -283,6 +289,6 @@ Tensor augment_images(at::TensorList images, const Tensor& boxes, const Tensor& 
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("augment_images", &augment_images); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CPU, m) { m.impl("augment_images", TORCH_BOX(&augment_images)); }
 
 }  // namespace copgen::cpu

@@ -1,19 +1,13 @@
-// What every CUDA operator needs from torch: the current stream of its device, pointers in CUDA's own types, a buffer
-// for partial sums, and an exception for a failed launch.
+// What every CUDA operator needs: pointers in CUDA's own types, a buffer for partial sums, and the size of a launch.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/zeros.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <cuda_bf16.h>
 
 #include <algorithm>
 
-#include "../plain_numbers.h"
 #include "../statistics.h"
 #include "launch.h"
+#include "torch_cuda.h"
 
 namespace copgen::cuda {
 
@@ -23,17 +17,17 @@ struct Native {
   using type = T;
 };
 template <>
-struct Native<at::BFloat16> {
+struct Native<BFloat16> {
   using type = __nv_bfloat16;
 };
 
 template <typename T>
-const typename Native<T>::type* read(const at::Tensor& x) {
+const typename Native<T>::type* read(const Tensor& x) {
   return x.defined() ? reinterpret_cast<const typename Native<T>::type*>(x.const_data_ptr<T>()) : nullptr;
 }
 
 template <typename T>
-typename Native<T>::type* write(at::Tensor& x) {
+typename Native<T>::type* write(const Tensor& x) {
   return reinterpret_cast<typename Native<T>::type*>(x.mutable_data_ptr<T>());
 }
 
@@ -41,9 +35,9 @@ typename Native<T>::type* write(at::Tensor& x) {
 // allocator reuses memory in stream order.
 class PartialSums {
  public:
-  PartialSums(const at::Tensor& like, int64_t most)
+  PartialSums(const Tensor& like, int64_t most)
       : blocks_(static_cast<int>(std::max<int64_t>(1, most))),
-        memory_(at::zeros({1 + blocks_ * kStatistics}, like.options().dtype(at::kDouble))) {}
+        memory_(torch::stable::new_zeros(like, {1 + blocks_ * kStatistics}, kDouble)) {}
 
   Partial partial() {
     double* memory = memory_.mutable_data_ptr<double>();
@@ -52,17 +46,17 @@ class PartialSums {
 
  private:
   int blocks_;
-  at::Tensor memory_;
+  Tensor memory_;
 };
 
-inline int processors(const at::Tensor& x) {
+inline int processors(const Tensor& x) {
   int count = 0;
-  C10_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, x.get_device()));
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, x.get_device_index()));
   return count;
 }
 
 // One warp per row, and no more blocks than fill the multiprocessors.
-inline int64_t blocks_for_rows(const at::Tensor& z) {
+inline int64_t blocks_for_rows(const Tensor& z) {
   return std::min<int64_t>((z.size(0) + kWarps - 1) / kWarps, 8L * processors(z));
 }
 

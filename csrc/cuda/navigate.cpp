@@ -1,11 +1,6 @@
 // The navigator on CUDA: one fused kernel if both layers fit in shared memory, otherwise cuBLAS products, which follow
 // torch's TF32 setting, and one kernel for everything after them.
 
-#include <ATen/ops/_addmm_activation.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
-#include <torch/library.h>
-
 #include <cmath>
 #include <tuple>
 
@@ -15,7 +10,6 @@
 namespace copgen::cuda {
 namespace {
 
-using at::Tensor;
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
 struct Arguments {
@@ -24,12 +18,12 @@ struct Arguments {
 
   double bound() const { return delta.value_or(INFINITY); }
 
-  Arguments with_weights(at::ScalarType dtype) const {
-    const auto as = [&](const Tensor& x) { return x.to(dtype).contiguous(); };
-    return {z, as(w1), as(b1), as(w2), as(b2), delta};
+  Arguments with_weights(ScalarType dtype) const {
+    const auto wide = [&](const Tensor& x) { return numbers(x, dtype); };
+    return {z, wide(w1), wide(b1), wide(w2), wide(b2), delta};
   }
 
-  bool weights_are(at::ScalarType dtype) const {
+  bool weights_are(ScalarType dtype) const {
     return w1.scalar_type() == dtype && b1.scalar_type() == dtype && w2.scalar_type() == dtype &&
         b2.scalar_type() == dtype;
   }
@@ -40,72 +34,71 @@ void fused(const Arguments& a, int tile, Outputs& outputs) {
   auto& [z_pos, d, stats, hidden] = outputs;
   const int64_t rows = a.z.size(0), tiles = (rows + tile - 1) / tile;
   PartialSums partial(a.z, std::min<int64_t>(tiles, processors(a.z)));
-  C10_CUDA_CHECK((launch_navigate<typename Native<T>::type, typename Native<V>::type>(
+  check((launch_navigate<typename Native<T>::type, typename Native<V>::type>(
       read<T>(a.z), read<V>(a.w1), read<V>(a.b1), read<V>(a.w2), read<V>(a.b2), static_cast<float>(a.bound()), rows,
       a.z.size(1), a.w1.size(0), tile, write<T>(z_pos), d.mutable_data_ptr<float>(), stats.mutable_data_ptr<double>(),
-      hidden.mutable_data_ptr<float>(), hidden.size(0), partial.partial(), c10::cuda::getCurrentCUDAStream())));
+      hidden.mutable_data_ptr<float>(), hidden.size(0), partial.partial(), stream_of(a.z))));
 }
 
 template <typename T, typename W>
 void residual(const Arguments& a, const Tensor& y, Outputs& outputs) {
   auto& [z_pos, d, stats, hidden] = outputs;
   PartialSums partial(a.z, blocks_for_rows(a.z));
-  const Tensor bias = a.b2.to(y.scalar_type());
-  C10_CUDA_CHECK((launch_residual<typename Native<T>::type, W>(
+  const Tensor bias = as(a.b2, y.scalar_type());
+  check((launch_residual<typename Native<T>::type, W>(
       read<T>(a.z), read<W>(y), read<W>(bias), static_cast<W>(a.bound()), a.z.size(0), a.z.size(1), write<T>(z_pos),
       d.mutable_data_ptr<W>(), stats.mutable_data_ptr<double>(), partial.partial(),
-      c10::cuda::getCurrentCUDAStream())));
+      stream_of(a.z))));
 }
 
 void wide(const Arguments& given, Outputs& outputs) {
   const auto dtype = given.z.scalar_type();
   const Arguments a = given.with_weights(dtype);
   Tensor& hidden = std::get<3>(outputs);
-  const Tensor h = at::_addmm_activation(a.b1, a.z, a.w1.t());
+  const Tensor h = hidden_units(a.z, a.w1, a.b1);
   if (hidden.size(0) > 0) {
-    hidden.copy_(h.narrow(0, 0, hidden.size(0)));
+    torch::stable::copy_(hidden, narrow(h, 0, hidden.size(0)));
   }
-  if (dtype == at::kDouble) {
-    residual<double, double>(a, at::mm(h, a.w2.t()), outputs);
-  } else if (dtype == at::kFloat) {
-    residual<float, float>(a, at::mm(h, a.w2.t()), outputs);
+  const Tensor w2_t = transposed(a.w2);
+  if (dtype == kDouble) {
+    residual<double, double>(a, product(h, w2_t), outputs);
+  } else if (dtype == kFloat) {
+    residual<float, float>(a, product(h, w2_t), outputs);
   } else {
-    residual<at::BFloat16, float>(a, at::mm(h, a.w2.t(), at::kFloat), outputs);
+    residual<BFloat16, float>(a, wide_product(h, w2_t), outputs);
   }
 }
 
 Outputs navigate(
     const Tensor& z, const Tensor& w1, const Tensor& b1, const Tensor& w2, const Tensor& b2,
     std::optional<double> delta, int64_t kept) {
-  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_delta(delta);
-  TORCH_CHECK_VALUE(kept >= 0 && kept <= z.size(0), "kept is ", kept, "; expected 0 to ", z.size(0), " rows.");
-  const c10::cuda::CUDAGuard guard(z.device());
-  const auto options = z.options().dtype(accumulator(z));
+  check_kept(kept, z);
+  const OnDeviceOf here(z);
+  const ScalarType dtype = z.scalar_type(), wider = accumulator(z);
   Outputs outputs{
-      at::empty(z.sizes(), z.options()), at::empty({z.size(0)}, options),
-      at::empty({kStatistics}, options.dtype(at::kDouble)), at::empty({kept, w1.size(0)}, options)};
-  Arguments a{z.contiguous(), w1.contiguous(), b1.contiguous(), w2.contiguous(), b2.contiguous(), delta};
-  const auto dtype = z.scalar_type();
-  const int tile = dtype == at::kDouble ? 0 : fused_tile(z.size(0), z.size(1), w1.size(0), z.get_device());
+      unfilled(z.sizes(), dtype, &z), unfilled({z.size(0)}, wider, &z), unfilled({kStatistics}, kDouble, &z),
+      unfilled({kept, w1.size(0)}, wider, &z)};
+  Arguments a{dense(z), dense(w1), dense(b1), dense(w2), dense(b2), delta};
+  const int tile = dtype == kDouble ? 0 : fused_tile(z.size(0), z.size(1), w1.size(0), z.get_device_index());
   if (tile == 0) {
     wide(a, outputs);
     return outputs;
   }
-  const bool narrow = a.weights_are(at::kBFloat16);
-  if (dtype == at::kFloat && narrow) {
-    fused<float, at::BFloat16>(a, tile, outputs);
-  } else if (dtype == at::kFloat) {
-    fused<float, float>(a.with_weights(at::kFloat), tile, outputs);
+  const bool narrow = a.weights_are(kBFloat16);
+  if (dtype == kFloat && narrow) {
+    fused<float, BFloat16>(a, tile, outputs);
+  } else if (dtype == kFloat) {
+    fused<float, float>(a.with_weights(kFloat), tile, outputs);
   } else {
-    fused<at::BFloat16, at::BFloat16>(a, tile, outputs);
+    fused<BFloat16, BFloat16>(a, tile, outputs);
   }
   return outputs;
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CUDA, m) { m.impl("navigate", &navigate); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CUDA, m) { m.impl("navigate", TORCH_BOX(&navigate)); }
 
 }  // namespace copgen::cuda

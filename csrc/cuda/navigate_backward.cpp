@@ -1,15 +1,6 @@
 // The gradients of navigate on CUDA, as in cpu/navigate_backward.cpp: cuBLAS products with one kernel between them, in
 // panels of rows, which bounds the memory of intermediates.
 
-#include <ATen/ops/_addmm_activation.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
-#include <ATen/ops/sum.h>
-#include <ATen/ops/zeros_like.h>
-#include <torch/library.h>
-
 #include <algorithm>
 #include <tuple>
 
@@ -19,7 +10,6 @@
 namespace copgen::cuda {
 namespace {
 
-using at::Tensor;
 using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 constexpr int64_t kPanelBytes = 64L << 20;
@@ -33,14 +23,14 @@ template <typename W>
 Tensor upstream(const Arguments& a, const Tensor& g, const Tensor& h, int64_t begin, int64_t rows) {
   Tensor y, g_d;
   if (a.g_d.defined()) {
-    y = at::mm(h, a.w2.t());
-    g_d = a.g_d.narrow(0, begin, rows);
+    y = product(h, transposed(a.w2));
+    g_d = narrow(a.g_d, begin, rows);
   }
-  const Tensor d = a.d.narrow(0, begin, rows);
-  Tensor u = at::empty({rows, a.z.size(1)}, a.w1.options());
-  C10_CUDA_CHECK(launch_upstream<W>(
+  const Tensor d = narrow(a.d, begin, rows);
+  const Tensor u = unfilled({rows, a.z.size(1)}, a.w1.scalar_type(), &a.z);
+  check(launch_upstream<W>(
       read<W>(g), read<W>(g_d), read<W>(y), read<W>(a.b2), read<W>(d), rows, a.z.size(1), write<W>(u),
-      c10::cuda::getCurrentCUDAStream()));
+      stream_of(a.z)));
   return u;
 }
 
@@ -48,21 +38,22 @@ template <typename W>
 void add_panel(const Arguments& a, int64_t begin, int64_t rows, Gradients& gradients) {
   auto& [dz, dw1, db1, dw2, db2] = gradients;
   const auto dtype = a.w1.scalar_type();
-  const auto part = [&](const Tensor& x) { return x.narrow(0, begin, rows).to(dtype).contiguous(); };
+  const auto part = [&](const Tensor& x) { return numbers(narrow(x, begin, rows), dtype); };
   const Tensor z = part(a.z), g = a.g.defined() ? part(a.g) : Tensor();
-  const Tensor h = begin + rows <= a.hidden.size(0) ? a.hidden.narrow(0, begin, rows)
-                                                    : at::_addmm_activation(a.b1, z, a.w1.t());
+  const Tensor h = begin + rows <= a.hidden.size(0) ? narrow(a.hidden, begin, rows)
+                                                    : hidden_units(z, a.w1, a.b1);
   const Tensor u = a.g_d.defined() ? upstream<W>(a, g, h, begin, rows) : g;
-  Tensor dh = at::mm(u, a.w2);
-  C10_CUDA_CHECK(launch_relu_gradient<W>(write<W>(dh), read<W>(h), dh.numel(), c10::cuda::getCurrentCUDAStream()));
+  const Tensor dh = product(u, a.w2);
+  check(launch_relu_gradient<W>(write<W>(dh), read<W>(h), dh.numel(), stream_of(a.z)));
   if (dz.size(0) > 0) {
-    dz.narrow(0, begin, rows).copy_(g.defined() ? at::addmm(g, dh, a.w1) : at::mm(dh, a.w1));
+    Tensor to = narrow(dz, begin, rows);
+    torch::stable::copy_(to, g.defined() ? sum_with_product(g, dh, a.w1) : product(dh, a.w1));
   }
   if (dw1.size(0) > 0) {
-    dw1.addmm_(dh.t(), z);
-    dw2.addmm_(u.t(), h);
-    db1.add_(dh.sum(0));
-    db2.add_(u.sum(0));
+    dw1 = sum_with_product(dw1, transposed(dh), z);
+    dw2 = sum_with_product(dw2, transposed(u), h);
+    db1 = sum_with_columns(db1, dh);
+    db2 = sum_with_columns(db2, u);
   }
 }
 
@@ -80,32 +71,31 @@ Gradients navigate_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& w1,
     const Tensor& b1, const Tensor& w2, const Tensor& b2, const Tensor& d, const Tensor& hidden, bool for_z,
     bool for_weights) {
-  const PlainNumbers plain;
   check_navigator(z, w1, b1, w2, b2);
   check_backward(g, g_d, z, d);
   check_hidden(hidden, z, w1.size(0));
-  const c10::cuda::CUDAGuard guard(z.device());
+  const OnDeviceOf here(z);
   const auto dtype = accumulator(z);
-  const auto as = [&](const Tensor& x) { return x.to(dtype).contiguous(); };
-  const Arguments a{g.value_or(Tensor()), g_d ? as(*g_d) : Tensor(), z, as(w1), as(b1), as(w2), as(b2), d.contiguous(),
-                    hidden};
+  const auto wide = [&](const Tensor& x) { return numbers(x, dtype); };
+  const Arguments a{g.value_or(Tensor()), g_d ? wide(*g_d) : Tensor(), z, wide(w1), wide(b1), wide(w2), wide(b2),
+                    dense(d), hidden};
   const auto weights = [&](const Tensor& x) {
-    return for_weights ? at::zeros_like(x) : at::empty({0}, x.options());
+    return for_weights ? torch::stable::new_zeros(x, x.sizes()) : unfilled({0}, x.scalar_type(), &x);
   };
   Gradients gradients{
-      for_z ? at::empty(z.sizes(), z.options()) : at::empty({0}, z.options()), weights(a.w1), weights(a.b1),
+      for_z ? unfilled(z.sizes(), z.scalar_type(), &z) : unfilled({0}, z.scalar_type(), &z), weights(a.w1), weights(a.b1),
       weights(a.w2), weights(a.b2)};
-  if (dtype == at::kDouble) {
+  if (dtype == kDouble) {
     add_panels<double>(a, gradients);
   } else {
     add_panels<float>(a, gradients);
   }
   auto& [dz, dw1, db1, dw2, db2] = gradients;
-  return {dz, dw1.to(w1.scalar_type()), db1.to(b1.scalar_type()), dw2.to(w2.scalar_type()), db2.to(b2.scalar_type())};
+  return {dz, as(dw1, w1.scalar_type()), as(db1, b1.scalar_type()), as(dw2, w2.scalar_type()), as(db2, b2.scalar_type())};
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(copgen, CUDA, m) { m.impl("navigate_backward", &navigate_backward); }
+STABLE_TORCH_LIBRARY_IMPL(copgen, CUDA, m) { m.impl("navigate_backward", TORCH_BOX(&navigate_backward)); }
 
 }  // namespace copgen::cuda

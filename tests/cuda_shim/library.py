@@ -103,6 +103,7 @@ def headers(sources: Sources) -> Sources:
         f"cuda/{name}": translated(text, f"csrc/cuda/{name}") for name, text in sources.items() if name.endswith("h")
     }
     above = {path.name: path.read_text() for path in CSRC.glob("*.h")}
+    of_cuda["cuda/torch_cuda.h"] = (HERE / "torch_cuda.h").read_text()
     shim = {str(path.relative_to(HERE)): path.read_text() for path in sorted(HERE.rglob("*.h"))}
     return {**of_cuda, **above, **{f"shim/{name}": text for name, text in shim.items()}}
 

@@ -1,6 +1,6 @@
-"""Registrations of the native operators with torch: meta (shape) functions, and errors for second derivatives.
+"""Registrations of the native operators on latents with torch: meta (shape) functions and gradients.
 
-Gradients are registered in csrc/autograd.cpp; they are not differentiable themselves, which is registered here.
+The gradients are operators themselves, which are not differentiable.
 """
 
 from __future__ import annotations
@@ -106,6 +106,37 @@ def _bits_shapes(rows: Tensor, key: int, columns: int) -> Tensor:
     return rows.new_empty((rows.shape[0], columns))
 
 
+def _keep_for_navigate(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, d, stats, hidden = output
+    ctx.save_for_backward(*inputs[:5], d, hidden)
+    ctx.mark_non_differentiable(stats, hidden)
+    ctx.set_materialize_grads(False)
+
+
+def _navigate_gradient(ctx: Any, g: Tensor | None, g_d: Tensor | None, *unused: None) -> tuple[Tensor | None, ...]:
+    if g is None and g_d is None:
+        return (None,) * 7
+    wanted = ctx.needs_input_grad[:5]
+    found = _OPS.navigate_backward.default(g, g_d, *ctx.saved_tensors, wanted[0], any(wanted[1:]))
+    return (*(x if wants else None for x, wants in zip(found, wanted, strict=True)), None, None)
+
+
+def _keep_for_constrain(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    z, z_pos, delta, mode = inputs
+    projected, d, *others = output
+    projects = mode == "project"
+    ctx.save_for_backward(z, z_pos, d)
+    ctx.delta = delta if projects else None
+    ctx.mark_non_differentiable(*others, *(() if projects else (projected,)))
+    ctx.set_materialize_grads(False)
+
+
+def _constrain_gradient(ctx: Any, g: Tensor | None, g_d: Tensor | None, *unused: None) -> tuple[Tensor | None, ...]:
+    if g is None and g_d is None:
+        return (None,) * 4
+    return (*_OPS.constrain_backward.default(g, g_d, *ctx.saved_tensors, ctx.delta), None, None)
+
+
 def _keep_nothing(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.set_materialize_grads(False)
 
@@ -125,8 +156,14 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "draw_latents": _draw_shapes,
     "philox_bits": _bits_shapes,
 }
+_GRADIENTS: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
+    "navigate": (_navigate_gradient, _keep_for_navigate),
+    "navigate_backward": (_refuse, _keep_nothing),
+    "constrain": (_constrain_gradient, _keep_for_constrain),
+    "constrain_backward": (_refuse, _keep_nothing),
+}
 if native().usable:
     for _name, _shapes in _SHAPES.items():
         torch.library.register_fake(f"copgen::{_name}", _shapes, lib=_LIBRARY)
-        if _name.endswith("_backward"):
-            torch.library.register_autograd(f"copgen::{_name}", _refuse, setup_context=_keep_nothing, lib=_LIBRARY)
+    for _name, (_gradient, _keep) in _GRADIENTS.items():
+        torch.library.register_autograd(f"copgen::{_name}", _gradient, setup_context=_keep, lib=_LIBRARY)

@@ -5,18 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+LOCK := requirements.lock
 LOCKED := $(VENV)/.locked
 ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs gpu-check asan experiment-digits lock clean
+.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan experiment-digits lock clean
 
 install: $(READY)
 
-$(LOCKED): requirements.lock
+$(LOCKED): $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "copgen needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK)
 	@touch $@
 
 # Verbose enough for the notice of a build without native operators; rebuilt whenever their sources change.
@@ -63,6 +64,24 @@ docs: $(READY)
 
 experiment-digits: $(READY)
 	$(BIN)/python -m experiments.digits
+
+# One wheel for every torch from 2.11 on and every Python from 3.11 on; COPGEN_CUDA=1 adds the CUDA kernels.
+wheel: $(READY)
+	rm -rf build/lib*
+	COPGEN_BUILD_NATIVE=1 $(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+# The operators' tests on the wheel, with the oldest torch, the locked one and the newest: downloads of gigabytes.
+test-wheel: wheel
+	$(BIN)/python -m csrc.wheel $$(ls -t dist/*-abi3-*.whl | head -n 1) 2.11.0 $$(sed -n 's/^torch==//p' requirements.lock) newest
+
+# `make demo` and `make test` with the oldest versions of torch and torchvision, in an environment of their own.
+MINIMUM := torch==2.11.0 torchvision==0.26.0 setuptools<82
+
+test-minimum:
+	@mkdir -p .build
+	grep -viE '^(torch|torchvision|triton|setuptools|nvidia-.*|cuda-.*)==' requirements.lock > .build/minimum.lock
+	printf '%s\n' $(foreach one,$(MINIMUM),'$(one)') >> .build/minimum.lock
+	$(MAKE) demo test VENV=.build/minimum LOCK=.build/minimum.lock
 
 # On a machine with a GPU; PYTHON may name an interpreter that has torch, and nothing is installed into it.
 gpu-check:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -73,6 +75,14 @@ def test_without_a_compiler_it_is_installed_without_native_operators_unless_they
     assert (done.returncode != 0) == (code != 0)
     assert done.stderr.count("'no-such-compiler'") == 1
     assert (tmp_path / "copgen" / "__init__.py").exists() == (code == 0)
+
+
+def test_the_oldest_versions_that_are_tested_are_the_oldest_that_are_allowed() -> None:
+    allowed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    tested = re.search(r"^MINIMUM := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert tested is not None
+    assert {"torch>=2.11", "torchvision>=0.26"} <= set(allowed)
+    assert {"torch==2.11.0", "torchvision==0.26.0"} <= set(tested[1].split())
 
 
 @pytest.fixture(scope="module")

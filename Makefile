@@ -10,7 +10,7 @@ LOCKED := $(VENV)/.locked
 ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan experiment-digits lock clean
+.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean
 
 install: $(READY)
 
@@ -90,6 +90,10 @@ gpu-check:
 # The operators' tests under AddressSanitizer.
 asan: $(ORACLES)
 	$(BIN)/python -m csrc.asan
+
+# The CUDA kernels, on the CPU, under ThreadSanitizer.
+tsan: $(ORACLES)
+	$(BIN)/python -m csrc.tsan
 
 lock:
 	rm -rf .build/lock && $(PYTHON) -m venv .build/lock

@@ -41,7 +41,7 @@ def results(dtype: torch.dtype, width: int) -> list[Tensor]:
 @pytest.mark.parametrize(
     ("dtype", "width"), [(torch.float32, 20), (torch.bfloat16, 20), (torch.float64, 20), (torch.float32, 130)]
 )
-def test_no_bit_depends_on_the_order_of_threads_and_blocks(dtype: torch.dtype, width: int) -> None:
+def test_no_bit_depends_on_the_order_of_execution(dtype: torch.dtype, width: int) -> None:
     seen = set()
     for seed in range(6):
         with library.loaded().answering(seed=seed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from copgen.runtime.errors import CopgenError
 from copgen.runtime.settings_files import read_recipe
@@ -20,6 +22,19 @@ def pretrain_on(pairs: Path) -> list[str]:
         recipe = read_recipe(recipe_of(plan.generator.name)) if isinstance(plan, Plan) else {}
     except CopgenError:  # a generator that is not installed here
         recipe = {}
-    usual = recipe.get("pretrain", {}).get("batch", DEFAULT)
-    smaller = ["--batch", str(1 << plan.pairs.bit_length() - 1)] if 2 <= plan.pairs < usual else []
-    return ["pretrain", "--pairs", f"{pairs}/", *smaller]
+    return ["pretrain", "--pairs", f"{pairs}/", *smaller_batch(plan.pairs, recipe.get("pretrain", {}))]
+
+
+def pretrain_on_images(dataset: str, images: int) -> list[str]:
+    """`pretrain` on the training images of a dataset or folder, with a smaller batch if they are few."""
+    from copgen.data.datasets import DATASETS
+
+    known = DATASETS.get(dataset)
+    recipe = read_recipe(known.recipe) if known is not None and known.recipe else {}
+    return ["pretrain", "--dataset", dataset, *smaller_batch(images, recipe.get("pretrain", {}))]
+
+
+def smaller_batch(count: int, recipe: Mapping[str, Any]) -> list[str]:
+    """The option for a batch that so many pairs or images fill, if the usual one does not fit; [] if it does."""
+    usual: int = recipe.get("batch", DEFAULT)
+    return ["--batch", str(1 << count.bit_length() - 1)] if 2 <= count < usual else []

@@ -13,6 +13,7 @@ from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings
 from copgen_cli import options as o
 from copgen_cli.console import Shown
 from copgen_cli.dry_run import show_plan
+from copgen_cli.next_step import pretrain_on_images
 
 Settings = TypeVar("Settings", bound=EncoderSettings)
 
@@ -46,7 +47,8 @@ def evaluate(
         real = results["encoder"]["made_by"].get("settings", {}).get("dataset")
         root = ["--data-root", str(settings.data_root)] if settings.data_root is not None else []
         compare = ["compare", str(results_folder(settings))]
-        return compare if real else ["pretrain", "--dataset", settings.dataset, *root, "--out", "runs/real"]
+        images = results["dataset"]["images"]["train"]
+        return compare if real else [*pretrain_on_images(settings.dataset, images), *root, "--out", "runs/real"]
 
     measure(model, kind, flags, run, shown, on=lambda settings: settings.dataset, then=then, overwrite=overwrite)
 

@@ -16,7 +16,7 @@ from copgen.latents.navigator import new_navigator, save_navigator
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings
-from copgen_cli.next_step import pretrain_on
+from copgen_cli.next_step import pretrain_on, pretrain_on_images
 from tests.cli.command import copgen
 from tests.generators import narrow
 from tests.pairs import folders
@@ -166,6 +166,8 @@ def test_whole_numbers_name_their_option_and_names_are_trimmed(here: Path) -> No
 def test_few_pairs_are_pretrained_on_with_a_smaller_batch(here: Path, pairs: int, generator: str, flags: str) -> None:
     folders.plan(pairs=pairs, generator={"name": generator, "sha256": "a" * 64}).save(here / "pairs")
     assert " ".join(pretrain_on(Path("pairs"))) == f"pretrain --pairs pairs/ {flags}".strip()
+    dataset = "digits" if generator == "digits" else "photos/"
+    assert " ".join(pretrain_on_images(dataset, pairs)) == f"pretrain --dataset {dataset} {flags}".strip()
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def refuse_misfits(network: Network, tensors: Mapping[str, Tensor], path: Path, 
     raise DataError(
         f"{path}: tensor '{name}' {problem} for {network.arch} ({len(missing)} missing, {len(more)} unexpected in "
         "its backbone).",
-        fix=f"Its names are those of {fitting[0]}: pass --arch {fitting[0]}." if fitting else "",
+        fix=f"Its names are those of {fitting[0]}: pass --arch {fitting[0]}."
+        if fitting
+        else "Save the whole backbone again, as a ResNet-18, 34 or 50 of torchvision; no file is loaded in part.",
     )
 
 

@@ -31,7 +31,7 @@ CSRC = ROOT / "csrc"
 ELSEWHERE = "COPGEN_CUDA_SOURCES"  # a folder of sources in the place of csrc/cuda
 CACHE = ROOT / ".build" / "cuda-shim"
 HOST = "host.cpp"
-WEEK = 7 * 24 * 3600
+RUNTIME = ("runtime.cpp", "fibres.cpp", "device.cpp")  # never with a sanitizer
 OPTIONS = ("-std=c++20", "-fPIC", "-O1", "-ffp-contract=off", "-w")
 SANITIZERS = {"": (), "address": ("-fsanitize=address", "-g"), "thread": ("-fsanitize=thread", "-g")}
 Sources = dict[str, str]
@@ -55,16 +55,16 @@ def missing() -> str:
     """Why the operators cannot be built here; empty if they can be."""
     if sys.platform != "linux":
         return "the fibres are those of Linux"
-    if shutil.which(compiler()) is None:
-        return f"no C++ compiler '{compiler()}'"
+    if shutil.which(compiler()[0]) is None:
+        return f"no C++ compiler '{compiler()[0]}'"
     if not (TORCH / "include" / "torch" / "library.h").exists():
         return "torch is installed without its C++ headers"
     return ""
 
 
-def compiler() -> str:
+def compiler() -> list[str]:
     """The C++ compiler's command."""
-    return os.environ.get("CXX", "c++")
+    return os.environ.get("CXX", "c++").split()
 
 
 def sanitizer() -> str:
@@ -82,11 +82,7 @@ def units(sources: Sources) -> list[Unit]:
         if name.endswith(".cpp")
     )
     watched = SANITIZERS[sanitizer()]
-    with_torch = (
-        "-isystem",
-        str(TORCH / "include"),
-        f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
-    )
+    with_torch = ("-isystem", str(TORCH / "include"), *watched)
     registrations = (HERE / "registrations.cpp").read_text()
     found = [Unit(HOST, f'#include "host.h"\n{host}\n{translated(registrations, "registrations.cpp")}', with_torch)]
     found += [
@@ -94,7 +90,7 @@ def units(sources: Sources) -> list[Unit]:
         for name, text in sources.items()
         if name.endswith(".cu")
     ]
-    return [*found, Unit("runtime.cpp", (HERE / "runtime.cpp").read_text(), ())]
+    return [*found, *(Unit(name, (HERE / name).read_text(), ()) for name in RUNTIME)]
 
 
 def headers(sources: Sources) -> Sources:
@@ -133,13 +129,13 @@ def _compile(unit: Unit, folder: Path, out: Path) -> None:
     source = folder / "cuda" / f"{out.stem}.{unit.name}"
     source.write_text(unit.text)
     paths = [f"-I{folder / 'shim' / 'include'}", f"-I{folder / 'shim'}"]
-    _run(compiler(), "-c", *OPTIONS, *unit.options, *paths, str(source), "-o", str(out))
+    _run(*compiler(), "-c", *OPTIONS, *unit.options, *paths, str(source), "-o", str(out))
 
 
 def _link(objects: list[Path], out: Path) -> None:
     at = [f"-L{TORCH / 'lib'}", f"-Wl,-rpath,{TORCH / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
     watched = SANITIZERS[sanitizer()]
-    _run(compiler(), "-shared", *watched, *map(str, objects), *at, "-o", str(out))
+    _run(*compiler(), "-shared", *watched, *map(str, objects), *at, "-o", str(out))
 
 
 def _run(*command: str) -> None:
@@ -165,7 +161,7 @@ def _locked() -> Iterator[None]:
 
 @cache
 def _version() -> str:
-    return subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def _hash(*texts: str) -> str:

@@ -17,10 +17,10 @@ class BackgroundWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._last: Future[object] | None = None
 
-    def submit(self, write: Callable[[], object]) -> None:
-        """Run this call, after the last one has ended."""
+    def submit(self, *writes: Callable[[], object]) -> None:
+        """Run these calls, one after the other, after the last ones have ended."""
         self._wait()
-        self._last = self._thread.submit(write)
+        self._last = self._thread.submit(lambda: [write() for write in writes])
 
     def _wait(self) -> None:
         last, self._last = self._last, None

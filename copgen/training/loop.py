@@ -268,7 +268,8 @@ class Training:
         if self._clip is not None:
             nn.utils.clip_grad_norm_([p for group in self._optimizer.param_groups for p in group["params"]], self._clip)
         self._halt.step(self._optimizer)
-        self.log({**losses, **(metrics or {})}, finite=tuple(losses))
+        rate = {"lr": self._schedule(self.update)} if self._schedule is not None else {}
+        self.log({**losses, **(metrics or {}), **rate}, finite=tuple(losses))
 
     def log(
         self,

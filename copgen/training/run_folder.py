@@ -33,7 +33,7 @@ from copgen.training.metrics import FILE_NAME as METRICS
 CONFIG = "config.toml"
 _ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
-_FILES = (_ENVIRONMENT, METRICS, "log.txt", "results.json")
+_FILES = (_ENVIRONMENT, METRICS, "log.txt", "results.json", "displacement.json")
 _FOLDERS = ("checkpoints", "previews", "snapshots", "detections")
 
 

@@ -50,7 +50,7 @@ def navigate_settings(name: str, weights: Path, **changes: Any) -> NavigateSetti
 def test_a_navigator_is_learned_and_pairs_are_sampled_with_it(
     name: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate.report.PREVIEW_PAIRS", 2)
+    monkeypatch.setattr("copgen.stages.navigate.previews.PAIRS", 2)
     events = Recorder()
     settings_T = navigate_settings(name, files[name], lr_navigator=1e-2)
     summary = navigate(settings_T, out=tmp_path / "run", events=events)

@@ -98,7 +98,7 @@ def test_every_transform_makes_pairs_of_every_generator(
 def test_every_recipe_navigates_every_generator(
     name: str, recipe: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate.report.PREVIEW_PAIRS", 1)
+    monkeypatch.setattr("copgen.stages.navigate.previews.PAIRS", 1)
     G = generators.load(name, weights=files[name])
     small: dict[str, Any] = {"generator": name, "weights": files[name], "samples": 2, "batch": 2, "device": "cpu"}
     small |= {"encoder": "digits", "projector": (8, 4), "views": "mnist" if G.channels == 1 else "simclr"}

@@ -1,10 +1,8 @@
-"""The report of a navigate run: previews, the summary, and why it ended."""
+"""The summary of a navigate run, and why it ended."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,32 +10,8 @@ import torch
 from copgen import generators
 from copgen.latents.navigator import Navigator
 from copgen.objectives import chance_level
-from copgen.report.grid import grid_picture, save_picture
-from copgen.runtime.device_copies import Arrival, to_host
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.stopping import Stopping
-
-PREVIEW_PAIRS = 16
-
-
-@torch.no_grad()
-def preview(path: Path, G: generators.Generator, T_z: Navigator, seed: int) -> Callable[[], None]:
-    """A call that writes a picture of sixteen anchors above their positives, of T_z as it is now, from any thread.
-
-    The latents are the same each time. The images are only queued on the device.
-    """
-    z = G.sample_prior(range(PREVIEW_PAIRS), seed)
-    condition = G.sample_condition(range(PREVIEW_PAIRS), seed)
-    z_pos = T_z(z.to(next(T_z.parameters()).dtype))
-    rows = [to_host(G(latents, condition)) for latents in (z, z_pos)]
-    arrival = Arrival(z.device)
-
-    def write() -> None:
-        arrival.wait()
-        save_picture(path, grid_picture(rows))
-
-    return write
-
 
 @torch.no_grad()
 def summarise(

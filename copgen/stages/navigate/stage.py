@@ -1,6 +1,7 @@
 """`copgen navigate`: Algorithm 1. T_z learns to make positives that f finds hard to match, within d(z, z') <= delta.
 
-The two networks are in players.py, the stop rules in stopping/, the summary and previews in report.py.
+The two networks are in players.py, the stop rules in stopping/, what the run leaves to look at in previews.py,
+displacement.py and report.py.
 
 Legend: K batch size over all ranks; z, z' (K, dim) latents; y classes or instances; x, x' images in [-1, 1]; v, v'
 views; T_z the navigator, T_x the data-space augmentation, f the encoder with its projector (discarded), L the loss in
@@ -25,9 +26,11 @@ from copgen.objectives import chance_level
 from copgen.runtime.events import Events
 from copgen.runtime.machine import cpu_threads, resolve_device, threads_of_each
 from copgen.stages.navigate.conditions import check_batch, check_conditions, draw_conditions, parts
+from copgen.stages.navigate.displacement import displacement
 from copgen.stages.navigate.origin import inputs, source
 from copgen.stages.navigate.players import Game
-from copgen.stages.navigate.report import ending, preview, summarise
+from copgen.stages.navigate.previews import baselines, name_of, preview
+from copgen.stages.navigate.report import ending, summarise
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.snapshots import save_snapshot
 from copgen.stages.navigate.stopping.checks import open_checks
@@ -109,6 +112,9 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
             remedy="use --activation-checkpointing or --precision bf16",
         ) as training,
     ):
+        if not training.done and not run.finished and run.ranks.first:
+            before = preview(run.path, name_of(0), G, game.T_z, settings.seed)
+            pictures.submit(before, baselines(run.path, G, settings))
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks, stopping=stopping)
             metrics |= stopping.look(game.T_z, training.samples)
@@ -119,8 +125,8 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
                 made_by = run.made_by(**source(G))
                 save_snapshot(run.path, game.T_z, samples=drawn, kept=settings.snapshots_kept, made_by=made_by)
             if training.due(settings.preview_every) and run.ranks.first:
-                path = run.path / "previews" / f"samples-{drawn:010d}.png"
-                pictures.submit(preview(path, G, game.T_z, settings.seed))
+                picture = preview(run.path, name_of(drawn), G, game.T_z, settings.seed)
+                pictures.submit(picture, displacement(run.path, settings, G, game.T_z, samples=drawn))
     # Checkpoints of older versions say "turn".
     ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
     if stopping.choice is not None:
@@ -132,7 +138,8 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         return summary
 
     def save(path: Path, summary: dict[str, Any]) -> None:
-        preview(run.path / "previews" / "final.png", G, game.T_z, settings.seed)()
+        preview(run.path, "final", G, game.T_z, settings.seed)()
+        displacement(run.path, settings, G, game.T_z, samples=summary["kept"])()
         save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)

@@ -91,7 +91,7 @@ def supervised(weights: Path, **changes: Any) -> NavigateSettings:
 def test_a_class_conditional_generator_is_navigated_and_its_labels_are_in_the_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copgen.stages.navigate.report.PREVIEW_PAIRS", 2)
+    monkeypatch.setattr("copgen.stages.navigate.previews.PAIRS", 2)
     weights = narrow.published("biggan-deep-128", tmp_path)
     summary = navigate(supervised(weights), out=tmp_path / "run")
     assert summary["updates"] == 2

@@ -70,6 +70,10 @@ class Check(ABC):
         """Whether the check after so many updates is the best so far, and whether the run should end with it."""
 
     @abstractmethod
+    def closeness(self, metrics: Mapping[str, float], updates: int) -> float:
+        """How close the rule is to ending the run, at the check with these metrics that was judged last: 1 ends it."""
+
+    @abstractmethod
     def signals(self, batch: int) -> dict[str, Any]:
         """What it says at the end of a run, for the summary."""
 

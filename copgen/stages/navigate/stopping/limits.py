@@ -12,18 +12,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from copgen.latents.genrep import prior_std_of
 from copgen.latents.operations.shift import NAMES
 from copgen.runtime.errors import UsageError
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.names import BAND, DELTA
 
-# Nominal: GenRep draws within two of these standard deviations, so the effective one is 0.88 times as large.
-PRIOR_STD = {
-    "bigbigan": 0.2,  # GenRep
-    "biggan-deep": 1.0,  # GenRep, appendix E
-    "residual-flow-mnist": 0.05,  # appendix D
-    "digits": 0.2,  # measured here, docs/digits.md
-}
 EFFECTIVE = 0.8796  # standard deviation of a standard normal truncated at +-2
 
 
@@ -44,6 +38,10 @@ class Limit:
     def exceeded(self, metrics: Mapping[str, float]) -> bool:
         """Whether the update with these metrics must not be made."""
         return metrics[self.statistic] > self.most
+
+    def closeness(self, metrics: Mapping[str, float]) -> float:
+        """The statistic in units of the limit; of a count, in units of the first one that exceeds it."""
+        return metrics[self.statistic] / (self.most + 1 if self.statistic == "violations" else self.most)
 
     def exceeded_on_device(self, stats: Tensor) -> Tensor:
         """The same of `Shift.stats` (6,), as a bool tensor ()."""
@@ -74,10 +72,7 @@ def limits(settings: NavigateSettings) -> list[Limit]:
 
 def prior_std(settings: NavigateSettings) -> float | None:
     """The standard deviation that GenRep's Gaussian has for this generator, or the one given."""
-    if settings.prior_std is not None:
-        return settings.prior_std
-    family = settings.generator
-    return next((std for name, std in PRIOR_STD.items() if family.startswith(name)), None)
+    return prior_std_of(settings.generator) if settings.prior_std is None else settings.prior_std
 
 
 def allowed_violations(settings: NavigateSettings) -> int:

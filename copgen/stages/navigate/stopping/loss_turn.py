@@ -59,6 +59,10 @@ class LossTurn:
         """The exponential mean so far, in nats, without the bias of its start."""
         return self.biased_mean / (1.0 - self.decay**self.updates)
 
+    def closeness(self) -> float:
+        """The share of the patience since the minimum; 0 before the mean counts."""
+        return (self.updates - self.minimum_update) / self.patience if math.isfinite(self.minimum) else 0.0
+
     def watch(self, loss: float, weights: Mapping[str, Tensor]) -> bool:
         """Take the loss of one update (nats) and the navigator's weights after it; True when the loss has turned."""
         self.updates += 1

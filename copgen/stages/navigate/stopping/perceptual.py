@@ -73,6 +73,10 @@ class Perceptual(Check):
         dropped = metrics[self.metric] < self.least
         return not dropped, dropped
 
+    def closeness(self, metrics: Mapping[str, float], updates: int) -> float:
+        """The share that is lost, in units of what may be lost."""
+        return (1.0 - metrics[self.metric]) / (1.0 - self.least)
+
     def signals(self, batch: int) -> dict[str, Any]:
         """The measure, its bound, and where it began."""
         return {

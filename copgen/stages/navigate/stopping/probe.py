@@ -76,6 +76,10 @@ class Probe(Check):
             return True, False
         return False, updates - self.chosen_update >= self.patience
 
+    def closeness(self, metrics: Mapping[str, float], updates: int) -> float:
+        """The share of the patience since the best check."""
+        return (updates - self.chosen_update) / self.patience
+
     def signals(self, batch: int) -> dict[str, Any]:
         """What was asked, and the best answer."""
         checked = self.chosen_update > 0

@@ -75,12 +75,19 @@ class Stopping:
         return any(acting)
 
     def watch(self, metrics: dict[str, float], weights: Mapping[str, Tensor]) -> bool:
-        """Whether this update is the last one under a rule that looks back; adds `loss_smoothed`."""
+        """Whether this update is the last one under a rule that looks back; adds `loss_smoothed` and `rule_*`.
+
+        `rule_NAME` is how close a rule, acting or not, is to ending the run: 0 is far, 1 ends it.
+        """
         self.updates += 1
         turned = self.turn.watch(metrics["loss_encoder"], weights)
         metrics["loss_smoothed"] = self.turn.smoothed()
+        checked = [check for check in self.checks.values() if check.metric in metrics]
         ended = [LOSS_TURN] if turned else []
-        ended += [check.name for check in self.checks.values() if check.metric in metrics and check.ends(metrics)]
+        ended += [check.name for check in checked if check.ends(metrics)]
+        close = {limit.name: limit.closeness(metrics) for limit in self.limits} | {LOSS_TURN: self.turn.closeness()}
+        close |= {check.name: check.closeness(metrics, self.updates) for check in checked}
+        metrics |= {f"rule_{name.replace('-', '_')}": value for name, value in close.items()}
         acting = [self._acts(name) for name in ended]
         return any(acting)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from copgen.latents.genrep import PRIOR_STD
 from copgen.latents.operations.shift import NAMES
 from copgen.runtime.errors import UsageError
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.stages.navigate.stopping.limits import EFFECTIVE, PRIOR_STD, limits
+from copgen.stages.navigate.stopping.limits import EFFECTIVE, limits
 from copgen.stages.navigate.stopping.names import joined, listed
 from copgen.stages.navigate.stopping.stopping import Stopping
 from tests.stages.navigate.stopping.published import BATCH, STD, interpolated, updates

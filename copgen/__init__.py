@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from copgen.stages.generator import FitFlowSettings, fit_flow
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
     from copgen.stages.pretrain import PretrainSettings, pretrain
+    from copgen.stages.report import ReportSettings, write_report
     from copgen.stages.sample import SampleSettings, sample
     from copgen.stages.sweep import SweepSettings, sweep
 
@@ -70,6 +71,7 @@ __all__ = [
     "FitFlowSettings",
     "NavigateSettings",
     "PretrainSettings",
+    "ReportSettings",
     "SampleSettings",
     "SteeringSettings",
     "SweepSettings",
@@ -102,6 +104,7 @@ __all__ = [
     "sweep",
     "training",
     "views",
+    "write_report",
 ]
 __getattr__, _ = later.names(
     __name__,
@@ -116,6 +119,7 @@ __getattr__, _ = later.names(
         "stages.generator": ["FitFlowSettings", "fit_flow"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
         "stages.pretrain": ["PretrainSettings", "pretrain"],
+        "stages.report": ["ReportSettings", "write_report"],
         "stages.sample": ["SampleSettings", "sample"],
         "stages.sweep": ["SweepSettings", "sweep"],
     },

@@ -31,6 +31,7 @@ COMMANDS = {
     "eval pairs": Entry("Report the health of pairs before training.", "eval.pairs:pairs"),
     "sweep": Entry("Run a grid of settings and seeds, and compare the runs.", "sweep:sweep", PIPELINE),
     "compare": Entry("Compare results of evaluations in one table.", "compare:compare", PIPELINE),
+    "report": Entry("Write a page about runs: pictures, curves and tables.", "report:report", PIPELINE),
     "show": Entry("Summarise a pairs folder and render some of its pairs.", "show:show", ON_DISK),
     "verify": Entry("Find missing, truncated, modified or unexpected files.", "verify:verify", ON_DISK),
     "export": Entry("Convert pairs to folders of images or other formats.", "export:export", ON_DISK),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from copgen.runtime import later
 
 if TYPE_CHECKING:
-    from copgen.stages import compare, eval, generator, navigate, navigator, pairs_folder, pretrain, sample
+    from copgen.stages import compare, eval, generator, navigate, navigator, pairs_folder, pretrain, report, sample
 
-__all__ = ["compare", "eval", "generator", "navigate", "navigator", "pairs_folder", "pretrain", "sample"]
+__all__ = ["compare", "eval", "generator", "navigate", "navigator", "pairs_folder", "pretrain", "report", "sample"]
 __getattr__, __dir__ = later.names(__name__, {}, packages=__all__)

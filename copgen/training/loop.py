@@ -259,16 +259,15 @@ class Training:
         loss = sum_of(losses)
         losses = {name: self.run.ranks.mean(value) for name, value in losses.items()}
         self._halt.where(~sum_of(losses).isfinite())
-        if len(losses) > 1:
-            losses = {"loss": sum_of(losses), **losses}
-        if self._schedule is not None:
-            set_learning_rate(self._optimizer, self._schedule(self.update))
+        losses = {"loss": sum_of(losses), **losses} if len(losses) > 1 else losses
+        rate = {} if self._schedule is None else {"lr": self._schedule(self.update)}
+        if rate:
+            set_learning_rate(self._optimizer, rate["lr"])
         self._optimizer.zero_grad()
         backward(loss)
         if self._clip is not None:
             nn.utils.clip_grad_norm_([p for group in self._optimizer.param_groups for p in group["params"]], self._clip)
         self._halt.step(self._optimizer)
-        rate = {"lr": self._schedule(self.update)} if self._schedule is not None else {}
         self.log({**losses, **(metrics or {}), **rate}, finite=tuple(losses))
 
     def log(
@@ -307,12 +306,12 @@ class Training:
             self.ended_early, self.done = self._rule.name, metrics.update + 1
         if self._file is not None:
             samples = (metrics.update + 1) * self.batch
-            line = {"update": metrics.update + 1, "samples": samples, **metrics.values}
             seconds = time.monotonic() - self._started
             times = {"seconds": round(seconds, 3), **self._data_wait(seconds)}
-            self._file.write({**line, **times})
+            line = {"update": metrics.update + 1, "samples": samples, **metrics.values, **times}
+            self._file.write(line)
             if self._tracker is not None:
-                self._tracker.log(metrics.update + 1, numbers({**line, **times}))
+                self._tracker.log(metrics.update + 1, numbers(line))
             self.run.events.advance(samples, {**metrics.values, **self._data_wait(seconds)})
 
     def _data_wait(self, seconds: float) -> dict[str, float]:

@@ -61,6 +61,7 @@ WORDS = {
     "eval generator --data-root": f"{FLOW} {FEW} --dataset imagenet",
     "sweep": "digits --set weights={world}/flow.safetensors --set samples=64,128 --set batch=64",
     "compare": "{world}/evaluated",
+    "report": "{world}/evaluated",
     "show": "{world}/pairs",
     "verify": "{world}/pairs",
     "export": "{world}/pairs --to genrep --out exported",

@@ -36,6 +36,7 @@ WORDS = {
     "eval generator": "-g digits --weights {weights} --space encoder:runs/pretrain -n 20 --real-n 20",
     "sweep": "digits --set weights={weights} --set samples=64 --set batch=64 --seeds 2 --out swept",
     "compare": "runs/",
+    "report": "runs/",
     "show": "pairs/",
     "verify": "pairs/",
     "export": "pairs/ --to genrep --out tree",

@@ -13,6 +13,7 @@ from copgen.objectives import chance_level
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.stopping import Stopping
 
+
 @torch.no_grad()
 def summarise(
     settings: NavigateSettings, G: generators.Generator, T_z: Navigator, *, ended: str, updates: int, stopping: Stopping

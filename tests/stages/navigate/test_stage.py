@@ -16,6 +16,7 @@ from copgen import generators
 from copgen.latents import constrain, load_navigator
 from copgen.latents.navigator import Navigator, load_navigator_with_header
 from copgen.latents.operations import Moved
+from copgen.latents.transforms import Gaussian, Random
 from copgen.pairs.pixels import to_uint8
 from copgen.stages.navigate.stage import navigate
 from copgen.storage.files import read_json
@@ -57,7 +58,7 @@ def test_delta_returns_at_the_first_update_that_violates_it_and_learns_nothing_f
 
 def test_the_share_is_met_exactly_when_it_is_met(flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 0.9 of ten pairs are nine, though (1 - 0.9) * 10 < 1 in floating point.
-    script = iter([0.0, 1.0, 1.0, 2.0])
+    script = iter([0.0, 0.0, 1.0, 1.0, 2.0])  # the first is for the preview before the first update
     real = Navigator.move
 
     def scripted(self: Navigator, z: Tensor, *, delta: float | None = None) -> Moved:
@@ -119,6 +120,7 @@ def test_every_update_is_logged_with_all_figures(navigated: Callable[[str], Path
         assert set(line) == {
             *("update", "samples", "loss_encoder", "loss_navigator", "chance", "loss_smoothed"),
             *("shift_mean", "shift_std", "d_mean", "d_std", "d_p95", "d_max", "violations"),
+            *("rule_band", "rule_loss_turn"),
         }
         assert line["chance"] == pytest.approx(math.log(2 * K - 1), rel=1e-12)
         assert 0 < line["d_mean"] < line["d_p95"] <= line["d_max"]
@@ -165,8 +167,8 @@ def test_the_summary_measures_the_final_navigator(flow: Path, navigated: Callabl
 
 def test_previews_show_anchors_over_positives_at_the_interval(flow: Path, navigated: Callable[[str], Path]) -> None:
     folder = navigated("alternating")
-    names = ["final.png", "samples-0000000040.png"]
-    assert sorted(path.name for path in (folder / "previews").iterdir()) == names
+    names = ["final.png", "samples-0000000000.png", "samples-0000000040.png"]
+    assert sorted(path.name for path in (folder / "previews").iterdir()) == ["baselines.png", *names]
     for name in names:
         with Image.open(folder / "previews" / name) as picture:
             assert picture.size == (16 * 64 + 15 * 2, 2 * 64 + 2)
@@ -177,6 +179,28 @@ def test_previews_show_anchors_over_positives_at_the_interval(flow: Path, naviga
         for column, image in enumerate(to_uint8(images)[:, 0].numpy()):
             top, left = 66 * row, 66 * column
             assert np.array_equal(pixels[top : top + 64 : 8, left : left + 64 : 8], image)
+
+
+def test_baselines_are_other_positives_of_the_same_anchors(flow: Path, navigated: Callable[[str], Path]) -> None:
+    """The paper's Figure 5: another latent, and GenRep's Gaussian step."""
+    G = generators.load("digits", weights=flow)
+    z, rows = G.sample_prior(range(16), 0), range(16)
+    pixels = np.asarray(Image.open(navigated("alternating") / "previews" / "baselines.png"))
+    assert pixels.shape == (3 * 66 - 2, 16 * 66 - 2)
+    moved = (z, Random(G.prior, 0)(z, None, rows), Gaussian(0.2, 0, 2.0)(z, None, rows))
+    for row, latents in enumerate(moved):
+        assert np.array_equal(pixels[66 * row : 66 * row + 64 : 8, :64:8], to_uint8(G(latents))[0, 0].numpy())
+
+
+def test_the_displacement_of_the_kept_navigator_is_measured(flow: Path, navigated: Callable[[str], Path]) -> None:
+    found = read_json(navigated("simultaneous") / "displacement.json")
+    T_z, G = load_navigator(navigated("simultaneous")), generators.load("digits", weights=flow)
+    z = G.sample_prior(range(64, 64 + 4096), 0)
+    d = T_z.displace(z).double().square().mean(1).sqrt()
+    assert (found["samples"], found["draws"], sum(found["d"]["counts"])) == (64, 4096, 4096)
+    assert found["d"]["edges"][-1] == pytest.approx(d.max().item(), rel=1e-6)
+    assert sum(found["split"].values()) == pytest.approx(1.0)
+    assert found["blocks"] == pytest.approx([d.square().mean().sqrt().item()], rel=1e-6)
 
 
 def test_snapshots_are_navigators_at_the_interval(flow: Path, tmp_path: Path) -> None:

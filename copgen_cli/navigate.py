@@ -22,6 +22,7 @@ from copgen_cli.resolving import recipe_of, refuse_both, text_of
 from copgen_cli.running import length, train
 from copgen_cli.steering import steer
 from copgen_cli.sweeping import Seeds, run_sweep
+from copgen_cli.watching import Port, Watch, wanted
 
 DEFAULT_OUT = Path("runs/navigate")
 Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
@@ -34,6 +35,7 @@ Out = Annotated[Path | None, o.out("FOLDER", "Run folder (runs/navigate).")]
     "copgen navigate --stop delta --delta 0.2 --out runs/within-delta",
     "copgen navigate -g biggan-deep-128 --objective sup_con --nproc 4",
     "copgen navigate --generator digits --seeds 3",
+    "copgen navigate --generator digits --watch",
     "copgen navigate --dry-run > mine.toml; copgen navigate --config mine.toml",
     settings=(NavigateSettings, SteeringSettings),
 )
@@ -43,6 +45,8 @@ def navigate(
     run: o.FolderRun,
     nproc: Nproc = None,
     seeds: Seeds = None,
+    watch: Watch = False,
+    port: Port = None,
     out: Out = None,
 ) -> None:
     """Learn the navigator T_z in a generator's latent space.
@@ -56,11 +60,14 @@ def navigate(
     recipe = run.recipe or recipe_of(generator or "digits")
     story = run.story(quiet=placement().rank > 0)
     refuse_both(nproc=nproc, seeds=seeds)
+    served = wanted(watch, port)
+    if watch and seeds is not None:
+        raise UsageError("--watch shows one run, and --seeds makes several.", fix="Use copgen report --watch RUN.")
     if steering:
         for name, value in (("--nproc", nproc), ("--seeds", seeds)):
             if value is not None:
                 raise UsageError(f"{name} cannot be used with --objective steering.", fix=f"Remove {name}.")
-        steer(flags, run, story, recipe=recipe, out=out)
+        steer(flags, run, story, recipe=recipe, out=out, port=served)
         return
     if seeds is not None:
         run_sweep(
@@ -96,6 +103,7 @@ def navigate(
         rows=lambda summary: rows(artefact, summary),
         then=["copgen", "sample", "--out", "pairs/", "--n", "10k", *elsewhere],
         follows=placement().rank > 0,
+        port=served,
     )
 
 

@@ -17,6 +17,7 @@ from copgen_cli.commands import command
 from copgen_cli.ranks import Nproc, launch_ranks, launches
 from copgen_cli.resolving import recipe_of
 from copgen_cli.running import length, train
+from copgen_cli.watching import Port, Watch, wanted
 
 DEFAULT_OUT, DEFAULT_PAIRS = Path("runs/pretrain"), Path("pairs")
 Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
@@ -30,7 +31,13 @@ Out = Annotated[Path, o.out("FOLDER", "Run folder.")]
     settings=(PretrainSettings,),
 )
 def pretrain(
-    flags: dict[str, Any], context: typer.Context, run: o.FolderRun, nproc: Nproc = None, out: Out = DEFAULT_OUT
+    flags: dict[str, Any],
+    context: typer.Context,
+    run: o.FolderRun,
+    nproc: Nproc = None,
+    watch: Watch = False,
+    port: Port = None,
+    out: Out = DEFAULT_OUT,
 ) -> None:
     """Train an encoder on pairs, or on real images.
 
@@ -40,6 +47,7 @@ def pretrain(
         resolve, PretrainSettings, "pretrain", config=run.config, flags=flags, known={"pairs": DEFAULT_PAIRS}
     )
     story = run.story(quiet=placement().rank > 0)
+    served = wanted(watch, port)
     tell = None if launches(nproc, run) else story.warn  # otherwise rank 0 warns
     settings = resolved(recipe=run.recipe or recipe_of_source(resolved()), tell=tell)
 
@@ -64,6 +72,7 @@ def pretrain(
         ],
         then=["copgen", "eval", "linear", "--ckpt", str(out)],
         follows=placement().rank > 0,
+        port=served,
     )
 
 

@@ -10,6 +10,7 @@ from copgen_cli.console import Shown
 from copgen_cli.dry_run import show_plan
 from copgen_cli.options import FolderRun
 from copgen_cli.story import Story
+from copgen_cli.watching import watched
 from copgen_cli.wording import number_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def train(
     rows: Callable[[dict[str, Any]], Sequence[Shown]],
     then: Sequence[str],
     follows: bool = False,
+    port: int | None = None,
 ) -> None:
     """Run a training stage, or print its settings and estimate, and report the result.
 
@@ -50,6 +52,7 @@ def train(
         rows: rows of the summary, after the artefact.
         then: the next command.
         follows: this is not rank 0, and prints nothing.
+        port: serve the page of the run there meanwhile; 0: any port; None: do not.
     """
     out = artefact.parent
     with story:
@@ -60,7 +63,8 @@ def train(
                 show_plan(settings, estimate(), as_json=run.as_json)
             return
         already = artefact.exists() and not run.overwrite
-        summary = stage(settings, out=out, overwrite=run.overwrite, events=story)
+        with watched(out, story, port=None if follows else port):
+            summary = stage(settings, out=out, overwrite=run.overwrite, events=story)
         if follows:
             return
         if already:

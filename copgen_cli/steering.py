@@ -17,7 +17,15 @@ from copgen_cli.story import Story
 DEFAULT_OUT = Path("runs/steering")
 
 
-def steer(flags: dict[str, Any], run: FolderRun, story: Story, *, recipe: str, out: Path | None) -> None:
+def steer(
+    flags: dict[str, Any],
+    run: FolderRun,
+    story: Story,
+    *,
+    recipe: str,
+    out: Path | None,
+    port: int | None = None,
+) -> None:
     """Train a walk.
 
     Args:
@@ -25,6 +33,7 @@ def steer(flags: dict[str, Any], run: FolderRun, story: Story, *, recipe: str, o
         run, story: of the command.
         recipe: its table `steering` has the other settings.
         out: the run folder; None is the default one.
+        port: as `train`.
 
     Raises:
         UsageError: a flag that does not apply to steering.
@@ -56,6 +65,7 @@ def steer(flags: dict[str, Any], run: FolderRun, story: Story, *, recipe: str, o
         estimate=lambda: stage.estimate(settings),
         rows=lambda summary: rows(artefact, summary),
         then=["copgen", "sample", "--out", "pairs/", "--n", "10k", "--transform", "steering", *elsewhere],
+        port=port,
     )
 
 

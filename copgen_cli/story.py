@@ -17,7 +17,7 @@ SHARE, SECONDS, AT_LEAST = 0.1, 10.0, 1.0  # between two lines: share of the wor
 class Drawing(Protocol):
     """The progress of one task."""
 
-    def show(self, done: int, figures: str) -> None: ...
+    def show(self, done: int, figures: str, values: Mapping[str, float]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -31,7 +31,7 @@ class Lines:
         self._started = self._said = time.monotonic()
         self._shown = done
 
-    def show(self, done: int, figures: str) -> None:
+    def show(self, done: int, figures: str, values: Mapping[str, float]) -> None:
         now = time.monotonic()
         quiet_for, progress = now - self._said, (done - self._shown) / self._total
         finished = done >= self._total and self._shown < self._total
@@ -77,13 +77,13 @@ class Story:
         if self._channel.animated:
             from copgen_cli.progress import Bar
 
-            self._drawing = Bar(self._channel, title=title, total=total, unit=unit, done=done)
+            self._drawing = Bar(self._channel, title=title, total=total, unit=unit, done=done, delta=self.delta)
         else:
             self._drawing = Lines(self._channel, title=title, total=total, unit=unit, done=done)
 
     def advance(self, done: int, values: Mapping[str, float]) -> None:
         if self._drawing is not None:
-            self._drawing.show(done, figures(values, delta=self.delta, verbose=self._verbose))
+            self._drawing.show(done, figures(values, delta=self.delta, verbose=self._verbose), values)
 
     def end(self) -> None:
         if self._drawing is not None:

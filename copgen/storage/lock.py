@@ -80,6 +80,18 @@ def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tu
         os.close(handle)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a living process of this machine has signed the lock of a folder; the lock itself is not touched."""
+    try:
+        holder = int((folder / LOCK).read_text("ascii"))
+        os.kill(holder, 0)
+    except PermissionError:
+        return True  # it lives, and belongs to somebody else
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
 def _is_read_only(folder: Path) -> bool:
     """Whether a folder exists in which this process cannot create files."""
     return os.path.isdir(folder) and not os.access(folder, os.W_OK, effective_ids=True)

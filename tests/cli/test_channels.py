@@ -79,7 +79,7 @@ def test_lines_come_at_each_tenth_but_not_within_a_second(monkeypatch: pytest.Mo
     lines = Lines(Channel(stream, "x"), title="task", total=1000, unit="pairs", done=0)
     for done in range(1, 1001):
         clock[0] += 0.02
-        lines.show(done, "")
+        lines.show(done, "", {})
     shown = stream.getvalue().splitlines()
     assert [line.split()[1] for line in shown] == ["10", "20", "30", "40", "50", "60", "70", "80", "90", "100"]
     assert shown[0] == "task  10 %  100 of 1,000 pairs  50/s  18 s left"
@@ -92,7 +92,7 @@ def test_a_slow_task_prints_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyP
     lines = Lines(Channel(stream, "x"), title="task", total=1_000_000, unit="pairs", done=0)
     for done in range(1, 101):
         clock[0] += 1.0
-        lines.show(done, "")
+        lines.show(done, "", {})
     assert len(stream.getvalue().splitlines()) == 10
 
 

@@ -72,6 +72,16 @@ def page_of(records: Sequence[Record], results: Sequence[Result], *, live: bool 
     return page
 
 
+def waiting_page(told: str) -> str:
+    """A live page that says why there is none yet."""
+    body = (
+        tag("header", tag("h1", "copgen report"))
+        + tag("main", tag("p", escaped(told), class_="gap"))
+        + tag("footer", f"Served by {code(MADE_BY)}.")
+    )
+    return _document("copgen report", body, live=True)
+
+
 def _document(title: str, body: str, *, live: bool) -> str:
     script = _asset("page.js") + (_asset("live.js") if live else "")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -13,7 +13,7 @@ from copgen.report.page.log import Log, read_log
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import read_object
-from copgen.storage.lock import LOCK
+from copgen.storage.lock import is_held
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.run_folder import CONFIG, SUMMARY
 
@@ -112,7 +112,7 @@ def read_record(folder: Path) -> Record:
         displacement=_document(folder / "displacement.json", problems),
         log=log,
         messages=_messages(folder / "log.txt"),
-        running=(folder / LOCK).exists(),
+        running=is_held(folder),
         problems=tuple(problems),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from html.parser import HTMLParser
@@ -103,7 +104,7 @@ def test_what_a_run_lacks_is_said_with_the_remedy(tmp_path: Path) -> None:
 
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('stage = "navigate"\ngenerator = "digits"\nsamples = 1000\nbatch = 10\n')
-    (tmp_path / "LOCK").touch()
+    (tmp_path / "LOCK").write_text(f"{os.getpid()}\n")
     page, outline = shown(tmp_path)
     assert "still running" in outline.text
     assert page.drawings == {}

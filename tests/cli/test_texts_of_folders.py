@@ -40,7 +40,6 @@ CASES = [
     ("runs/pretrain", "", "eval linear --ckpt runs/pretrain --config probes.toml --dry-run"),
     ("runs/pretrain/eval", "", "compare runs/"),
     ("swept", "", SWEEP),
-    ("runs/navigate", "", "report runs/navigate --out new"),
     ("tree", "", "export pairs/ --to cop-gen --out tree"),
     ("imported", "manifest.json", "import tree --out imported"),
 ]

@@ -79,7 +79,8 @@ def find(paths: Iterable[Path]) -> tuple[list[Record], list[Result]]:
     files: dict[Path, Path] = {}
     for path in paths:
         results = [path] if path.is_file() else sorted(path.rglob(RESULTS))
-        runs = [] if path.is_file() else [file.parent for file in sorted(path.rglob(CONFIG)) if _is_run(file)]
+        there = [] if path.is_file() else sorted(path.rglob(CONFIG))
+        runs = [file.parent for file in there if file.parent == path or _is_run(file)]
         if not results and not runs:
             raise DataError(f"There is no run and no {RESULTS} in {path}.", fix=MADE)
         for run in runs:

@@ -168,6 +168,26 @@ def test_a_damaged_document_is_named(name: str, content: bytes, tmp_path: Path) 
     assert name in shown(run)[1].text
 
 
+@pytest.mark.parametrize(
+    "name", ["config.toml", "summary.json", "environment.json", "displacement.json", "metrics.jsonl", "log.txt"]
+)
+def test_text_files_as_other_systems_write_them(name: str, tmp_path: Path) -> None:
+    """A byte-order mark and CRLF are read; anything else is read or named."""
+    run = made.navigate_run(tmp_path / "run", checks=1)
+    (run / "log.txt").write_text("a line\n")
+    text = (run / name).read_text()
+    usual = shown(run)[1].text
+    (run / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert shown(run)[1].text == usual or name == "log.txt"
+    for content in (text.replace("s", "\u00df").encode("latin-1"), b"", b"[1]\n"):
+        (run / name).write_bytes(content)
+        try:
+            told = shown(run)[1].text
+        except DataError as error:
+            told = str(error)
+        assert name in told or name == "log.txt" or (name == "metrics.jsonl" and not content)
+
+
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}, [1, "x"], {"d": 1}, {"d": {"edges": "x", "counts": [1]}}])
 def test_documents_with_other_values_are_no_bug(value: Any, tmp_path: Path) -> None:
     run = made.navigate_run(tmp_path / "run")

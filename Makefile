@@ -10,7 +10,7 @@ LOCKED := $(VENV)/.locked
 ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean
+.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean gpu-carry
 
 install: $(READY)
 
@@ -86,6 +86,12 @@ test-minimum:
 # On a machine with a GPU; PYTHON may name an interpreter that has torch, and nothing is installed into it.
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
+
+# For a machine with Python 3.12 and without a network: what gpu-check needs beside torch, Triton, NumPy and torchvision.
+gpu-carry: $(LOCKED)
+	rm -rf .build/gpu-carry
+	$(BIN)/pip install --quiet --target .build/gpu-carry --python-version 3.12 --only-binary=:all: --no-deps \
+		-r benchmarks/requirements-gpu.txt -c requirements.lock
 
 # The operators' tests under AddressSanitizer.
 asan: $(ORACLES)

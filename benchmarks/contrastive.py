@@ -34,6 +34,7 @@ class Plan:
 
     device: torch.device
     toy: bool
+    seconds: float = 60.0  # of each shape
 
     @property
     def cuda(self) -> bool:
@@ -95,13 +96,13 @@ def _errors_or_trouble(
 ) -> tuple[str | None, str | None, str]:
     """The errors of loss and gradient relative to float64, or why there are none."""
     try:
-        loss_error, gradient_error = _errors(build(), loss, shape, device)
+        loss_error, gradient_error = errors(build(), loss, shape, device)
     except Exception as error:
         return None, None, timing.trouble(error)
     return f"{loss_error:.1e}", f"{gradient_error:.1e}", ""
 
 
-def _errors(function: Function, loss: peers.Loss, shape: Shape, device: torch.device) -> tuple[float, float]:
+def errors(function: Function, loss: peers.Loss, shape: Shape, device: torch.device) -> tuple[float, float]:
     """Relative errors: of the loss, and of the gradients in the Euclidean norm."""
     h, h_pos = peers.embeddings(shape.k, shape.d, getattr(torch, shape.dtype), device)
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
@@ -121,7 +122,7 @@ def measure(plan: Plan, shape: Shape, numbers: dict[tuple[Shape, str], Number]) 
         return functools.partial(peers.value_and_gradients, method.build(), h, h_pos, TEMPERATURE)
 
     calls, troubles = timing.warmed_up({m.name: functools.partial(built, m) for m in plan.methods}, 2)
-    times = timing.interleaved(calls, plan.device, rounds=ROUNDS, seconds=60.0, toy=plan.toy)
+    times = timing.interleaved(calls, plan.device, rounds=ROUNDS, seconds=plan.seconds, toy=plan.toy)
     here = {name: _number(plan, shape, name, call, times[name].median) for name, call in calls.items()}
     numbers.update({(shape, name): number for name, number in here.items()})
     rows: list[Sequence[object]] = []

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,22 @@ def report(key: Key, tile: Tile) -> Report:
     return _compile(KERNELS[key.kernel], key.architecture, key.operand, constants, key.running, tile.warps, tile.stages)
 
 
+def report_launched(architecture: int, kernel: str, operand: str, tile: Tile, *, precision: str = "tf32x3") -> Report:
+    """Compile an InfoNCE kernel as `navigate` launches it: both directions, K a multiple of 16, one rank, one split.
+
+    Triton makes a constant of an integer that is 1, and knows which are divisible by 16. So this is another program
+    than `report` compiles, and it needs other registers.
+    """
+    constants = {
+        "D": 128, "SPLIT": False, "BOTH": True, "splits": 1, "INPUT_PRECISION": precision,
+        "BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": 128,
+    }  # fmt: skip
+    return _compile(
+        KERNELS[kernel], architecture, operand, constants, False, tile.warps, tile.stages,
+        aligned=("further", "offset", "rows_in_all"),
+    )  # fmt: skip
+
+
 def report_on_the_rest(architecture: int, operand: str, *, running: bool) -> dict[str, Report]:
     """Compile the kernels that pass over the rows once and have no tiles, with all options on."""
     blocks = {"D": 128, "BLOCK_R": 32, "BLOCK_D": 128, "MATRICES": 3}
@@ -95,9 +112,20 @@ def report_on_the_rest(architecture: int, operand: str, *, running: bool) -> dic
 
 
 def _compile(
-    kernel: Any, architecture: int, operand: str, constants: dict[str, Any], every: bool, warps: int, stages: int
+    kernel: Any,
+    architecture: int,
+    operand: str,
+    constants: dict[str, Any],
+    every: bool,
+    warps: int,
+    stages: int,
+    *,
+    aligned: Sequence[str] = (),
 ) -> Report:
-    """Compile with the given constants; `every` turns on all options that a plain mean does not need."""
+    """Compile with the given constants; `every` turns on all options that a plain mean does not need.
+
+    Pointers, numbers of pairs and the integers `aligned` are divisible by 16.
+    """
     constants = {
         "BOTH": every, "HAS_NEGATIVES": every, "LEARNT": every, "RUNNING": every, "ROW_WEIGHTS": every,
         "SEARCH": True, "HAS_LENGTH": True, "HAS_DIAGONAL": True, "ROWS": True, "COLUMNS": True, "MEAN": True,
@@ -106,14 +134,14 @@ def _compile(
     names: list[str] = kernel.arg_names
     constants = {name: value for name, value in constants.items() if name in names}
     signature = {name: "constexpr" if name in constants else _type(name, operand, learnt=every) for name in names}
-    aligned = {
+    attributes = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(names)
-        if signature[name].startswith("*") or name in ("pairs", "pairs_all")
+        if signature[name].startswith("*") or name in ("pairs", "pairs_all", *aligned)
     }
     places = {(names.index(name),): value for name, value in constants.items()}
     compiled = triton.compile(
-        ASTSource(fn=kernel, signature=signature, constexprs=places, attrs=aligned),
+        ASTSource(fn=kernel, signature=signature, constexprs=places, attrs=attributes),
         target=GPUTarget("cuda", architecture, 32),
         options={"num_warps": warps, "num_stages": stages},
     )

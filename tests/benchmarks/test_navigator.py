@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +43,3 @@ def test_what_was_not_measured_is_not_met() -> None:
     assert all(line.endswith("| not measured |") for line in navigator.targets(found, CPU)[2:-1])
     found.ms = {(navigator.HEADLINE, navigator.WAYS[0], name): ms for name, ms in ((m.OURS, 1.0), (m.EAGER, 1.9))}
     assert "| 1.90x | missed |" in navigator.targets(found, CPU)[2]
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="it would run for minutes")
-def test_without_a_gpu_the_gpu_check_says_so_and_fails() -> None:
-    line = [sys.executable, "-m", "benchmarks.gpu_check"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 4
-    assert "no CUDA device" in done.stderr

@@ -90,7 +90,7 @@ gpu-check:
 # For a machine with Python 3.12 and without a network: what gpu-check needs beside torch, Triton, NumPy and torchvision.
 gpu-carry: $(LOCKED)
 	rm -rf .build/gpu-carry
-	$(BIN)/pip install --quiet --target .build/gpu-carry --python-version 3.12 --only-binary=:all: --no-deps \
+	$(BIN)/pip install --quiet --no-compile --target .build/gpu-carry --python-version 3.12 --only-binary=:all: --no-deps \
 		-r benchmarks/requirements-gpu.txt -c requirements.lock
 
 # The operators' tests under AddressSanitizer.

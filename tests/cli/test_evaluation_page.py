@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 import torch
 
 from copgen.encoders import EncoderConfig, build, save_encoder
@@ -30,7 +31,8 @@ QUICK = {
 }
 
 
-def test_the_page_runs(here: Path, weights: Path) -> None:
+def test_the_page_runs(here: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPGEN_DATA", "datasets")
     torch.manual_seed(0)
     shapes = {"pretrain": (1, 8, "mnist"), "photos": (3, 16, "simclr"), "mnist": (1, 28, "mnist")}
     for name, (channels, size, views) in shapes.items():
@@ -43,10 +45,10 @@ def test_the_page_runs(here: Path, weights: Path) -> None:
     assert sampled.code == 0, sampled.err
     for kind, quick in QUICK.items():
         Path(f"{kind}.toml").write_text(quick)
-    assert len(COMMANDS) == 15
+    assert len(COMMANDS) == 18
     for command in COMMANDS:
-        words = shlex.split(command)
-        outcome = copgen(*words, "--config", f"{words[1]}.toml")
+        words = shlex.split(command.replace("--batch 128", "--batch 8"))
+        outcome = copgen(*words, *(("--config", f"{words[1]}.toml") if words[0] == "eval" else ()))
         assert outcome.code == 0, outcome.err
     (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     exec(program, {})

@@ -62,6 +62,9 @@ def test_the_whole_chain(odd: Path, weights: Path) -> None:
     err = shown("navigate", "--generator", "digits", "--weights", G, "--out", run, *short)[1]
     assert f"into run {SHOWN}.\n" in err
     assert document("navigate", "--config", f"{run}/config.toml", "--out", run)["already_finished"]
+    tiny = ("--set", f"weights={G}", "--set", "samples=32", "--set", "batch=32", "--seeds", 1, "--out", f"sweep {ODD}")
+    assert document("sweep", "digits", *tiny) == document("sweep", "digits", *tiny)
+    assert SHOWN in shown("sweep", "digits", *tiny)[0]
     assert document("sample", "--navigator", run, "--out", pairs, "--n", 100)["out"] == pairs
     assert SHOWN in shown("verify", pairs)[0]
     assert SHOWN in shown("show", pairs, "--out", f"{ODD}.png")[0]

@@ -35,6 +35,7 @@ from copgen.stages.navigate.stopping.probe_images import ProbeImages, open_probe
 
 MOST = 0.02  # of the navigator's time
 UPDATE = "an update"
+DIGITS, BIGBIGAN = "digits", "bigbigan"
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,13 @@ def of_recipe(name: str, **changes: Any) -> NavigateSettings:
     return NavigateSettings.model_validate({**recipe["navigate"], "stop": "samples", "device": "cpu", **changes})
 
 
-def cases(folder: Path, *, toy: bool) -> list[Case]:
-    """Both generators."""
-    digits = Case("digits", of_recipe("digits", probe_on="digits", **({"batch": 8} if toy else {})), (5, 20))
-    if toy:
-        return [digits]
-    wide = {"probe_on": "random images", "batch": 2, "weights": generators_weights.write("bigbigan", folder)}
-    return [digits, Case("BigBiGAN", of_recipe("bigbigan", **wide), (1, 1))]
+def cases(folder: Path, only: str | None, *, toy: bool) -> Iterable[Case]:
+    """Both generators, or one of them."""
+    if only in (None, DIGITS) or toy:
+        yield Case(DIGITS, of_recipe("digits", probe_on="digits", **({"batch": 8} if toy else {})), (5, 20))
+    if only in (None, BIGBIGAN) and not toy:
+        wide = {"probe_on": "random images", "batch": 2, "weights": generators_weights.write("bigbigan", folder)}
+        yield Case("BigBiGAN", of_recipe("bigbigan", **wide), (1, 1))
 
 
 def random_images(settings: NavigateSettings, G: generators.Generator) -> ProbeImages:
@@ -103,11 +104,11 @@ def measured(case: Case, *, toy: bool) -> dict[str, timing.Timing]:
     return timing.interleaved(calls, timing.CPU, rounds=case.rounds, seconds=60.0, toy=toy)
 
 
-def report(*, toy: bool) -> Iterable[str]:
+def report(only: str | None, *, toy: bool) -> Iterable[str]:
     """The whole benchmark as markdown."""
     lines, verdicts = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(Path(folder), toy=toy):
+        for case in cases(Path(folder), only, toy=toy):
             progress(f"Measuring {case.name}.")
             found = measured(case, toy=toy)
             settings = case.settings
@@ -128,9 +129,11 @@ def report(*, toy: bool) -> Iterable[str]:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Runs the benchmark and writes the report, which is returned too."""
-    given = options(__doc__, device=False).parse_args(arguments)
+    parser = options(__doc__, device=False)
+    parser.add_argument("--generator", choices=(DIGITS, BIGBIGAN), help="only this one")
+    given = parser.parse_args(arguments)
     with measuring(threads=1):
-        return written(report(toy=given.toy), given.out)
+        return written(report(given.generator, toy=given.toy), given.out)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.check import Check
 from copgen.stages.navigate.stopping.names import PERCEPTUAL
 
-PAIRS = 64  # triplets; 2 % of the cost of the updates between two checks, at 5,000 samples
+PAIRS = 64  # triplets; 0.4 % of the cost of the updates between two checks on digits, at 5,000 samples
 
 
 class Perceptual(Check):

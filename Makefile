@@ -74,12 +74,13 @@ wheel: $(READY)
 test-wheel: wheel
 	$(BIN)/python -m csrc.wheel $$(ls -t dist/*-abi3-*.whl | head -n 1) 2.11.0 $$(sed -n 's/^torch==//p' requirements.lock) newest
 
-# `make demo` and `make test` with the oldest versions of torch and torchvision, in an environment of their own.
-MINIMUM := torch==2.11.0 torchvision==0.26.0 setuptools<82
+# `make demo` and `make test` with the oldest versions of torch and torchvision, in an environment of their own. The
+# interpreter of their Triton, 3.6, fails with NumPy 2.4.
+MINIMUM := torch==2.11.0 torchvision==0.26.0 setuptools<82 numpy<2.4
 
 test-minimum:
 	@mkdir -p .build
-	grep -viE '^(torch|torchvision|triton|setuptools|nvidia-.*|cuda-.*)==' requirements.lock > .build/minimum.lock
+	grep -viE '^(torch|torchvision|triton|setuptools|numpy|nvidia-.*|cuda-.*)==' requirements.lock > .build/minimum.lock
 	printf '%s\n' $(foreach one,$(MINIMUM),'$(one)') >> .build/minimum.lock
 	$(MAKE) demo test VENV=.build/minimum LOCK=.build/minimum.lock
 

@@ -116,6 +116,9 @@ def uniform_parts(
         For each part (N, C), equal to `uniform(..., stream=f"{stream}/{part}")`.
     """
     row = as_rows(rows, device)
+    plain = torch.compiler.is_compiling() or type(row) is not Tensor
+    if not plain and choose("random words", row.device, row.dtype).name == "native":
+        return {part: uniform(seed, row, columns, stream=f"{stream}/{part}") for part, columns in parts.items()}
     blocks = [-(-columns // 4) for columns in parts.values()]
     keys = [stream_key(seed, f"{stream}/{part}") for part in parts]
 

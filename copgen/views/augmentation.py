@@ -52,7 +52,7 @@ def augment(images: Tensor, policy: Policy, *, seed: int, rows: philox.Rows, str
             images that require a gradient and a policy that has none.
     """
     _check(images, policy)
-    rows = one_row_each(rows, len(images), images.device)
+    rows = one_row_each(rows, len(images), None)  # on the CPU if they are given there: so are the draws
     size = (images.shape[2], images.shape[3])
     drawn = draw(policy, seed=seed, rows=rows, stream=stream, size=size, device=images.device)
     return apply(images, policy, drawn)
@@ -107,8 +107,8 @@ def plain(images: Tensor, policy: Policy) -> Tensor:
     return unit if policy.normalise is None else normalise(unit, policy.normalise)
 
 
-def one_row_each(rows: philox.Rows, images: int, device: torch.device) -> Tensor:
-    """The row numbers (N,) of N images, on their device.
+def one_row_each(rows: philox.Rows, images: int, device: torch.device | None) -> Tensor:
+    """The row numbers (N,) of N images, on a device (None: where they are, the CPU if they are no tensor).
 
     Raises:
         UsageError: another number of rows.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from copgen.runtime import philox
+from copgen.runtime.device_copies import to_device
 from copgen.views.affine import AffineDraw
 from copgen.views.blur import BlurDraw
 from copgen.views.colour import ORDERS, ColourDraw
@@ -70,8 +71,14 @@ def draw(
         rows: N row numbers of the run, not of the batch.
         stream: which view, as "view/anchor"; two views of one image come from two streams.
         size: (height, width) of the images, pixels; or of each, (N, 2) int64. A row's draw is that of its own size.
-        device: device of the parameters.
+        device: device of the parameters. Those for CUDA are drawn on the CPU, without waiting for the device, where the
+            rows and sizes are: as some three hundred operations on a few thousand numbers they would cost a GPU more
+            time to launch than to compute.
     """
+    inputs = [given.device for given in (rows, size) if isinstance(given, Tensor)]
+    place = torch.device(device) if device is not None else next(iter(inputs), torch.device("cpu"))
+    if place.type == "cuda" and all(found.type == "cpu" for found in inputs):
+        return _moved(draw(policy, seed=seed, rows=rows, stream=stream, size=size, device="cpu"), place)
     layers = policy.rand_augment.layers if policy.rand_augment is not None else 0
     u = philox.uniform_parts(
         seed, rows, {**_COLUMNS, "rand-augment": 4 * layers} if layers else _COLUMNS, stream=stream, device=device
@@ -101,6 +108,17 @@ def draw(
         blur=BlurDraw(happens=blurs < blur.probability, sigma=_between(sigma_u, *blur.sigma)),
         rand_augment=_operations(policy.rand_augment, u.get("rand-augment", H.new_zeros((len(H), 0)))),
     )
+
+
+def _moved(drawn: Draw, device: torch.device) -> Draw:
+    """The parameters on a device, by one copy: float64 holds every one of them exactly."""
+    parts = [getattr(drawn, part.name) for part in fields(drawn)]
+    values: list[Tensor] = [getattr(part, field.name) for part in parts for field in fields(part)]
+    columns = [value if value.dim() == 2 else value[:, None] for value in values]
+    packed = to_device(torch.cat([column.double() for column in columns], dim=1), device)
+    split = torch.split(packed, [column.shape[1] for column in columns], dim=1)
+    moved = iter([new.reshape(value.shape).to(value.dtype) for new, value in zip(split, values, strict=True)])
+    return Draw(*(replace(part, **{field.name: next(moved) for field in fields(part)}) for part in parts))
 
 
 def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

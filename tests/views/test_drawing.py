@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 
-from copgen.views import Draw, Policy, draw, policy
+from copgen.runtime import philox
+from copgen.views import Draw, Policy, draw, drawing, policy
 from copgen.views.policies import AffinePolicy, CropPolicy
 
 N = 6000
@@ -156,3 +161,46 @@ def test_sizes_of_each_image_draw_what_each_size_draws_alone(area: tuple[float, 
 def test_the_centre_has_the_shape_of_the_views(size: tuple[int, int], out: int | None, box: list[int]) -> None:
     drawn = make(policy("centre").model_copy(update={"size": out}), rows=range(2), size=size).crop
     assert torch.stack((drawn.top, drawn.left, drawn.height, drawn.width), dim=1).tolist() == [box] * 2
+
+
+class OnCuda(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations that a GPU would launch."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.count += isinstance(found, Tensor) and found.device.type == "cuda" and not func.is_view
+        return found
+
+
+@pytest.mark.parametrize("name", ["simclr", "infomin", "mnist"])
+def test_parameters_for_cuda_are_drawn_on_the_cpu_and_copied_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    with FakeTensorMode(allow_non_fake_inputs=True), OnCuda() as operations:
+        drawn = draw(policy(name), seed=0, rows=range(176), stream="view", size=(128, 128), device="cuda")
+    assert drawn.crop.flip.device.type == "cuda"
+    assert operations.count <= 20  # some three hundred, drawn there
+
+
+@pytest.mark.parametrize("numbers", [FULL, policy("infomin"), policy("none")], ids=["full", "infomin", "none"])
+@pytest.mark.parametrize("rows", [range(40), range(0)], ids=len)
+def test_a_copy_of_the_parameters_is_exact(numbers: Policy, rows: range) -> None:
+    drawn = make(numbers, rows=rows)
+    moved = drawing._moved(drawn, torch.device("cpu"))
+    for part in dataclasses.fields(drawn):
+        for field in dataclasses.fields(getattr(drawn, part.name)):
+            one, other = (getattr(getattr(each, part.name), field.name) for each in (drawn, moved))
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other), f"{part.name}.{field.name}"
+
+
+def test_the_plain_words_draw_the_same_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = parameters(make(rows=range(9)))
+    monkeypatch.setattr(philox, "choose", lambda *_: SimpleNamespace(name="reference"))
+    for name, values in parameters(make(rows=range(9))).items():
+        assert torch.equal(values, native[name]), name

@@ -121,10 +121,12 @@ class Chart:
             if not frame.low <= value <= frame.high:
                 return []
             (left, y), right = frame.at(frame.start, value), frame.right
-            above = y - 5 if y - 16 > frame.top else y + 14
-            at_left, at_right = (min((abs(pair[k] - value) for pair in self._ends), default=0.0) for k in (0, 1))
-            x, anchor = (left + 6, "start") if at_left > at_right else (right - 6, "end")
-            words = Text((x, above), label, tone, cast(Anchor, anchor))
+            at_left, at_right = (min((pair[k] - value for pair in self._ends), key=abs, default=0.0) for k in (0, 1))
+            farther = abs(at_left) > abs(at_right)
+            x, anchor = (left + 6, "start") if farther else (right - 6, "end")
+            curve_is_above = (at_left if farther else at_right) > 0 and y + 18 < frame.bottom
+            below = curve_is_above or y - 16 < frame.top
+            words = Text((x, y + 14 if below else y - 5), label, tone, cast(Anchor, anchor))
             return [Line(((left, y), (right, y)), tone, 1.2, DASHED), words]
 
         self._draw.append(marks)

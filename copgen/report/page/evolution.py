@@ -66,7 +66,7 @@ def evolution_of(record: Record, others: Sequence[Record] = ()) -> Evolution:
     shown = {steps[k][0] for k in spread(len(steps), STEPS)}
     in_film = {steps[k][0] for k in spread(len(steps), FRAMES)}
     anchors: list[Image.Image] = []
-    middle: list[Column] = []
+    middle: dict[int | None, Column] = {}
     for samples, path in steps:
         if samples not in shown | in_film:
             continue
@@ -76,16 +76,20 @@ def evolution_of(record: Record, others: Sequence[Record] = ()) -> Evolution:
         anchors = rows[0]
         if samples in shown:
             note = "untrained" if samples == 0 else ""
-            middle.append(Column(f"{samples:,}", note, "steps", rows[1]))
+            middle[samples] = Column(short(samples), note, "steps", rows[1])
         if samples in in_film:
             found.frames.append((samples, rows[1]))
     if record.preview(FINAL) and (rows := _rows(record, FINAL, 2, found)) is not None:
         anchors = rows[0]
         kept = kept_samples(record)
-        middle = [column for column in middle if kept is None or column.head != f"{kept:,}"]
-        middle.append(Column("kept", "" if kept is None else f"{kept:,}", "kept", rows[1]))
+        middle.pop(kept, None)
+        middle[kept] = Column("kept", "" if kept is None else short(kept), "kept", rows[1])
     if anchors:
-        found.columns = [Column("anchor", "", "anchor", anchors), *middle, *_other_transforms(record, anchors, found)]
+        found.columns = [
+            Column("anchor", "", "anchor", anchors),
+            *middle.values(),
+            *_other_transforms(record, anchors, found),
+        ]
         found.columns += _steering(others, anchors, found)
     return found
 
@@ -97,6 +101,11 @@ def kept_samples(record: Record) -> int | None:
     chosen = number(record.summary, "stop_rules", str(record.summary.get("ended_by")), "chosen")  # of older runs
     kept = number(record.summary, "kept") or chosen or number(record.summary, "samples")
     return None if kept is None else round(kept)
+
+
+def short(samples: int) -> str:
+    """A number of samples for the head of a column: 8,064; 125k."""
+    return f"{samples:,}" if samples < 100_000 else format_count(round(samples, -3))
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -10,7 +10,7 @@ LOCKED := $(VENV)/.locked
 ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean gpu-carry
+.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean gpu-carry test-triton
 
 install: $(READY)
 
@@ -87,6 +87,14 @@ test-minimum:
 # On a machine with a GPU; PYTHON may name an interpreter that has torch, and nothing is installed into it.
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
+
+# The tiles of the Triton kernels with the oldest and the newest version of Triton; minutes, no GPU.
+test-triton: $(READY)
+	for version in 3.6.0 3.9.0; do \
+		$(BIN)/pip install --quiet --upgrade --no-deps --target .build/triton-$$version triton==$$version || exit 1; \
+		TRITON_DEFAULT_FP_FUSION=1 PYTHONPATH=.build/triton-$$version:. \
+			$(BIN)/python -m copgen.kernels.aot check 80 90 100 || exit 1; \
+	done
 
 # For a machine with Python 3.12 and without a network: what gpu-check needs beside torch, Triton, NumPy and torchvision.
 gpu-carry: $(LOCKED)

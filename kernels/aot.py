@@ -3,7 +3,7 @@
     python -m copgen.kernels.aot 90 gradients float16
 
 prints registers, stack, shared memory and matrix instructions as JSON, one line per entry; the tests check that nothing
-spills and that shared memory suffices.
+spills and that shared memory suffices. `python -m copgen.kernels.aot check 90` checks it itself (`make test-triton`).
 """
 
 from __future__ import annotations
@@ -178,11 +178,41 @@ def resources(cubin: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def check(architecture: int) -> int:
+    """1 if an entry of the table, or what `navigate` launches, spills or does not fit; it is printed."""
+    failed = 0
+    seen = set()
+    for key, tile in TABLE.items():
+        program = (replace(key, few=False), tile)  # many rows and few may have one tile
+        if key.architecture != architecture or program in seen:
+            continue
+        seen.add(program)
+        found = {"": report(key, tile)}
+        if key.kernel in ("sums", "gradients") and (key.width, key.running) == (128, False):
+            found[" as launched"] = report_launched(architecture, key.kernel, key.operand, tile)
+        for how, one in found.items():
+            if one.stack or one.shared > SHARED_MEMORY[architecture]:
+                failed = 1
+                print(f"triton {triton.__version__}: {key}{how}, {tile}: {one}", flush=True)
+    print(f"triton {triton.__version__}, sm_{architecture}: {len(seen)} programs checked", flush=True)
+    return failed
+
+
 def main(words: list[str]) -> None:
     """Print a line for each entry of the table whose key contains all the words, as in `90 sums float16`.
 
-    `90 rest` selects the kernels without tiles. For a consumer GPU, as in `89 sums`, the tiles are those that it uses.
+    `90 rest` selects the kernels without tiles, `90 launched` what `navigate` launches. For a consumer GPU, as in
+    `89 sums`, the tiles are those that it uses.
     """
+    if words[0] == "check":
+        sys.exit(max(check(int(word)) for word in words[1:]))
+    if words[1:] == ["launched"]:
+        for key, tile in TABLE.items():
+            known = (key.architecture, key.width, key.few, key.running) == (int(words[0]), 128, True, False)
+            if known and key.kernel in ("sums", "gradients"):
+                found = report_launched(key.architecture, key.kernel, key.operand, tile)
+                print(json.dumps({"key": asdict(key), "tile": asdict(tile), "report": asdict(found)}), flush=True)
+        return
     if words[1:] == ["rest"]:
         for operand in POINTERS:
             for running in (False, True):

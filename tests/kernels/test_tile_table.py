@@ -27,6 +27,7 @@ KERNELS = ("sums", "gradients", "weights", "label_sums", "label_gradients", "lab
 def compiled(architecture: int, what: str) -> list[dict[str, Any]]:
     """The compiler's report, from a separate process, as an interpreted kernel cannot be compiled."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_DEFAULT_FP_FUSION"] = "1"  # Triton 3.9 warns where nobody has chosen
     line = [sys.executable, "-W", "error", "-m", "copgen.kernels.aot", str(architecture), what]
     done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -56,6 +57,18 @@ def test_consumer_gpus_have_the_shared_memory_for_their_tiles(architecture: int,
     entries = compiled(architecture, kernel)
     assert len(entries) == sum(key.architecture == 80 and key.kernel == kernel and key.few for key in tile_table.TABLE)
     for entry in entries:
+        assert entry["report"]["shared"] <= aot.SHARED_MEMORY[architecture], entry
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("architecture", [90, *(pytest.param(other, marks=pytest.mark.soak) for other in (80, 100))])
+def test_what_navigate_launches_does_not_spill(architecture: int) -> None:
+    entries = compiled(architecture, "launched")
+    assert {(entry["key"]["kernel"], entry["key"]["operand"]) for entry in entries} == {
+        (kernel, operand) for kernel in ("sums", "gradients") for operand in ("float16", "float32")
+    }
+    for entry in entries:
+        assert entry["report"]["stack"] == 0, entry
         assert entry["report"]["shared"] <= aot.SHARED_MEMORY[architecture], entry
 
 

@@ -58,6 +58,11 @@ plan() {
     local words=("$@") key=$* bound='' answer path
     key=${key//seed[- ]${seed:-0}/seed}
     printf 'copgen %s\n' "$*"
+    path=$(value_of --out "$@")
+    if [[ $1 == navigate || $1 == pretrain ]] && compgen -G "$path/*.safetensors" >/dev/null; then
+        echo "# finished"
+        return
+    fi
     case "$1 $2" in
         sample*)
             path=$(value_of --navigator "$@")$(value_of --walk "$@")

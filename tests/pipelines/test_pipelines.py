@@ -118,6 +118,9 @@ def test_a_finished_pipeline_changes_nothing(small: Toy) -> None:
     assert again.returncode == 0
     assert "already finished" in again.stderr
     assert {file: file.stat().st_mtime_ns for file in written} == written
+    left = small.run(path, "--dry-run", RUNS=str(runs))
+    assert left.returncode == 0
+    assert re.findall(r"^# (.*)$", left.stdout, re.MULTILINE)[:-1] == ["finished", "0 s, 0 MB of disk", "finished"]
 
 
 @pytest.mark.parametrize("words", [("--dryrun",), ("--dry-run", "now")])

@@ -101,7 +101,7 @@ _TILES: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
     ("float16", "sums", 128): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "sums", 256): (Tile(128, 128, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "sums", 0): (Tile(128, 128, 8, 4, 64), Tile(64, 64, 4, 3, 64)),
-    ("float16", "gradients", 128): ({80: Tile(64, 64, 8, 2), 90: Tile(128, 64, 8, 2)}, Tile(32, 64, 4, 2)),
+    ("float16", "gradients", 128): ({80: Tile(64, 64, 8, 2), 90: Tile(128, 64, 8, 2)}, Tile(32, 32, 4, 2)),
     ("float16", "gradients", 256): ({80: Tile(64, 64, 8, 2), 90: Tile(128, 64, 8, 2)}, Tile(32, 64, 4, 2)),
     ("float16", "weights", 0): (Tile(128, 128, 8, 4, 64), Tile(64, 64, 4, 3, 64)),
     # A float32 product is three TF32 products: a third of the speed, three times the registers.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from copgen.pairs.pillow import from_pillow, header, to_pillow
 from copgen.runtime.errors import DataError
 
 COUNT = 16  # images in a row of a preview
@@ -31,9 +32,10 @@ def read_sheet(path: Path) -> Sheet:
         DataError: it is not a picture, or not one of rows of sixteen square images.
     """
     try:
-        with Image.open(path) as opened:
-            picture = opened.convert("L" if opened.mode in ("L", "1", "I", "I;16") else "RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+        data = path.read_bytes()
+        mode, height, width = header(data, "png")
+        picture = to_pillow(from_pillow(data, "png", (1 if mode == "L" else 3, height, width)))
+    except (OSError, ValueError):
         raise DataError(f"{path} is not a readable picture.") from None
     side, left = divmod(picture.width + GAP, COUNT)
     side -= GAP

@@ -101,7 +101,7 @@ def test_the_file_is_a_generator_that_says_what_made_it(straight: Path) -> None:
 def test_every_update_is_logged(straight: Path) -> None:
     lines = metrics(straight)
     assert [(line["update"], line["samples"]) for line in lines] == [(u, B * u) for u in range(1, 8)]
-    assert all(set(line) == {"update", "samples", "bits_per_dim"} for line in lines)
+    assert all(set(line) == {"update", "samples", "bits_per_dim", "lr"} for line in lines)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

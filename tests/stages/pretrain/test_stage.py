@@ -129,7 +129,7 @@ def test_the_summary_and_the_encoder_say_what_was_done(
 def test_every_update_is_logged(straight_pretrain: Callable[[str], Path]) -> None:
     lines = metrics(straight_pretrain("sgd"))
     assert [(line["update"], line["samples"]) for line in lines] == [(u, K * u) for u in range(1, 9)]
-    assert all(set(line) == {"update", "samples", "loss", "chance"} for line in lines)
+    assert all(set(line) == {"update", "samples", "loss", "chance", "lr"} for line in lines)
 
 
 @pytest.mark.parametrize(

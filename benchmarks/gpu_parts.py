@@ -68,7 +68,7 @@ class Notes:
         print(*lines, sep="\n", flush=True)
 
     def attempt(self, what: str, call: Callable[[], object]) -> None:
-        """Note what a call returns, or why it failed; the part goes on."""
+        """Note what a call returns, or why it failed; the part continues."""
         try:
             found = call()
         except Exception as error:

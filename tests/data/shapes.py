@@ -13,10 +13,8 @@ from tests.data import made
 CLASSES = ("circle", "square", "triangle")
 COLOURS = ((230, 60, 60), (60, 220, 60), (80, 90, 240))
 Box = tuple[int, int, int, int]
-# Settings of `copgen eval detect` for a detector that is trained in a moment, on grey or RGB.
-TINY = """\
-classes = ["circle", "square", "triangle"]
-convert_channels = true
+# Settings of `copgen eval detect` for a detector that is trained in a moment.
+TINY_DETECTOR = """\
 updates = 1
 batch = 1
 sides = [24]
@@ -27,6 +25,8 @@ anchors_per_image = 16
 regions_per_image = 4
 statistics = 0
 """
+# The same on these shapes, from an encoder of grey images or of RGB.
+TINY = f'classes = ["circle", "square", "triangle"]\nconvert_channels = true\n{TINY_DETECTOR}'
 
 
 def annotation(width: int, height: int, objects: list[tuple[str, Box, bool]]) -> bytes:

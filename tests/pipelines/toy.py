@@ -20,7 +20,7 @@ from copgen.data.imagenet import imagenet100_classes
 from tests.data import made, shapes
 from tests.generators import narrow
 
-SETTINGS = """\
+SETTINGS = f"""\
 [navigate]
 samples = 8
 batch = 4
@@ -51,16 +51,7 @@ c_grid = [0.01]
 real_n = 20
 
 ["eval detect"]
-updates = 1
-batch = 1
-sides = [24]
-test_side = 24
-max_side = 32
-anchors = [8]
-anchors_per_image = 16
-regions_per_image = 4
-statistics = 0
-"""
+{shapes.TINY_DETECTOR}"""
 COUNTS = {
     "SEEDS": "0",
     "EPOCHS": "0.02",

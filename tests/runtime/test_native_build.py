@@ -35,7 +35,7 @@ def test_a_checkout_is_built_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("source", "sources"),
     [
-        ({"url": "file:///home/me/my%20copgen", "dir_info": {}}, "'/home/me/my copgen'"),
+        ({"url": "file:///sources/my%20copgen", "dir_info": {}}, "'/sources/my copgen'"),
         ({"url": "https://example.org/copgen-0.1.0.tar.gz"}, "https://example.org/copgen-0.1.0.tar.gz"),
         (
             {"url": "https://example.org/copgen.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},

@@ -6,7 +6,7 @@ which is a function of the plan too. All attempts use the condition of row k: th
 class occurs.
 
 Making a batch only queues work on the device; whoever takes its pairs waits for them (queued_pairs.py). So the device
-goes on with the next batch meanwhile. Only rules on d or similarity read the values that they bound.
+continues with the next batch meanwhile. Only rules on d or similarity read the values that they bound.
 
 Legend: N pairs, P positives; z, z' (N, dim) latents; x, x' (N, C, H, W) images in [-1, 1].
 """

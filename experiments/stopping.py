@@ -1,4 +1,4 @@
-"""Does a stop rule pay? `python -m experiments.stopping`: a fixed budget and each rule on digits, ten seeds each.
+"""Does a stop rule pay? `python -m experiments.stopping [digits]`: a fixed budget and each rule, ten seeds each.
 
 Every row trains a navigator, samples pairs, pretrains and evaluates as in experiments/digits.py, whose folders it
 shares, so an interrupted experiment resumes. The fixed budget is the best of four on validation, with seeds of its own.
@@ -8,42 +8,63 @@ each rule's standard deviation to the fixed budget's, with a bootstrap interval 
 
 from __future__ import annotations
 
-import json
+import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from experiments.digits import RESULTS, Row, choose, run_all, spread
+from experiments.rows import Row, choose, run_all, spread, write
+from experiments.setting import DIGITS, Setting
 
 SEEDS = tuple(range(10))
-BUDGETS = (5_120, 8_960, 15_360, 20_480)  # samples; whole batches of 128
-LONGEST = 40_960
 DRAWS = 10_000
-BASE: dict[str, Any] = {"init_std": 0.01, "samples": LONGEST, "checkpoint_every": 50, "check_every": 1_280}
-RULES: dict[str, dict[str, Any]] = {
-    "delta": {"delta": 0.05, "delta_share": 0.5},
-    "band": {},
-    "loss-turn": {},
-    "perceptual": {},
-    "probe": {"probe_on": "digits"},
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The fixed budgets and the rules that are compared in a setting.
+
+    Attributes:
+        budgets: samples of each fixed budget; whole batches.
+        base: settings of every navigator; its `samples` are the longest that a rule may take.
+        rules: settings of each rule.
+    """
+
+    setting: Setting
+    budgets: tuple[int, ...]
+    base: Mapping[str, Any]
+    rules: Mapping[str, Mapping[str, Any]]
+
+    def fixed(self, samples: int) -> Row:
+        """A navigator of so many samples."""
+        return self._row(f"stop fixed {samples}", {"stop": "samples", "samples": samples})
+
+    def rule(self, name: str) -> Row:
+        """A navigator that a rule stops, or the longest budget."""
+        return self._row(f"stop {name}", {"stop": name, **self.rules[name]})
+
+    def _row(self, name: str, navigate: Mapping[str, Any]) -> Row:
+        return Row(name, sample={"transform": "optimal"}, navigate={**self.base, **navigate})
+
+
+COMPARISONS = {
+    "digits": Comparison(
+        DIGITS,
+        budgets=(5_120, 8_960, 15_360, 20_480),
+        base={"init_std": 0.01, "samples": 40_960, "checkpoint_every": 50, "check_every": 1_280},
+        rules={
+            "delta": {"delta": 0.05, "delta_share": 0.5},
+            "band": {},
+            "loss-turn": {},
+            "perceptual": {},
+            "probe": {"probe_on": "digits"},
+        },
+    ),
 }
-
-
-def fixed(samples: int) -> Row:
-    """A navigator of so many samples."""
-    return _row(f"stop fixed {samples}", {"stop": "samples", "samples": samples})
-
-
-def rule(name: str) -> Row:
-    """A navigator that a rule stops, or the longest budget."""
-    return _row(f"stop {name}", {"stop": name, **RULES[name]})
-
-
-def _row(name: str, navigate: Mapping[str, Any]) -> Row:
-    return Row(name, sample={"transform": "optimal"}, navigate={**BASE, **navigate})
 
 
 def measured(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -89,18 +110,24 @@ def table(fixed: Sequence[Mapping[str, Any]], rules: Mapping[str, Sequence[Mappi
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Choose the budget, run all seeds, write `results/stopping.md` and `results/stopping.json`."""
-    budget, scores = choose([fixed(samples) for samples in BUDGETS])
-    rows = [budget, *map(rule, RULES)]
-    figures = run_all([(row, seed) for row in rows for seed in SEEDS])
+def compare(comparison: Comparison) -> tuple[str, dict[str, Any]]:
+    """Choose the budget, run all seeds; the table, and all figures."""
+    setting = comparison.setting
+    budget, scores = choose(setting, [comparison.fixed(samples) for samples in comparison.budgets])
+    rows = [budget, *map(comparison.rule, comparison.rules)]
+    figures = run_all(setting, [(row, seed) for row in rows for seed in SEEDS])
     by_row = {row.name: [one for one in figures if one["row"] == row.name] for row in rows}
-    text = table(by_row[budget.name], {name: by_row[rule(name).name] for name in RULES})
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "stopping.md").write_text(text, "utf-8")
-    document = {"budget": budget.name, "validation": scores, "figures": figures}
-    (RESULTS / "stopping.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-    print(text)
+    text = table(by_row[budget.name], {name: by_row[comparison.rule(name).name] for name in comparison.rules})
+    return text, {"budget": budget.name, "validation": scores, "figures": figures}
+
+
+def main() -> None:
+    """Write `results/stopping-SETTING.md` and `results/stopping-SETTING.json`."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.stopping")
+    parser.add_argument("setting", nargs="?", choices=tuple(COMPARISONS), default="digits")
+    name: str = parser.parse_args().setting
+    text, document = compare(COMPARISONS[name])
+    write(f"stopping-{name}", text, document)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ def figures(top1: float, kept: int) -> dict[str, Any]:
     return {"top1": top1, "few_labels": few, "kept_share": 0.9, "navigate": {"kept": kept}}
 
 
-def test_every_rule_is_compared_and_resolves() -> None:
-    assert tuple(stopping.RULES) == RULES[1:]
-    for row in (*map(stopping.fixed, stopping.BUDGETS), *map(stopping.rule, stopping.RULES)):
+@pytest.mark.parametrize("comparison", stopping.COMPARISONS.values(), ids=list(stopping.COMPARISONS))
+def test_every_rule_is_compared_and_resolves(comparison: stopping.Comparison) -> None:
+    assert tuple(comparison.rules) == RULES[1:]
+    setting = comparison.setting
+    for row in (*map(comparison.fixed, comparison.budgets), *map(comparison.rule, comparison.rules)):
         assert row.navigate is not None
-        resolved = resolve(NavigateSettings, "navigate", recipe="digits", flags=row.navigate)
+        flags = {**setting.generator, **setting.navigate, **row.navigate}
+        resolved = resolve(NavigateSettings, "navigate", recipe=setting.recipe, flags=flags)
         assert resolved.stop == row.name.removeprefix("stop ").replace(f"fixed {resolved.samples}", "samples")
         assert resolved.samples % resolved.batch == 0
 

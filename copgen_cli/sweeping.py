@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from copgen.runtime.errors import ExitCode
 from copgen.runtime.panels import SETTINGS
 from copgen.runtime.sizes import size
 from copgen.stages.sweep.settings import SweepSettings
@@ -46,7 +49,11 @@ def run_sweep(
     overwrite: bool,
     part: ShardSlice | None = None,
 ) -> None:
-    """Run a sweep or its slice, or print its plan, and report the table; arguments as the stage's."""
+    """Run a sweep or its slice, or print its plan, and report the table; arguments as the stage's.
+
+    Raises:
+        typer.Exit: a run diverged (5); the table has the others.
+    """
     from copgen.stages.sweep.stage import estimate, sweep
 
     with story:
@@ -65,6 +72,8 @@ def run_sweep(
         "pretrain": ("copgen", "eval", "linear", "--ckpt", first),
     }[settings.stage]
     run.answer({"out": str(out), **found}, [table(found), ("runs", f"{out}/")], *then)
+    if found["diverged"]:
+        raise typer.Exit(ExitCode.DIVERGED)
 
 
 def shown_plan(plan: Mapping[str, Any], out: Path) -> list[Shown]:

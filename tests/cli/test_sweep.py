@@ -140,6 +140,18 @@ def test_navigate_with_seeds_is_a_sweep_without_values(here: Path, weights: Path
     assert alone.code == ExitCode.ENVIRONMENT  # the folder is that of a sweep
 
 
+def test_a_diverged_run_is_passed_over_and_ends_with_5(here: Path, weights: Path) -> None:
+    words = ("sweep", "digits", "--set", f"weights={weights}", *TINY, "--set", "lr_encoder=1e30,1e-3")
+    found = copgen(*words, "--out", "swept")
+    assert found.code == ExitCode.DIVERGED
+    assert "lr_encoder=1e+30" in found.err
+    assert [row.split()[:3] for row in found.out.splitlines()[1:3]] == [
+        ["1e+30", "-", "0"],
+        ["0.001", "samples", "1"],
+    ]
+    assert (here / "swept/lr_encoder=0.001/seed-0/navigator.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("measure", "how", "text"),
     [

@@ -136,8 +136,9 @@ def show(
 
 def inspection(found: dict[str, Any]) -> list[Row]:
     """The properties of a navigator in rows."""
-    d, size, kind = found["d_quantiles"], found["latent_dim"], found["kind"]
-    layers = f"{size} - {found['hidden']} - {size}, " if kind == "navigator" else ""
+    d, kind = found["d_quantiles"], found["kind"]
+    layers = f"{layers_of(found)}, " if kind == "navigator" else ""
+    parts = ("constant", "linear", "nonlinear", *(["noise"] if found.get("noise_dim") else []))
     rows = [
         (kind, found[kind]),
         ("trained on", found["generator"] or "not recorded"),
@@ -146,6 +147,13 @@ def inspection(found: dict[str, Any]) -> list[Row]:
         ("z' - z", f"mean {found['mean']:.4f}, standard deviation {found['std']:.4f}"),
         ("d(z, z')", f"mean {found['d_mean']:.4f}; 1, 50 and 99 %: {d['0.01']:.4f}, {d['0.5']:.4f}, {d['0.99']:.4f}"),
         ("cosine z, z'", f"mean {found['cosine_mean']:.4f}, minimum {found['cosine_least']:.4f}"),
-        ("movement", ", ".join(f"{100 * found[part]:.1f} % {part}" for part in ("constant", "linear", "nonlinear"))),
+        ("movement", ", ".join(f"{100 * found[part]:.1f} % {part}" for part in parts)),
     ]
     return [*rows, ("picture", found["picture"])] if found["picture"] else rows
+
+
+def layers_of(found: dict[str, Any]) -> str:
+    """The sizes of a navigator's layers, and whether its sign is random."""
+    size, noise = found["latent_dim"], found["noise_dim"]
+    sign = ", random sign" if found["random_sign"] else ""
+    return f"{size}{f' + {noise} noise' if noise else ''} - {found['hidden']} - {size}{sign}"

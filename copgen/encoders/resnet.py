@@ -125,13 +125,14 @@ def check_architecture(arch: str) -> None:
         raise unknown("encoder", arch, ARCHITECTURES)
 
 
-def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNet:
+def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None, width: float = 1.0) -> ResNet:
     """A new backbone by name.
 
     Args:
         arch: 'digits', 'resnet18', 'resnet34' or 'resnet50'.
         in_channels: channels of the images, >= 1.
         stem: replaces the architecture's stem; "small" suits images of 8 to 64 pixels.
+        width: factor on the channels of all stages, > 0.
 
     Raises:
         UsageError: unknown architecture or stem, or in_channels < 1.
@@ -142,4 +143,5 @@ def build(arch: str, in_channels: int = 3, *, stem: Stem | None = None) -> ResNe
     if in_channels < 1:
         raise UsageError(f"in_channels is {in_channels}, not a number of channels.", fix="Pass 1 or more.")
     architecture = ARCHITECTURES[arch]
-    return ResNet(replace(architecture, stem=stem or architecture.stem), in_channels=in_channels)
+    widths = tuple(max(1, round(width * channels)) for channels in architecture.widths)
+    return ResNet(replace(architecture, stem=stem or architecture.stem, widths=widths), in_channels=in_channels)

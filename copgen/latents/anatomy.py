@@ -2,9 +2,9 @@
 
 The displacement T_z(z) is split by least squares over draws of z into a shift shared by all, a part linear in z, and a
 nonlinear rest. The shares are of E|T_z(z)|^2 and add up to 1. (The authors' navigator for BigBiGAN: 44 % shift, 41 %
-linear, 15 % nonlinear.)
+linear, 15 % nonlinear.) Of a navigator with noise, T_z(z, e), the variance over e is a fourth share.
 
-Legend: z (N, d) draws; T (N, d) = T_z(z); all in float64.
+Legend: z (N, d) draws; T (N, d) = T_z(z); T' (N, d) with other noise; all in float64.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Anatomy:
         d_quantiles: share -> d.
         cosine_mean, cosine_least: mean and smallest cosine of the angle between z and z'.
         constant, linear, nonlinear: shares of E|T|^2.
+        noise: the share of E|T|^2 that is its variance for a given z.
     """
 
     draws: int
@@ -44,10 +45,11 @@ class Anatomy:
     constant: float
     linear: float
     nonlinear: float
+    noise: float = 0.0
 
 
-def anatomy(z: Tensor, T: Tensor) -> Anatomy:
-    """The statistics of the displacement T (N, d) of draws z (N, d).
+def anatomy(z: Tensor, T: Tensor, other: Tensor | None = None) -> Anatomy:
+    """The statistics of the displacement T (N, d) of draws z (N, d), and of T' if it is random.
 
     Raises:
         UsageError: fewer than 2 (d + 1) draws; with too few, a linear fit explains any displacement.
@@ -61,6 +63,7 @@ def anatomy(z: Tensor, T: Tensor) -> Anatomy:
         )
     d = displacement(z, z + T)
     cosine = F.cosine_similarity(z, z + T)
+    noise = 0.0 if other is None else noise_share(T, other.double())
     constant, linear, nonlinear = shares(z, T)
     return Anatomy(
         draws=draws,
@@ -72,12 +75,13 @@ def anatomy(z: Tensor, T: Tensor) -> Anatomy:
         cosine_least=cosine.min().item(),
         constant=constant,
         linear=linear,
-        nonlinear=nonlinear,
+        nonlinear=nonlinear - noise,
+        noise=noise,
     )
 
 
 def shares(z: Tensor, T: Tensor) -> tuple[float, float, float]:
-    """(constant, linear, nonlinear) shares of E|T|^2; all 0 if T is 0."""
+    """(constant, linear, nonlinear) shares of E|T|^2, the last with the noise if there is any; all 0 if T is 0."""
     draws, dim = z.shape
     energy = T.square().sum(1).mean().item()
     if energy == 0.0:
@@ -90,3 +94,9 @@ def shares(z: Tensor, T: Tensor) -> tuple[float, float, float]:
     nonlinear = rest / (draws - dim - 1) / energy
     constant = shift.square().sum().item() / energy
     return constant, 1.0 - constant - nonlinear, nonlinear
+
+
+def noise_share(T: Tensor, other: Tensor) -> float:
+    """The share of E|T|^2 that is its variance for a given z: E|T - T'|^2 / 2 of two independent draws; 0 if T is 0."""
+    energy = T.square().sum(1).mean().item()
+    return 0.5 * (T - other).square().sum(1).mean().item() / energy if energy else 0.0

@@ -2,6 +2,12 @@
 
 Linear(d -> hidden) - ReLU - Linear(hidden -> d), with biases, no normalisation and no output activation. The form
 `linear` has no ReLU (the authors' z + W2 W1 z). A navigator of chosen latent blocks reads and moves only those.
+
+Not in the paper: noise e as further inputs, so that z' = z + T_z(z, e) has a distribution; a random sign of each
+displacement; and a displacement that is centred. As batch norm does, a centred navigator subtracts the mean over the
+batch in training; `for_sampling` (centring.py) makes that over the prior its output bias. It is saved with that bias,
+and loaded as a navigator like any other. A navigator of the paper's form runs as one operator, the others as
+PyTorch's.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from copgen.latents.blocks import Span, are_spans
+from copgen.latents.navigator_noise import noise, signs
 from copgen.latents.operations import Moved, constrain, navigate
 from copgen.latents.prior import Prior
 from copgen.latents.run_files import NAVIGATOR, navigator_file
@@ -25,7 +32,7 @@ from copgen.storage.tensors import load_into, load_tensors, save_tensors
 FILE_NAME = NAVIGATOR
 Init = Literal["default", "target_std"]
 Form = Literal["nonlinear", "linear"]
-_CALIBRATION_DRAWS = 8192
+CALIBRATION_DRAWS = 8192
 
 
 class Navigator(nn.Module):
@@ -36,12 +43,26 @@ class Navigator(nn.Module):
         hidden: units of the hidden layer.
         form: with a ReLU between the layers (nonlinear), or without (linear).
         spans: the coordinates it reads and moves, as [start, stop) ranges in order; all of them when None.
+        noise_dim: inputs e of standard normal noise beside z.
+        random_sign: T_z(z) is added with a random sign.
+        centred: in training mode, the mean of the batch is subtracted from its displacement.
+
+    A navigator with noise or a random sign is stochastic: what it draws for a row is a function of (seed, which, row),
+    with `which` the number of the positive.
     """
 
     coordinates: Tensor
 
     def __init__(
-        self, latent_dim: int, hidden: int, *, form: Form = "nonlinear", spans: Sequence[Span] | None = None
+        self,
+        latent_dim: int,
+        hidden: int,
+        *,
+        form: Form = "nonlinear",
+        spans: Sequence[Span] | None = None,
+        noise_dim: int = 0,
+        random_sign: bool = False,
+        centred: bool = False,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
@@ -52,27 +73,70 @@ class Navigator(nn.Module):
         self.whole = len(used) == latent_dim
         self.register_buffer("coordinates", torch.tensor(used), persistent=False)
         activation = nn.ReLU() if form == "nonlinear" else nn.Identity()
-        self.layers = nn.Sequential(nn.Linear(len(used), hidden), activation, nn.Linear(hidden, len(used)))
+        self.layers = nn.Sequential(nn.Linear(len(used) + noise_dim, hidden), activation, nn.Linear(hidden, len(used)))
+        self.noise_dim, self.random_sign, self.centred = noise_dim, random_sign, centred
 
-    def displace(self, z: Tensor) -> Tensor:
-        """T_z(z) for z (K, latent_dim), same shape; 0 in the coordinates it does not move."""
-        if self.whole:
-            moved: Tensor = self.layers(z)
-            return moved
-        part = self.layers(z.index_select(1, self.coordinates))
-        return torch.zeros_like(z).index_copy(1, self.coordinates, part)
+    @property
+    def first(self) -> nn.Linear:
+        """The layer that reads z, and e behind it."""
+        return cast("nn.Linear", self.layers[0])
 
-    def move(self, z: Tensor, *, delta: float | None = None) -> Moved:
-        """z' = z + T_z(z), d(z, z') over all coordinates and its statistics, for z (K, latent_dim)."""
-        if self.whole and self.form == "nonlinear":
-            first, last = cast("nn.Linear", self.layers[0]), cast("nn.Linear", self.layers[2])
+    @property
+    def last(self) -> nn.Linear:
+        """The layer whose output is T_z(z)."""
+        return cast("nn.Linear", self.layers[2])
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether z' is random for a given z."""
+        return self.noise_dim > 0 or self.random_sign
+
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """The parameters that are trained."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def displace(self, z: Tensor, *, seed: int = 0, rows: philox.Rows | None = None, which: int = 0) -> Tensor:
+        """T_z(z) without its random sign for z (K, latent_dim), same shape; 0 in the coordinates it does not move.
+
+        Args:
+            z: latents.
+            seed, rows, which: decide the noise; rows are the numbers of the latents in the run.
+
+        Raises:
+            UsageError: a stochastic navigator without rows.
+        """
+        read = z if self.whole else z.index_select(1, self.coordinates)
+        if self.noise_dim:
+            read = torch.cat((read, noise(z, self.noise_dim, seed=seed, rows=rows, which=which)), dim=1)
+        part: Tensor = self.layers(read)
+        if self.centred and self.training:
+            part = part - part.mean(0)
+        return part if self.whole else torch.zeros_like(z).index_copy(1, self.coordinates, part)
+
+    def move(
+        self,
+        z: Tensor,
+        *,
+        delta: float | None = None,
+        seed: int = 0,
+        rows: philox.Rows | None = None,
+        which: int = 0,
+    ) -> Moved:
+        """z' = z + T_z(z), d(z, z') over all coordinates and its statistics, for z (K, latent_dim); see `displace`."""
+        centring = self.centred and self.training
+        if self.whole and self.form == "nonlinear" and not self.stochastic and not centring:
+            first, last = self.first, self.last
             return navigate(z, first.weight, first.bias, last.weight, last.bias, delta=delta)
-        held = constrain(z, z + self.displace(z), delta=delta)
+        T = self.displace(z, seed=seed, rows=rows, which=which)
+        if self.random_sign:
+            T = T * signs(z, seed=seed, rows=rows, which=which)
+        held = constrain(z, z + T, delta=delta)
         return Moved(d=held.d, stats=held.stats, z_pos=held.z_pos)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z' = z + T_z(z) for z (K, latent_dim), same shape."""
-        return self.move(z).z_pos
+    def forward(self, z: Tensor, *, seed: int = 0, rows: philox.Rows | None = None, which: int = 0) -> Tensor:
+        """z' = z + T_z(z) for z (K, latent_dim), same shape; see `displace`."""
+        return self.move(z, seed=seed, rows=rows, which=which).z_pos
 
 
 @torch.no_grad()
@@ -82,6 +146,10 @@ def new_navigator(
     hidden: int | None = None,
     form: Form = "nonlinear",
     spans: Sequence[Span] | None = None,
+    noise_dim: int = 0,
+    random_sign: bool = False,
+    centred: bool = False,
+    output_bias: bool = True,
     init: Init = "default",
     std: float = 0.01,
     prior: Prior,
@@ -94,6 +162,9 @@ def new_navigator(
         hidden: width of the hidden layer; the number of coordinates it moves when None (authors' code).
         form: nonlinear or linear.
         spans: the coordinates it reads and moves; all when None.
+        noise_dim, random_sign, centred: as of `Navigator`.
+        output_bias: whether the output bias is learned; otherwise it is 0. That of a centred navigator never is, as the
+            mean it would add is subtracted.
         init: `default` draws weights and biases uniformly in +-1/sqrt(fan_in), PyTorch's default and the authors'; the
             output of a nonlinear one then has an RMS of about 0.24 times that of z. `target_std` draws the same way and
             scales the last layer so that the RMS of T_z(z) over the prior is `std` (appendix D: 0.01 for flows);
@@ -103,18 +174,27 @@ def new_navigator(
         seed: decides the weights.
     """
     moved = latent_dim if spans is None else sum(stop - start for start, stop in spans)
-    navigator = Navigator(latent_dim, hidden or moved, form=form, spans=spans)
+    navigator = Navigator(
+        latent_dim,
+        hidden or moved,
+        form=form,
+        spans=spans,
+        noise_dim=noise_dim,
+        random_sign=random_sign,
+        centred=centred,
+    )
     for name, parameter in navigator.named_parameters():
-        fan_in = moved if name.startswith("layers.0") else navigator.hidden
+        fan_in = moved + noise_dim if name.startswith("layers.0") else navigator.hidden
         u = philox.uniform(seed, range(1), parameter.numel(), stream=f"navigator/{name}")
         parameter.copy_(((2.0 * u - 1.0) * fan_in**-0.5).view_as(parameter))
+    if centred or not output_bias:
+        navigator.last.bias.zero_().requires_grad_(False)
     if init == "target_std":
-        z = prior.draw(range(_CALIBRATION_DRAWS), dim=latent_dim, seed=seed)
-        rms = navigator.displace(z).square().mean().sqrt()
-        last = navigator.layers[2]
-        assert isinstance(last, nn.Linear)
-        last.weight.mul_(std / rms)
-        last.bias.mul_(std / rms)
+        rows = range(CALIBRATION_DRAWS)
+        z = prior.draw(rows, dim=latent_dim, seed=seed)
+        rms = navigator.displace(z, seed=seed, rows=rows).square().mean().sqrt()
+        navigator.last.weight.mul_(std / rms)
+        navigator.last.bias.mul_(std / rms)
     return navigator
 
 
@@ -126,6 +206,10 @@ def save_navigator(path: Path, navigator: Navigator, *, made_by: Mapping[str, An
         header["form"] = navigator.form
     if not navigator.whole:
         header["spans"] = [list(span) for span in navigator.spans]
+    if navigator.noise_dim:
+        header["noise_dim"] = navigator.noise_dim
+    if navigator.random_sign:
+        header["random_sign"] = True
     weights = {name: value.float() for name, value in navigator.state_dict().items()}  # whatever the training dtype
     save_tensors(path, weights, kind="navigator", header=header)
 
@@ -150,10 +234,21 @@ def load_navigator_with_header(path: str | Path) -> tuple[Navigator, dict[str, A
     spans = header.get("spans")
     if form not in get_args(Form) or (spans is not None and not are_spans(spans, latent_dim)):
         raise DataError(f"{file}: invalid header: form {form!r}, spans {spans!r}.")
+    noise_dim, random_sign = header.get("noise_dim", 0), header.get("random_sign", False)
+    if type(noise_dim) is not int or noise_dim < 0 or type(random_sign) is not bool:
+        raise DataError(f"{file}: invalid header: noise_dim {noise_dim!r}, random_sign {random_sign!r}.")
     used = latent_dim if spans is None else sum(stop - start for start, stop in spans)
-    if first is None or tuple(first.shape) != (hidden, used):
-        raise DataError(f"{file}: 'layers.0.weight' does not have shape ({hidden}, {used}), as the header says.")
+    shape = (hidden, used + noise_dim if isinstance(used, int) else used)
+    if first is None or tuple(first.shape) != shape:
+        raise DataError(f"{file}: 'layers.0.weight' does not have shape ({shape[0]}, {shape[1]}), as the header says.")
     assert isinstance(latent_dim, int)
-    navigator = Navigator(latent_dim, first.shape[0], form=form, spans=spans and [(a, b) for a, b in spans])
+    navigator = Navigator(
+        latent_dim,
+        first.shape[0],
+        form=form,
+        spans=spans and [(a, b) for a, b in spans],
+        noise_dim=noise_dim,
+        random_sign=random_sign,
+    )
     load_into(navigator, tensors, path=file)
     return navigator.eval().requires_grad_(False), header

@@ -22,6 +22,7 @@ from torch import Tensor
 from copgen.latents.navigator import Navigator
 from copgen.latents.operations import draw_latents
 from copgen.latents.prior import Prior, truncated_std
+from copgen.latents.streams import stream_of
 from copgen.runtime import philox
 
 
@@ -30,11 +31,6 @@ class LatentTransform(Protocol):
 
     def __call__(self, z: Tensor, condition: Tensor | None, indices: philox.Rows) -> Tensor:
         """z' (K, dim) for z (K, dim), whose rows have the given indices in the run and the given conditions."""
-
-
-def stream_of(name: str, which: int) -> str:
-    """The stream that positive number `which` draws from."""
-    return f"latents/{name}" if which == 0 else f"latents/{name}/{which}"
 
 
 @dataclass(frozen=True)
@@ -82,11 +78,13 @@ class Random:
 
 @dataclass(frozen=True)
 class Optimal:
-    """z' = z + T_z(z) with a trained navigator."""
+    """z' = z + T_z(z) with a trained navigator; seed and which decide the noise and signs of a stochastic one."""
 
     navigator: Navigator
+    seed: int = 0
+    which: int = 0
 
     def __call__(self, z: Tensor, condition: Tensor | None, indices: philox.Rows) -> Tensor:
         with torch.no_grad():
-            moved: Tensor = self.navigator(z)
+            moved: Tensor = self.navigator(z, seed=self.seed, rows=indices, which=self.which)
         return moved

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from copgen.latents.genrep import GENREP_GAIN
 from copgen.latents.run_files import WALK, walk_file
-from copgen.latents.transforms import stream_of
+from copgen.latents.streams import stream_of
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError
 from copgen.runtime.path_errors import path_errors

@@ -22,6 +22,16 @@ ARTEFACT = "navigator.safetensors"
 KINDS: dict[str, dict[str, object]] = {
     "simultaneous": {},
     "alternating": {"update": "alternating", "snapshot_every": 24, "preview_every": 40},
+    "forms": {
+        "center": True,
+        "noise_dim": 3,
+        "random_sign": True,
+        "weight_decay_navigator": 0.1,
+        "encoder_width": 0.5,
+        "similarity": "ms-ssim",
+        "check_every": 16,
+        "snapshot_every": 24,
+    },
     "turn": {"stop": "loss-turn", "samples": 1000, "turn_half_life": 16, "turn_patience": 40, "lr_encoder": 1e-2},
     "delta": {"stop": "delta", "samples": 1000, "delta": 0.65},
 }

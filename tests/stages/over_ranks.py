@@ -22,15 +22,19 @@ from copgen.stages.navigate.stage import one_update
 from tests.stages.painter import Painter, painter_settings
 
 UPDATES = 20
-FORMS = list(itertools.product(("simultaneous", "alternating"), ("info_nce", "sup_con")))
+RULES = itertools.product(("simultaneous", "alternating"), ("info_nce", "sup_con"))
+FORMS: dict[str, dict[str, Any]] = {
+    **{f"{rule} {objective}": {"update": rule, "objective": objective} for rule, objective in RULES},
+    "centred": {"center": True, "noise_dim": 4, "random_sign": True},
+}
 CPU = torch.device("cpu")
 
 
 def follow(ranks: Ranks) -> dict[str, Any]:
-    """Losses of twenty updates and the weights after them, for every update rule and objective."""
+    """Losses of twenty updates and the weights after them, for every update rule and objective, and other forms."""
     found: dict[str, Any] = {}
-    for rule, objective in FORMS:
-        settings = painter_settings(update=rule, objective=objective)
+    for form, changes in FORMS.items():
+        settings = painter_settings(**changes)
         G = Painter()
         game = Game(settings, G, CPU, ranks)
         losses = []
@@ -38,7 +42,7 @@ def follow(ranks: Ranks) -> dict[str, Any]:
             rows = range(update * settings.batch, (update + 1) * settings.batch)
             figures = one_update(settings, G, views.policy("mnist"), game, rows, ranks=ranks)
             losses.append(torch.stack([figures["loss_encoder"], figures["loss_navigator"], figures["d_mean"]]))
-        found[f"{rule} {objective}"] = {
+        found[form] = {
             "losses": torch.stack(losses),
             **{f"T_z {name}": value for name, value in game.T_z.state_dict().items()},
             **{f"f {name}": value for name, value in game.f.state_dict().items()},

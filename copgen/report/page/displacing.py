@@ -15,6 +15,7 @@ from copgen.report.page.values import number
 from copgen.report.page.values import table as table_of
 
 PARTS = (("constant", "blue"), ("linear", "green"), ("nonlinear", "orange"))
+NOISE = ("noise", "purple")  # of a navigator with noise
 WIDTH, BAR, NAME = 480.0, 26.0, 110.0  # pixels
 
 
@@ -28,15 +29,16 @@ def split(record: Record) -> Drawing | None:
         bars.append(("the authors' own", published.SPLIT))
     found = Drawing(WIDTH, 34.0 + len(bars) * (BAR + 12.0), "split of the displacement")
     x = NAME
-    for name, tone in PARTS:
+    parts = [*PARTS, NOISE] if NOISE[0] in own else PARTS
+    for name, tone in parts:
         found.marks.append(Area(((x, 6), (x + 12, 6), (x + 12, 16), (x, 16)), tone))
         found.marks.append(Text((x + 18, 16), name))
         x += 36 + width_of(name)
     for row, (label, shares) in enumerate(bars):
         top, x = 32.0 + row * (BAR + 12.0), NAME
         found.marks.append(Text((NAME - 10, top + 17), label, "ink", "end"))
-        for name, tone in PARTS:
-            share = max(0.0, float(shares[name]))
+        for name, tone in parts:
+            share = max(0.0, float(shares.get(name, 0.0)))
             width = (WIDTH - NAME) * share
             found.marks.append(Area(((x, top), (x + width - 1, top), (x + width - 1, top + BAR), (x, top + BAR)), tone))
             text = f"{100 * share:.0f} %"
@@ -54,6 +56,8 @@ def split_html(record: Record) -> str:
     caption = (
         "Shares of E|T_z(z)|\u00b2: a shift that is the same for all latents, a part linear in z, and the rest, which "
         f"is specific to the instance. Least squares over {number(record.displacement, 'draws') or 0:,} new latents."
+        + " Noise: the variance of T_z(z, e) for a given z."
+        * (NOISE[0] in table_of(record.displacement, "split"))
     )
     return tag("figure", svg(drawn) + tag("figcaption", escaped(caption)), class_="chart")
 

@@ -1,4 +1,4 @@
-"""The architecture of the navigator: its form, its width, and the latent blocks that it moves."""
+"""The architecture of the navigator: its form, its width, the latent blocks that it moves, and its randomness."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class Shape(TypedDict):
     form: Form
     hidden: int
     spans: tuple[Span, ...] | None
+    noise_dim: int
+    random_sign: bool
+    centred: bool
+    output_bias: bool
 
 
 class NavigatorShape(Settings):
@@ -46,6 +50,29 @@ class NavigatorShape(Settings):
         None, text="Latent blocks that T_z moves, such as 1-5.", min_length=1, flag=Flag(TRAINING, "ROWS")
     )
 
+    output_bias: bool = setting(
+        True,
+        text="Learn the output bias of T_z.",
+        source="authors: yes; without it, docs/navigate.md",
+        flag=Flag(TRAINING),
+    )
+    center: bool = setting(
+        False,
+        text="Subtract the mean of T_z(z) over the batch.",
+        source="ours; of the saved navigator, the mean over the prior",
+        flag=Flag(TRAINING),
+    )
+    noise_dim: int = setting(
+        0,
+        text="Noise inputs of T_z beside z, such as 16.",
+        source="ours: positives are then a distribution",
+        ge=0,
+        flag=Flag(TRAINING, "COUNT"),
+    )
+    random_sign: bool = setting(
+        False, text="Move each latent by +T_z(z) or -T_z(z) at random.", source="ours", flag=Flag(TRAINING)
+    )
+
     def shape_for(self, G: generators.Generator) -> Shape:
         """The arguments of `new_navigator`.
 
@@ -61,4 +88,12 @@ class NavigatorShape(Settings):
                 f"A hidden_ratio of {self.hidden_ratio:g} gives no hidden units for {moved} coordinates.",
                 fix=f"Set hidden_ratio to {moved} or less.",
             )
-        return Shape(form=self.form, hidden=hidden, spans=spans)
+        return Shape(
+            form=self.form,
+            hidden=hidden,
+            spans=spans,
+            noise_dim=self.noise_dim,
+            random_sign=self.random_sign,
+            centred=self.center,
+            output_bias=self.output_bias,
+        )

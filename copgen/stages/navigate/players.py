@@ -24,7 +24,8 @@ from torch.utils.checkpoint import checkpoint
 from copgen import encoders, generators
 from copgen.distributed.ranks import Ranks
 from copgen.encoders.synchronised import synchronise
-from copgen.latents.navigator import new_navigator
+from copgen.latents.centring import for_sampling
+from copgen.latents.navigator import Navigator, new_navigator
 from copgen.objectives import info_nce, sup_con
 from copgen.runtime.seeds import seeded
 from copgen.stages.navigate.settings import NavigateSettings
@@ -44,6 +45,7 @@ class Game:
         self.ranks = ranks or Ranks()
         self.device = device
         self.dtype = dtype_of(settings.precision)
+        self.prior = G.prior
         self.T_z = new_navigator(
             G.latent_dim,
             **settings.shape_for(G),
@@ -53,15 +55,18 @@ class Game:
             seed=settings.seed,
         ).to(device, self.dtype)
         with seeded(settings.seed, "navigate/f"):
-            self.backbone = encoders.build(settings.encoder, G.channels)
+            self.backbone = encoders.build(settings.encoder, G.channels, width=settings.encoder_width)
             hidden, out = settings.projector
             f = nn.Sequential(self.backbone, encoders.Projector(self.backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()
         self.f: nn.Module = synchronise(f, self.ranks.group)
         # Fused on the CPU too, because only fused optimizers take the flag that skips an update (`found_inf`).
-        adam = partial(build_optimizer, "adam", betas=settings.betas, fused=True)
-        self.ascend = adam(self.T_z, lr=settings.lr_navigator, maximize=True)
-        self.descend = adam(self.f, lr=settings.lr_encoder)
+        adam = partial(build_optimizer, betas=settings.betas, fused=True)
+        decay = settings.weight_decay_navigator
+        self.ascend = adam(
+            "adamw" if decay else "adam", self.T_z, lr=settings.lr_navigator, weight_decay=decay, maximize=True
+        )
+        self.descend = adam("adam", self.f, lr=settings.lr_encoder)
         self.halt = Halt(device)
 
         compiled = compiler(settings.compile)
@@ -76,6 +81,10 @@ class Game:
     def state(self) -> dict[str, Any]:
         """The state to checkpoint."""
         return {"navigator": self.T_z, "encoder": self.f, "ascend": self.ascend, "descend": self.descend}
+
+    def navigator(self) -> Navigator:
+        """T_z as it is now, to move single latents with."""
+        return for_sampling(self.T_z, prior=self.prior, seed=self.settings.seed)
 
     def paint(self, z: Tensor, z_pos: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """x = G(z) without a graph, and x' = G(z') with a graph to z'; both with condition y."""
@@ -140,13 +149,13 @@ class Game:
 
         loss_T = self.loss(self.embed, v, v_pos, y)
         self.ascend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss_T, inputs=list(self.T_z.parameters()))
+        torch.autograd.backward(self.settings.loss_scale * loss_T, inputs=self.T_z.learned)
         loss_T = self._checked(loss_T)
         self._ascend()
         return {"loss_encoder": loss_f, "loss_navigator": loss_T}
 
     def _ascend(self) -> None:
-        self.ranks.average_gradients(list(self.T_z.parameters()))
+        self.ranks.average_gradients(self.T_z.learned)
         self.halt.step(self.ascend)
 
     def _checked(self, loss: Tensor) -> Tensor:

@@ -31,8 +31,9 @@ def name_of(samples: int) -> str:
 @torch.no_grad()
 def preview(run: Path, name: str, G: generators.Generator, T_z: Navigator, seed: int) -> Callable[[], None]:
     """Sixteen anchors above their positives, of T_z as it is now; the same latents each time."""
-    z = G.sample_prior(range(PAIRS), seed)
-    return _picture(run, name, G, seed, z, [T_z(z.to(next(T_z.parameters()).dtype))])
+    rows = range(PAIRS)
+    z = G.sample_prior(rows, seed)
+    return _picture(run, name, G, seed, z, [T_z(z.to(next(T_z.parameters()).dtype), seed=seed, rows=rows)])
 
 
 @torch.no_grad()

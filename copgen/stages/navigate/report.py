@@ -20,10 +20,11 @@ def summarise(
 ) -> dict[str, Any]:
     """The summary of the run, with the shift of the final navigator over 4,096 new latents."""
     drawn = settings.updates * settings.batch
-    z = G.sample_prior(range(drawn, drawn + 4096), settings.seed).to(next(T_z.parameters()).dtype)
+    rows = range(drawn, drawn + 4096)
+    z = G.sample_prior(rows, settings.seed).to(next(T_z.parameters()).dtype)
     turn = stopping.turn
     finite = math.isfinite(turn.minimum)
-    shift = T_z.move(z, delta=settings.delta).numbers()
+    shift = T_z.move(z, delta=settings.delta, seed=settings.seed, rows=rows).numbers()
     return {
         "ended_by": ended,
         "updates": updates,

@@ -77,6 +77,13 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     )
     lr_navigator: float = setting(1e-5, text="Learning rate of T_z (Adam).", source="authors' code", gt=0, flag=RATE)
     lr_encoder: float = setting(3e-5, text="Learning rate of f (Adam).", source="authors' code", gt=0, flag=RATE)
+    weight_decay_navigator: float = setting(
+        0.0,
+        text="Weight decay of T_z, decoupled (AdamW).",
+        source="authors: none",
+        ge=0,
+        flag=Flag(TRAINING, "RATE"),
+    )
     betas: tuple[Beta, Beta] = setting((0.5, 0.999), text="Betas of Adam.", source="authors' code")
 
     init: Literal["default", "target_std"] = setting(
@@ -90,6 +97,13 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         text="Encoder f: digits, resnet18, resnet34, resnet50.",
         source="authors' code: resnet18",
         flag=Flag(TRAINING, "NAME"),
+    )
+    encoder_width: float = setting(
+        1.0,
+        text="Factor on the channels of f.",
+        source="authors: 1",
+        gt=0,
+        flag=Flag(TRAINING, "FACTOR"),
     )
     projector: tuple[Width, Width] = setting(
         (512, 128), text="Hidden and output width of the projection head.", source="authors' code"

@@ -113,34 +113,37 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
         ) as training,
     ):
         if not training.done and not run.finished and run.ranks.first:
-            before = preview(run.path, name_of(0), G, game.T_z, settings.seed)
+            before = preview(run.path, name_of(0), G, game.navigator(), settings.seed)
             pictures.submit(before, baselines(run.path, G, settings))
         for _ in training:
             metrics = one_update(settings, G, T_x, game, training.samples, ranks=run.ranks, stopping=stopping)
-            metrics |= stopping.look(game.T_z, training.samples)
+            if stopping.due(training.samples):
+                metrics |= stopping.look(game.navigator(), training.samples)
             weights = game.T_z.state_dict() if LOSS_TURN in settings.stop_rules else None
             training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
             drawn = training.samples.stop
             if training.due(settings.snapshot_every) and run.ranks.first:
                 made_by = run.made_by(**source(G))
-                save_snapshot(run.path, game.T_z, samples=drawn, kept=settings.snapshots_kept, made_by=made_by)
+                save_snapshot(run.path, game.navigator(), samples=drawn, kept=settings.snapshots_kept, made_by=made_by)
             if training.due(settings.preview_every) and run.ranks.first:
-                picture = preview(run.path, name_of(drawn), G, game.T_z, settings.seed)
-                pictures.submit(picture, displacement(run.path, settings, G, game.T_z, samples=drawn))
+                T_z = game.navigator()
+                picture = preview(run.path, name_of(drawn), G, T_z, settings.seed)
+                pictures.submit(picture, displacement(run.path, settings, G, T_z, samples=drawn))
     # Checkpoints of older versions say "turn".
     ended = {"": "samples", "turn": "loss-turn"}.get(training.ended_early, training.ended_early)
     if stopping.choice is not None:
         game.T_z.load_state_dict(stopping.choice[1])
+    kept = game.navigator()
 
     def conclude() -> dict[str, Any]:
-        summary = summarise(settings, G, game.T_z, ended=ended, updates=training.done, stopping=stopping)
+        summary = summarise(settings, G, kept, ended=ended, updates=training.done, stopping=stopping)
         run.events.say(ending(summary))
         return summary
 
     def save(path: Path, summary: dict[str, Any]) -> None:
-        preview(run.path, "final", G, game.T_z, settings.seed)()
-        displacement(run.path, settings, G, game.T_z, samples=summary["kept"])()
-        save_navigator(path, game.T_z, made_by=run.made_by(**source(G), summary=summary))
+        preview(run.path, "final", G, kept, settings.seed)()
+        displacement(run.path, settings, G, kept, samples=summary["kept"])()
+        save_navigator(path, kept, made_by=run.made_by(**source(G), summary=summary))
 
     return run.finish(conclude, save)
 
@@ -181,7 +184,7 @@ def one_update(
     seed = settings.seed
     # Latents are cheap: each rank moves those of all ranks, so that all see the same d(z, z').
     z = G.sample_prior(rows, seed).to(game.dtype)
-    moved = game.T_z.move(z, delta=settings.delta)
+    moved = game.T_z.move(z, delta=settings.delta, seed=seed, rows=rows)
     if stopping is not None and (skipped := stopping.skips(moved.stats)) is not None:
         game.halt.where(skipped)
     own = ranks.share(rows)

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from copgen import generators
 from copgen.generators.settings import GeneratorChoice
 from copgen.latents.anatomy import anatomy
 from copgen.latents.navigator import Navigator
 from copgen.latents.prior import Prior
+from copgen.latents.walks import Walk
 from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.machine import resolve_device
@@ -63,8 +65,8 @@ def inspect(
     prior = recorded or (G.prior if G is not None else Prior())
     z = prior.draw(range(draws), dim=held.latent_dim, seed=seed).double()
     held.double()
-    T = held.displace(z) if isinstance(held, Navigator) else held(z, seed=seed, rows=range(draws)) - z
-    figures = asdict(anatomy(z, T))
+    T, other = displaced(held, z, seed)
+    figures = asdict(anatomy(z, T, other))
     figures["d_quantiles"] = {f"{share:g}": value for share, value in figures["d_quantiles"].items()}
     if out is not None and G is not None:
         held.float()
@@ -73,7 +75,7 @@ def inspect(
         "kind": movement.kind,
         movement.kind: str(movement.file),
         "latent_dim": held.latent_dim,
-        **({"hidden": held.hidden, "spans": held.spans} if isinstance(held, Navigator) else {}),
+        **(shape_of(held) if isinstance(held, Navigator) else {}),
         "form": held.form,
         "parameters": sum(parameter.numel() for parameter in held.parameters()),
         "generator": name,
@@ -81,6 +83,25 @@ def inspect(
         **figures,
         "made_by": made_by,
         "picture": str(out) if out is not None else None,
+    }
+
+
+def displaced(held: Navigator | Walk, z: Tensor, seed: int) -> tuple[Tensor, Tensor | None]:
+    """z' - z of latents z (N, d), without a random sign; of a navigator with noise, also that of another positive."""
+    rows = range(len(z))
+    if isinstance(held, Walk):
+        return held(z, seed=seed, rows=rows) - z, None
+    T = held.displace(z, seed=seed, rows=rows)
+    return T, held.displace(z, seed=seed, rows=rows, which=1) if held.noise_dim else None
+
+
+def shape_of(T_z: Navigator) -> dict[str, Any]:
+    """The architecture of a navigator."""
+    return {
+        "hidden": T_z.hidden,
+        "spans": T_z.spans,
+        "noise_dim": T_z.noise_dim,
+        "random_sign": T_z.random_sign,
     }
 
 

@@ -36,8 +36,8 @@ class Movement:
         return "navigator" if isinstance(self.held, Navigator) else "walk"
 
     def transform(self, seed: int) -> LatentTransform:
-        """The movement as a latent transform; `seed` is that of the edits of a walk."""
-        return Optimal(self.held) if isinstance(self.held, Navigator) else Steering(self.held, seed)
+        """The movement as a latent transform; `seed` decides the edits of a walk, noise and signs of a navigator."""
+        return Optimal(self.held, seed) if isinstance(self.held, Navigator) else Steering(self.held, seed)
 
 
 def load_movement(path: Path) -> Movement:

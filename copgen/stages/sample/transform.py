@@ -1,7 +1,8 @@
 """The latent transform of `copgen sample`: its kind, its weights, and the number of positives per anchor.
 
-A random transform draws every positive from its own stream. A navigator is deterministic: several positives come from
-it and the latest snapshots of its run that differ from it, newest first. Other transforms give one positive.
+A random transform draws every positive from its own stream, and so does a navigator with noise. Without noise, several
+positives come from a navigator and the latest snapshots of its run that differ from it, newest first. Other transforms
+give one positive.
 """
 
 from __future__ import annotations
@@ -84,10 +85,13 @@ def drawing(
 
 
 def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> Positives:
-    """The navigator, and one snapshot of its run for each further positive."""
+    """The navigator for each positive if it has noise, otherwise one snapshot of its run for each further positive."""
     file = navigator_file(settings.navigator)
     navigator, header = load_navigator_with_header(file)
     check_belongs(header, G, f"navigator {settings.navigator}")
+    if navigator.noise_dim:
+        moves = [Optimal(navigator.to(device), settings.seed, which) for which in range(settings.positives)]
+        return Positives(tuple(moves), TransformSource(name="optimal", sha256=sha256_of(file)))
     ring: list[tuple[Path, Navigator]] = []
     for path in sorted((file.parent / SNAPSHOTS).glob("*.safetensors"), reverse=True):
         if len(ring) + 1 == settings.positives:
@@ -101,11 +105,13 @@ def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> 
         raise UsageError(
             f"{settings.positives} positives were requested; the navigator {settings.navigator} gives one, and "
             f"{found}.",
-            fix=f"Pass --positives {len(ring) + 1} or less, or train with a smaller snapshot_every (in --config).",
+            fix=f"Pass --positives {len(ring) + 1} or less, or train with a smaller snapshot_every (in --config) "
+            "or with --noise-dim.",
         )
     hashes = {f"snapshot_{which}": sha256_of(path) for which, (path, _) in enumerate(ring, start=1)}
-    transforms = (Optimal(navigator.to(device)), *(Optimal(snapshot.to(device)) for _, snapshot in ring))
-    return Positives(transforms, TransformSource(name="optimal", settings=dict(hashes), sha256=sha256_of(file)))
+    moving = (navigator, *(snapshot for _, snapshot in ring))
+    transforms = [Optimal(T_z.to(device), settings.seed, which) for which, T_z in enumerate(moving)]
+    return Positives(tuple(transforms), TransformSource(name="optimal", settings=dict(hashes), sha256=sha256_of(file)))
 
 
 def alike(one: Navigator, other: Navigator) -> bool:

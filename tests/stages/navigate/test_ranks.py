@@ -29,16 +29,15 @@ def alone() -> dict[str, Any]:
     return over_ranks.follow(Ranks())
 
 
-@pytest.mark.parametrize("rule", ["simultaneous", "alternating"])
-@pytest.mark.parametrize("objective", ["info_nce", "sup_con"])
+@pytest.mark.parametrize("form", over_ranks.FORMS)
 def test_ranks_follow_one_process_for_twenty_updates(
-    rule: str, objective: str, ranks: list[dict[str, Any]], alone: dict[str, Any]
+    form: str, ranks: list[dict[str, Any]], alone: dict[str, Any]
 ) -> None:
-    expected = alone[f"{rule} {objective}"]
+    expected = alone[form]
     assert bool((expected["losses"].std(dim=0) > 1e-4).all())  # to follow what stands still is no art
     for rank in ranks:
         for name, value in expected.items():
-            found = rank["follow"][f"{rule} {objective}"][name]
+            found = rank["follow"][form][name]
             torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6, msg=name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,8 +62,8 @@ def test_the_share_is_met_exactly_when_it_is_met(flow: Path, tmp_path: Path, mon
     script = iter([0.0, 0.0, 1.0, 1.0, 2.0])  # the first is for the preview before the first update
     real = Navigator.move
 
-    def scripted(self: Navigator, z: Tensor, *, delta: float | None = None) -> Moved:
-        moved = real(self, z, delta=delta)
+    def scripted(self: Navigator, z: Tensor, **how: Any) -> Moved:
+        moved = real(self, z, **how)
         moved.stats[0] = next(script, 0.0)
         return moved
 

@@ -18,10 +18,11 @@ def open_checks(
 ) -> list[Check]:
     """They are opened with what they read; T_z is untrained. Errors as `open_similarity` and `open_probe_images`."""
     found: list[Check] = []
+    T_z = game.navigator()
     if (name := settings.watched_similarity) is not None:
         similarity = open_similarity(name, device=run.device, events=run.events)
-        found.append(Perceptual(settings, G, game.T_z, similarity))
+        found.append(Perceptual(settings, G, T_z, similarity))
     if settings.probe_on is not None:
         images = open_probe_images(settings, G, T_x, device=run.device, events=run.events)
-        found.append(Probe(settings, game.T_z, images, game.features, run.ranks))
+        found.append(Probe(settings, T_z, images, game.features, run.ranks))
     return found

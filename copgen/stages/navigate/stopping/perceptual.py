@@ -45,8 +45,9 @@ class Perceptual(Check):
         super().__init__(T_z, every=settings.check_every)
         self.G, self.similarity = G, similarity
         self.least = settings.similarity_kept
-        rows = range(settings.updates * settings.batch, settings.updates * settings.batch + PAIRS)  # not trained on
-        self.z, self.condition = G.sample_prior(rows, settings.seed), G.sample_condition(rows, settings.seed)
+        drawn = settings.updates * settings.batch
+        self.rows, self.seed = range(drawn, drawn + PAIRS), settings.seed  # not trained on
+        self.z, self.condition = G.sample_prior(self.rows, self.seed), G.sample_condition(self.rows, self.seed)
         with torch.no_grad():
             self.x = G(self.z, self.condition)
             self.start = self._mean(T_z)
@@ -88,5 +89,5 @@ class Perceptual(Check):
         }
 
     def _mean(self, T_z: Navigator) -> Tensor:
-        z_pos = T_z(self.z.to(next(T_z.parameters()).dtype))
+        z_pos = T_z(self.z.to(next(T_z.parameters()).dtype), seed=self.seed, rows=self.rows)
         return self.similarity(self.x, self.G(z_pos, self.condition)).double().mean()

@@ -61,6 +61,10 @@ class Stopping:
         """Hashes of what the rules read."""
         return {name: digest for check in self.checks.values() for name, digest in check.inputs.items()}
 
+    def due(self, samples: range) -> bool:
+        """Whether a check is due after the update with these samples."""
+        return any(check.due(samples) for check in self.checks.values())
+
     def look(self, T_z: Navigator, samples: range) -> dict[str, Tensor]:
         """The metrics of the checks after the update with these samples, if they are due; still on the device."""
         found: dict[str, Tensor] = {}

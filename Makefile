@@ -76,7 +76,7 @@ test-wheel: wheel
 
 # `make demo` and `make test` with the oldest versions of torch and torchvision, in an environment of their own. The
 # interpreter of their Triton, 3.6, fails with NumPy 2.4.
-MINIMUM := torch==2.11.0 torchvision==0.26.0 setuptools<82 numpy<2.4
+MINIMUM := torch==2.11.0 torchvision==0.26.0 setuptools>=77,<82 numpy<2.4
 
 test-minimum:
 	@mkdir -p .build

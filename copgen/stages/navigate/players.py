@@ -55,7 +55,9 @@ class Game:
             seed=settings.seed,
         ).to(device, self.dtype)
         with seeded(settings.seed, "navigate/f"):
-            self.backbone = encoders.build(settings.encoder, G.channels, width=settings.encoder_width)
+            self.backbone = encoders.build(
+                settings.encoder, G.channels, stem=settings.stem, width=settings.encoder_width
+            )
             hidden, out = settings.projector
             f = nn.Sequential(self.backbone, encoders.Projector(self.backbone.feature_dim, hidden, out))
         f = f.to(device, self.dtype).to(memory_format=torch.channels_last).train()

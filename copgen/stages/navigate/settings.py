@@ -98,6 +98,12 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         source="authors' code: resnet18",
         flag=Flag(TRAINING, "NAME"),
     )
+    stem: Literal["imagenet", "small"] | None = setting(
+        None,
+        text="Stem of f: imagenet, or small for images up to 64 px.",
+        source="authors: imagenet",
+        flag=Flag(TRAINING, "NAME"),
+    )
     encoder_width: float = setting(
         1.0,
         text="Factor on the channels of f.",

@@ -107,3 +107,10 @@ def test_the_width_of_f_multiplies_its_channels(flow: Path, width: float, channe
     assert encoders.build("digits", 1, width=width).block_widths == channels
     game = Game(navigate_settings(flow, encoder_width=width), generators.load("digits", weights=flow), CPU)
     assert game.backbone.block_widths == channels
+
+
+def test_f_has_the_stem_of_the_settings(flow: Path) -> None:
+    G = generators.load("digits", weights=flow)
+    for stem, stride in ((None, (1, 1)), ("small", (1, 1)), ("imagenet", (2, 2))):
+        backbone = Game(navigate_settings(flow, stem=stem), G, CPU).backbone
+        assert backbone.conv1.stride == stride

@@ -95,4 +95,8 @@ def made_by_rows(made_by: dict[str, Any]) -> list[Row]:
         rows.append(("bits/dim", ", ".join(f"{value:.3f} {split}" for split, value in bits.items())))
     for name, value in made_by.get("quality", {}).items():
         rows.append((name.replace("_", " "), f"{value:.3g}"))
+    if shares := made_by.get("class_shares", {}):
+        ranked = sorted(shares.items(), key=lambda share: share[1])
+        shown = list(shares.items()) if len(shares) <= 10 else [ranked[0], ranked[-1]]
+        rows.append(("class shares", ", ".join(f"{name} {100 * share:.1f} %" for name, share in shown)))
     return rows

@@ -49,7 +49,7 @@ COMMANDS = {
     "generator import": Entry("Convert a published checkpoint to safetensors.", "generator_weights:import_weights"),
     "generator fetch": Entry("Download and import a generator's published weights.", "generator_weights:fetch"),
     "generator inspect": Entry("Report a generator's architecture, quality and speed.", "generator:inspect"),
-    "generator fit": Entry("Fit a generator to its dataset.", "generator_fit:fit"),
+    "generator fit": Entry("Fit a generator to a dataset: a Residual Flow or a small GAN.", "generator_fit:fit"),
     "navigator": Entry(
         "Import, inspect and show navigators and steering walks.",
         panel=UTILITIES,

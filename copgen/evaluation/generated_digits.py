@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from copgen.data import digits
 from copgen.evaluation.digits_classifier import fit_digits_classifier, judge_accuracy
@@ -40,5 +41,17 @@ def assess_digits(G: FlowGenerator, *, seed: int = 0) -> dict[str, float]:
         "confident_share_noise": judge.confident_share(noise),
         "kept_share": judge.kept_share(x, G(z + step)),
         "kept_share_relative": judge.kept_share(x, G(z + G.prior.std * step)),
+        "classifier_accuracy": judge_accuracy(judge),
+    }
+
+
+def judge_digits(x: Tensor) -> dict[str, float]:
+    """Of images (N, 1, 8, 8) in [-1, 1] of any generator: `confident_share`, `confident_share_real` and
+    `classifier_accuracy`, as `assess_digits`.
+    """
+    judge = fit_digits_classifier()
+    return {
+        "confident_share": judge.confident_share(x),
+        "confident_share_real": judge.confident_share(digits.load("test").images),
         "classifier_accuracy": judge_accuracy(judge),
     }

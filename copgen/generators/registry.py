@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 
-from copgen.generators import bigbigan, biggan_deep, icgan, plugins, public_files, weights_directory
+from copgen.generators import bigbigan, biggan_deep, by_file, icgan, plugins, public_files, weights_directory
 from copgen.generators.conditions import Conditions
 from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, Precision, PriorKind
 from copgen.generators.protocol import Generator
 from copgen.generators.public_files import PublicFile
 from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
+from copgen.generators.small_gan.generator import load_gan
 from copgen.generators.weights_files import Convert, Parameters, Sources
 from copgen.runtime.errors import EnvironmentFault, unknown
 from copgen.runtime.path_errors import path_errors
@@ -93,6 +94,12 @@ KNOWN = {
     "biggan-deep-128": _biggan_deep(128),
     "biggan-deep-256": _biggan_deep(256),
     "biggan-deep-512": _biggan_deep(512),
+    "gan": Entry(
+        about="small GAN that `copgen generator fit` trained; pass its file or run folder as the generator",
+        recipe="gan",
+        load=load_gan,
+        licence="that of whoever trained it",
+    ),
     "icgan-128": Entry(
         about="IC-GAN on BigGAN, ImageNet at 128x128, conditioned on instances",
         recipe="icgan-128",
@@ -119,10 +126,11 @@ def names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """The entry of a registered generator or an installed plug-in.
+    """The entry of a registered generator, of the one in a file or run folder, or of an installed plug-in.
 
     Raises:
         UsageError: unknown name; the remedy suggests the closest one.
+        DataError: as `by_file.named`.
     """
     if name in KNOWN:
         return KNOWN[name]
@@ -132,6 +140,8 @@ def entry(name: str) -> Entry:
             recipe="plugin",
             load=lambda sources, options: plugins.load(name, sources.weights, options),
         )
+    if by_file.is_path(name):
+        return entry(by_file.named(name)[0])
     raise unknown("generator", name, [*names(), *plugins.names()])
 
 
@@ -150,7 +160,12 @@ def known_weights(name: str) -> Path:
     found = embedded_weights(name) or weights_directory.find(name, entry(name).files)
     if found is not None:
         return found
-    file = next(file for file in entry(name).files if file.role == "weights")
+    file = next((file for file in entry(name).files if file.role == "weights"), None)
+    if file is None:
+        raise EnvironmentFault(
+            f"'{name}' has no default weights.",
+            fix="Train one with copgen generator fit mnist, and pass its run folder as the generator.",
+        )
     raise EnvironmentFault(
         f"There are no weights of '{name}' in {weights_directory.weights_directory()}.",
         fix=f"Run copgen generator fetch {name}. Or download {file.name} ({file.urls[0]}) and run "
@@ -177,7 +192,8 @@ def load(
     """The generator `name`, frozen and in evaluation mode.
 
     Args:
-        name: a registered name, such as 'bigbigan', or that of an installed plug-in.
+        name: a registered name, such as 'bigbigan', or that of an installed plug-in; or the path of a weights file of
+            copgen, or of the run folder that holds it, in place of name and weights.
         weights: the published file or folder, or the converted file; None: the ones shipped with copgen or imported.
         instances: stored instances of an IC-GAN, if they are not in the folder of its weights.
         prior: of z, 'normal' or 'truncated_normal'; None: the default of the generator.
@@ -196,6 +212,9 @@ def load(
         DataError: the weights are missing, truncated, in another format, or of another network.
         EnvironmentFault: there are no weights for it on this machine.
     """
+    if by_file.is_path(name):
+        given = by_file.with_weights({"generator": name, "weights": weights})
+        name, weights = given["generator"], given["weights"]
     known = entry(name)
     options = LoadOptions(
         prior=prior,

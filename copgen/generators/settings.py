@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from copgen import generators
+from copgen.generators.by_file import with_weights
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import INPUT, SPEED
 from copgen.runtime.settings import Settings
@@ -26,7 +28,7 @@ class GeneratorChoice(Settings):
         ("truncation_threshold", "prior=normal"),
     )
 
-    generator: str = setting(text="Generator, such as digits or bigbigan.", flag=Flag(INPUT, "NAME", "-g"))
+    generator: str = setting(text="Generator, such as digits; or its file or run.", flag=Flag(INPUT, "NAME", "-g"))
     weights: Path | None = setting(None, text="Weights file, instead of the default.", flag=Flag(INPUT, "FILE"))
     instances: Path | None = setting(None, text="Instance features of an IC-GAN (.npy).", flag=Flag(INPUT, "FILE"))
     prior: Literal["normal", "truncated_normal"] | None = setting(None, text="Prior of z (GANs).")
@@ -64,6 +66,11 @@ class GeneratorChoice(Settings):
     condition_list: tuple[Row, ...] | None = setting(
         None, text="Only these classes: 1,5,9 or 0-99 or a file.", min_length=1, flag=Flag(INPUT, "ROWS")
     )
+
+    @classmethod
+    def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> dict[str, Any]:
+        """A layer of settings; the path of a generator is replaced by its name and its weights."""
+        return with_weights(super().layer(tree, tell=tell))
 
     def load_generator(self, device: torch.device) -> generators.Generator:
         """The generator, frozen, on the device; errors as `generators.load`."""

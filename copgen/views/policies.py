@@ -7,12 +7,14 @@ Images are in [0, 1] up to the normalisation.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from copgen.runtime import settings
 from copgen.runtime.errors import unknown
+
+DiffAugmentation = Literal["colour", "translation", "cutout"]  # of a GAN's training (diff_augment.py), no part of T_x
 
 
 def _ordered(interval: tuple[float, float]) -> tuple[float, float]:

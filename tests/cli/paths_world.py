@@ -72,6 +72,7 @@ WORDS = {
     "generator inspect": "digits --weights {world}/flow.safetensors",
     "generator inspect --instances": "icgan-128 --weights {world}/icgan_biggan_imagenet_res128",
     "generator fit": "digits --updates 1 --batch 8",
+    "generator fit --data-root": "imagenet --image-size 32 --updates 1 --batch 8",
     "encoder import": "{world}/resnet18.pth",
     "encoder inspect": "--ckpt {world}/encoder.safetensors",
     "encoder export": "--ckpt {world}/resnet18.pth --to timm --out out.safetensors",

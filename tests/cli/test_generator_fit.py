@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import copgen.stages.generator.fit
+import copgen.stages.generator.gan.stage
 from tests.cli.command import copgen as run
 
 SMALL = """
@@ -32,3 +33,85 @@ def test_fits_and_its_weights_are_a_generator(here: Path, monkeypatch: pytest.Mo
     inspected = run("generator", "inspect", "digits", "--weights", weights)
     assert inspected.code == 0
     assert "bits/dim" in inspected.out
+
+
+GAN = """
+["generator fit gan".network]
+latent_dim = 6
+width = 4
+discriminator_width = 4
+"""
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quality of the samples has tests of its own."""
+    found = {"quality": {"precision": 0.5}, "class_shares": {"0": 0.75, "1": 0.25}}
+    monkeypatch.setattr(copgen.stages.generator.gan.stage, "assess", lambda *arguments: found)
+
+
+def test_fits_a_gan_that_navigate_and_sample_take_by_its_run_folder(here: Path, quick: None) -> None:
+    Path("small.toml").write_text(GAN)
+    words = ("generator", "fit", "digits", "--recipe", "gan", "--config", "small.toml", "--steps", 96, "--batch", 48)
+    outcome = run(*words, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.document["class_shares"] == {"0": 0.75, "1": 0.25}
+    weights = outcome.document["weights"]
+    assert outcome.err.splitlines()[-1] == f"Next: copgen navigate --generator {weights}"
+    shown = run(*words)
+    assert "already finished" in shown.err
+    assert "0 75.0 %, 1 25.0 %" in shown.out
+
+    inspected = run("generator", "inspect", "runs/generator-digits", "--out", "sheet.png", "--json")
+    assert inspected.document["name"] == "gan"
+    assert inspected.document["image_shape"] == [1, 8, 8]
+    assert inspected.document["made_by"]["command"] == "copgen generator fit digits"
+    assert Path("sheet.png").is_file()
+
+    navigated = run(
+        "navigate", "-g", "runs/generator-digits", "--samples", 16, "--batch", 8, "--out", "runs/T", "--json"
+    )
+    assert navigated.code == 0, navigated.err
+    sampled = run("sample", "--navigator", "runs/T", "-n", 4, "--batch", 4, "--out", "pairs", "--json")
+    assert sampled.code == 0, sampled.err
+    assert sampled.document["pairs"] == 4
+    other = run("sample", "-g", weights, "--transform", "gaussian", "-n", 4, "--batch", 4, "--out", "others", "--json")
+    assert other.code == 0, other.err
+    assert run("sample", "--only", 0, "--out", "others", "--json").document["pairs"] == 4
+
+
+def test_other_datasets_get_a_gan_without_a_recipe(here: Path) -> None:
+    Path("photos").mkdir()
+    plan = run("generator", "fit", "mnits", "--dry-run")
+    assert plan.code == 2
+    assert "mnist" in plan.err
+    empty = run("generator", "fit", "./photos", "--dry-run")
+    assert empty.code == 3
+    assert "no images" in empty.err
+
+
+def test_a_settings_file_tells_which_kind_it_is_for(here: Path, quick: None) -> None:
+    Path("gan.toml").write_text(GAN + '["generator fit gan"]\nupdates = 1\nbatch = 8\n')
+    made = run("generator", "fit", "digits", "--config", "gan.toml", "--out", "runs/a", "--json")
+    assert made.code == 0, made.err
+    again = run("generator", "fit", "digits", "--config", "runs/a/config.toml", "--out", "runs/b", "--json")
+    assert again.code == 0, again.err
+    assert again.document["settings"] == made.document["settings"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flag"), [("digits", "--image-size"), ("digits", "--data-root"), ("digits", "--augmentations")]
+)
+def test_a_flag_of_the_other_kind_is_refused(here: Path, recipe: str, flag: str) -> None:
+    value = {"--image-size": "28", "--data-root": ".", "--augmentations": "cutout"}[flag]
+    outcome = run("generator", "fit", "digits", "--recipe", recipe, flag, value)
+    assert outcome.code == 2
+    assert flag in outcome.err
+
+
+def test_a_name_and_its_file_conflict_with_other_weights(here: Path, quick: None) -> None:
+    Path("gan.toml").write_text(GAN + '["generator fit gan"]\nupdates = 1\nbatch = 8\n')
+    run("generator", "fit", "digits", "--config", "gan.toml", "--out", "runs/a")
+    outcome = run("navigate", "-g", "runs/a", "--weights", "runs/b.safetensors", "--dry-run")
+    assert outcome.code == 2
+    assert "runs/b.safetensors" in outcome.err

@@ -16,6 +16,7 @@ from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, resolve
 from copgen.runtime.settings_files import read_recipe, recipe_names
+from copgen.stages.generator.gan.settings import STAGE, FitGanSettings
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.navigate.steering_settings import SteeringSettings
@@ -124,11 +125,11 @@ def test_every_recipe_navigates_every_generator(
 def test_every_table_of_a_recipe_resolves_and_every_value_has_its_source(recipe: str) -> None:
     models: dict[str, Any] = {"navigate": NavigateSettings, "sample": SampleSettings, "pretrain": PretrainSettings}
     tables = read_recipe(recipe)
-    for stage, model in {**models, "steering": SteeringSettings}.items():
+    needed = {"pretrain": {}, STAGE: {"dataset": "digits"}}
+    for stage, model in {**models, "steering": SteeringSettings, STAGE: FitGanSettings}.items():
         if stage in tables:
-            settings: Any = resolve(
-                model, stage, recipe=recipe, config=None, flags={"generator": "digits"} if stage != "pretrain" else {}
-            )
+            flags = needed.get(stage, {"generator": "digits"})
+            settings: Any = resolve(model, stage, recipe=recipe, config=None, flags=flags)
             assert settings.tree().keys() >= tables[stage].keys()
     from importlib import resources
 

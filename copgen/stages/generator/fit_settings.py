@@ -22,7 +22,7 @@ class FitFlowSettings(Length):
     batch: int = batch_size(128)
     lr: float = setting(
         2e-3,
-        text="Peak learning rate (Adam, cosine schedule).",
+        text="Learning rate of Adam (of a flow, its peak).",
         source="measured",
         gt=0,
         flag=Flag(TRAINING, "RATE"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from copgen.generators.by_file import with_weights
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SETTINGS, SPEED
 from copgen.runtime.settings import Settings
@@ -22,7 +24,9 @@ class EvalGeneratorSettings(Settings):
 
     exclusive = (("generator", "pairs"), ("weights", "pairs"), ("truncation_scale", "pairs"))
 
-    generator: str | None = setting(None, text="Generator, such as digits or bigbigan.", flag=Flag(INPUT, "NAME", "-g"))
+    generator: str | None = setting(
+        None, text="Generator, such as digits; or its file or run.", flag=Flag(INPUT, "NAME", "-g")
+    )
     weights: Path | None = setting(None, text="Weights file, instead of the default.", flag=Flag(INPUT, "FILE"))
     truncation_scale: float | None = setting(
         None, text="Scale of the truncated normal (GANs).", gt=0, le=1, flag=Flag(INPUT, "T")
@@ -114,6 +118,11 @@ class EvalGeneratorSettings(Settings):
         source="in features/ beside the results, by hashes; an interrupted evaluation resumes from them",
         flag=Flag(SPEED),
     )
+
+    @classmethod
+    def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> dict[str, Any]:
+        """A layer of settings; the path of a generator is replaced by its name and its weights."""
+        return with_weights(super().layer(tree, tell=tell))
 
     @model_validator(mode="after")
     def _together(self) -> Self:

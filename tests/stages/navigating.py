@@ -32,6 +32,14 @@ KINDS: dict[str, dict[str, object]] = {
         "check_every": 16,
         "snapshot_every": 24,
     },
+    "constrained": {
+        "update": "alternating",
+        "encoder_updates": 3,
+        "similarity_penalty": 5.0,
+        "similarity_kept": 0.95,
+        "similarity": "pixels",
+        "check_every": 16,
+    },
     "turn": {"stop": "loss-turn", "samples": 1000, "turn_half_life": 16, "turn_patience": 40, "lr_encoder": 1e-2},
     "delta": {"stop": "delta", "samples": 1000, "delta": 0.65},
 }

@@ -58,11 +58,17 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     total, found = sum(exponents), x.new_ones(len(x))
     for exponent in exponents[:-1]:
         _, structure = _windows(x, y)
-        found = found * structure.mean(dim=(1, 2, 3)).clamp(min=0.0) ** (exponent / total)
+        found = found * _power(structure.mean(dim=(1, 2, 3)), exponent / total)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     luminance, structure = _windows(x, y)
     coarsest = (luminance * structure).mean(dim=(1, 2, 3))
-    return coarsest if len(exponents) == 1 else found * coarsest.clamp(min=0.0) ** (exponents[-1] / total)
+    return coarsest if len(exponents) == 1 else found * _power(coarsest, exponents[-1] / total)
+
+
+def _power(mean: Tensor, exponent: float) -> Tensor:
+    """mean ** exponent, and 0 below 0, where the gradient is 0 and not NaN."""
+    positive = mean > 0.0
+    return torch.where(positive, torch.where(positive, mean, 1.0) ** exponent, 0.0)
 
 
 def check_side(side: int) -> None:

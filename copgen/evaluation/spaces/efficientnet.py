@@ -104,9 +104,8 @@ class EfficientNetSpace:
         self.inputs = {FILE: SHA256}
         self.network = network_of(file).to(device).to(memory_format=torch.channels_last)  # twice as fast on the CPU
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, 1280)."""
+        """(N, 1280), differentiable; the network is frozen."""
         found = []
         for block in torch.split(images.to(self.device, torch.float32), BLOCK):
             found.append(self.network(prepared(block, size=SIZE, channels=3, mode="bicubic")))

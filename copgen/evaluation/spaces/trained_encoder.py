@@ -37,9 +37,8 @@ class EncoderSpace:
         """Of the features."""
         return self.encoder.feature_dim
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, dim)."""
+        """(N, dim), differentiable; the encoder is frozen."""
         config, found = self.encoder.config, []
         for block in torch.split(images.to(self.device, torch.float32), BLOCK):
             ready = prepared(block, size=config.image_size, channels=config.in_channels)

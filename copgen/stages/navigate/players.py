@@ -3,7 +3,8 @@
 `simultaneous` is Algorithm 1: one forward and one backward of f give both gradients. `alternating` is the authors'
 code: f first, on detached positives, and then T_z against the updated f; two forwards and backwards, of which the
 second skips the gradients of f's weights. In both, G runs once for the anchors without a graph and once for the
-positives, and is differentiated once, with respect to z' only.
+positives, and is differentiated once, with respect to z' only. With several updates of f for each of T_z, the other
+batches update f alone, and their positives need no graph.
 
 Nothing here synchronises with the device. An update that must not happen (the loss is not finite, or d(z, z') exceeds
 delta) is skipped on the device (training/halt.py).
@@ -126,35 +127,61 @@ class Game:
         finally:
             self.f.train()
 
-    def play(self, v: Tensor, v_pos: Tensor, y: Tensor | None = None) -> Mapping[str, Tensor]:
-        """One update of both networks; returns L over all ranks at the update of f and at that of T_z."""
-        if self.settings.update == "simultaneous":
-            return self._simultaneous(v, v_pos, y)
-        return self._alternating(v, v_pos, y)
+    def play(
+        self,
+        v: Tensor,
+        v_pos: Tensor,
+        y: Tensor | None = None,
+        *,
+        penalty: Tensor | None = None,
+        navigator: bool = True,
+    ) -> Mapping[str, Tensor]:
+        """One update of both networks; returns L over all ranks at the update of f and at that of T_z.
 
-    def _simultaneous(self, v: Tensor, v_pos: Tensor, y: Tensor | None) -> Mapping[str, Tensor]:
+        Args:
+            v, v_pos: views (K, C, H, W), v_pos with a graph to T_z unless only f is updated.
+            y: classes (K,).
+            penalty: what T_z minimises beside maximising L, ().
+            navigator: whether T_z is updated.
+        """
+        if not navigator:
+            return {"loss_encoder": self._descend(v, v_pos, y)}
+        if self.settings.update == "simultaneous":
+            return self._simultaneous(v, v_pos, y, penalty)
+        return self._alternating(v, v_pos, y, penalty)
+
+    def _simultaneous(self, v: Tensor, v_pos: Tensor, y: Tensor | None, penalty: Tensor | None) -> Mapping[str, Tensor]:
         loss = self.loss(self.embed_and_average, v, v_pos, y)
         self.descend.zero_grad()
         self.ascend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss)
+        torch.autograd.backward(self._objective(loss, penalty))
         loss = self._checked(loss)
         self.halt.step(self.descend)
         self._ascend()
         return {"loss_encoder": loss, "loss_navigator": loss}
 
-    def _alternating(self, v: Tensor, v_pos: Tensor, y: Tensor | None) -> Mapping[str, Tensor]:
-        loss_f = self.loss(self.embed_and_average, v, v_pos.detach(), y)
-        self.descend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss_f)
-        loss_f = self._checked(loss_f)
-        self.halt.step(self.descend)
-
+    def _alternating(self, v: Tensor, v_pos: Tensor, y: Tensor | None, penalty: Tensor | None) -> Mapping[str, Tensor]:
+        loss_f = self._descend(v, v_pos.detach(), y)
         loss_T = self.loss(self.embed, v, v_pos, y)
         self.ascend.zero_grad()
-        torch.autograd.backward(self.settings.loss_scale * loss_T, inputs=self.T_z.learned)
+        torch.autograd.backward(self._objective(loss_T, penalty), inputs=self.T_z.learned)
         loss_T = self._checked(loss_T)
         self._ascend()
         return {"loss_encoder": loss_f, "loss_navigator": loss_T}
+
+    def _descend(self, v: Tensor, v_pos: Tensor, y: Tensor | None) -> Tensor:
+        """One update of f alone."""
+        loss = self.loss(self.embed_and_average, v, v_pos, y)
+        self.descend.zero_grad()
+        torch.autograd.backward(self.settings.loss_scale * loss)
+        loss = self._checked(loss)
+        self.halt.step(self.descend)
+        return loss
+
+    def _objective(self, loss: Tensor, penalty: Tensor | None) -> Tensor:
+        """What T_z maximises; its gradient with respect to f is that of the loss."""
+        scaled = self.settings.loss_scale * loss
+        return scaled if penalty is None else scaled - penalty
 
     def _ascend(self) -> None:
         self.ranks.average_gradients(self.T_z.learned)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from copgen.generators.settings import GeneratorChoice
 from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
@@ -74,6 +74,14 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         text="Updates: simultaneous or alternating.",
         source="simultaneous: Algorithm 1; alternating, f before T_z: authors' code",
         flag=Flag(TRAINING, "RULE"),
+    )
+    encoder_updates: int = setting(
+        1,
+        text="Updates of f for each update of T_z.",
+        unit="batches",
+        source="Algorithm 1 and the authors: 1",
+        ge=1,
+        flag=Flag(TRAINING, "COUNT"),
     )
     lr_navigator: float = setting(1e-5, text="Learning rate of T_z (Adam).", source="authors' code", gt=0, flag=RATE)
     lr_encoder: float = setting(3e-5, text="Learning rate of f (Adam).", source="authors' code", gt=0, flag=RATE)
@@ -177,6 +185,14 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         gt=0,
         lt=1,
     )
+    similarity_penalty: float = setting(
+        0.0,
+        text="Penalty of T_z on what similarity_kept forbids.",
+        unit="nats for all of the similarity",
+        source="ours: a perceptual constraint in place of delta",
+        ge=0,
+        flag=Flag(TRAINING, "NATS"),
+    )
     probe_on: str | None = setting(
         None,
         text="Labelled dataset or folder to probe f on, for the rule probe.",
@@ -249,8 +265,9 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
 
     @property
     def watched_similarity(self) -> str | None:
-        """The measure to check: the one given, or that of the rule."""
-        return self.similarity or ("ms-ssim" if PERCEPTUAL in self.stop_rules else None)
+        """The measure to check: the one given, or that of the rule or the penalty."""
+        needed = PERCEPTUAL in self.stop_rules or self.similarity_penalty > 0
+        return self.similarity or ("ms-ssim" if needed else None)
 
     @classmethod
     def of_a_run(cls, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,6 +281,19 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
     def classes_of_a_batch(self) -> int:
         """Number of classes in a batch of sup_con."""
         return self.classes or max(1, self.batch // 2)
+
+    def updates_navigator(self, rows: range) -> bool:
+        """Whether T_z is updated with the batch of these rows: the last of each `encoder_updates`."""
+        return rows.stop // self.batch % self.encoder_updates == 0
+
+    @model_validator(mode="after")
+    def _trains_the_navigator(self) -> Self:
+        if self.encoder_updates > self.updates:
+            raise ValueError(
+                f"encoder_updates = {self.encoder_updates} needs as many updates, or T_z is never trained; the run has "
+                f"{self.updates:,}"
+            )
+        return self
 
     def model_post_init(self, context: Any) -> None:
         if self.classes is not None and self.objective != "sup_con":

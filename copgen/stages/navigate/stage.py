@@ -10,6 +10,7 @@ nats.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from copgen.training.run import Run, started
 
 __all__ = ["check", "check_batch", "estimate", "navigate", "one_update"]
 
-LOSSES = ("loss_encoder", "loss_navigator")
+LOSSES = ("loss_encoder", "loss_navigator", "penalty")
 ALONE = Ranks()
 
 
@@ -120,7 +121,8 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
             if stopping.due(training.samples):
                 metrics |= stopping.look(game.navigator(), training.samples)
             weights = game.T_z.state_dict() if LOSS_TURN in settings.stop_rules else None
-            training.log({**metrics, "chance": chance_level(settings.batch)}, finite=LOSSES, weights=weights)
+            finite = [name for name in LOSSES if name in metrics]
+            training.log({**metrics, "chance": chance_level(settings.batch)}, finite=finite, weights=weights)
             drawn = training.samples.stop
             if training.due(settings.snapshot_every) and run.ranks.first:
                 made_by = run.made_by(**source(G))
@@ -184,7 +186,9 @@ def one_update(
     seed = settings.seed
     # Latents are cheap: each rank moves those of all ranks, so that all see the same d(z, z').
     z = G.sample_prior(rows, seed).to(game.dtype)
-    moved = game.T_z.move(z, delta=settings.delta, seed=seed, rows=rows)
+    updates_T_z = settings.updates_navigator(rows)
+    with nullcontext() if updates_T_z else torch.no_grad():
+        moved = game.T_z.move(z, delta=settings.delta, seed=seed, rows=rows)
     if stopping is not None and (skipped := stopping.skips(moved.stats)) is not None:
         game.halt.where(skipped)
     own = ranks.share(rows)
@@ -193,7 +197,12 @@ def one_update(
     x, x_pos = game.paint(z[mine], moved.z_pos[mine], y)
     v = views.augment(x, T_x, seed=seed, rows=own, stream="views/anchor").to(game.dtype)
     v_pos = views.augment(x_pos, T_x, seed=seed, rows=own, stream="views/positive").to(game.dtype)
-    return {**game.play(v, v_pos, y), **moved.scalars()}
+    penalty = stopping.penalty(x, x_pos) if stopping is not None and updates_T_z else None
+    metrics = {} if penalty is None else {"penalty": ranks.mean(penalty)}
+    if penalty is not None:
+        game.halt.where(~metrics["penalty"].isfinite())
+    losses = game.play(v, v_pos, y, penalty=penalty, navigator=updates_T_z)
+    return {**losses, **metrics, **moved.scalars()}
 
 
 def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
@@ -203,7 +212,8 @@ def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
     one rank.
     """
     check_batch(settings, world=world)
-    few = {"samples": min(settings.samples, 4 * settings.batch), "stop": "samples", "read_every": 1}
+    updates = 3 + settings.encoder_updates  # at least one of T_z
+    few = {"samples": min(settings.samples, updates * settings.batch), "stop": "samples", "read_every": 1}
     short = settings.replaced(**few)
     more = {
         FILE_NAME: min(settings.samples // settings.snapshot_every, settings.snapshots_kept),

@@ -105,3 +105,14 @@ def test_it_can_be_differentiated() -> None:
 def test_tiny_images_are_refused() -> None:
     with pytest.raises(UsageError, match="8 pixels"):
         ms_ssim(torch.zeros(1, 1, 7, 20), torch.zeros(1, 1, 7, 20))
+
+
+@pytest.mark.parametrize("side", [8, 22, 48])
+def test_the_gradient_is_finite_also_for_opposite_images(side: int) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(3, 1, side, side) * 2 - 1
+    y = torch.stack((-x[0], x[1], torch.zeros_like(x[2]))).requires_grad_()
+    found = ms_ssim(x, y)
+    (gradient,) = torch.autograd.grad(found.sum(), y)
+    assert gradient.isfinite().all()
+    assert side < 22 or found[0].item() == 0.0

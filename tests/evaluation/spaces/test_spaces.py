@@ -85,3 +85,13 @@ def test_a_wrong_name_is_refused(name: str, code: ExitCode, said: str) -> None:
     if code == ExitCode.USAGE:
         with pytest.raises(CopgenError, match=said):
             check_space(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_have_a_gradient_only_where_the_images_ask_for_one(name: str, encoder: Path) -> None:
+    space = open_space(named(name, encoder), device=CPU, events=Silent())
+    asked = images(2, 1, 8, 8).requires_grad_()
+    (gradient,) = torch.autograd.grad(space(asked).square().sum(), asked)
+    assert gradient.isfinite().all()
+    assert bool((gradient.abs().amax(dim=(1, 2, 3)) > 0).all())
+    assert not space(images(2, 1, 8, 8)).requires_grad

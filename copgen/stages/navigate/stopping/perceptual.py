@@ -4,6 +4,9 @@
 
 s is the mean similarity of a few anchors and their positives: under T_z as it is now, as it was at the start, and with
 positives of other anchors. So kept is 1 at the start, and 0 when a positive is as unlike its anchor as any image.
+
+With a penalty, what the rule forbids is a constraint of the training instead, in place of d(z, z') <= delta: T_z
+maximises L minus the penalty times the mean over the batch of max(0, similarity_kept - kept), of each pair by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class Perceptual(Check):
         similarity: larger is more alike.
 
     Raises:
-        UsageError: the similarity does not tell positives of the start from random images.
+        UsageError: the similarity does not tell positives of the start from random images, or it has no gradient and
+            there is a penalty.
     """
 
     name, metric = PERCEPTUAL, "similarity_kept"
@@ -44,7 +48,7 @@ class Perceptual(Check):
     ) -> None:
         super().__init__(T_z, every=settings.check_every)
         self.G, self.similarity = G, similarity
-        self.least = settings.similarity_kept
+        self.least, self.weight = settings.similarity_kept, settings.similarity_penalty
         drawn = settings.updates * settings.batch
         self.rows, self.seed = range(drawn, drawn + PAIRS), settings.seed  # not trained on
         self.z, self.condition = G.sample_prior(self.rows, self.seed), G.sample_condition(self.rows, self.seed)
@@ -58,6 +62,20 @@ class Perceptual(Check):
                 f"like their anchors than random images are ({float(self.random):.3f}).",
                 fix="Choose another similarity, or a smaller init_std.",
             )
+
+        if self.weight and not similarity(self.x, self.x.clone().requires_grad_()).requires_grad:
+            raise UsageError(
+                f"similarity_penalty needs a gradient, and {similarity.name} has none.",
+                fix="Choose ms-ssim, lpips, pixels, efficientnet-lite0 or encoder:PATH, or --stop perceptual without a "
+                "penalty.",
+            )
+
+    def penalty(self, x: Tensor, x_pos: Tensor) -> Tensor | None:
+        """What T_z pays for the images of a batch (K, C, H, W), in nats, (); None without a penalty."""
+        if not self.weight:
+            return None
+        kept = (self.similarity(x, x_pos) - self.random) / (self.start - self.random)
+        return self.weight * (self.least - kept).clamp(min=0.0).mean()
 
     @property
     def inputs(self) -> dict[str, str]:

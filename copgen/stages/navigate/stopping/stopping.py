@@ -17,7 +17,8 @@ from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stopping.check import Check
 from copgen.stages.navigate.stopping.limits import EFFECTIVE, limits, prior_std
 from copgen.stages.navigate.stopping.loss_turn import LossTurn, half_life_of
-from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN, PROBE
+from copgen.stages.navigate.stopping.names import BAND, LOSS_TURN, PERCEPTUAL, PROBE
+from copgen.stages.navigate.stopping.perceptual import Perceptual
 
 
 class Stopping:
@@ -72,6 +73,11 @@ class Stopping:
             if check.due(samples):
                 found |= check.look(T_z, samples.stop // self.batch)
         return found
+
+    def penalty(self, x: Tensor, x_pos: Tensor) -> Tensor | None:
+        """What T_z pays for the images of a batch, in nats, (); None: nothing."""
+        check = self.checks.get(PERCEPTUAL)
+        return check.penalty(x, x_pos) if isinstance(check, Perceptual) else None
 
     def refuses(self, metrics: Mapping[str, float]) -> bool:
         """Skip the update that exceeds a limit: Algorithm 1 returns before it."""

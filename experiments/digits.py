@@ -8,10 +8,9 @@ the table are run once, and the navigator is trained from scratch for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from experiments.rows import NONE, REAL, Row, choose, gaussian, run_all, spread, write
+from experiments.rows import NONE, REAL, Row, choose, gaussian, run_all, table, write
 from experiments.setting import DIGITS
 
 TABLE_SEEDS = (0, 1, 2, 3, 4)
@@ -35,20 +34,6 @@ NAVIGATORS: dict[str, dict[str, Any]] = {
 def optimal(name: str) -> Row:
     """A navigator with the named settings."""
     return Row(f"cop-gen {name}", sample={"transform": "optimal"}, navigate=NAVIGATORS[name])
-
-
-def table(rows: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
-    """The result as Markdown, mean ± standard deviation over seeds, in percent."""
-    lines = [
-        "| positives | Top-1, all labels | 1-NN | 1 label a class | 5 labels | 10 labels | label kept |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for title, figures in rows:
-        cells = [spread([f["top1"] for f in figures]), spread([f["nearest_neighbour"] for f in figures])]
-        cells += [spread([f["few_labels"][labels] for f in figures]) for labels in ("1", "5", "10")]
-        cells.append(spread([f["kept_share"] for f in figures]) if "kept_share" in figures[0] else "100")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

@@ -115,6 +115,20 @@ def spread(values: Sequence[float]) -> str:
     return f"{100 * mean(values):.1f} ± {100 * stdev(values):.1f}"
 
 
+def table(rows: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
+    """The result as Markdown, mean ± standard deviation over seeds, in percent."""
+    lines = [
+        "| positives | Top-1, all labels | 1-NN | 1 label a class | 5 labels | 10 labels | label kept |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for title, figures in rows:
+        cells = [spread([f["top1"] for f in figures]), spread([f["nearest_neighbour"] for f in figures])]
+        cells += [spread([f["few_labels"][labels] for f in figures]) for labels in ("1", "5", "10")]
+        cells.append(spread([f["kept_share"] for f in figures]) if "kept_share" in figures[0] else "100")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def write(name: str, table: str, document: Mapping[str, Any]) -> None:
     """Write `results/NAME.md` and `results/NAME.json`, and print the table."""
     RESULTS.mkdir(exist_ok=True)

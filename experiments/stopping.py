@@ -1,4 +1,4 @@
-"""Does a stop rule pay? `python -m experiments.stopping [digits]`: a fixed budget and each rule, ten seeds each.
+"""Does a stop rule pay? `python -m experiments.stopping [digits|mnist]`: a fixed budget and each rule, ten seeds each.
 
 Every row trains a navigator, samples pairs, pretrains and evaluates as in experiments/digits.py, whose folders it
 shares, so an interrupted experiment resumes. The fixed budget is the best of four on validation, with seeds of its own.
@@ -17,8 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.rows import Row, choose, run_all, spread, write
+from copgen.report.grid import save_picture
+from copgen.report.page.drawing import Drawing
+from copgen.report.page.raster import picture
+from experiments.mnist_setting import MNIST, prepare
+from experiments.rows import RESULTS, Row, choose, run_all, spread, write
 from experiments.setting import DIGITS, Setting
+from experiments.strips import strips
 
 SEEDS = tuple(range(10))
 DRAWS = 10_000
@@ -62,6 +67,18 @@ COMPARISONS = {
             "loss-turn": {},
             "perceptual": {},
             "probe": {"probe_on": "digits"},
+        },
+    ),
+    "mnist": Comparison(
+        MNIST,
+        budgets=(2_560, 5_120, 10_240, 20_480),
+        base={"samples": 20_480, "checkpoint_every": 50, "check_every": 1_280},
+        rules={
+            "delta": {"delta": 0.05, "delta_share": 0.5},
+            "band": {"prior_std": 0.1},
+            "loss-turn": {},
+            "perceptual": {},
+            "probe": {"probe_on": "mnist"},
         },
     ),
 }
@@ -110,6 +127,20 @@ def table(fixed: Sequence[Mapping[str, Any]], rules: Mapping[str, Sequence[Mappi
     return "\n".join(lines) + "\n"
 
 
+def figure(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Drawing:
+    """Every seed of every row: the accuracy with five labels, that with all, and the labels kept."""
+    shown = {
+        "5 labels per class, %": "5 labels",
+        "all labels, %": "Top-1",
+        "positives with their label, %": "label kept",
+    }
+    panels = {
+        title: {name: [100 * measured(one)[measure] for one in figures] for name, figures in rows.items()}
+        for title, measure in shown.items()
+    }
+    return strips(panels, label="Accuracy and labels kept of each seed, for each way to stop the navigator")
+
+
 def compare(comparison: Comparison) -> tuple[str, dict[str, Any]]:
     """Choose the budget, run all seeds; the table, and all figures."""
     setting = comparison.setting
@@ -126,8 +157,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.stopping")
     parser.add_argument("setting", nargs="?", choices=tuple(COMPARISONS), default="digits")
     name: str = parser.parse_args().setting
+    if name == "mnist":
+        prepare()
     text, document = compare(COMPARISONS[name])
     write(f"stopping-{name}", text, document)
+    rows = {
+        title.removeprefix("stop "): [one for one in document["figures"] if one["row"] == title]
+        for title in dict.fromkeys(one["row"] for one in document["figures"])
+    }
+    save_picture(RESULTS / f"stopping-{name}.png", picture(figure(rows)))
 
 
 if __name__ == "__main__":

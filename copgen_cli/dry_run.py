@@ -56,6 +56,9 @@ def show_sampling(
 
     found = estimate(settings, workers=workers, store=store, only=only)
     notes = [f"estimated from {found.rests_on}", *([found.advice] if found.advice else [])]
+    if found.pool_seconds:
+        shared = f", shared by {found.workers} workers" if found.workers > 1 else ""
+        notes.insert(0, f"{duration(found.pool_seconds)} of it for the features of {settings.pool:,} images{shared}")
     if workers > 1:
         fewer = "" if found.workers == workers else f", {found.workers} at a time (limited by cores or GPUs)"
         notes.insert(0, f"{workers} workers{fewer}; memory is per worker")

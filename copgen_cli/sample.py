@@ -22,7 +22,13 @@ from copgen_cli.wording import number_of
 
 DEFAULT_OUT = "pairs"
 # Flags that apply to some transforms only.
-CONCERN = {"std": ("gaussian", "gaussian-truncated"), "navigator": ("optimal",), "walk": ("steering",)}
+CONCERN = {
+    "std": ("gaussian", "gaussian-truncated"),
+    "navigator": ("optimal",),
+    "walk": ("steering",),
+    "features": ("nearest",),
+    "pool": ("nearest",),
+}
 Workers = Annotated[
     int | None,
     o.option(help="Processes: one per GPU, or sharing the CPUs.", value="N", panel=WORKERS, parser=o.count),
@@ -40,6 +46,7 @@ Out = Annotated[str, o.out("FOLDER", "Pairs folder, or s3:// or gs:// URL.")]
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --transform gaussian --std 0.1",
     "copgen sample --out pairs-steered/ --transform steering",
+    "copgen sample --out pairs-nearest/ --transform nearest --features runs/pretrain",
     "copgen sample --out pairs-jpg/ --n 1.3M --image-format jpg --quality 92",
     "copgen sample --out pairs-near/ --max-d 0.25",
     "copgen sample --min-similarity 0.5 --filter-encoder runs/pretrain",
@@ -91,6 +98,7 @@ def sample(
             "gaussian-truncated": f"z' = z + {settings.std:g} e, |e| <= 2",
             "random": "z' from the prior",
             "steering": f"the walk {settings.walk}",
+            "nearest": f"the nearest of {settings.pool:,} images under {settings.features}",
             "optimal": f"T_z of {settings.navigator}",
         }
         part_of = f"Recomputing {'shards' if len(shards) > 1 else 'shard'} {only} of " if shards else ""

@@ -38,12 +38,13 @@ def neighbours(bank: Tensor, queries: Tensor, *, k: int) -> tuple[Tensor, Tensor
     if not 1 <= k <= len(bank):
         raise UsageError(f"k = {k} neighbours of a bank of {len(bank)} images.", fix="Choose k from 1 to that.")
     unit = F.normalize(bank, dim=1)
-    found = [_of_block(unit, F.normalize(block, dim=1), k) for block in torch.split(queries, QUERIES)]
+    found = [most_similar(unit, F.normalize(block, dim=1), k) for block in torch.split(queries, QUERIES)]
     similarity, rows = zip(*found, strict=True)
     return torch.cat(similarity), torch.cat(rows)
 
 
-def _of_block(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def most_similar(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`neighbours` of rows of unit length; memory grows with the number of queries, but not with that of the bank."""
     similarity = queries.new_empty(len(queries), 0)
     rows = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(bank), BANK):
@@ -105,7 +106,7 @@ def knn_ranked(
     done = parts.resume(found) if parts is not None else 0
     for start in range(done, len(queries), QUERIES):
         block = queries[start : start + QUERIES]
-        cosines, nearest = _of_block(unit, F.normalize(block, dim=1), min(max(ks), len(bank)))
+        cosines, nearest = most_similar(unit, F.normalize(block, dim=1), min(max(ks), len(bank)))
         weights = (cosines / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
         for number, k in enumerate(ks):
             votes = weights.new_zeros(len(weights), classes)

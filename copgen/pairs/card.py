@@ -79,7 +79,6 @@ copgen.pairs.open_pairs("path/to/this/folder", verify="full")
 ```
 """
 
-
 _IMPORTED = """\
 ---
 {configs}pretty_name: {pairs:,} imported image pairs
@@ -151,6 +150,7 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
         imported = {**plan.imported.model_dump(), "name": printable(plan.imported.name)}
         return _IMPORTED.format(**shared, positives=positives, **imported)
     assert isinstance(plan, Plan)  # there is no third kind
+    weights = "features" if plan.transform.name == "nearest" else "navigator"
     return _SAMPLED.format(
         **shared,
         size=_SIZES[sum(plan.pairs >= 10**power for power in range(3, 10))],
@@ -161,7 +161,7 @@ def card(plan: Contents, *, total_bytes: int, rejected: int = 0) -> str:
         generator_sha256=plan.generator.sha256,
         prior=_described(plan.prior.name, plan.prior.settings),
         transform=_described(plan.transform.name, plan.transform.settings)
-        + (f", navigator sha256 `{plan.transform.sha256}`" if plan.transform.sha256 else ""),
+        + (f", {weights} sha256 `{plan.transform.sha256}`" if plan.transform.sha256 else ""),
         filter=_filter_row(plan, rejected),
         seed=plan.seed,
         device=plan.device,

@@ -39,12 +39,15 @@ class Claims:
 
     Args:
         store: the store of the pairs folder.
+        folder: where the claims are: those of shards, or of parts of a pool.
         lease_s: seconds without a heartbeat after which another machine's claim is dead.
         beat_s: seconds between two heartbeats of this worker's claims.
     """
 
-    def __init__(self, store: Store, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, *, folder: str = layout.CLAIMS, lease_s: float = LEASE_S, beat_s: float = BEAT_S
+    ) -> None:
+        self._store, self._folder = store, folder
         self._lease_s, self._beat_s = lease_s, beat_s
         self._held: dict[int, int] = {}  # shard -> generation
         self._seen: dict[str, tuple[bytes, float]] = {}  # name -> content, and since when
@@ -75,7 +78,7 @@ class Claims:
                 continue
             generation = newest[number] + 1 if number in newest else 0
             with self._lock:
-                if self._store.create(layout.claim_name(number, generation), self._content()):
+                if self._store.create(self._name(number, generation), self._content()):
                     self._held[number] = generation
                     return number
         return None
@@ -84,7 +87,7 @@ class Claims:
         """Release a claim and those it took over; the oldest first, since an older one left alone would look dead."""
         with self._lock:
             for generation in range(self._held.pop(number) + 1):
-                self._store.remove(layout.claim_name(number, generation))
+                self._store.remove(self._name(number, generation))
 
     def is_held(self, number: int) -> bool:
         """Whether this worker still holds a claim that it took."""
@@ -98,7 +101,7 @@ class Claims:
     def _newest(self) -> dict[int, int]:
         """The newest generation of each shard that is claimed."""
         newest: dict[int, int] = {}
-        for name in self._store.sizes(layout.CLAIMS):
+        for name in self._store.sizes(self._folder):
             if match := _NAME.fullmatch(name):
                 number, generation = int(match[1]), int(match[2] or 0)
                 newest[number] = max(newest.get(number, 0), generation)
@@ -107,7 +110,7 @@ class Claims:
     def _is_dead(self, number: int, generation: int) -> bool:
         if self._held.get(number) == generation:
             return False
-        name = layout.claim_name(number, generation)
+        name = self._name(number, generation)
         try:
             content = self._store.read(name)
         except DataError:  # released in the meantime; the next check finds it free
@@ -119,6 +122,9 @@ class Claims:
             since = now
         return now - since > self._lease_s or _has_ended(content)
 
+    def _name(self, number: int, generation: int) -> str:
+        return layout.claim_name(number, generation, folder=self._folder)
+
     def _content(self) -> bytes:
         return json.dumps({**identity(), "beat": self._beats}, indent=2, sort_keys=True).encode() + b"\n"
 
@@ -128,7 +134,7 @@ class Claims:
             for number in list(self._held):
                 with self._lock, suppress(CopgenError):  # if the write fails, another worker may take over
                     if number in self._held:
-                        self._store.write(layout.claim_name(number, self._held[number]), self._content())
+                        self._store.write(self._name(number, self._held[number]), self._content())
 
 
 def identity() -> dict[str, Any]:

@@ -7,6 +7,7 @@ manifest.json              all records: the folder is finished
 README.md                  the dataset card
 places.json                paths of the input files that the plan knows by their hashes; affects no byte
 claims/shard-000017.json   exists while a worker makes the shard; removed when the folder is finished
+pool/part-000017.safetensors  features of the pool of `nearest`, and claims; removed when the folder is finished
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PLACES = "places.json"
 SHARDS = "shards"
 RECORDS = "records"
 CLAIMS = "claims"  # of workers at work
+POOL = "pool"  # features of a pool, and their claims
 METADATA = "json"
 RUN_VERIFY = "Run `copgen verify` to list what is missing and the command that regenerates it."
 
@@ -49,9 +51,14 @@ def record_name(number: int) -> str:
     return f"{RECORDS}/{shard_name(number)}.json"
 
 
-def claim_name(number: int, generation: int = 0) -> str:
+def claim_name(number: int, generation: int = 0, *, folder: str = CLAIMS) -> str:
     """A worker's claim on a shard; a claim that takes over from a dead worker has the next generation."""
-    return f"{CLAIMS}/{shard_name(number)}{f'.{generation}' if generation else ''}.json"
+    return f"{folder}/{shard_name(number)}{f'.{generation}' if generation else ''}.json"
+
+
+def part_name(number: int) -> str:
+    """The features of a part of a pool."""
+    return f"{POOL}/part-{number:06d}.safetensors"
 
 
 def tar_path(folder: Path, number: int) -> Path:

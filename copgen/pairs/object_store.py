@@ -198,7 +198,7 @@ class ObjectStore:
                     fix=f"Wait for its workers; if there are none, remove {self.where(layout.CLAIMS)}/.",
                 )
             # Records first: a shard without its record does not exist, even after a crash in between.
-            for folder in (layout.RECORDS, layout.SHARDS):
+            for folder in (layout.RECORDS, layout.SHARDS, layout.POOL):
                 for name in self.sizes(folder):
                     self.remove(f"{folder}/{name}")
             for name in (layout.MANIFEST, layout.CARD, layout.PLACES, layout.PLAN):
@@ -206,5 +206,6 @@ class ObjectStore:
         yield
 
     def tidy(self) -> None:
-        for name in self.sizes(layout.CLAIMS):
-            self.remove(f"{layout.CLAIMS}/{name}")
+        for folder in (layout.CLAIMS, layout.POOL):
+            for name in self.sizes(folder):
+                self.remove(f"{folder}/{name}")

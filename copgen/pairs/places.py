@@ -17,7 +17,7 @@ from copgen.pairs.documents import Document
 from copgen.pairs.store import Store, as_store
 from copgen.runtime.errors import CopgenError, DataError
 
-Role = Literal["weights", "instances", "navigator", "walk", "filter_encoder", "tree"]
+Role = Literal["weights", "instances", "navigator", "walk", "features", "filter_encoder", "tree"]
 
 
 def _printable(path: str) -> str:

@@ -60,7 +60,7 @@ class Store(Protocol):
         """A lock shared by all writers; `overwrite` first takes it exclusively and removes the existing files."""
 
     def tidy(self) -> None:
-        """Remove what workers leave in a finished folder: claims, and temporary files of killed workers."""
+        """Remove what workers leave in a finished folder: claims, a pool, and temporary files of killed workers."""
 
 
 def open_store(place: str | Path) -> Store:
@@ -152,7 +152,7 @@ class LocalStore:
 
     def empty(self) -> None:
         """Remove all files of the pairs folder."""
-        for name in (layout.SHARDS, layout.RECORDS, layout.CLAIMS):
+        for name in (layout.SHARDS, layout.RECORDS, layout.CLAIMS, layout.POOL):
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)
         for name in (layout.MANIFEST, layout.CARD, layout.PLACES, layout.PLAN):
@@ -164,4 +164,5 @@ class LocalStore:
                 stray.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        shutil.rmtree(self.folder / layout.CLAIMS, ignore_errors=True)
+        for name in (layout.CLAIMS, layout.POOL):
+            shutil.rmtree(self.folder / name, ignore_errors=True)

@@ -49,6 +49,8 @@ CASES: dict[str, Choices] = {
     "digits with a navigator": DIGITS | NAVIGATED,
     "its snapshots": DIGITS | NAVIGATED | {"positives": 3, "seed": 7},
     "digits with a walk": DIGITS | {"transform": "steering", "walk": "../files/run", "rotation_gain": 2.0},
+    "digits with neighbours": DIGITS | {"transform": "nearest", "features": "../files/encoder", "pool": 30},
+    "digits with neighbours in pixels": DIGITS | {"transform": "nearest", "features": "pixels", "pool": 30},
     "a filter": DIGITS | FILTERED | {"std": 0.1},
     "the file's own choices": DIGITS | {"image_format": "jpg", "quality": 80, "rounding": "truncate256"},
     "float64": DIGITS | {"precision": "float64", "threads": 2, "transform": "none"},

@@ -30,6 +30,7 @@ from tests.stages.small import Recorder
 TRANSFORMS: tuple[str, ...] = get_args(Transform)
 STOCHASTIC = [name for name in TRANSFORMS if name not in ("none", "optimal")]
 GENERATORS = ("digits", *narrow.NAMES)
+CONDITIONAL = ("biggan-deep-128", "icgan-128")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,9 @@ def trained(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 def choice(name: str, files: dict[str, Path], place: Path, **changes: Any) -> dict[str, Any]:
     fields = {"generator": name, "weights": files[name], "navigator": place, "walk": place, "device": "cpu"}
+    if changes.get("transform") == "nearest":
+        fields |= {"features": "pixels", "pool": 6}
+        fields |= {"condition_list": (0, 2, 5)} if name in CONDITIONAL else {}
     return {**fields, "n": 3, "batch": 2, **changes}
 
 

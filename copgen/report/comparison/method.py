@@ -62,7 +62,8 @@ def method_of(result: Result) -> Method:
     identity = _identity(result, settings, pairs)
     if "pairs" in settings or pairs:
         T_z = _T_z(transform)
-        name = "COP-Gen" if transform.get("name") == "optimal" else "GenRep" if transform else learner
+        named = {"optimal": "COP-Gen", "nearest": "neighbours", None: learner}
+        name = named.get(transform.get("name"), "GenRep")
         source = _table(pairs, "generator").get("name") or _table(pairs, "imported").get("name")
         source = source or settings.get("pairs")
     elif "dataset" in settings:
@@ -89,7 +90,9 @@ def _other(result: Result, made_by: Mapping[str, Any]) -> str:
 
 
 def _T_z(transform: Mapping[str, Any]) -> str:
-    """'none', 'gaussian 0.2', 'optimal'; empty if it is not recorded."""
+    """'none', 'gaussian 0.2', 'nearest pixels', 'optimal'; empty if it is not recorded."""
+    if transform.get("name") == "nearest":
+        return f"nearest {_table(transform, 'settings').get('features')}"
     std = _table(transform, "settings").get("std")
     return f"{transform.get('name', '')} {std:g}" if isinstance(std, float) else str(transform.get("name", ""))
 

@@ -26,6 +26,7 @@ from copgen.pairs import ImportedPlan, Plan
 from copgen.pairs.verification import load_plan
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import resolve
+from copgen.stages.eval.provenance import WEIGHTS_OF
 from copgen.stages.eval.settings.generator import PUBLISHED, EvalGeneratorSettings
 from copgen.stages.pretrain.online import OnlinePairs
 from copgen.stages.sample.settings import SampleSettings
@@ -101,7 +102,7 @@ class Generated:
         """sha256 by name: the pairs (their plan), the navigator or walk of positives, and the generator."""
         made_by = self.document()
         transform = made_by.get("transform", {})
-        kind = "walk" if transform.get("name") == "steering" else "navigator"
+        kind = WEIGHTS_OF.get(str(transform.get("name")), "navigator")
         found = {
             "pairs": made_by.get("plan"),
             kind: transform.get("sha256"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+WEIGHTS_OF = {"steering": "walk", "nearest": "features"}  # what the hash of a transform is of; else a navigator
+
 
 def hashes(sha256: str, made_by: Mapping[str, Any]) -> dict[str, str]:
     """sha256 by name: encoder, and what its file records of: pairs (their plan), navigator or walk, generator; or data.
@@ -15,7 +17,7 @@ def hashes(sha256: str, made_by: Mapping[str, Any]) -> dict[str, str]:
     """
     pairs = table(made_by, "pairs")
     transform = table(pairs, "transform")
-    kind = "walk" if transform.get("name") == "steering" else "navigator"
+    kind = WEIGHTS_OF.get(str(transform.get("name")), "navigator")
     found = {
         "encoder": sha256,
         "pairs": pairs.get("plan"),

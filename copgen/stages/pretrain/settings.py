@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from copgen.data.loaders.names import LoaderName
 from copgen.methods.defaults import FEATURES, SETTING_NAMES, MethodSettings, is_scaled, settings_of
 from copgen.runtime.declaration import Flag, deterministic_setting, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED, TRAINING
 from copgen.runtime.settings import Settings
+from copgen.stages.sample.settings import OfLatents, refuse_pool
 from copgen.training.intervals import Interval, checkpoint_setting
 from copgen.training.length import batch_size, sample_count, update_count, whole_batches
 from copgen.training.names import Compile, OptimizerName, Precision
@@ -54,8 +55,8 @@ class PretrainSettings(Settings):
         ge=1,
         flag=Flag(INPUT, "COUNT"),
     )
-    transform: Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"] | None = setting(
-        None, text="Latent transform of online pairs, such as gaussian.", flag=Flag(INPUT, "NAME")
+    transform: OfLatents | None = setting(
+        None, text="Latent transform of online pairs, such as gaussian.", flag=Flag(INPUT, "NAME", choices=("nearest",))
     )
     std: float | None = setting(
         None, text="Standard deviation of gaussian, if online.", gt=0, le=1000, flag=Flag(INPUT, "STD")
@@ -232,6 +233,8 @@ class PretrainSettings(Settings):
         given = {name: getattr(self, name) for name in SETTING_NAMES}
         features = features_of(self.encoder) if is_scaled(self.method) else FEATURES
         return settings_of(self.method, given, features=features)
+
+    _without_a_pool = field_validator("transform", mode="before")(refuse_pool)
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

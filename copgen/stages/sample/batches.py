@@ -1,5 +1,7 @@
 """The pairs of a shard, batch by batch: z -> z' -> (x, x'), and again z -> z' for draws that the filter rejects.
 
+`nearest` is z -> x -> z' -> x': it looks at the anchor.
+
 Attempt a of pair k uses the random numbers of row k + a 2^40, which no run reaches as a row index. So a pair does not
 depend on which other pairs are rejected, except for the low bits that depend on the number of images in a batch of G,
 which is a function of the plan too. All attempts use the condition of row k: the filter does not change how often a
@@ -24,6 +26,7 @@ from copgen.latents.distance import displacement
 from copgen.pairs import FilterRules, Plan
 from copgen.pairs.pixels import levels
 from copgen.runtime.device_copies import Arrival, to_host
+from copgen.stages.sample.nearest import Found
 from copgen.stages.sample.pair_source import Source
 from copgen.stages.sample.quality_filter import give_up, refused, similarities
 from copgen.stages.sample.queued_pairs import QueuedPairs, refuse_not_finite
@@ -41,12 +44,15 @@ class Draws:
         z_pos: z' (N, dim) of each positive; z itself if the transform is none.
         d: (N, P) float64, as in the metadata; on the CPU if rules bound it, else on the device.
         rejected: (N,) number of rejected draws before these, on the CPU.
+        x: (N, C, H, W), and what was found in the pool; for `nearest` only.
     """
 
     z: Tensor
     z_pos: list[Tensor]
     d: Tensor
     rejected: Tensor
+    x: Tensor | None = None
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Made:
         finite: (N, 1 + P) whether each of them has finite values.
         d, rejected: as in `Draws`.
         similarity: (N, P) float64 on the CPU, as in the metadata; None without an encoder.
+        found: in the pool, for `nearest` only.
     """
 
     images: list[Tensor]
@@ -65,6 +72,7 @@ class Made:
     d: Tensor
     rejected: Tensor
     similarity: Tensor | None
+    found: Found | None
 
 
 @torch.no_grad()
@@ -104,6 +112,7 @@ def make_pairs(source: Source, plan: Plan, rows: range) -> QueuedPairs:
         d=to_host(made.d),
         similarity=made.similarity,
         rejected=made.rejected if plan.filter else None,
+        found=None if made.found is None else Found(to_host(made.found.numbers), to_host(made.found.similarity)),
         arrival=Arrival(made.finite.device),
     )
 
@@ -111,7 +120,7 @@ def make_pairs(source: Source, plan: Plan, rows: range) -> QueuedPairs:
 def make(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Made:
     """The images of the pairs `rows` (N,), whatever their similarity; arguments as `draw_latents`."""
     draws = draw_latents(source, plan, rows, condition, rejected)
-    x = source.images(draws.z, condition)
+    x = source.images(draws.z, condition) if draws.x is None else draws.x
     x_pos = [x if z_pos is draws.z else source.images(z_pos, condition) for z_pos in draws.z_pos]
     return Made(
         # Channels last, as image encoders expect.
@@ -123,6 +132,7 @@ def make(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rej
         draws.d,
         draws.rejected,
         similarities(source.encoder, x, x_pos) if source.encoder is not None else None,
+        draws.found,
     )
 
 
@@ -133,12 +143,20 @@ def replace(made: Made, places: Tensor, other: Made) -> None:
         held[places.to(held.device)] = new
     if made.similarity is not None and other.similarity is not None:
         made.similarity[places] = other.similarity
+    replace_found(made.found, places, other.found)
+
+
+def replace_found(found: Found | None, places: Tensor, other: Found | None) -> None:
+    """The same of what was found in the pool."""
+    if found is not None and other is not None:
+        for held, new in (found.numbers, other.numbers), (found.similarity, other.similarity):
+            held[places.to(held.device)] = new
 
 
 def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rejected: Tensor) -> Draws:
     """Latents of the pairs `rows` (N,): the first draws after `rejected` (N,) that the rules on d accept.
 
-    This needs no images, so G runs on whole batches whatever the rules on d reject.
+    But for `nearest` this needs no images, so G runs on whole batches whatever the rules on d reject.
     """
     rules = plan.filter or NO_RULES
     drawn = _draw(source, plan, rows, condition, rejected)
@@ -152,6 +170,9 @@ def draw_latents(source: Source, plan: Plan, rows: Tensor, condition: Tensor | N
         new = _draw(source, plan, rows[again], _of(condition, places), rejected)
         for held, other in zip((drawn.z, *drawn.z_pos), (new.z, *new.z_pos), strict=True):
             held[places.to(held.device)] = other
+        if drawn.x is not None and new.x is not None:
+            drawn.x[places.to(drawn.x.device)] = new.x
+        replace_found(drawn.found, places, new.found)
         drawn.d[again], drawn.rejected[again] = _read(new.d), rejected
     return drawn
 
@@ -160,9 +181,15 @@ def _draw(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, re
     """The draw of each row after its rejected ones."""
     numbers = rows + rejected * ATTEMPT
     z = source.G.sample_prior(numbers, plan.seed)
-    z_pos = [transform(z, condition, numbers) for transform in source.positives.transforms]
+    x, found = None, None
+    if source.neighbours is None:
+        z_pos = [transform(z, condition, numbers) for transform in source.positives.transforms]
+    else:
+        x = source.images(z, condition)
+        found = source.neighbours.find(x, condition, plan.positives)
+        z_pos = source.neighbours.latents(found, z.device)
     d = torch.stack([displacement(z, moved).double() for moved in z_pos], dim=1)
-    return Draws(z, z_pos, d, rejected)
+    return Draws(z, z_pos, d, rejected, x, found)
 
 
 def _read(d: Tensor) -> Tensor:

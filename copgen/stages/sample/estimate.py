@@ -22,6 +22,7 @@ from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
 from copgen.stages.sample.encoder_rate import advice
 from copgen.stages.sample.pair_source import Source, open_source
+from copgen.stages.sample.pool_features import parts_left, parts_of
 from copgen.stages.sample.rehearsal import Rehearsal, rehearse
 from copgen.stages.sample.remaining import pairs_left, with_threads
 from copgen.stages.sample.settings import SampleSettings
@@ -33,7 +34,8 @@ class Estimate:
 
     Attributes:
         pairs: number of pairs to write.
-        seconds: until they are written.
+        seconds: until they are written, those of the pool included.
+        pool_seconds: until the features of the pool of `nearest` are computed; else 0.
         memory_bytes: of each worker.
         disk_bytes: of the pairs and all files written with them.
         workers: number that run in parallel; further ones would share their cores or GPUs.
@@ -48,6 +50,7 @@ class Estimate:
     workers: int
     rests_on: str
     advice: str | None
+    pool_seconds: float = 0.0
 
 
 def estimate(
@@ -76,15 +79,25 @@ def estimate(
     at_once = min(workers, max(1, places))
     compiling = "" if source.compiled is None else "; the time to compile G is not included"
     threads = encoders_at_once(plan, settings.encoders, workers=at_once)
+    pool_seconds = images_left(source, store) * found.pool_s / at_once if left else 0.0
     return Estimate(
         pairs=left,
-        seconds=left * seconds_each(plan, found, encoders=settings.encoders, workers=at_once),
+        seconds=pool_seconds + left * seconds_each(plan, found, encoders=settings.encoders, workers=at_once),
         memory_bytes=found.memory_bytes,
         disk_bytes=round(expected_bytes(plan, found.pairs) * left / plan.pairs),
         workers=at_once,
         rests_on=f"{len(found.pairs):,} pairs of the run, generated and encoded here{compiling}",
         advice=advice(plan, found, threads=min(threads, cores()), workers=at_once),
+        pool_seconds=pool_seconds,
     )
+
+
+def images_left(source: Source, store: Store | None) -> int:
+    """The images of the pool of `nearest` whose features are not in the folder."""
+    if source.neighbours is None:
+        return 0
+    count = source.neighbours.pool.count
+    return sum(len(parts_of(count)[number]) for number in parts_left(store, count))
 
 
 def seconds_each(plan: Plan, found: Rehearsal, *, encoders: int | None, workers: int) -> float:

@@ -16,12 +16,13 @@ from copgen.pairs import Plan, read_plan
 from copgen.pairs.places import Places, Role
 from copgen.pairs.store import Store
 from copgen.runtime.errors import DataError, UsageError
+from copgen.stages.sample.nearest import space_name
 from copgen.stages.sample.remaining import require_plan
 from copgen.stages.sample.settings import SampleSettings
 
 # Settings that the generator, transform and filter of a plan record under the same names, unless they are the default.
 _OF_THE_GENERATOR = ("precision", "memory_format", "inverse", "conditions", "compile")
-_OF_THE_TRANSFORM = ("std", "rotation_gain")
+_OF_THE_TRANSFORM = ("std", "rotation_gain", "pool")
 _OF_THE_FILTER = ("min_d", "max_d", "min_similarity", "max_similarity", "attempts")
 
 
@@ -43,7 +44,10 @@ def settings_of_folder(store: Store, *, named: Container[str] = ()) -> dict[str,
             f"{store.where()} holds pairs of `{plan.command}`, which `copgen sample` cannot regenerate.",
             fix=f"Use {plan.command} --only.",
         )
-    return {**_of_plan(plan), **_files(store, [role for role in _roles(plan) if role not in named])}
+    known: dict[str, Any] = _files(store, [role for role in _roles(plan) if role not in named])
+    if (space := plan.transform.settings.get("features")) is not None and "features" not in named:
+        known["features"] = f"{space}:{known['features']}" if "features" in known else space
+    return {**_of_plan(plan), **known}
 
 
 def _of_plan(plan: Plan) -> dict[str, Any]:
@@ -87,9 +91,16 @@ def places_of(settings: SampleSettings) -> Places:
         "instances": settings.instances,
         "navigator": settings.navigator if settings.transform == "optimal" else None,
         "walk": settings.walk if settings.transform == "steering" else None,
+        "features": _space_file(settings) if settings.transform == "nearest" else None,
         "filter_encoder": settings.filter_encoder,
     }
     return Places.of({role: path for role, path in named.items() if path is not None})
+
+
+def _space_file(settings: SampleSettings) -> Path | None:
+    """The path in the name of the feature space, if it has one."""
+    path = space_name(settings.features or "").partition(":")[2]
+    return Path(path) if path else None
 
 
 def _found_weights(name: str) -> Path | None:
@@ -106,6 +117,8 @@ def _roles(plan: Plan) -> Iterator[Role]:
         yield "navigator"
     if plan.transform.name == "steering":
         yield "walk"
+    if plan.transform.name == "nearest":
+        yield "features"
     if plan.filter is not None and plan.filter.encoder_sha256 is not None:
         yield "filter_encoder"
 

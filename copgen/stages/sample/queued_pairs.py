@@ -18,6 +18,7 @@ from copgen.generators import Generator
 from copgen.pairs import Pair
 from copgen.runtime.device_copies import Arrival
 from copgen.runtime.errors import DataError
+from copgen.stages.sample.nearest import Found
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class QueuedPairs(Sequence[Pair]):
         d: (N, P) float64.
         similarity: (N, P) float64, or None without an encoder.
         rejected: (N,) number of rejected draws; None without a filter.
+        found: in the pool of `nearest`, (N, P); else None.
         arrival: when all of these are on the CPU.
     """
 
@@ -44,6 +46,7 @@ class QueuedPairs(Sequence[Pair]):
     d: Tensor
     similarity: Tensor | None
     rejected: Tensor | None
+    found: Found | None
     arrival: Arrival
 
     def __len__(self) -> int:
@@ -73,6 +76,9 @@ class QueuedPairs(Sequence[Pair]):
             if values is not None:
                 each = values[places].round(decimals=6).tolist()
                 _add(metadata, [_described(name, several) for several in each])
+        if self.found is not None:
+            for name, values in (("neighbour", self.found.numbers), ("neighbour_similarity", self.found.similarity)):
+                _add(metadata, [_described(name, several) for several in values[places].tolist()])
         counts = [0] * len(rows) if self.rejected is None else self.rejected[places].tolist()
         if self.rejected is not None:
             _add(metadata, [{"rejected": count} for count in counts])

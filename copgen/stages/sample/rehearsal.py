@@ -19,6 +19,7 @@ from copgen.pairs.tar import TarWriter
 from copgen.runtime.machine import cpu_threads
 from copgen.stages.sample.batches import make_pairs
 from copgen.stages.sample.pair_source import Source
+from copgen.stages.sample.pool_features import rehearsed
 from copgen.training.estimate import peak_memory
 
 FEW = 16  # pairs that are always generated; each further part of a batch is four times as large
@@ -34,6 +35,7 @@ class Rehearsal:
         pairs: the encoded pairs; their sizes are those of the run.
         making_s: seconds per pair in G, from the last part.
         encoding_s: seconds per pair for one thread to encode it and write it to a tar.
+        pool_s: seconds per image of the pool of `nearest`, for its features; else 0.
         memory_bytes: peak memory of the process, extrapolated from the last part to a whole batch.
     """
 
@@ -41,6 +43,7 @@ class Rehearsal:
     making_s: float
     encoding_s: float
     memory_bytes: int
+    pool_s: float = 0.0
 
 
 def rehearse(source: Source, plan: Plan) -> Rehearsal:
@@ -54,6 +57,7 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     if source.compiled is not None:
         with torch.no_grad(), cpu_threads(plan.threads):
             list(make_pairs(source, plan, range(1)))  # compiles G
+    source, pool_s = rehearsed(source, plan)
     began = time.perf_counter()
     for rows in _parts(plan, whole=source.compiled is not None):
         before = _peak(source)
@@ -74,7 +78,7 @@ def rehearse(source: Source, plan: Plan) -> Rehearsal:
     pixels = (1 + plan.positives) * torch.Size(plan.image_shape).numel()
     waiting = (AHEAD + 1) * most * pixels
     memory = after + (after - before) * (most - len(part)) // len(part) + waiting
-    return Rehearsal(encoded, (made - start) / len(part), (done - made) / len(part), memory)
+    return Rehearsal(encoded, (made - start) / len(part), (done - made) / len(part), memory, pool_s)
 
 
 def _parts(plan: Plan, *, whole: bool) -> Iterator[range]:

@@ -52,7 +52,7 @@ def check_only(store: Store, plan: Plan, only: Sequence[int]) -> None:
     plan.check_same(
         store,
         fix="Leave out what differs, or pass the original files: --weights, --instances, --navigator, --walk, "
-        "--filter-encoder.",
+        "--features, --filter-encoder.",
     )
     for number in only:
         if number >= plan.shards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from copgen.pairs import FilterRules
 
 
-Transform = Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"]
+OfLatents = Literal["none", "gaussian", "gaussian-truncated", "random", "steering", "optimal"]
+Transform = Literal[OfLatents, "nearest"]
+
+
+def refuse_pool(transform: Any) -> Any:
+    """Refuse a transform that needs a pool, where pairs are not written (a validator of `transform`)."""
+    if transform == "nearest":
+        raise ValueError(
+            "nearest needs the features of a pool: write its pairs with copgen sample, and pass the folder"
+        )
+    return transform
 
 
 class SampleSettings(GeneratorChoice):
@@ -27,7 +37,7 @@ class SampleSettings(GeneratorChoice):
     seed: int = seed_setting()
     transform: Transform = setting(
         "optimal",
-        text="none, gaussian, gaussian-truncated, random, steering or optimal (a navigator).",
+        text="none, gaussian, gaussian-truncated, random, steering, nearest or optimal (a navigator).",
         source="optimal: Algorithm 1",
         former=("tz",),
         flag=Flag(INPUT, "NAME"),
@@ -47,6 +57,21 @@ class SampleSettings(GeneratorChoice):
     walk: Path = setting(Path("runs/steering"), text="Walk run or file, for steering.", flag=Flag(INPUT, "FOLDER"))
     rotation_gain: float = setting(
         GENREP_GAIN, text="Factor on the 3-D rotation of steering.", source="GenRep: 5", ge=0
+    )
+    features: str | None = setting(
+        None,
+        text="Features of nearest: an encoder run or file, pixels, ...",
+        source="an encoder, or a name of copgen.evaluation.spaces",
+        flag=Flag(INPUT, "ENCODER"),
+    )
+    pool: int = setting(
+        10_000,
+        text="Images among which nearest looks (10k).",
+        unit="images",
+        source="ours",
+        ge=1,
+        le=100_000_000,
+        flag=Flag(INPUT, "COUNT"),
     )
     n: int = setting(text="Number of pairs, such as 10k.", unit="pairs", ge=1, flag=Flag(PAIRS, "COUNT", "-n"))
     positives: int = setting(
@@ -115,6 +140,8 @@ class SampleSettings(GeneratorChoice):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
+        if self.transform == "nearest" and self.features is None:
+            raise ValueError("transform = 'nearest' needs features, such as pixels or runs/pretrain")
         if self.quality is not None and self.image_format == "png":
             raise ValueError("png has no quality; remove quality, or choose jpg or webp")
         for rule, low, high in (

@@ -26,6 +26,7 @@ from copgen.stages.sample.conflicts import refuse_choices, tell_terms
 from copgen.stages.sample.estimate import estimate, refuse_small_disk
 from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.plan_settings import places_of
+from copgen.stages.sample.pool_features import with_features
 from copgen.stages.sample.remaining import check_only, with_threads
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.shards import Note, Tally, make_shards
@@ -73,7 +74,7 @@ def sample(
     refuse_choices(str(out), overwrite=overwrite, workers=workers, part=part, only=only)
     store = open_store(out)
     device = own_device(settings.device, place.local)
-    source, plan = open_source(settings, device if workers == 1 else torch.device("cpu"), planned=device)
+    source, plan = open_source(settings, device if workers == 1 else torch.device("cpu"), planned=device, events=events)
     tell_terms(settings, source.G, events)
     if only:
         check_only(store, with_threads(plan, store, settings.threads), only)
@@ -98,6 +99,8 @@ def sample(
             events.say(f"Using one process; --workers {cores} would use all cores.")
         if settings.compile != "off" and left:
             events.say("Compiling G, which may take minutes.")
+        if left and source.neighbours is not None:
+            source = share_pool(source, store, plan, stop, workers=workers, events=events)
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:
@@ -133,7 +136,7 @@ def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, no
         plan.save(store)
         missing = set(missing_shards(store, plan))
         order = [number for number in part.order(plan.shards) if number in missing]
-        make = batches_of(source, plan, stop)
+        make = batches_of(with_features(source, store, plan, stop) if order else source, plan, stop)
         make_shards(store, plan, order, make, note=note, stop=stop, encoders=settings.encoders)
 
 
@@ -145,6 +148,20 @@ def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int],
             yield from interruptible(make_batches(source, plan, number), stop)
 
     return make
+
+
+def share_pool(source: Source, store: Store, plan: Plan, stop: StopRequest, *, workers: int, events: Events) -> Source:
+    """The source with the features of its pool, if this process writes the pairs; its workers compute their own."""
+    assert source.neighbours is not None
+    count = source.neighbours.pool.count
+    if workers > 1:
+        events.say(f"The workers first compute the features of a pool of {count:,} images, which they share.")
+        return source
+    events.begin("pool", total=count, unit="images")
+    try:
+        return with_features(source, store, plan, stop, progress=lambda images: events.advance(images, {}))
+    finally:
+        events.end()
 
 
 def check_disk(store: Store, plan: Plan, missing: list[int], source: Source, *, overwrite: bool = False) -> None:

@@ -54,6 +54,7 @@ def build_transform(settings: SampleSettings, G: Generator, device: torch.device
         return Positives((Identity(),), TransformSource(name="none"))
     if settings.transform == "optimal":
         return navigators(settings, G, device)
+    assert settings.transform != "nearest"  # it finds positives by their images (nearest.py)
     first, source = drawing(settings, G, device)
     return Positives(tuple(replace(first, which=which) for which in range(settings.positives)), source)
 

@@ -9,6 +9,7 @@ import pytest
 from copgen.stages.eval.provenance import hashes
 
 PAIRS = {"plan": "p", "generator": {"sha256": "g"}, "transform": {"name": "optimal", "sha256": "n"}}
+NEAREST = {"plan": "p", "generator": {"sha256": "g"}, "transform": {"name": "nearest", "sha256": "f"}}
 WALKED = {"plan": "p", "generator": {"sha256": "g"}, "transform": {"name": "steering", "sha256": "w"}}
 
 
@@ -17,6 +18,7 @@ WALKED = {"plan": "p", "generator": {"sha256": "g"}, "transform": {"name": "stee
     [
         ({"pairs": PAIRS, "inputs": {"pairs": "p"}}, {"pairs": "p", "navigator": "n", "generator": "g"}),
         ({"pairs": WALKED}, {"pairs": "p", "walk": "w", "generator": "g"}),
+        ({"pairs": NEAREST}, {"pairs": "p", "features": "f", "generator": "g"}),
         ({"inputs": {"images": "i"}}, {"data images": "i"}),
         ({"source": {"file": "a.pth", "sha256": "s"}}, {"source": "s"}),
         ({"pairs": "pairs/", "inputs": 3}, {}),

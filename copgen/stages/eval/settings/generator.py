@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from copgen.generators.by_file import with_weights
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
@@ -14,7 +14,7 @@ from copgen.runtime.panels import INPUT, OUTPUT, SETTINGS, SPEED
 from copgen.runtime.settings import Settings
 from copgen.runtime.urls import refuse_url
 from copgen.stages.eval.settings.common import PositiveInt
-from copgen.stages.sample.settings import Transform
+from copgen.stages.sample.settings import OfLatents, refuse_pool
 
 PUBLISHED = 50_000  # images of a published FID and Inception Score
 
@@ -35,11 +35,11 @@ class EvalGeneratorSettings(Settings):
     images: Literal["anchors", "positives", "both"] = setting(
         "anchors", text="Which are scored: anchors, positives or both.", flag=Flag(INPUT, "NAME")
     )
-    transform: Transform = setting(
+    transform: OfLatents = setting(
         "optimal",
         text="Latent transform of the positives, as of sample.",
         source="optimal: a navigator",
-        flag=Flag(INPUT, "NAME"),
+        flag=Flag(INPUT, "NAME", choices=("nearest",)),
     )
     navigator: Path = setting(
         Path("runs/navigate"), text="Navigator run or file, for optimal.", flag=Flag(INPUT, "FOLDER")
@@ -118,6 +118,8 @@ class EvalGeneratorSettings(Settings):
         source="in features/ beside the results, by hashes; an interrupted evaluation resumes from them",
         flag=Flag(SPEED),
     )
+
+    _without_a_pool = field_validator("transform", mode="before")(refuse_pool)
 
     @classmethod
     def layer(cls, tree: Mapping[str, Any], *, tell: Callable[[str, str], None] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.pipelines import toy
 from tests.pipelines.warm import client
@@ -20,6 +21,12 @@ from tests.test_source import ROOT
 PIPELINES = sorted(path for path in (ROOT / "pipelines").glob("*.sh") if path.name != "settings.sh")
 COMMAND = re.compile(r"^ *copgen (?!\(\))", re.MULTILINE)
 CHOICE = re.compile(r"\btransform=\(")
+FIGURES = {"figure4": "seed-0-evolution.png", "figure5": "seed-0-1-evolution.png"}
+STEPS = ["anchor", "0", "4", "kept"]
+COLUMNS = {
+    "figure4": [*STEPS, "Gaussian", "random"],
+    "figure5": [*STEPS, "Gaussian", "random", "steering"],
+}
 PLACES = ("DATA", "WEIGHTS", "RUNS", "GPUS", "CONFIG")
 
 
@@ -87,8 +94,12 @@ def test_every_line_runs(path: Path, small: Toy) -> None:
     ran = {int(number) for number in traced}
     assert lines(path) - ran == set()
     if path.stem.startswith("figure"):
-        sheets = {sheet.stem for sheet in (small.folder / "toy/runs" / path.stem).glob("*.png")}
-        assert {"samples-0000000004", "samples-0000000008"} <= sheets
+        figure = small.folder / "toy/runs" / path.stem / FIGURES[path.stem]
+        with Image.open(figure) as picture:
+            assert min(picture.size) > 300
+        page = (figure.parent / "report.html").read_text("utf-8")
+        heads = re.findall(r'<th scope="col"[^>]*>([^<]*)', page)[: len(COLUMNS[path.stem])]
+        assert heads == COLUMNS[path.stem]
         return
     table = done.stdout[done.stdout.rindex("method ") :]
     if path.stem.startswith("table"):

@@ -63,8 +63,8 @@ COUNTS = {
     "SAMPLES": "8",
     "UPDATES": "2",
     "RATES": "0.026",
-    "ANCHORS": "4",
-    "EVERY": "1",
+    "FEATURES": "pixels",
+    "POOL": "8",
 }
 IN_VOC = {"circle": "bottle", "square": "tvmonitor", "triangle": "dog"}
 

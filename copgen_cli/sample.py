@@ -46,7 +46,7 @@ Out = Annotated[str, o.out("FOLDER", "Pairs folder, or s3:// or gs:// URL.")]
     "copgen sample --out pairs/ --n 1.3M --navigator runs/within-delta",
     "copgen sample --out pairs-gaussian/ --transform gaussian --std 0.1",
     "copgen sample --out pairs-steered/ --transform steering",
-    "copgen sample --out pairs-nearest/ --transform nearest --features runs/pretrain",
+    "copgen sample --out pairs-knn/ --transform nearest --features runs/pretrain",
     "copgen sample --out pairs-jpg/ --n 1.3M --image-format jpg --quality 92",
     "copgen sample --out pairs-near/ --max-d 0.25",
     "copgen sample --min-similarity 0.5 --filter-encoder runs/pretrain",

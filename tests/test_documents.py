@@ -11,7 +11,8 @@ import pytest
 import copgen
 from tests.test_source import ROOMS, ROOT
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
+OTHERS = [ROOT / "benchmarks/README.md", ROOT / "examples/plugin_gan/README.md"]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *OTHERS]
 GUIDES = [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 PATH = re.compile(r"`((?:benchmarks|copgen|copgen_cli|csrc|docs|kernels|tests)/[\w./-]*)`")

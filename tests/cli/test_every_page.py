@@ -11,7 +11,7 @@ import pytest
 from tests.cli.command import copgen
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples/plugin_gan/README.md"]
 COMMANDS = [
     pytest.param(command, id=f"{page.stem}: {command}")
     for page in PAGES

@@ -29,7 +29,7 @@ def split(record: Record) -> Drawing | None:
         bars.append(("the authors' own", published.SPLIT))
     found = Drawing(WIDTH, 34.0 + len(bars) * (BAR + 12.0), "split of the displacement")
     x = NAME
-    parts = [*PARTS, NOISE] if NOISE[0] in own else PARTS
+    parts = [*PARTS, NOISE] if _has_noise(record) else PARTS
     for name, tone in parts:
         found.marks.append(Area(((x, 6), (x + 12, 6), (x + 12, 16), (x, 16)), tone))
         found.marks.append(Text((x + 18, 16), name))
@@ -48,6 +48,10 @@ def split(record: Record) -> Drawing | None:
     return found
 
 
+def _has_noise(record: Record) -> bool:
+    return number(record.displacement, "split", NOISE[0]) is not None
+
+
 def split_html(record: Record) -> str:
     """The bar, or why there is none."""
     drawn = split(record)
@@ -57,7 +61,7 @@ def split_html(record: Record) -> str:
         "Shares of E|T_z(z)|\u00b2: a shift that is the same for all latents, a part linear in z, and the rest, which "
         f"is specific to the instance. Least squares over {number(record.displacement, 'draws') or 0:,} new latents."
         + " Noise: the variance of T_z(z, e) for a given z."
-        * (NOISE[0] in table_of(record.displacement, "split"))
+        * _has_noise(record)
     )
     return tag("figure", svg(drawn) + tag("figcaption", escaped(caption)), class_="chart")
 

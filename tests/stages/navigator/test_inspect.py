@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.transform import build_transform
 from copgen.storage.files import sha256_of
 from copgen.storage.tensors import load_tensors, save_tensors
+from copgen_cli.navigator import inspection
 from tests.shared_data import shared
 from tests.stages.small import write_flow
 from tests.storage.foreign.files import FORMATS, authors_navigator
@@ -157,3 +159,16 @@ def test_the_authors_file_has_the_published_figures(tmp_path: Path) -> None:
     assert figures["mean"] == pytest.approx(0.001, abs=0.003)
     shares = [round(100 * figures[part]) for part in ("constant", "linear", "nonlinear")]
     assert shares == [44, 41, 15]
+
+
+def test_the_rows_name_noise_and_signs(tmp_path: Path, flow: Path) -> None:
+    made_by = {"generator": "digits", "settings": {"weights": str(flow)}}
+    forms: dict[str, dict[str, Any]] = {"plain": {}, "random": {"noise_dim": 5, "random_sign": True}}
+    told = {}
+    for name, form in forms.items():
+        save_navigator(tmp_path / name / FILE_NAME, new_navigator(64, prior=Prior(), seed=0, **form), made_by=made_by)
+        told[name] = dict(inspection(inspect(tmp_path / name, draws=1000)))
+    assert "64 - 64 - 64," in told["plain"]["form"]
+    assert "noise" not in told["plain"]["movement"]
+    assert "64 + 5 noise - 64 - 64, random sign" in told["random"]["form"]
+    assert "noise" in told["random"]["movement"]

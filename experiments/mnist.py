@@ -15,12 +15,15 @@ from experiments.rows import NONE, REAL, Row, choose, gaussian, run_all, table, 
 TABLE_SEEDS = (0, 1, 2, 3, 4)
 GAUSSIAN_STDS = (0.05, 0.1, 0.2, 0.4)
 DELTAS = (0.02, 0.05, 0.1, 0.2)
+CENTRED: dict[str, Any] = {"center": True, "lr_navigator": 1e-3}  # ten times the rate: at 1e-4 it hardly moves
 FORMS: dict[str, dict[str, Any]] = {
     "no output bias": {"output_bias": False},
-    "centred": {"center": True},
-    "with noise": {"noise_dim": 16},
+    "centred": CENTRED,
+    "centred, with noise": {**CENTRED, "noise_dim": 16},
     "random sign": {"random_sign": True},
-    "weight decay": {"weight_decay_navigator": 0.1},
+    "weight decay": {"weight_decay_navigator": 10.0},
+    "three updates of f": {"encoder_updates": 3, "samples": 3 * 20_480},
+    "similarity penalty": {"similarity_penalty": 5.0},
 }
 
 

@@ -78,6 +78,15 @@ def test_what_cannot_be_compared() -> None:
     assert "no-such-run" in missing.err
 
 
+@pytest.mark.usefixtures("runs")
+def test_a_run_without_results_is_passed_over() -> None:
+    Path("no-results").mkdir()
+    told = copgen("compare", "runs", "no-results")
+    assert told.code == 0
+    assert "no-results" in told.err
+    assert copgen("compare", "no-results").code == 3
+
+
 @pytest.mark.parametrize(
     ("mean", "std", "factor", "text"),
     [

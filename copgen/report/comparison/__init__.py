@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copgen.report.comparison.reading import Result, read_results
+from copgen.report.comparison.reading import Result, find_results, read_results
 from copgen.report.comparison.table import Cell, Column, Comparison, Row, compared
 
-__all__ = ["Cell", "Column", "Comparison", "Result", "Row", "compared", "read_results"]
+__all__ = ["Cell", "Column", "Comparison", "Result", "Row", "compared", "find_results", "read_results"]

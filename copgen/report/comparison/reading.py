@@ -41,23 +41,37 @@ class Result:
         return found if isinstance(found, Mapping) else {}
 
 
+def find_results(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The files of results in files, in folders, or below folders, each once; and the folders that have none.
+
+    Raises:
+        DataError: folders were given and none has a file, or a path that does not exist.
+    """
+    files: dict[Path, Path] = {}
+    without: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"There is no file or folder {path}.", fix="Check the path.")
+        found = [path] if path.is_file() else sorted(path.rglob(NAME))
+        for file in found:
+            files.setdefault(file.resolve(), file)
+        if not found:
+            without.append(path)
+    if without and not files:
+        raise DataError(
+            f"There is no {NAME} in {', '.join(map(str, without))}.",
+            fix="Pass a folder of results, a run that was evaluated, or a folder of runs; copgen eval writes them.",
+        )
+    return list(files.values()), without
+
+
 def read_results(paths: Iterable[Path]) -> list[Result]:
     """All results in files, in folders, or below folders, such as those of runs; each file once.
 
     Raises:
-        DataError: a path without results, or a file that is not one of `copgen eval`, or of a newer format.
+        DataError: no results, or a file that is not one of `copgen eval`, or of a newer format.
     """
-    files: dict[Path, Path] = {}
-    for path in paths:
-        found = [path] if path.is_file() else sorted(path.rglob(NAME))
-        if not found:
-            raise DataError(
-                f"There is no {NAME} in {path}.",
-                fix="Pass a folder of results, a run that was evaluated, or a folder of runs; copgen eval writes them.",
-            )
-        for file in found:
-            files.setdefault(file.resolve(), file)
-    return [_read(file) for file in files.values()]
+    return [_read(file) for file in find_results(paths)[0]]
 
 
 def _read(file: Path) -> Result:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from copgen.report.comparison import Comparison, Result, compared, read_results
+from copgen.report.comparison import Comparison, Result, compared, find_results, read_results
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
@@ -34,20 +34,25 @@ def compare(
         settings: the results, and what makes a row.
         out: the folder for `comparison.json`; None: it is not written.
         overwrite: ignored, as an existing comparison is always replaced; every stage has it.
-        events: receives what has to be said of the numbers.
+        events: receives what has to be said of the numbers, and the folders without results, which are passed over.
 
     Raises:
         UsageError: a key that no result has, or another number of names than of rows.
-        DataError: no results, or a file that is not one.
+        DataError: no results at all, a path that does not exist, or a file that is not a result.
     """
-    results = read_results(settings.results)
+    events = events or Silent()
+    files, without = find_results(settings.results)
+    if without:
+        events.say(f"Passed over, as there are no results in it: {', '.join(map(str, without))}.")
+    results = read_results(files)
     found = table_of(results, by=settings.by, names=settings.names)
     for note in found.notes:
-        (events or Silent()).say(note)
+        events.say(note)
     document = {
         "format": FORMAT,
         "kind": "comparison",
         "results": [str(result.path) for result in results],
+        "without_results": [str(folder) for folder in without],
         **_document(found),
     }
     if out is not None:

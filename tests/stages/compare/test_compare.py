@@ -11,6 +11,7 @@ import copgen
 from copgen.runtime.errors import DataError, UsageError
 from copgen.stages.compare import CompareSettings, compare
 from tests.report.comparison.made import made_by, written
+from tests.stages.small import Recorder
 
 
 @pytest.fixture
@@ -55,6 +56,20 @@ def test_files_that_are_no_results_are_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(DataError, match=r"results\.json"):
         compare(CompareSettings(results=(tmp_path,)))
+
+
+def test_runs_without_results_are_named_and_passed_over(runs: Path) -> None:
+    (runs / "navigate").mkdir()
+    events = Recorder()
+    found = compare(CompareSettings(results=tuple(sorted(runs.iterdir()))), events=events)
+    assert found["without_results"] == [str(runs / "navigate")]
+    assert sum(row["cells"][0]["n"] for row in found["rows"]) == 4
+    assert any(str(runs / "navigate") in one for one in events.sentences)
+    (runs / "other/eval/linear/results.json").write_text("{")  # a damaged result is an error still
+    with pytest.raises(DataError, match=r"other/eval/linear/results\.json"):
+        compare(CompareSettings(results=tuple(sorted(runs.iterdir()))))
+    with pytest.raises(DataError, match="absent"):
+        compare(CompareSettings(results=(runs / "run-0", runs / "absent")))
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
-"""The evaluations against the plain way: `python -m benchmarks.eval --out benchmarks/results/eval-cpu.md`.
+"""The evaluations against the plain way: `python -m benchmarks.eval --data-root DATA --out results/eval-cpu.md`.
 
 One thread, process CPU time, which hardly depends on what else the machine does; the methods of a section are
 interleaved in one run.
 
 * Learning rates: an epoch of the SGD probe with eight heads at once, against eight runs of the plain recipe with one
   rate each (torchvision's crops and flips of PIL images, the frozen encoder, `nn.Linear`, `torch.optim.SGD`).
-* Nearest neighbours: the weighted vote against scikit-learn's brute force with the same votes.
+* Nearest neighbours: the weighted vote against scikit-learn's brute force with the same votes; of features of CIFAR-10
+  (eval_features.py), and of isotropic noise around the centres of classes, which leaves nothing to gain.
 * Features: all images once through the encoder, against a loop over torchvision's transforms.
 """
 
@@ -20,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import eval_features, timing
 from benchmarks import eval_plain as plain
-from benchmarks import timing
 from benchmarks.report import VERDICTS, divided, head, measuring, mib, options, progress, ratio_verdict, table, verdict
 from benchmarks.report import written as report_written
 from copgen import encoders, views
@@ -42,6 +43,9 @@ PLAIN = "eight runs of the plain recipe"
 LOOP = "torchvision loop"
 COSINE, UNIT = "scikit-learn, cosine", "scikit-learn, Euclidean on unit vectors"
 NEIGHBOURS, CLASSES = 20, 100
+PARTS = ("images", "neighbours")
+LEARNING, EXTRACTION = "Learning rates", "Features"
+REAL, ISOTROPIC = "Nearest neighbours, features of real images", "Nearest neighbours, isotropic features"
 SWEEP, KNN, FEATURES, MEMORY = 5.0, 3.0, 1.0, 500
 
 
@@ -61,7 +65,6 @@ class Sizes:
 
 
 TOY = Sizes(images=12, side=20, size=16, arch="digits", bank=300, queries=40, dim=8, rounds=2, knn_rounds=2)
-Section = tuple[dict[str, timing.Timing], dict[str, timing.Timing], dict[str, timing.Timing]]
 
 
 def encoder_of(sizes: Sizes) -> Encoder:
@@ -106,8 +109,8 @@ def extraction(sizes: Sizes, folder: Path, encoder: Encoder, batch: int = 64) ->
     return {OURS: ours, LOOP: lambda: plain.features(folder, encoder.backbone, sizes.size, resize, batch=batch)}
 
 
-def bank(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of the bank, their labels, and queries: clusters with noise, so that neighbours mean something."""
+def noise(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of the bank, their labels, and queries: isotropic noise around the centres of classes."""
     draw = torch.Generator().manual_seed(0)
     centres = torch.randn(CLASSES, sizes.dim, generator=draw)
     labels = torch.randint(CLASSES, (sizes.bank,), generator=draw)
@@ -118,9 +121,8 @@ def bank(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
     return features, labels, queries
 
 
-def neighbours(sizes: Sizes) -> dict[str, Callable[[], np.ndarray]]:
+def neighbours(features: Tensor, labels: Tensor, queries: Tensor) -> dict[str, Callable[[], np.ndarray]]:
     """The classes of all queries."""
-    features, labels, queries = bank(sizes)
 
     def ours() -> np.ndarray:
         found = knn_ranked(features, labels, queries, ks=(NEIGHBOURS,), classes=CLASSES, most=1)
@@ -133,44 +135,65 @@ def neighbours(sizes: Sizes) -> dict[str, Callable[[], np.ndarray]]:
     }
 
 
-def peak(bank_rows: int, queries: int, dim: int) -> int:
-    """Bytes that our neighbours need beside the features at their peak; for a separate process."""
+def peak(file: str) -> int:
+    """Bytes that our neighbours need beside the features of a file at their peak; for a separate process."""
     torch.set_num_threads(1)
-    call = neighbours(Sizes(bank=bank_rows, queries=queries, dim=dim))[OURS]
-    return timing.peak_memory_cpu(call) or 0
+    return timing.peak_memory_cpu(neighbours(*eval_features.read(Path(file)))[OURS]) or 0
 
 
-def report(sizes: Sizes, *, toy: bool) -> Iterator[str]:
-    """The whole benchmark as markdown."""
+def report(
+    sizes: Sizes, *, toy: bool, data_root: Path | None = None, run: Path | None = None, only: Sequence[str] = PARTS
+) -> Iterator[str]:
+    """The whole benchmark as markdown, or parts of it."""
     yield from head("Evaluations", timing.machine(CPU, ("torchvision", "scikit-learn", "pillow")), toy=toy)
-    encoder = encoder_of(sizes)
-    found = []
+    found: dict[str, dict[str, timing.Timing]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = plain.photos(Path(scratch), sizes.images, sizes.side)
-        for name, calls in (("sweep", sweep(sizes, folder, encoder)), ("features", extraction(sizes, folder, encoder))):
-            progress(name)
-            found.append(_times(calls, sizes.rounds))
-    progress("neighbours")
-    voted = neighbours(sizes)
-    agreed = {name: float(np.mean(voted[name]() == voted[OURS]())) for name in (COSINE, UNIT)} if toy else {}
-    found.append(_times(voted, sizes.knn_rounds))
-    from benchmarks import eval as itself  # under its own name, which the child imports, not as __main__
+        if "images" in only:
+            encoder, folder = encoder_of(sizes), plain.photos(Path(scratch), sizes.images, sizes.side)
+            what = f"{sizes.images} JPEG images of {sizes.side} px, {sizes.arch} at {sizes.size} px"
+            parts = {
+                LEARNING: (
+                    sweep(sizes, folder, encoder),
+                    f"An epoch with eight rates: {what}, crops and flips.",
+                ),
+                EXTRACTION: (extraction(sizes, folder, encoder), f"{what}, resized and cropped at the centre."),
+            }
+            for title, (calls, text) in parts.items():
+                progress(title)
+                found[title] = _times(calls, sizes.rounds)
+                yield from section(title, text, found[title])
+    memory = None
+    if "neighbours" in only:
+        banks = {ISOTROPIC: (noise(sizes), "isotropic noise around the centres of classes")}
+        if data_root is not None:
+            file, of = eval_features.cifar10(data_root, run)
+            banks = {REAL: (eval_features.read(file), f"CIFAR-10, {of}"), **banks}
+            memory = timing.in_child(peak_in_child(), str(file))
+        for title, (features, of) in banks.items():
+            progress(title)
+            voted = neighbours(*features)
+            size = " x ".join(f"{number:,}" for number in (len(features[0]), len(features[2]), features[0].shape[1]))
+            found[title] = _times(voted, sizes.knn_rounds)
+            yield from section(title, f"{size}, k = {NEIGHBOURS}: {of}.", found[title])
+            for name in (COSINE, UNIT):
+                share = np.mean(voted[name]() == voted[OURS]()) if toy else None
+                yield from () if share is None else (f"{name}: {100 * share:.1f} % of the classes agree.", "")
+        yield from (f"copgen's neighbours need {mib(memory)} MiB beside the features.", "") if memory else ()
+    yield from ("## Targets", "", *_targets({} if toy else found, None if toy else memory))
 
-    memory = timing.in_child(itself.peak, sizes.bank, sizes.queries, sizes.dim)
-    what = f"{sizes.images} JPEG images of {sizes.side} px, {sizes.arch} at {sizes.size} px"
-    sections = (
-        ("Learning rates", f"An epoch with eight learning rates: {what}, crops and flips.", PLAIN),
-        ("Features", f"{what}, resized and cropped at the centre.", LOOP),
-        ("Nearest neighbours", f"{sizes.bank:,} x {sizes.queries:,} x {sizes.dim}, k = {NEIGHBOURS}.", ""),
-    )
-    for (title, text, _), times in zip(sections, found, strict=True):
-        yield from (f"## {title}", "", f"{text} Ratio: the row to copgen.", "")
-        rows = [(name, *t.cells, t.rounds, f"{t.median / times[OURS].median:.2f}") for name, t in times.items()]
-        yield from table(("method", "median ms", "p10-p90", "rounds", "ratio"), rows)
-    yield from (f"copgen's neighbours need {mib(memory)} MiB beside the features.", "")
-    for name, share in agreed.items():
-        yield from (f"{name}: {100 * share:.1f} % of the classes agree.", "")
-    yield from ("## Targets", "", *_targets(None if toy else found, None if toy else memory))
+
+def section(title: str, text: str, times: Mapping[str, timing.Timing]) -> Iterator[str]:
+    """A table of times, and their ratios to ours."""
+    yield from (f"## {title}", "", f"{text} Ratio: the row to copgen.", "")
+    rows = [(name, *t.cells, t.rounds, f"{t.median / times[OURS].median:.2f}") for name, t in times.items()]
+    yield from table(("method", "median ms", "p10-p90", "rounds", "ratio"), rows)
+
+
+def peak_in_child() -> Callable[[str], int]:
+    """`peak` under the name of this module, which the child imports, not as __main__."""
+    from benchmarks import eval as itself
+
+    return itself.peak
 
 
 def _times(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, timing.Timing]:
@@ -182,8 +205,9 @@ def _times(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
     return {name: timing.Timing.of(values) for name, values in samples.items()}
 
 
-def _targets(found: Sequence[dict[str, timing.Timing]] | None, memory: int | None) -> list[str]:
-    sweeps, features, near = ({name: one.median for name, one in times.items()} for times in found or ({}, {}, {}))
+def _targets(found: Mapping[str, Mapping[str, timing.Timing]], memory: int | None) -> list[str]:
+    medians = {title: {name: one.median for name, one in times.items()} for title, times in found.items()}
+    sweeps, features, near = (medians.get(title, {}) for title in (LEARNING, EXTRACTION, REAL))
     peer = min((near[name] for name in (COSINE, UNIT) if name in near), default=None)
     size = None if memory is None else f"{memory / 2**20:.0f} MiB"
     return table(
@@ -202,9 +226,15 @@ def _targets(found: Sequence[dict[str, timing.Timing]] | None, memory: int | Non
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Runs the benchmark and writes the report, which is returned too."""
-    chosen = options(__doc__, device=False).parse_args(arguments)
+    parser = options(__doc__, device=False)
+    parser.add_argument("--data-root", type=Path, metavar="FOLDER", help="has CIFAR-10, for features of real images")
+    parser.add_argument("--encoder", type=Path, metavar="RUN", help="of these features (an untrained ResNet-18)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts of the benchmark")
+    chosen = parser.parse_args(arguments)
+    sizes = TOY if chosen.toy else Sizes()
     with measuring(threads=1):
-        return report_written(report(TOY if chosen.toy else Sizes(), toy=chosen.toy), chosen.out)
+        lines = report(sizes, toy=chosen.toy, data_root=chosen.data_root, run=chosen.encoder, only=chosen.only)
+        return report_written(lines, chosen.out)
 
 
 if __name__ == "__main__":

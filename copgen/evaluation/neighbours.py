@@ -1,7 +1,8 @@
 """Nearest-neighbour classification on frozen features (Wu et al. 2018): no training, no hyper-parameter but k.
 
 The k bank features most similar to a query (cosine s) vote for their classes with weight exp(s / temperature). Queries
-and bank are compared block by block, so that memory does not depend on the size of either.
+and bank are compared block by block, so that memory does not depend on the size of either; on the CPU, rows of a large
+bank that cannot be among the nearest are left out (pruned_search.py). Of equal cosines, any may be taken.
 
 Legend: N bank images, M queries, D feature dimension, k neighbours, C classes.
 """
@@ -9,12 +10,14 @@ Legend: N bank images, M queries, D feature dimension, k neighbours, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from copgen.evaluation.parts import Parts
+from copgen.evaluation.pruned_search import BLOCK, Nearest, pruned_search
 from copgen.runtime.errors import UsageError
 
 QUERIES, BANK = 1024, 16_384  # in a block
@@ -37,13 +40,24 @@ def neighbours(bank: Tensor, queries: Tensor, *, k: int) -> tuple[Tensor, Tensor
     """
     if not 1 <= k <= len(bank):
         raise UsageError(f"k = {k} neighbours of a bank of {len(bank)} images.", fix="Choose k from 1 to that.")
-    unit = F.normalize(bank, dim=1)
-    found = [most_similar(unit, F.normalize(block, dim=1), k) for block in torch.split(queries, QUERIES)]
+    search, size = _search(F.normalize(bank, dim=1), len(queries), k)
+    found = [search(F.normalize(block, dim=1)) for block in torch.split(queries, size)]
     similarity, rows = zip(*found, strict=True)
     return torch.cat(similarity), torch.cat(rows)
 
 
-def most_similar(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _search(bank: Tensor, queries: int, k: int) -> tuple[Callable[[Tensor], Nearest], int]:
+    """How the k nearest rows of a bank of unit vectors are found for a block of such queries, and its size."""
+    pruned = pruned_search(bank, queries, k, lambda block: _of_blocks(bank, block, k))
+    return (partial(most_similar, bank, k=k), QUERIES) if pruned is None else (pruned, BLOCK)
+
+
+def _of_blocks(bank: Tensor, queries: Tensor, k: int) -> Nearest:
+    similarity, rows = zip(*(most_similar(bank, block, k) for block in torch.split(queries, QUERIES)), strict=True)
+    return torch.cat(similarity), torch.cat(rows)
+
+
+def most_similar(bank: Tensor, queries: Tensor, k: int) -> Nearest:
     """`neighbours` of rows of unit length; memory grows with the number of queries, but not with that of the bank."""
     similarity = queries.new_empty(len(queries), 0)
     rows = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
@@ -101,12 +115,13 @@ def knn_ranked(
         parts: where to resume from; None: nowhere.
         progress: called with the number of queries that are done.
     """
-    unit, voters, width = F.normalize(bank, dim=1), bank_labels.to(bank.device), min(most, classes)
+    voters, width = bank_labels.to(bank.device), min(most, classes)
+    search, size = _search(F.normalize(bank, dim=1), len(queries), min(max(ks), len(bank)))
     found = torch.empty(len(queries), len(ks), width, dtype=torch.int64)
     done = parts.resume(found) if parts is not None else 0
-    for start in range(done, len(queries), QUERIES):
-        block = queries[start : start + QUERIES]
-        cosines, nearest = most_similar(unit, F.normalize(block, dim=1), min(max(ks), len(bank)))
+    for start in range(done, len(queries), size):
+        block = queries[start : start + size]
+        cosines, nearest = search(F.normalize(block, dim=1))
         weights = (cosines / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
         for number, k in enumerate(ks):
             votes = weights.new_zeros(len(weights), classes)

@@ -139,6 +139,7 @@ Config = Annotated[
 
 # Outputs
 Overwrite = Annotated[bool, option("--overwrite", help="Start from scratch, replacing the output.", panel=OUTPUT)]
+Again = Annotated[bool, option("--overwrite", help="Evaluate again, even if it is finished.", panel=OUTPUT)]
 Replace = Annotated[bool, option("--overwrite", help="Replace an existing file.", panel=OUTPUT)]
 DryRun = Annotated[bool, option("--dry-run", help="Print settings, time, memory and disk only.", panel=OUTPUT)]
 

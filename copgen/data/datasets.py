@@ -44,6 +44,7 @@ class Dataset:
         places: names of its folder below the data root; "" is the root itself.
         fits: whether a folder holds it.
         open: a split of it, from its folder.
+        channels: of its images.
         files: what can be downloaded; None: nothing, people must agree to terms first.
         recipe: the settings of experiments on it; None: there are none.
     """
@@ -54,10 +55,12 @@ class Dataset:
     places: tuple[str, ...]
     fits: Callable[[Path], bool]
     open: Open
+    channels: int
     files: Callable[[], list[PublishedFile]] | None = None
     recipe: str | None = None
 
 
+HOME = "pass the whole path, or ./~ for a folder with this name"
 _IMAGENET = ("", "imagenet", "ImageNet", "imagenet-1k", "imagenet1k", "ILSVRC2012")
 DATASETS = {
     "digits": Dataset(
@@ -67,6 +70,7 @@ DATASETS = {
         places=(),
         fits=lambda folder: False,
         open=lambda folder, split: digits.source(split),
+        channels=1,
         recipe="digits",
     ),
     "mnist": Dataset(
@@ -76,6 +80,7 @@ DATASETS = {
         places=("mnist", "MNIST/raw", "MNIST", "mnist/raw", ""),
         fits=is_mnist,
         open=open_mnist,
+        channels=1,
         files=mnist_files,
         recipe="residual-flow-mnist",
     ),
@@ -86,6 +91,7 @@ DATASETS = {
         places=("cifar10/cifar-10-batches-py", "cifar-10-batches-py", "cifar10", "cifar10-jpeg", ""),
         fits=is_cifar10,
         open=open_cifar10,
+        channels=3,
         files=cifar10_files,
     ),
     "imagenet": Dataset(
@@ -95,6 +101,7 @@ DATASETS = {
         places=_IMAGENET,
         fits=is_imagenet,
         open=open_imagenet,
+        channels=3,
     ),
     "imagenet100": Dataset(
         about="100 classes of ImageNet-1K, the list of CMC, GenRep and COP-Gen",
@@ -103,6 +110,7 @@ DATASETS = {
         places=("imagenet100", "ImageNet100", "imagenet-100", *_IMAGENET),
         fits=is_imagenet,
         open=lambda folder, split: open_imagenet(folder, split, only=imagenet100_classes()),
+        channels=3,
     ),
 }
 
@@ -129,7 +137,7 @@ def open_dataset(
     if str(dataset) in DATASETS:
         return _open_named(str(dataset), split, root, events)
     refuse_url(dataset)
-    folder = home_expanded(str(dataset), "pass the whole path, or ./~ for a folder with this name")
+    folder = home_expanded(str(dataset), HOME)
     if not folder.is_dir():
         if "/" in str(dataset):
             raise DataError(f"There is no folder {folder}.", fix="Check the path.")
@@ -152,6 +160,15 @@ def opener_of(folder: Path) -> Open:
     if is_cifar10(folder):
         return open_cifar10
     return open_shards if shards_of(folder) else open_folder
+
+
+def channels_of(dataset: str | Path) -> int | None:
+    """The channels of a dataset or folder, if they are known without reading images; None: they are not."""
+    if str(dataset) in DATASETS:
+        return DATASETS[str(dataset)].channels
+    folder = home_expanded(str(dataset), HOME)
+    read = opener_of(folder) if folder.is_dir() else None
+    return next((known.channels for known in DATASETS.values() if known.open is read), None)
 
 
 def place_of(name: str, root: Path | None = None) -> Path | None:

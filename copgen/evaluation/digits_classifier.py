@@ -9,7 +9,6 @@ fitted on augmented and dequantised images, so that its confidence is meaningful
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +16,8 @@ from torch import Tensor
 
 from copgen import views
 from copgen.data import digits
+from copgen.evaluation.calibrated_svm import CalibratedSVM
 from copgen.runtime import philox
-
-if TYPE_CHECKING:
-    from sklearn.calibration import CalibratedClassifierCV
 
 NO_DIGIT = digits.CLASSES
 _COPIES = 8
@@ -31,7 +28,7 @@ _SHUFFLED_COPIES = 2
 class DigitsClassifier:
     """Class probabilities of images in [-1, 1]."""
 
-    machine: CalibratedClassifierCV
+    machine: CalibratedSVM
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """(N, 11) for images (N, 1, 8, 8) in [-1, 1]: the ten digits, then "no digit"."""
@@ -78,7 +75,7 @@ def fit_digits_classifier(*, seed: int = 0) -> DigitsClassifier:
     folds = list(GroupKFold(n_splits=5).split(features, labels, groups=sources))
     machine = CalibratedClassifierCV(SVC(C=10.0, gamma=0.256), ensemble=False, cv=folds)
     machine.fit(features, labels)
-    return DigitsClassifier(machine)
+    return DigitsClassifier(CalibratedSVM.of(machine))
 
 
 def _shuffled(pictures: Tensor, seed: int) -> Tensor:

@@ -35,7 +35,8 @@ def drawn(
     if labels_per_class is not None and labels_per_class > counts.min():
         raise UsageError(
             f"{labels_per_class} labels per class were requested, but class {classes[counts.argmin()]} has "
-            f"{counts.min()} training images."
+            f"{counts.min()} training images.",
+            fix=f"Ask for {counts.min()} labels per class or fewer.",
         )
     order = permutation(seed, len(labels), stream=f"eval/few-labels/{draw}").numpy()
     ordered = labels[order]

@@ -20,7 +20,7 @@ SPACES = {"features": "features", "projections": "projections", "untrained_featu
     "copgen eval alignment --dataset photos/ --json | jq .features",
     settings=(EvalAlignmentSettings,),
 )
-def alignment(flags: dict[str, Any], run: o.Run) -> None:
+def alignment(flags: dict[str, Any], run: o.Run, overwrite: o.Again = False) -> None:
     """Measure how an encoder arranges pairs of images; no labels.
 
     Reports alignment and uniformity (Wang and Isola), the effective rank
@@ -35,6 +35,7 @@ def alignment(flags: dict[str, Any], run: o.Run) -> None:
         shown,
         on=lambda settings: str(settings.pairs or settings.dataset or "digits"),
         then=lambda settings, results: ["eval", "linear", "--ckpt", str(settings.ckpt)],
+        overwrite=overwrite,
     )
 
 

@@ -9,7 +9,7 @@ from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import TOP1, labels_of, percent, tested_on
+from copgen_cli.eval.wording import TOP1, by_number, labels_of, percent, tested_on
 from copgen_cli.tables import Table
 
 
@@ -18,13 +18,13 @@ from copgen_cli.tables import Table
     "copgen eval few-shot --dataset photos/ --percent 1,10 --draws 5",
     settings=(EvalFewShotSettings,),
 )
-def few_shot(flags: dict[str, Any], run: o.Run) -> None:
+def few_shot(flags: dict[str, Any], run: o.Run, overwrite: o.Again = False) -> None:
     """Train linear probes on a few labels of each class.
 
     Every draw takes other labels. Reports the mean of the Top-1 accuracies with
     its 95 % interval.
     """
-    evaluate(EvalFewShotSettings, "few-shot", flags, run, shown)
+    evaluate(EvalFewShotSettings, "few-shot", flags, run, shown, overwrite=overwrite)
 
 
 def shown(results: dict[str, Any]) -> list[Shown]:
@@ -37,7 +37,7 @@ def shown(results: dict[str, Any]) -> list[Shown]:
             f"{few['fitted_on']:,}",
             str(len(few["draws"])),
         )
-        for labels, few in results["few_shot"].items()
+        for labels, few in by_number(results["few_shot"])
     ]
     tested = next(iter(results["few_shot"].values()))["tested_on"]
     return [Table(tested_on(results, tested), ("labels", TOP1, "95 % interval", "labels in all", "draws"), rows)]

@@ -9,7 +9,7 @@ from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import TOP1, TOP5, labels_of, percent, tested_on
+from copgen_cli.eval.wording import TOP1, TOP5, by_number, labels_of, percent, tested_on
 from copgen_cli.tables import Table
 
 
@@ -40,7 +40,7 @@ def shown(results: dict[str, Any]) -> list[Shown]:
             f"{one['fitted_on']:,}",
             str(len(one["draws"])),
         )
-        for labels, one in results["finetune"].items()
+        for labels, one in by_number(results["finetune"])
     ]
     tested = next(iter(results["finetune"].values()))["tested_on"]
     columns = ("labels", TOP1, TOP5, f"frozen {TOP1}", "labels in all", "draws")

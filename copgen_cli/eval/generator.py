@@ -32,7 +32,7 @@ REAL = "real halves"
     "copgen eval generator --pairs pairs/ --space encoder:runs/pretrain,pixels",
     settings=(EvalGeneratorSettings,),
 )
-def generator(flags: dict[str, Any], run: o.Run) -> None:
+def generator(flags: dict[str, Any], run: o.Run, overwrite: o.Again = False) -> None:
     """Score a generator, or pairs, against real images.
 
     FID and Inception Score as in Table 8 (space inception); the Fréchet
@@ -50,7 +50,7 @@ def generator(flags: dict[str, Any], run: o.Run) -> None:
 
         from copgen.stages.eval.generator import eval_generator, results_file
 
-        results = eval_generator(settings, events=story)
+        results = eval_generator(settings, overwrite=overwrite, events=story)
     written = results_file(settings)
     then = ["pretrain", "--pairs", str(settings.pairs)] if settings.pairs else ["navigate", "-g", settings.generator]
     run.answer({**results, "results": str(written)}, [*shown(results), ("results", str(written))], "copgen", *then)

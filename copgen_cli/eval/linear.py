@@ -9,7 +9,7 @@ from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Shown
 from copgen_cli.eval.running import evaluate
-from copgen_cli.eval.wording import TOP1, TOP5, labels_of, percent, tested_on, weakest
+from copgen_cli.eval.wording import TOP1, TOP5, by_number, labels_of, percent, tested_on, weakest
 from copgen_cli.tables import Table
 
 
@@ -19,14 +19,14 @@ from copgen_cli.tables import Table
     "copgen eval linear --ckpt moco.pth.tar --arch resnet50",
     settings=(EvalLinearSettings,),
 )
-def linear(flags: dict[str, Any], run: o.Run) -> None:
+def linear(flags: dict[str, Any], run: o.Run, overwrite: o.Again = False) -> None:
     """Train linear and few-label probes on frozen features.
 
     Reports Top-1 and Top-5 on the test images of a linear classifier; for small
     data also of the nearest neighbour, and of classifiers trained on a few
     labels per class. results.json has each class and the confusion matrix too.
     """
-    evaluate(EvalLinearSettings, "linear", flags, run, shown)
+    evaluate(EvalLinearSettings, "linear", flags, run, shown, overwrite=overwrite)
 
 
 def shown(results: dict[str, Any]) -> list[Shown]:
@@ -35,7 +35,7 @@ def shown(results: dict[str, Any]) -> list[Shown]:
     rows = [("linear", percent(linear["top1"]), "", percent(results["top5"]), f"{linear['fitted_on']:,}", "")]
     if (nearest := results.get("nearest_neighbour")) is not None:
         rows.append(("nearest neighbour", percent(nearest["top1"]), "", "", f"{nearest['fitted_on']:,}", ""))
-    for labels, few in few_labels.items():
+    for labels, few in by_number(few_labels):
         spread = f"+- {percent(few['top1_std'])}"
         numbers = percent(few["top1_mean"]), spread, "", f"{few['fitted_on']:,}", str(len(few["draws"]))
         rows.append((labels_of(labels), *numbers))

@@ -25,7 +25,7 @@ WEAKEST = 3
     "copgen eval pairs pairs/ --similarity ms-ssim,lpips --json | jq .verdict",
     settings=(EvalPairsSettings,),
 )
-def pairs(flags: dict[str, Any], run: o.Run, pairs: o.PairsFolder = Path("pairs")) -> None:
+def pairs(flags: dict[str, Any], run: o.Run, pairs: o.PairsFolder = Path("pairs"), overwrite: o.Again = False) -> None:
     """Report the health of pairs before training.
 
     Of a random sample: do anchor and positive have the same label, how similar
@@ -43,7 +43,7 @@ def pairs(flags: dict[str, Any], run: o.Run, pairs: o.PairsFolder = Path("pairs"
         if run.dry_run:
             show_plan(settings, {}, as_json=run.as_json)
             return
-        results = stage.eval_pairs(settings, events=story)
+        results = stage.eval_pairs(settings, overwrite=overwrite, events=story)
     folder = stage.results_folder(settings)
     written = {"results": str(folder / "results.json"), "picture": str(folder / stage.PICTURE)}
     ready = all(check["ok"] is not False for check in results["checks"])

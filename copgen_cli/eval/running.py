@@ -34,7 +34,7 @@ def evaluate(
         kind: of the evaluation, the name of its command.
         flags, run: as the command has them.
         shown: the result as tables and rows.
-        overwrite: start from scratch, if the evaluation can be resumed.
+        overwrite: evaluate again what is finished.
     """
 
     def results_folder(settings: EvalSettings) -> Path:

@@ -18,7 +18,7 @@ from copgen_cli.tables import Table
     "copgen eval transfer --datasets VOCdevkit/ --probe svm --json | jq .mean",
     settings=(EvalTransferSettings,),
 )
-def transfer(flags: dict[str, Any], run: o.Run) -> None:
+def transfer(flags: dict[str, Any], run: o.Run, overwrite: o.Again = False) -> None:
     """Train probes on the features of several datasets.
 
     Reports Top-1 for datasets with one class in each image, the mean average
@@ -33,6 +33,7 @@ def transfer(flags: dict[str, Any], run: o.Run) -> None:
         shown,
         on=lambda settings: ", ".join(settings.datasets),
         then=lambda settings, results: ["eval", "few-shot", "--ckpt", str(settings.ckpt)],
+        overwrite=overwrite,
     )
 
 

@@ -20,6 +20,11 @@ def tested_on(results: dict[str, Any], images: int) -> str:
     return f"{results['dataset']['name']}, {images:,} test images"
 
 
+def by_number(table: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The items of a table by the numbers of its keys, such as '5' or '10%', which a file has as text."""
+    return sorted(table.items(), key=lambda item: int(item[0].removesuffix("%")))
+
+
 def labels_of(labels: str) -> str:
     """'5 labels per class', '1% of the labels'."""
     if labels.endswith("%"):

@@ -11,7 +11,7 @@ import torch
 
 from copgen.data import datasets, digits
 from copgen.data.batches import batches
-from copgen.data.datasets import DATASETS, needs_labels, open_dataset, place_of
+from copgen.data.datasets import DATASETS, channels_of, needs_labels, open_dataset, place_of
 from copgen.data.downloads import PublishedFile, cifar10_files, mnist_files
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from tests.data import made
@@ -45,6 +45,15 @@ def test_a_folder_is_read_as_what_it_holds(tmp_path: Path) -> None:
     made.tar(tmp_path / "c" / "x.tar", {"1.png": made.image(0)})
     kinds = [type(open_dataset(tmp_path / name, "train")).__name__ for name in "abc"]
     assert kinds == ["TensorImages", "ImageFiles", "TarShards"]
+
+
+def test_channels_are_known_without_reading_images(tmp_path: Path) -> None:
+    assert [channels_of(name) for name in DATASETS] == [1, 1, 3, 3, 3]
+    made.mnist(tmp_path / "a")
+    made.class_folders(tmp_path / "b")
+    assert channels_of(tmp_path / "a") == 1
+    assert channels_of(tmp_path / "b") is None
+    assert channels_of(tmp_path / "nowhere") is None
 
 
 def test_an_archive_beside_the_unpacked_images_does_not_matter(tmp_path: Path) -> None:

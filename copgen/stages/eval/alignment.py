@@ -32,7 +32,8 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.runtime.seeds import seeded
-from copgen.stages.eval.opening import FORMAT, encoder_document, open_encoder, results_file
+from copgen.stages.eval.finished_result import KEY, finished_result, key_of
+from copgen.stages.eval.opening import FORMAT, SPEED, encoder_document, open_encoder, results_file
 from copgen.stages.eval.projector import trained_projector
 from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
 from copgen.storage.files import sha256_of, write_json
@@ -55,7 +56,7 @@ def eval_alignment(
     Args:
         settings: the encoder, the pairs, what is measured.
         out: the folder for `results.json`; None: that of the settings, by default `eval/alignment` beside the encoder.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, encoder and data is returned.
         events: receives progress and messages.
 
     Raises:
@@ -86,6 +87,19 @@ def eval_alignment(
     projector, why = trained_projector(settings.ckpt, encoder)
     if projector is None:
         events.say(f"Projections are not measured: {why}.")
+    document = {
+        "format": FORMAT,
+        "kind": f"eval-{KIND}",
+        "projector": why,
+        "inputs": source.inputs,
+        "encoder": encoder_document(encoder, sha256_of(encoder_file(settings.ckpt))),
+        "device": device.type,
+        "versions": versions(),
+    }
+    file = results_file(settings, KIND, out)
+    key = key_of({**document, "name": name, "settings": settings.model_dump(mode="json", exclude=SPEED)})
+    if (finished := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return finished
     fresh = untrained(encoder, settings.seed).to(device) if settings.untrained else None
 
     def embed(images: Tensor) -> Mapping[str, Tensor]:
@@ -99,8 +113,8 @@ def eval_alignment(
 
     sides = embedded(settings, source, T_x, embed, N, encoder.config.in_channels, device, events)
     result = {
-        "format": FORMAT,
-        "kind": f"eval-{KIND}",
+        **document,
+        KEY: key,
         "seed": settings.seed,
         "data": {
             "pairs" if settings.pairs is not None else "dataset": name,
@@ -114,14 +128,9 @@ def eval_alignment(
             space: asdict(pair_geometry(h, h_pos, batch=K, temperature=settings.temperature))
             for space, (h, h_pos) in sides.items()
         },
-        "projector": why,
         "info_nce": {"batch": K, "temperature": settings.temperature},
-        "inputs": source.inputs,
-        "encoder": encoder_document(encoder, sha256_of(encoder_file(settings.ckpt))),
-        "device": device.type,
-        "versions": versions(),
     }
-    write_json(results_file(settings, KIND, out), result)
+    write_json(file, result)
     return result
 
 

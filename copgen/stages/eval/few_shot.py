@@ -16,6 +16,7 @@ from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import opened, results_file
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.storage.files import write_json
@@ -37,7 +38,7 @@ def eval_few_shot(
     Args:
         settings: the encoder, the dataset, the numbers of labels.
         out: the folder for `results.json`; None: that of the settings, by default `eval/few-shot` beside the encoder.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, encoder and data is returned.
         events: receives progress, and a warning if a fit did not converge.
 
     Raises:
@@ -46,6 +47,9 @@ def eval_few_shot(
     """
     events = events or Silent()
     data = opened(settings, KIND, out=out, events=events)
+    file, key = results_file(settings, KIND, out), data.key(KIND)
+    if (finished := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return finished
     wanted: dict[str, dict[str, Any]] = (
         {f"{share:g}%": {"percent": share} for share in settings.percent}
         if settings.percent
@@ -58,8 +62,7 @@ def eval_few_shot(
     train, validation, test = (
         Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS
     )
-    file = results_file(settings, KIND, out)
-    journal = Journal(file.with_name(PARTS), data.key(KIND), events)
+    journal = Journal(file.with_name(PARTS), key, events)
     few: dict[str, Any] = {}
     converged = True
     events.begin("eval few-shot", total=len(wanted), unit="probes")
@@ -91,6 +94,7 @@ def eval_few_shot(
         events.warn(f"Some fits did not converge in max_iterations = {settings.max_iterations}; the results say which.")
     result = {
         **data.document("eval-few-shot"),
+        KEY: key,
         "few_shot": few,
         "selected_on": "validation",
         "c_grid": sorted(settings.c_grid),

@@ -21,6 +21,7 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.generated import digest, identity, open_generated
 from copgen.stages.eval.pairs_opening import beside_pairs
 from copgen.stages.eval.real_images import open_real
@@ -28,6 +29,7 @@ from copgen.stages.eval.settings.generator import EvalGeneratorSettings
 from copgen.storage.files import write_json
 
 FORMAT = 1
+SPEED = {"data_root", "out", "device", "batch", "workers", "cache"}  # not what results depend on
 OUT = Path("runs/eval-generator")  # a folder for each generator, beside the features that they share
 
 
@@ -45,7 +47,7 @@ def eval_generator(
         settings: the generator or the pairs, the real images, the feature spaces.
         out: the folder for `results.json` and the features; None: that of the settings, by default
             `runs/eval-generator/NAME`, or `PAIRS-scores` beside a pairs folder, with features in `runs/eval-generator`.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, generator and data is returned.
         events: receives progress, and warnings about few images.
 
     Raises:
@@ -58,6 +60,26 @@ def eval_generator(
     spaces = open_spaces(settings, device, events)
     generated = open_generated(settings, device)
     real = open_real(settings, generated, events)
+    document = {
+        "format": FORMAT,
+        "kind": "eval-generator",
+        "seed": settings.seed,
+        "n": generated.count,
+        "draws": settings.draws,
+        "generated": generated.document(),
+        "provenance": generated.provenance(),
+        "dataset": real.document(),
+        "device": device.type,
+        "versions": versions(),
+    }
+    decides = {
+        "settings": settings.model_dump(mode="json", exclude=SPEED),
+        "images": [generated.key(name) for name in generated.sets],
+        "spaces": [identity(space, device) for space in spaces],
+    }
+    file, key = results_file(settings, out), key_of({**document, **decides})
+    if (finished := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return finished
     features_folder = Path(out or settings.out or OUT) / "features"
     store = Store(features_folder if settings.cache else None, events)
     few = [space for space in spaces if min(generated.count, real.count) <= space.dim]
@@ -81,16 +103,10 @@ def eval_generator(
     if left := generated.unverified():
         events.warn(left)
     result = {
-        "format": FORMAT,
-        "kind": "eval-generator",
-        "seed": settings.seed,
+        **document,
+        KEY: key,
         "scores": scores,
         "real_halves": {scorer.space.name: scorer.reference() for scorer in scorers},
-        "n": generated.count,
-        "draws": settings.draws,
-        "generated": generated.document(),
-        "provenance": generated.provenance(),
-        "dataset": real.document(),
         "spaces": {
             space.name: {"text": space.text, "dim": space.dim, "inputs": space.inputs, "few_images": space in few}
             for space in spaces
@@ -101,10 +117,8 @@ def eval_generator(
             "nearest_of": settings.nearest_of,
             "splits": SPLITS,
         },
-        "device": device.type,
-        "versions": versions(),
     }
-    write_json(results_file(settings, out), result)
+    write_json(file, result)
     return result
 
 

@@ -18,6 +18,7 @@ from copgen.evaluation.parts import Parts
 from copgen.evaluation.scores import scores
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import SHOWN_FROM, opened, results_file
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen.storage.files import write_json
@@ -38,7 +39,7 @@ def eval_knn(
     Args:
         settings: the encoder, the dataset, the numbers of neighbours.
         out: the folder for `results.json`; None: that of the settings, by default `eval/knn` beside the encoder.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, encoder and data is returned.
         events: receives progress and messages.
 
     Raises:
@@ -46,16 +47,18 @@ def eval_knn(
     """
     events = events or Silent()
     data = opened(settings, KIND, out=out, events=events)
+    file, key = results_file(settings, KIND, out), data.key(KIND)
+    if (finished := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return finished
     ks = sorted(set(settings.ks))
     classes = len(data.classes)
     how: dict[str, Any] = {"ks": ks, "classes": classes, "temperature": settings.temperature}
     train, validation, test = (data.features(split).to(data.device) for split in ("train", "validation", "test"))
     labels = {split: data.labels(split) for split in ("train", "validation", "test")}
-    file = results_file(settings, KIND, out)
 
     def ranked(split: Split, bank: Tensor, bank_labels: Tensor, queries: Tensor) -> dict[int, Tensor]:
         """The votes for the images of a split; a large one resumes after a stop, and has a progress bar."""
-        parts = Parts(file.with_name(f"{split}.parts"), f"{data.key(KIND)} {split}")
+        parts = Parts(file.with_name(f"{split}.parts"), f"{key} {split}")
         shown = events if len(queries) >= SHOWN_FROM else Silent()
         shown.begin(f"neighbours of {split}", total=len(queries), unit="images")
         try:
@@ -73,6 +76,7 @@ def eval_knn(
     found = {k: scores(one, labels["test"], classes=classes) for k, one in of_test.items()}
     result = {
         **data.document("eval-knn"),
+        KEY: key,
         **found[best].document(data.classes),
         "k": best,
         "selected_on": "validation",

@@ -23,6 +23,7 @@ from copgen.evaluation.scores import scores
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import Opened, opened, results_file
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import STATE, trained
@@ -48,7 +49,7 @@ def eval_linear(
     Args:
         settings: the encoder, the dataset, the probes.
         out: the folder for `results.json`; None: that of the settings, by default `eval/linear` beside the encoder.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, encoder and data is returned.
         events: receives progress, a warning if a fit did not converge, and what was read from a foreign file.
 
     Raises:
@@ -59,13 +60,15 @@ def eval_linear(
     """
     events = events or Silent()
     data = opened(settings, KIND, out=out, events=events)
-    file = results_file(settings, KIND, out)
+    file, key = results_file(settings, KIND, out), data.key(KIND)
+    if (finished := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return finished
     if kind_of_probe(data, settings) == "lbfgs":
-        journal = Journal(file.with_name(PARTS), data.key(KIND), events)
+        journal = Journal(file.with_name(PARTS), key, events)
         found = fitted(data, settings, events, journal)
     else:
         found = trained(data, settings, events, folder=file.parent)
-    result = {**data.document("eval-linear"), **found}
+    result = {**data.document("eval-linear"), KEY: key, **found}
     write_json(file, result)
     for unfinished in (STATE, PARTS):
         file.with_name(unfinished).unlink(missing_ok=True)

@@ -33,6 +33,7 @@ from copgen.evaluation.parts import Parts
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
+from copgen.stages.eval.finished_result import key_of
 from copgen.stages.eval.provenance import hashes
 from copgen.stages.eval.settings.common import EncoderSettings, EvalSettings, PreparedSettings
 from copgen.storage.files import sha256_of
@@ -117,8 +118,7 @@ class Opened:
 
     def key(self, kind: str) -> str:
         """A hash of everything that determines the results, to resume what has it."""
-        decides = {**self.document(kind), "settings": self.settings.model_dump(mode="json", exclude=SPEED)}
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return key_of({**self.document(kind), "settings": self.settings.model_dump(mode="json", exclude=SPEED)})
 
     def document(self, kind: str) -> dict[str, Any]:
         """The part of `results.json` that all evaluations have: data, encoder, provenance."""

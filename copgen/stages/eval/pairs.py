@@ -28,6 +28,7 @@ from copgen.report.grid import save_picture
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.pairs_checks import checks_of
 from copgen.stages.eval.pairs_measured import Found, measure
 from copgen.stages.eval.pairs_opening import PARTS, Instruments, beside_pairs, instruments
@@ -36,6 +37,7 @@ from copgen.stages.eval.settings.pairs import EvalPairsSettings
 from copgen.storage.files import write_json
 
 FORMAT, KIND, PICTURE = 1, "eval-pairs", "pairs.png"
+SPEED = {"data_root", "out", "device", "batch", "workers", "cache"}  # not what results depend on
 
 
 @path_errors()
@@ -51,7 +53,7 @@ def eval_pairs(
     Args:
         settings: the pairs, the classifier, the measures, the thresholds.
         out: the folder of both files; None: that of the settings, by default `PAIRS-health` beside the pairs folder.
-        overwrite: ignored, as existing results are always replaced; every stage has it.
+        overwrite: evaluate again; otherwise a finished result with the same settings, pairs and weights is returned.
         events: receives progress and messages.
 
     Raises:
@@ -63,10 +65,18 @@ def eval_pairs(
     folder = results_folder(settings, out)
     sample = PairsSample(settings.pairs, n=settings.n, seed=settings.seed, events=events)
     tools = instruments(settings, sample.plan, folder=folder, events=events)
+    decides = settings.model_dump(mode="json", exclude=SPEED)
+    key = key_of({"kind": KIND, "settings": decides, "plan": sample.plan.digest, **tools.decides})
+    whole = not overwrite and (folder / PICTURE).is_file()
+    finished = finished_result(folder / "results.json", key, overwrite=not whole, events=events)
+    if finished is not None:
+        return finished
+    tools = tools.fitted(folder / PARTS, events)
     found = measure(settings, sample, tools, parts=folder / PARTS, events=events)
     result = document(settings, sample, tools, found)
     checks = checks_of(result, sample.plan, settings.thresholds)
     result |= {
+        KEY: key,
         "verdict": verdict(checks),
         "not_judged": not_judged(checks),
         "checks": [check.document() for check in checks],

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from copgen.data.sampler import EpochSampler
-from copgen.evaluation.digits_classifier import NO_DIGIT, fit_digits_classifier, judge_accuracy
+from copgen.evaluation.calibrated_svm import CalibratedSVM
+from copgen.evaluation.digits_classifier import NO_DIGIT, DigitsClassifier, fit_digits_classifier, judge_accuracy
 from copgen.evaluation.features import Standardised
 from copgen.evaluation.journal import Journal
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
@@ -26,13 +27,17 @@ from copgen.evaluation.probe_state import ProbeFile
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
 from copgen.evaluation.spaces import FeatureSpace
 from copgen.runtime.events import Events
+from copgen.runtime.machine import versions
+from copgen.stages.eval.finished_result import key_of
 from copgen.stages.eval.linear import SMALL
 from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import BATCH, GRID
+from copgen.storage.tensors import load_kept, save_tensors
 
 NO_DIGIT_NAME = "no digit"
 KIND = "pairs"
+CLASSIFIER = "classifier"  # kind of the file of the fitted one
 EPOCHS = 20  # of SGD
 SECONDS = 20.0  # between two writes of the training's state
 Predict = Callable[[Tensor], Tensor]
@@ -57,11 +62,22 @@ class Judge:
     inputs: dict[str, str] = field(default_factory=dict)
 
 
-def digits_judge(events: Events) -> Judge:
-    """The classifier of the embedded digits, which has an eleventh class, 'no digit'."""
-    events.say("Fitting the classifier of the embedded digits, which takes about twelve seconds.")
-    with one_thread():
-        machine = fit_digits_classifier()
+def digits_judge(parts: Path, events: Events) -> Judge:
+    """The classifier of the embedded digits, which has an eleventh class, 'no digit'.
+
+    Args:
+        parts: the folder where it is kept, to be resumed.
+        events: is told when it is fitted.
+    """
+    file, key = parts / "classifier.safetensors", key_of(versions())
+    if (kept := load_kept(file, kind=CLASSIFIER, key=key)) is not None:
+        machine = DigitsClassifier(CalibratedSVM.from_tensors(kept[0]))
+    else:
+        events.say("Fitting the classifier of the embedded digits, which takes about twelve seconds.")
+        with one_thread():
+            machine = fit_digits_classifier()
+        parts.mkdir(parents=True, exist_ok=True)
+        save_tensors(file, machine.machine.tensors(), kind=CLASSIFIER, header={"key": key})
 
     def labels(pairs: BatchOfPairs) -> tuple[Tensor, Tensor]:
         anchors, positives = (torch.from_numpy(machine.labels(images)).long() for images in (pairs.x, pairs.x_pos))

@@ -1,12 +1,13 @@
 """What `eval pairs` measures with: measures of similarity, a feature space, a classifier.
 
-All is opened, and what is missing is reported, before a pair is read.
+All is opened, and what is missing is reported, before a classifier is fitted or a pair is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,9 +22,9 @@ from copgen.evaluation.spaces.trained_encoder import EncoderSpace
 from copgen.pairs import Contents, Plan
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events
-from copgen.runtime.machine import resolve_device
+from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.eval.opening import Opened, opened
-from copgen.stages.eval.pairs_judge import Judge, digits_judge, probe_judge
+from copgen.stages.eval.pairs_judge import KIND, Judge, digits_judge, probe_judge
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.settings.pairs import EvalPairsSettings
 from copgen.storage.files import sha256_of
@@ -40,13 +41,30 @@ class Instruments:
     Attributes:
         similarities: the first is the main one.
         space: of the diversity of anchors.
-        judge: None: labels are not known.
+        probed: the features of the encoder, and labelled images with it, for the judge; None: it is another.
+        of_digits: whether the judge is that of the embedded digits.
+        judge: None: labels are not known, or it is not fitted yet.
     """
 
     device: torch.device
     similarities: list[Similarity]
     space: FeatureSpace
-    judge: Judge | None
+    probed: tuple[Opened, FeatureSpace] | None
+    of_digits: bool
+    judge: Judge | None = None
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """Everything of it that decides results, JSON-able; known before the judge is fitted."""
+        judge = self.probed[0].key(KIND) if self.probed is not None else DIGITS if self.of_digits else None
+        spaces = [[one.name, one.inputs] for one in self.similarities] + [[self.space.name, self.space.inputs]]
+        return {"spaces": spaces, "judge": judge, "device": self.device.type, "versions": versions()}
+
+    def fitted(self, parts: Path, events: Events) -> Instruments:
+        """With the judge, whose training is kept in this folder, to be resumed."""
+        if self.probed is not None:
+            return replace(self, judge=probe_judge(*self.probed, parts, events))
+        return replace(self, judge=digits_judge(parts, events)) if self.of_digits else self
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -63,7 +81,7 @@ def instruments(settings: EvalPairsSettings, plan: Contents, *, folder: Path, ev
     Args:
         settings: of the evaluation.
         plan: of the pairs.
-        folder: of the results, where features of the labelled dataset and the probe in training are kept.
+        folder: of the results, where features of the labelled dataset are kept.
         events: receives progress and messages.
 
     Raises:
@@ -92,12 +110,9 @@ def instruments(settings: EvalPairsSettings, plan: Contents, *, folder: Path, ev
         CosineSimilarity(known[name]) if name in known else open_similarity(name, device=device, events=events)
         for name in names
     ]
-    judge = None
-    if data is not None and encoder is not None:
-        judge = probe_judge(data, known[encoder], folder / PARTS, events)
-    elif settings.classifier == DIGITS or (settings.classifier == "auto" and of_digits(plan)):
-        judge = digits_judge(events)
-    return Instruments(device, similarities, known[space_name], judge)
+    probed = (data, known[encoder]) if data is not None and encoder is not None else None
+    judged = settings.classifier == DIGITS or (settings.classifier == "auto" and of_digits(plan))
+    return Instruments(device, similarities, known[space_name], probed, judged and probed is None)
 
 
 def labelled(settings: EvalPairsSettings, folder: Path, events: Events) -> Opened | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from copgen.data.batches import batches
-from copgen.data.datasets import Images, open_dataset
+from copgen.data.datasets import Images, channels_of, open_dataset
 from copgen.evaluation.generation.feature_chunks import Chunks, Store
 from copgen.evaluation.generation.scoring import FEWEST
 from copgen.evaluation.spaces import FeatureSpace
@@ -90,13 +90,10 @@ def open_real(settings: EvalGeneratorSettings, generated: Generated, events: Eve
         UsageError: an unknown dataset, other channels than the generated images, or too few images.
         DataError: not found, empty or damaged.
     """
-    images = open_dataset(settings.dataset, settings.split, root=settings.data_root, events=events)
     channels = generated.plan.image_shape[0]
-    if images.channels != channels and not settings.convert_channels:
-        raise UsageError(
-            f"The generated images have {channels} channels; dataset '{settings.dataset}' has {images.channels}.",
-            fix="Choose the dataset that the generator imitates with --dataset, or pass --convert-channels.",
-        )
+    _check_channels(settings, channels, channels_of(settings.dataset))  # before a download, and before all is decoded
+    images = open_dataset(settings.dataset, settings.split, root=settings.data_root, events=events)
+    _check_channels(settings, channels, images.channels)
     count = min(settings.real_n or len(images), len(images))
     if settings.real_n is not None and settings.real_n > len(images):
         raise UsageError(
@@ -111,3 +108,12 @@ def open_real(settings: EvalGeneratorSettings, generated: Generated, events: Eve
         events.say(f"Real images are resized to a shorter side of {generated.side} pixels, and cropped at the centre.")
     converted = channels if images.channels != channels else None
     return Real(settings, images, generated.side, converted, count, generated.device)
+
+
+def _check_channels(settings: EvalGeneratorSettings, channels: int, real: int | None) -> None:
+    """Refuse real images with other channels than the generated ones, unless they may be converted (UsageError)."""
+    if real not in (None, channels) and not settings.convert_channels:
+        raise UsageError(
+            f"The generated images have {channels} channels; dataset '{settings.dataset}' has {real}.",
+            fix="Choose the dataset that the generator imitates with --dataset, or pass --convert-channels.",
+        )

@@ -27,6 +27,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_parts import FinishedParts
+from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, prepared, results_file
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.voc07 import Voc07, voc07_scores
@@ -51,7 +52,7 @@ def eval_transfer(
     Args:
         settings: the encoder, the datasets, the probe.
         out: the folder for `results.json`; None: that of the settings, by default `eval/transfer` beside the encoder.
-        overwrite: compute all again, also what is finished.
+        overwrite: evaluate again; otherwise a finished result with the same settings, encoder and data is returned.
         events: receives progress, and a warning if a fit did not converge.
 
     Raises:
@@ -72,6 +73,10 @@ def eval_transfer(
         "data": {name: [data.preparation(), _inputs(data)] for name, (data, _) in opened.items()},
         "versions": versions(),
     }
+    device = next(iter(opened.values()))[0].device.type
+    key = key_of({**decides, "kind": KIND, "device": device})
+    if (result := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
+        return result
     finished = FinishedParts(file.parent, decides, events)
     if overwrite:
         finished.forget()
@@ -91,13 +96,14 @@ def eval_transfer(
     result = {
         "format": FORMAT,
         "kind": f"eval-{KIND}",
+        KEY: key,
         "seed": settings.seed,
         "probe": settings.probe,
         "mean": sum(one["score"] for one in found.values()) / len(found),
         "datasets": found,
         "c_grid": grid,
         "encoder": document,
-        "device": next(iter(opened.values()))[0].device.type,
+        "device": device,
         "versions": versions(),
     }
     write_json(file, result)

@@ -234,6 +234,7 @@ def test_missing_weights_are_told_before_any_work(
         ({"space": ("encoder:a", "encoder:b")}, ExitCode.USAGE, "encoder:b"),
         ({"dataset": "digitz"}, ExitCode.USAGE, "digits"),
         ({"dataset": "photos"}, ExitCode.USAGE, "--convert-channels"),
+        ({"dataset": "cifar10"}, ExitCode.USAGE, "--convert-channels"),  # before it is looked for
         ({"images": "positives"}, ExitCode.DATA, "runs/navigate"),
         ({"images": "positives", "transform": "steering"}, ExitCode.DATA, "runs/steering"),
         ({"generator": None, "weights": None, "pairs": "nowhere"}, ExitCode.DATA, "nowhere"),

@@ -11,10 +11,13 @@ import torch
 from copgen import encoders
 from copgen.evaluation.few_labels import interval
 from copgen.runtime.errors import UsageError
+from copgen.runtime.settings import resolve
 from copgen.stages.eval.few_shot import eval_few_shot
 from copgen.stages.eval.knn import eval_knn
 from copgen.stages.eval.linear import eval_linear
+from copgen.stages.eval.settings.common import EvalSettings
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from tests.stages.eval.test_linear import CONFIG, quick
 
@@ -54,6 +57,13 @@ def test_few_labels_are_those_of_the_linear_evaluation_with_an_interval(ckpt: Pa
         assert few["interval95"] == interval([draw["top1"] for draw in few["draws"]])
     eval_few_shot(settings, out=tmp_path / "again")
     assert (tmp_path / "again/results.json").read_bytes() == (ckpt / "eval/few-shot/results.json").read_bytes()
+
+
+@pytest.mark.parametrize("model", [EvalFewShotSettings, EvalFinetuneSettings])
+def test_an_interval_needs_two_draws(model: type[EvalSettings]) -> None:
+    with pytest.raises(UsageError, match="draws = 1") as caught:
+        resolve(model, "eval", flags={"draws": 1})
+    assert "--draws 2" in str(caught.value)
 
 
 def test_shares_of_the_labels(ckpt: Path, tmp_path: Path) -> None:

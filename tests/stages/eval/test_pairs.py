@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.svm import SVC
 from torch import Tensor
 
 from copgen import encoders, pairs
 from copgen.data import digits
 from copgen.encoders import EncoderConfig
+from copgen.evaluation.calibrated_svm import CalibratedSVM
+from copgen.evaluation.digits_classifier import NO_DIGIT, DigitsClassifier
 from copgen.evaluation.pairs_health.spread import spread
 from copgen.pairs import to_uint8
 from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, UsageError
@@ -288,16 +292,30 @@ def test_it_resumes_after_a_kill_with_the_same_bytes(
 
 def test_the_embedded_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one fitted on few images in its place, which takes a second instead of twelve."""
+    fitted = list[int]()
 
-    class Quick:
-        def labels(self, images: Tensor) -> np.ndarray:
-            train = digits.load("train")
-            distances = torch.cdist(images.flatten(1), train.images.flatten(1))
-            return np.asarray(train.labels[distances.argmin(dim=1)])
+    def quick_fit() -> DigitsClassifier:
+        fitted.append(1)
+        train = digits.load("train")
+        noise = torch.rand(50, 64, generator=torch.Generator().manual_seed(0))
+        images = torch.cat(((train.images.flatten(1)[:500] + 1) / 2, noise)).double().numpy()
+        labels = np.concatenate((train.labels[:500].numpy(), np.full(50, NO_DIGIT)))
+        machine = CalibratedClassifierCV(SVC(C=10.0, gamma=0.256), ensemble=False, cv=3).fit(images, labels)
+        return DigitsClassifier(CalibratedSVM.of(machine))
 
-    monkeypatch.setattr(pairs_judge, "fit_digits_classifier", Quick)
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pairs_judge, "fit_digits_classifier", quick_fit)
     folder = write(tmp_path / "pairs", another)
+    with monkeypatch.context() as patch:
+        patch.setattr(pairs_measured.Rows, "set", killed)
+        with pytest.raises(KeyboardInterrupt):
+            eval_pairs(quick(folder, classifier="auto"))
+    assert fitted == [1]
     result = eval_pairs(quick(folder, classifier="auto"))  # the plan says that the generator is that of the digits
+    assert fitted == [1]  # it was kept
+    assert {path.name for path in (tmp_path / "pairs-health").iterdir()} == {"results.json", "pairs.png"}
     assert result["labels"]["agreement"] < 0.4
     assert result["labels"]["accuracy_real"] > 0.9
     assert "label agreement" in result["verdict"]

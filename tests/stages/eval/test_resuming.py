@@ -133,6 +133,7 @@ def test_probes_resume(
 
     whole = evaluate(coloured)
     bytes_of_whole = (coloured / "out/results.json").read_bytes()
+    (coloured / "out/results.json").unlink()  # or it would be read
     monkeypatch.setattr(place, name, stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(coloured)

@@ -6,9 +6,9 @@ A model has the fields of its last base first, which decides their order in the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
 from copgen.runtime.panels import INPUT, OUTPUT, SPEED
@@ -17,6 +17,15 @@ from copgen.runtime.urls import refuse_url
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+
+
+def _of_an_interval(value: Any) -> Any:
+    if isinstance(value, int) and value < 2:
+        raise ValueError("the interval over draws needs at least two; pass --draws 2 or more")
+    return value
+
+
+Draws = Annotated[int, Field(ge=2), BeforeValidator(_of_an_interval)]
 
 
 class EncoderFileSettings(Settings):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import SETTINGS
-from copgen.stages.eval.settings.common import EvalSettings, PositiveFloat, PositiveInt
+from copgen.stages.eval.settings.common import Draws, EvalSettings, PositiveFloat, PositiveInt
 
 
 class EvalFewShotSettings(EvalSettings):
@@ -26,8 +26,8 @@ class EvalFewShotSettings(EvalSettings):
         source="1 and 10 are usual",
         flag=Flag(SETTINGS, "ROWS"),
     )
-    draws: int = setting(
-        10, text="Random draws of labels.", unit="draws", source="our choice", ge=2, flag=Flag(SETTINGS, "N")
+    draws: Draws = setting(
+        10, text="Random draws of labels.", unit="draws", source="our choice", flag=Flag(SETTINGS, "N")
     )
     c_grid: tuple[PositiveFloat, ...] = setting(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2),

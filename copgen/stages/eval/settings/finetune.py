@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import SETTINGS, TRAINING
-from copgen.stages.eval.settings.common import EvalSettings, PositiveFloat, PositiveInt
+from copgen.stages.eval.settings.common import Draws, EvalSettings, PositiveFloat, PositiveInt
 
 
 class EvalFinetuneSettings(EvalSettings):
@@ -30,8 +30,8 @@ class EvalFinetuneSettings(EvalSettings):
     labels: tuple[PositiveInt, ...] | None = setting(
         None, text="Labels per class, instead.", unit="labels", min_length=1, flag=Flag(SETTINGS, "ROWS")
     )
-    draws: int = setting(
-        3, text="Random draws of labels.", unit="draws", source="our choice", ge=2, flag=Flag(SETTINGS, "N")
+    draws: Draws = setting(
+        3, text="Random draws of labels.", unit="draws", source="our choice", flag=Flag(SETTINGS, "N")
     )
     lr: float | None = setting(
         None,

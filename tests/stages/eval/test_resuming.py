@@ -107,7 +107,7 @@ def knn(ckpt: Path) -> dict[str, Any]:
     [
         (linear, probes, "choose", 7, 4),  # the probe of all labels, and 3 draws of 1 and of 5
         (few_shot, probes, "choose", 6, 3),
-        (knn, neighbours, "_of_block", 7, 4),  # 6 images of validation and 18 of test in blocks of 4
+        (knn, neighbours, "most_similar", 7, 4),  # 6 images of validation and 18 of test in blocks of 4
         (plain_sgd, LinearHeads, "top1", 6, 3),
     ],
 )

@@ -7,22 +7,37 @@
 namespace copgen::cuda {
 namespace {
 
-// z' = z + (y + bias) if y is given, else m = z' - z; the row's distance and sums follow from m.
+// *lost = NaN if a number is NaN. All threads that write write the same.
+template <typename T, typename W>
+__global__ void __launch_bounds__(kThreads) find_nan(
+    const T* weights, int64_t count, const T* biases, int64_t width, W* lost) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count + width; i += step) {
+    const W x = widen<W>(i < count ? weights[i] : biases[i - count]);
+    if (x != x) {
+      *lost = static_cast<W>(NAN);
+    }
+  }
+}
+
+// z' = z + (y + bias + *lost); the row's distance and sums follow from what is added. The hidden units may have lost a
+// NaN, so that one in z is added to the distance, too.
 template <typename T, typename W>
 __global__ void __launch_bounds__(kThreads) residual_rows(
-    const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
-    Partial partial) {
+    const T* z, const W* y, const W* bias, const W* lost, W delta, int64_t rows, int64_t dim, T* z_pos, W* d,
+    double* stats, Partial partial) {
   const int lane = threadIdx.x % 32;
+  const W none = *lost;
   Sums sums;
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; row < rows;
        row += static_cast<int64_t>(gridDim.x) * kWarps) {
     const int64_t at = row * dim;
     double move = 0, squared = 0;
     for (int64_t j = lane; j < dim; j += 32) {
-      const W m = y[at + j] + bias[j];
-      z_pos[at + j] = narrow<T>(widen<W>(z[at + j]) + m);
+      const W x = widen<W>(z[at + j]), m = y[at + j] + bias[j] + none;
+      z_pos[at + j] = narrow<T>(x + m);
       move += m;
-      squared += static_cast<double>(m) * m;
+      squared += static_cast<double>(m) * m + (x == x ? 0.0 : static_cast<double>(x));
     }
     move = warp_sum(move);
     squared = warp_sum(squared);
@@ -150,11 +165,20 @@ unsigned int grid_for(int64_t rows) {
 }  // namespace
 
 template <typename T, typename W>
+cudaError_t launch_find_nan(
+    const T* weights, int64_t count, const T* biases, int64_t width, W* lost, cudaStream_t stream) {
+  const int64_t blocks = (count + width + kThreads - 1) / kThreads;
+  find_nan<T, W><<<static_cast<unsigned int>(blocks < 1024 ? blocks : 1024), kThreads, 0, stream>>>(
+      weights, count, biases, width, lost);
+  return cudaGetLastError();
+}
+
+template <typename T, typename W>
 cudaError_t launch_residual(
-    const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
-    Partial partial, cudaStream_t stream) {
+    const T* z, const W* y, const W* bias, const W* lost, W delta, int64_t rows, int64_t dim, T* z_pos, W* d,
+    double* stats, Partial partial, cudaStream_t stream) {
   residual_rows<T, W><<<partial.blocks, kThreads, 0, stream>>>(
-      z, y, bias, delta, rows, dim, z_pos, d, stats, partial);
+      z, y, bias, lost, delta, rows, dim, z_pos, d, stats, partial);
   return cudaGetLastError();
 }
 
@@ -182,8 +206,9 @@ cudaError_t launch_kept_first(const bool* violates, int64_t rows, int64_t* order
 }
 
 #define COPGEN_INSTANTIATE(T, W)                                                                                      \
+  template cudaError_t launch_find_nan<T, W>(const T*, int64_t, const T*, int64_t, W*, cudaStream_t);                 \
   template cudaError_t launch_residual<T, W>(                                                                         \
-      const T*, const W*, const W*, W, int64_t, int64_t, T*, W*, double*, Partial, cudaStream_t);                     \
+      const T*, const W*, const W*, const W*, W, int64_t, int64_t, T*, W*, double*, Partial, cudaStream_t);           \
   template cudaError_t launch_constrain<T, W>(                                                                        \
       const T*, const T*, W, int64_t, int64_t, W*, bool*, T*, double*, Partial, cudaStream_t);                        \
   template cudaError_t launch_constrain_gradient<T, W>(                                                               \

@@ -34,11 +34,16 @@ cudaError_t launch_navigate(
     int64_t width, int tile, T* z_pos, float* d, double* stats, float* hidden, int64_t kept, Partial partial,
     cudaStream_t stream);
 
-// z' = z + (y + bias), its distances and statistics, after the matrix products of a wide navigator.
+// *lost, 0 before, becomes NaN if a weight or bias of the first layer is NaN.
+template <typename T, typename W>
+cudaError_t launch_find_nan(
+    const T* weights, int64_t count, const T* biases, int64_t width, W* lost, cudaStream_t stream);
+
+// z' = z + (y + bias + *lost), its distances and statistics, after the matrix products of a wide navigator.
 template <typename T, typename W>
 cudaError_t launch_residual(
-    const T* z, const W* y, const W* bias, W delta, int64_t rows, int64_t dim, T* z_pos, W* d, double* stats,
-    Partial partial, cudaStream_t stream);
+    const T* z, const W* y, const W* bias, const W* lost, W delta, int64_t rows, int64_t dim, T* z_pos, W* d,
+    double* stats, Partial partial, cudaStream_t stream);
 
 // dh = dh where h > 0, else 0.
 template <typename W>

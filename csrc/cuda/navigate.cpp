@@ -44,9 +44,13 @@ template <typename T, typename W>
 void residual(const Arguments& a, const Tensor& y, Outputs& outputs) {
   auto& [z_pos, d, stats, hidden] = outputs;
   PartialSums partial(a.z, blocks_for_rows(a.z));
-  const Tensor bias = as(a.b2, y.scalar_type());
+  const Tensor bias = as(a.b2, y.scalar_type()), lost = torch::stable::new_zeros(y, {1});
+  // cuBLASLt's ReLU may make 0 of a NaN, as the larger of the two.
+  check((launch_find_nan<typename Native<T>::type, W>(
+      read<T>(a.w1), a.w1.numel(), read<T>(a.b1), a.b1.numel(), write<W>(lost), stream_of(a.z))));
   check((launch_residual<typename Native<T>::type, W>(
-      read<T>(a.z), read<W>(y), read<W>(bias), static_cast<W>(a.bound()), a.z.size(0), a.z.size(1), write<T>(z_pos),
+      read<T>(a.z), read<W>(y), read<W>(bias), read<W>(lost), static_cast<W>(a.bound()), a.z.size(0), a.z.size(1),
+      write<T>(z_pos),
       d.mutable_data_ptr<W>(), stats.mutable_data_ptr<double>(), partial.partial(),
       stream_of(a.z))));
 }

@@ -60,11 +60,24 @@ inline Tensor sum_with_columns(const Tensor& c, const Tensor& a) {
   return torch::stable::subtract(c, torch::stable::sum(a, Sizes({0})), -1);
 }
 
+template <typename T>
+void without_nan(const Tensor& x) {
+  T* const values = x.mutable_data_ptr<T>();
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const double value = static_cast<double>(static_cast<float>(values[i]));
+    values[i] = value == value ? values[i] : static_cast<T>(0.0f);
+  }
+}
+
+// NaN becomes 0, as it may by cuBLASLt's ReLU.
 inline Tensor hidden_units(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   AtenTensorHandle made = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(
       aoti_torch_cpu__addmm_activation(bias.get(), x.get(), transposed(weight).get(), 1, 1, 0, &made));
-  return Tensor(made);
+  const Tensor h(made);
+  const auto type = h.scalar_type();
+  type == kDouble ? without_nan<double>(h) : type == kFloat ? without_nan<float>(h) : without_nan<BFloat16>(h);
+  return h;
 }
 
 }  // namespace copgen::cuda

@@ -108,6 +108,22 @@ def test_a_nan_stays_a_nan(implementation: str, device: torch.device) -> None:
     assert math.isnan(found.numbers()["d_max"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("width", [6, 130])
+def test_a_nan_is_found_wherever_it_is(
+    implementation: str, device: torch.device, width: int, place: int, dtype: torch.dtype
+) -> None:
+    """In z or a weight, even where the hidden units lose it."""
+    inputs = case(40, 8, width, dtype=dtype, device=device)
+    assert bool(navigate(*inputs).d.isfinite().all())
+    inputs[place].flatten()[3] = math.nan
+    found = navigate(*inputs, delta=0.3)
+    assert int(found.d.isnan().sum()) == (1 if place == 0 else 40)
+    assert bool(found.z_pos[0].isnan().any())
+    assert math.isnan(found.numbers()["d_max"])
+
+
 def test_the_number_of_threads_does_not_change_a_bit(built: None, device: torch.device) -> None:
     inputs = with_gradients(case(1000, 30, 40, dtype=torch.float32, device=device))
     threads = torch.get_num_threads()

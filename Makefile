@@ -94,6 +94,8 @@ test-triton: $(READY)
 		$(BIN)/pip install --quiet --upgrade --no-deps --target .build/triton-$$version triton==$$version || exit 1; \
 		TRITON_DEFAULT_FP_FUSION=1 PYTHONPATH=.build/triton-$$version:. \
 			$(BIN)/python -m copgen.kernels.aot check 80 90 100 || exit 1; \
+		TRITON_DEFAULT_FP_FUSION=1 PYTHONPATH=.build/triton-$$version:. \
+			$(BIN)/python -m copgen.kernels.aot_navigate check 80 86 89 90 100 120 || exit 1; \
 	done
 
 # For a machine with Python 3.12 and without a network: what gpu-check needs beside torch, Triton, NumPy and torchvision.

@@ -55,7 +55,7 @@ PARTS = (
     Part("losses", 45),
     Part("tests", 110),
     Part("peers", 90),
-    Part("navigator", 40, built=True),
+    Part("navigator", 50, built=True),
     Part("update", 80),
     Part("compiled", 110),
     Part("authors", 40),

@@ -29,6 +29,7 @@ from benchmarks.gpu_check import ROOT
 from benchmarks.report import measuring, table
 from benchmarks.timing import interleaved, machine, trouble
 from copgen import objectives, views
+from copgen.runtime.dispatch import choose
 from copgen.stages.navigate.players import Game
 from copgen.training.metrics import read_metrics
 
@@ -150,12 +151,16 @@ def peers(notes: Notes) -> None:
 
 
 def navigator_operator(notes: Notes) -> None:
-    """z' = z + MLP(z) with its statistics, beside eager and compiled PyTorch."""
-    found = navigator.Found()
+    """z' = z + MLP(z) with its statistics: errors, and times beside csrc's kernel, eager and compiled PyTorch."""
+    found, width = navigator.Found(), 8 if notes.toy else 120
+    beside = methods.implementations(notes.device)
+    notes.say(f"* runs: {choose('navigate', notes.device, torch.float32)}")
+    for name, step in {methods.OURS: methods.ours, **beside}.items():
+        error = functools.partial(methods.error, step, methods.Shape(300, width), notes.device)
+        notes.attempt(f"{name}: relative error of d", error)
     for rows in (16,) if notes.toy else (65536, 4096, 256):
         for way in navigator.WAYS:
-            shape = methods.Shape(rows, 8 if notes.toy else 120)
-            calls = methods.methods(compiled=not notes.toy)
+            shape, calls = methods.Shape(rows, width), methods.methods(compiled=not notes.toy) | beside
             lines = navigator.measure(found, shape, way, calls, notes.device, floor_ms=0.0, toy=notes.toy)
             notes.say(f"## {shape}, {way}", "", *table(("batch", "method", "ms", "p10-p90", "ratio", "floor"), lines))
 

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from benchmarks import timing
 from copgen.latents import draw_latents, navigate
+from copgen.runtime.native import native as copgen_native
 
 OURS, EAGER, COMPILED = "copgen navigate", "eager PyTorch", "torch.compile"
+NATIVE, ROUNDED = "csrc alone", "copgen navigate, precision high"  # on CUDA: its FMA kernel; operands of 11 bits
 DELTA = 0.2
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -53,6 +55,37 @@ def ours(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Ten
     """The same by the library."""
     moved = navigate(z, w1, b1, w2, b2, delta=DELTA)
     return moved.z_pos, moved.d, moved.stats
+
+
+def native(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The operator of csrc, whichever one the library chooses."""
+    from copgen.latents.operations import operators  # only where it is built
+
+    return operators.navigate(z, w1, b1, w2, b2, DELTA)
+
+
+def rounded(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The library's choice with torch's float32 precision "high"."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        return ours(z, w1, b1, w2, b2)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def implementations(device: torch.device) -> dict[str, Step]:
+    """What the library has beside its choice on this device."""
+    library = copgen_native()
+    built = library.cuda if device.type == "cuda" else library.usable
+    return {**({NATIVE: native} if built else {}), ROUNDED: rounded}
+
+
+def error(step: Step, shape: Shape, device: torch.device) -> float:
+    """The relative error of the distances d against float64 on the CPU."""
+    tensors = inputs(shape, device, grad=False)
+    exact = eager(*(x.cpu().double() for x in tensors))[1]
+    return float((step(*tensors)[1].cpu().double() - exact).norm() / exact.norm())
 
 
 def methods(*, compiled: bool) -> dict[str, Step]:

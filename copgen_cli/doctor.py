@@ -52,7 +52,11 @@ def built(how: dict[str, str]) -> str:
 def operation_rows(found: dict[str, Any]) -> list[Row]:
     """The implementation of each operation and the reason for it."""
     return [
-        (one["operation"], f"{one['device']}: {one['runs']} for {', '.join(one['dtypes'])}: {one['reason']}")
+        (
+            one["operation"],
+            f"{one['device']}: {one['runs']} for {', '.join(one['dtypes'])}"
+            f"{', layers ' + one['layers'] + ' wide' if 'layers' in one else ''}: {one['reason']}",
+        )
         for one in found["operations"]
     ]
 

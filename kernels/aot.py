@@ -139,18 +139,31 @@ def _compile(
         for place, name in enumerate(names)
         if signature[name].startswith("*") or name in ("pairs", "pairs_all", *aligned)
     }
-    places = {(names.index(name),): value for name, value in constants.items()}
-    compiled = triton.compile(
+    return compiled(kernel, signature, constants, attributes, architecture, warps, stages)
+
+
+def compiled(
+    kernel: Any,
+    signature: dict[str, str],
+    constants: dict[str, Any],
+    attributes: dict[tuple[int], list[list[Any]]],
+    architecture: int,
+    warps: int,
+    stages: int,
+) -> Report:
+    """Compile a kernel for the types and constants of its arguments, and attributes by their places."""
+    places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    made = triton.compile(
         ASTSource(fn=kernel, signature=signature, constexprs=places, attrs=attributes),
         target=GPUTarget("cuda", architecture, 32),
         options={"num_warps": warps, "num_stages": stages},
     )
-    registers, stack = resources(compiled.asm["cubin"])
+    registers, stack = resources(made.asm["cubin"])
     return Report(
         registers=registers,
         stack=stack,
-        shared=compiled.metadata.shared,
-        matrix=len(re.findall(MATRIX_INSTRUCTIONS[architecture], compiled.asm["ptx"])),
+        shared=made.metadata.shared,
+        matrix=len(re.findall(MATRIX_INSTRUCTIONS[architecture], made.asm["ptx"])),
     )
 
 

@@ -72,12 +72,12 @@ def tile_for(kernel: Kernel, z: Tensor, rows: int, *, running: bool) -> Tile:
     """The tile for a launch over `rows` unit rows like `z`."""
     operand, D = operand_of(z), z.shape[1]
     width = 0 if width_of(D) > WIDEST[operand] else min(width for width in WIDTHS if width >= D)
-    few = rows <= FEW or _has_little_memory(z.device)
-    return TABLE[Key(_architecture(z.device), kernel, operand, width, few, running)]
+    few = rows <= FEW or has_little_memory(z.device)
+    return TABLE[Key(architecture_of(z.device), kernel, operand, width, few, running)]
 
 
 @functools.cache
-def _architecture(device: torch.device) -> int:
+def architecture_of(device: torch.device) -> int:
     """The newest architecture of the table that is not newer than the device; Hopper for the interpreter."""
     if device.type != "cuda":
         return 90
@@ -86,7 +86,7 @@ def _architecture(device: torch.device) -> int:
 
 
 @functools.cache
-def _has_little_memory(device: torch.device) -> bool:
+def has_little_memory(device: torch.device) -> bool:
     """Whether a program has the shared memory of a consumer GPU, which only the tiles for few rows fit."""
     if device.type != "cuda":
         return False

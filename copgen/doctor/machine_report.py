@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from copgen.doctor.self_test import self_tests
-from copgen.runtime.dispatch import TABLE, Choice, choose
+from copgen.runtime.dispatch import NARROW, TABLE, Choice, choose, depends_on_width
 from copgen.runtime.machine import describe
 from copgen.runtime.native import native
 
@@ -67,16 +67,23 @@ def _cuda(index: int) -> dict[str, Any]:
 
 
 def _operations(device: torch.device) -> Iterator[dict[str, Any]]:
-    """For each operation, one row per group of dtypes that share an implementation."""
+    """For each operation, one row per group of dtypes, and of widths if they matter, that share an implementation."""
     for operation, operator in TABLE.items():
-        dtypes: dict[Choice, list[str]] = {}
-        for dtype in operator.dtypes:
-            dtypes.setdefault(choose(operation, device, dtype), []).append(str(dtype).removeprefix("torch."))
-        for choice, names in dtypes.items():
-            yield {
-                "operation": operation,
-                "device": str(device),
-                "dtypes": names,
-                "runs": choice.name,
-                "reason": choice.reason,
-            }
+        rows: dict[Choice, dict[str, list[str]]] = {}
+        for wide in (False, True) if depends_on_width(operation) else (False,):
+            layers = f"above {NARROW}" if wide else f"up to {NARROW}"
+            for dtype in operator.dtypes:
+                widths = rows.setdefault(choose(operation, device, dtype, wide=wide), {})
+                widths.setdefault(layers, []).append(str(dtype).removeprefix("torch."))
+        for choice, widths in rows.items():
+            same = len(widths) == 2 and len({tuple(dtypes) for dtypes in widths.values()}) == 1
+            for layers, dtypes in [*widths.items()][: 1 if same else None]:
+                matters = depends_on_width(operation) and not same
+                yield {
+                    "operation": operation,
+                    "device": str(device),
+                    "dtypes": dtypes,
+                    **({"layers": layers} if matters else {}),
+                    "runs": choice.name,
+                    "reason": choice.reason,
+                }

@@ -96,6 +96,12 @@ class Navigator(nn.Module):
         """The parameters that are trained."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    @property
+    def fused(self) -> bool:
+        """Whether `move` is one operation."""
+        centring = self.centred and self.training
+        return self.whole and self.form == "nonlinear" and not self.stochastic and not centring
+
     def displace(self, z: Tensor, *, seed: int = 0, rows: philox.Rows | None = None, which: int = 0) -> Tensor:
         """T_z(z) without its random sign for z (K, latent_dim), same shape; 0 in the coordinates it does not move.
 
@@ -124,8 +130,7 @@ class Navigator(nn.Module):
         which: int = 0,
     ) -> Moved:
         """z' = z + T_z(z), d(z, z') over all coordinates and its statistics, for z (K, latent_dim); see `displace`."""
-        centring = self.centred and self.training
-        if self.whole and self.form == "nonlinear" and not self.stochastic and not centring:
+        if self.fused:
             first, last = self.first, self.last
             return navigate(z, first.weight, first.bias, last.weight, last.bias, delta=delta)
         T = self.displace(z, seed=seed, rows=rows, which=which)

@@ -36,6 +36,7 @@ Name = Literal["triton", "native", "blocked", "reference"]
 OLDEST_CAPABILITY = (8, 0)  # the first with asynchronous copies and TF32, which all tiles of the kernels use
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
 FLOATING = (F16, BF16, F32, F64)
+NARROW = 128  # coordinates and hidden units that the fused navigator keeps on chip
 
 
 class Choice(NamedTuple):
@@ -54,12 +55,16 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True)
 class Implementation:
-    """An implementation faster than the reference: its device type, its dtypes, and its requirement."""
+    """An implementation faster than the reference: its device type, its dtypes, its requirement.
+
+    With `narrow` it is for layers of up to `NARROW` coordinates and hidden units.
+    """
 
     name: Name
     device: str
     dtypes: tuple[torch.dtype, ...]
     requirement: Callable[[Native, torch.device], Requirement]
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,10 @@ def _triton(library: Native, device: torch.device) -> Requirement:
     return Requirement(True, f"fused kernels for compute capability {has}")
 
 
+def _triton_navigator(library: Native, device: torch.device) -> Requirement:
+    return Requirement(False, library.reason) if library.forbidden else _triton(library, device)
+
+
 def _nothing(library: Native, device: torch.device) -> Requirement:
     return Requirement(True, "")
 
@@ -121,7 +130,13 @@ TABLE: dict[Operation, Operator] = {
             Implementation("blocked", "cpu", FLOATING, _nothing),
         ),
     ),
-    "navigate": _ON_LATENTS,
+    "navigate": Operator(
+        FLOATING,
+        (
+            Implementation("triton", "cuda", (F16, BF16, F32), _triton_navigator, narrow=True),
+            *_ON_LATENTS.faster,
+        ),
+    ),
     "constrain": _ON_LATENTS,
     "draw_latents": Operator(
         (F32,), (Implementation("native", "cpu", (F32,), _cpp), Implementation("native", "cuda", (F32,), _cuda))
@@ -133,12 +148,13 @@ TABLE: dict[Operation, Operator] = {
 }
 
 
-def choose(operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
+def choose(operation: Operation, device: torch.device, dtype: torch.dtype, *, wide: bool = False) -> Choice:
     """The implementation for tensors of this device and dtype: the fastest whose requirement is met.
 
-    The reason is its requirement or, if it is not the fastest, why a faster one is not available.
+    The reason is its requirement or, if it is not the fastest, why a faster one is not available. `wide`: a navigator
+    has more than `NARROW` coordinates or hidden units.
     """
-    return _choose(native(), operation, device, dtype)
+    return _choose(native(), operation, device, dtype, wide)
 
 
 # A constant for compiled code, marked like `copgen.runtime.philox.stream_key`: the decorator takes a second to import.
@@ -146,7 +162,7 @@ vars(choose)["_dynamo_marked_constant"] = True
 
 
 @functools.cache
-def _choose(library: Native, operation: Operation, device: torch.device, dtype: torch.dtype) -> Choice:
+def _choose(library: Native, operation: Operation, device: torch.device, dtype: torch.dtype, wide: bool) -> Choice:
     reason = ""
     for one in TABLE[operation].faster:
         if one.device != device.type:
@@ -154,8 +170,16 @@ def _choose(library: Native, operation: Operation, device: torch.device, dtype: 
         if dtype not in one.dtypes:
             reason = f"there is no {one.name} kernel for {str(dtype).removeprefix('torch.')}"
             continue
+        if wide and one.narrow:
+            reason = f"the {one.name} kernel is for up to {NARROW} coordinates and hidden units"
+            continue
         requirement = one.requirement(library, device)
         if requirement.met:
             return Choice(one.name, reason or requirement.reason)
         reason = requirement.reason
     return Choice("reference", reason or f"there is no kernel for devices of type {device.type}")
+
+
+def depends_on_width(operation: Operation) -> bool:
+    """Whether an operation has an implementation for narrow layers."""
+    return any(one.narrow for one in TABLE[operation].faster)

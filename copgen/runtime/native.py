@@ -35,6 +35,7 @@ class Native:
             empty without CUDA kernels.
         command: the command that builds them, if they are not usable.
         instructions: the instruction set of their products in float32, such as "AVX2"; empty if there are none.
+        forbidden: whether COPGEN_NATIVE=0 forces the reference.
     """
 
     usable: bool
@@ -42,6 +43,7 @@ class Native:
     built: dict[str, str] = field(default_factory=dict)
     command: str = ""
     instructions: str = ""
+    forbidden: bool = False
 
     @property
     def cuda(self) -> bool:
@@ -57,7 +59,7 @@ def native() -> Native:
 @functools.cache
 def _load() -> Native:
     if native_forbidden():
-        return Native(False, "COPGEN_NATIVE=0 forces the reference")
+        return Native(False, "COPGEN_NATIVE=0 forces the reference", forbidden=True)
     found = _loaded()
     if found.command:
         warnings.warn(

@@ -17,6 +17,11 @@ from copgen.runtime.native import Native, native
 from copgen_cli.doctor import machine_rows
 
 
+def test_widths_are_named_where_they_matter() -> None:
+    rows = examine(self_test=False)["operations"]
+    assert not any("layers" in row for row in rows if row["device"] == "cpu")
+
+
 def test_names_the_implementation_that_a_loss_on_this_machine_takes() -> None:
     found = examine(self_test=False)
     assert found["devices"][0]["device"] == "cpu"
@@ -57,6 +62,11 @@ def test_says_why_a_device_runs_what_it_runs(
     assert chosen["float16"] == chosen["bfloat16"] == chosen["float32"] == (runs, why)
     assert chosen["float64"][0] == "reference"
     assert "float64" in chosen["float64"][1]
+    moves = [row for row in found["operations"] if (row["device"], row["operation"]) == ("cuda:0", "navigate")]
+    narrow = next(row for row in moves if "float32" in row["dtypes"] and row.get("layers") != "above 128")
+    assert narrow["runs"] == runs
+    assert ("layers" in narrow) == (runs == "triton")
+    assert all(row["runs"] != "triton" for row in moves if row.get("layers") == "above 128")
 
 
 def test_the_self_test_of_every_operation_passes() -> None:

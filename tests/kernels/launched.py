@@ -81,7 +81,7 @@ def reports(case: Case, architecture: int) -> list[dict[str, Any]]:
     operator = info_nce_operator if case.loss == "info_nce" else sup_con_operator
     with (
         mock.patch.object(operator, "kernels_for", return_value=triton_kernels),
-        mock.patch.object(tile_table, "_architecture", return_value=architecture),
+        mock.patch.object(tile_table, "architecture_of", return_value=architecture),
         mock.patch.object(JITFunction, "run", compile_only),
     ):
         _loss(case).sum().backward()  # type: ignore[no-untyped-call]

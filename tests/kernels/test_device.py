@@ -10,7 +10,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from triton.runtime.jit import KernelInterface
 
-from copgen.kernels import launch_grid, tile_table
+from copgen.kernels import launch_grid, navigate, navigate_tiles, tile_table
+from copgen.latents.operations import tensor_cores
 from copgen.objectives.operators import info_nce, sup_con
 
 SECOND = torch.device("cuda:1")
@@ -48,9 +49,12 @@ def launched(monkeypatch: pytest.MonkeyPatch, on_kernels: None) -> list[torch.de
 
     monkeypatch.setattr(KernelInterface, "__getitem__", launch)
     monkeypatch.setattr(torch.cuda, "device", Current)
-    monkeypatch.setattr(launch_grid, "processors", lambda device: 4)
-    monkeypatch.setattr(tile_table, "_architecture", lambda device: 90)
-    monkeypatch.setattr(tile_table, "_has_little_memory", lambda device: False)
+    for module in (launch_grid, navigate, navigate_tiles):
+        monkeypatch.setattr(module, "processors", lambda device: 4)
+    monkeypatch.setattr(navigate_tiles, "architecture_of", lambda device: 90)
+    monkeypatch.setattr(navigate_tiles, "has_little_memory", lambda device: False)
+    monkeypatch.setattr(tile_table, "architecture_of", lambda device: 90)
+    monkeypatch.setattr(tile_table, "has_little_memory", lambda device: False)
     return devices
 
 
@@ -80,3 +84,12 @@ def test_sup_con(launched: list[torch.device], d: int, dtype: torch.dtype) -> No
         sup_con._backward(losses, unit, length, labels, None, 0.1, lse, lost, count, dtype)
     assert 0 < forward < len(launched)
     assert set(launched) == {SECOND}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_navigate(launched: list[torch.device], dtype: torch.dtype) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        z, w1, b1, w2, b2 = (torch.empty(size, dtype=dtype, device=SECOND) for size in ((40, 6), (5, 6), 5, (6, 5), 6))
+        tensor_cores._forward(z, w1, b1, w2, b2, 0.3, 40)
+    assert launched == [SECOND, SECOND]
+    assert Current.at == torch.device("cuda:0")

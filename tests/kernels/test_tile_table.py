@@ -79,12 +79,12 @@ def test_a_gpu_with_little_shared_memory_has_the_tiles_for_few_rows(
     found = SimpleNamespace(shared_memory_per_block_optin=kibibytes * 1024)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    for function in (tile_table._architecture, tile_table._has_little_memory):
+    for function in (tile_table.architecture_of, tile_table.has_little_memory):
         function.cache_clear()
     with FakeTensorMode():
         z = torch.empty(1, 128, device="cuda")
         chosen = tile_table.tile_for("sums", z, 65536, running=False)
-    for function in (tile_table._architecture, tile_table._has_little_memory):
+    for function in (tile_table.architecture_of, tile_table.has_little_memory):
         function.cache_clear()
     assert (chosen == tile_table.tile_for("sums", torch.empty(1, 128), 1, running=False)) == few
 

@@ -22,7 +22,7 @@ NONE = Native(False, "not built here")
         (NONE, "navigate", "cpu", F32, "reference", "not built here"),
         (PLAIN, "navigate", "cpu", F16, "reference", "float16"),
         (PLAIN, "navigate", "meta", F32, "reference", "meta"),
-        (PLAIN, "navigate", "cuda", F32, "reference", "CUDA"),
+        (PLAIN, "constrain", "cuda", F32, "reference", "CUDA"),
         (CUDA, "constrain", "cuda", BF16, "native", "8.0;9.0+PTX"),
         (NONE, "constrain", "cuda", BF16, "reference", "not built here"),
         (PLAIN, "draw_latents", "cpu", F64, "reference", "float64"),
@@ -50,5 +50,40 @@ def test_the_choice_comes_with_its_reason(
 ) -> None:
     monkeypatch.setattr(dispatch, "native", lambda: library)
     choice = dispatch.choose(operation, torch.device(device), dtype)
+    assert choice.name == name
+    assert reason in choice.reason
+
+
+FORBIDDEN = Native(False, "forbidden here", forbidden=True)
+
+
+@pytest.mark.parametrize(
+    ("library", "capability", "dtype", "wide", "name", "reason"),
+    [
+        (CUDA, (9, 0), F32, False, "triton", "9.0"),
+        (NONE, (8, 6), BF16, False, "triton", "8.6"),
+        (NONE, (8, 6), F16, False, "triton", "8.6"),
+        (CUDA, (9, 0), F64, False, "native", "float64"),
+        (CUDA, (9, 0), F32, True, "native", "128 coordinates"),
+        (CUDA, (7, 5), F32, False, "native", "7.5"),
+        (PLAIN, (9, 0), F32, True, "reference", "without CUDA"),
+        (NONE, (9, 0), F64, False, "reference", "not built here"),
+        (FORBIDDEN, (9, 0), F32, False, "reference", "forbidden here"),
+    ],
+)
+def test_a_navigator_on_cuda_takes_the_tensor_cores_where_its_layers_fit(
+    monkeypatch: pytest.MonkeyPatch,
+    library: Native,
+    capability: tuple[int, int],
+    dtype: torch.dtype,
+    wide: bool,
+    name: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(dispatch, "native", lambda: library)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    dispatch._choose.cache_clear()
+    choice = dispatch.choose("navigate", torch.device("cuda"), dtype, wide=wide)
+    dispatch._choose.cache_clear()
     assert choice.name == name
     assert reason in choice.reason

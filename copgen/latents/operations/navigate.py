@@ -5,14 +5,17 @@ Legend: K rows; d coordinates; H hidden units; d_k distance of row k.
 
 from __future__ import annotations
 
+import functools
+import warnings
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from copgen.latents.operations import reference
 from copgen.latents.operations.checks import check_delta, check_navigator
 from copgen.latents.operations.shift import Shift
-from copgen.runtime.dispatch import choose
+from copgen.runtime.dispatch import NARROW, choose
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,24 @@ def navigate(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, delta
         UsageError: shapes, dtypes or devices that do not match, or an invalid delta.
     """
     check_delta(delta)
-    if choose("navigate", z.device, z.dtype).name == "native":
+    choice = choose("navigate", z.device, z.dtype, wide=max(0, *z.shape[1:], *w1.shape[:1]) > NARROW)
+    if choice.name == "native":
         # Imported here, because without the library there is nothing to register.
         from copgen.latents.operations import operators
 
         z_pos, d, stats = operators.navigate(z, w1, b1, w2, b2, delta)
+    elif choice.name == "triton":
+        from copgen.latents.operations import tensor_cores  # imports Triton
+
+        z_pos, d, stats = tensor_cores.navigate(z, w1, b1, w2, b2, delta)
     else:
         check_navigator(z, w1, b1, w2, b2)
+        if z.is_cuda and not torch.compiler.is_compiling():
+            _announce(str(z.device), choice.reason)
         z_pos, d, stats = reference.navigate(z, w1, b1, w2, b2, delta)
     return Moved(d=d, stats=stats, z_pos=z_pos)
+
+
+@functools.cache
+def _announce(device: str, reason: str) -> None:
+    warnings.warn(f"The navigator on {device} runs on the PyTorch reference: {reason}.", RuntimeWarning, stacklevel=3)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from copgen.generators import Generator
 from copgen.generators.compiled import CompiledGenerator
-from copgen.pairs import FilterRules, GeneratorSource, Plan, PriorSource, TransformSource, encoder_versions
+from copgen.pairs import FilterRules, GeneratorSource, Plan, PriorSource, encoder_versions
 from copgen.pairs.codecs import DEFAULT_QUALITY
-from copgen.runtime.dispatch import choose
+from copgen.runtime.dispatch import NARROW, choose
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import resolve_device, versions
 from copgen.stages.sample.nearest import Neighbours, open_neighbours
@@ -78,7 +78,7 @@ def open_source(
         positives = build_transform(settings, G, device)
     f, sha256 = load_encoder(settings.filter_encoder, G, device) if settings.filter_encoder else (None, None)
     planned = planned or device
-    plan = make_plan(settings, G, positives.source, device=planned, rules=settings.rules(sha256))
+    plan = make_plan(settings, G, positives, device=planned, rules=settings.rules(sha256))
     compiled = CompiledGenerator(G, plan.rows_at_once) if settings.compile != "off" else None
     # A device other than the plan's generates only a few pairs, to measure their size.
     return Source(G, positives, f, compiled if device.type == planned.type else None, neighbours), plan
@@ -87,13 +87,18 @@ def open_source(
 def make_plan(
     settings: SampleSettings,
     G: Generator,
-    transform: TransformSource,
+    positives: Positives,
     *,
     device: torch.device,
     rules: FilterRules | None,
 ) -> Plan:
     """Everything that determines the bytes of the folder, except the number of threads."""
-    latents = choose("navigate", device, torch.float32).name  # native and plain operations round differently
+    # Implementations round differently.
+    latents = {"latents": choose("draw_latents", device, torch.float32).name}
+    for navigator in positives.navigators:
+        wide = max(navigator.latent_dim, navigator.hidden) > NARROW
+        if choose("navigate", device, torch.float32, wide=wide).name == "triton":
+            latents["navigator"] = "triton"
     shape = (G.channels, G.image_size, G.image_size)
     compiled = {"compile": settings.compile} if settings.compile != "off" else {}
     return Plan(
@@ -103,13 +108,13 @@ def make_plan(
         batch=settings.batch,
         generator=GeneratorSource(name=G.name, sha256=G.weights_sha256, settings={**G.settings, **compiled}),
         prior=PriorSource(name=G.prior.kind, settings=G.prior.model_dump(mode="json", exclude={"kind"})),
-        transform=transform,
+        transform=positives.source,
         positives=settings.positives,
         filter=rules,
         image_format=settings.image_format,
         quality=settings.quality if settings.quality else DEFAULT_QUALITY[settings.image_format],
         rounding=settings.rounding,
         image_shape=shape,
-        versions={**versions(), **encoder_versions(settings.image_format, shape), "latents": latents},
+        versions={**versions(), **encoder_versions(settings.image_format, shape), **latents},
         device=device.type,
     )

@@ -35,6 +35,12 @@ class Positives:
     transforms: tuple[LatentTransform, ...]
     source: TransformSource
 
+    @property
+    def navigators(self) -> list[Navigator]:
+        """Those that move latents in one operation."""
+        every = [transform.navigator for transform in self.transforms if isinstance(transform, Optimal)]
+        return [navigator for navigator in every if navigator.fused]
+
 
 def build_transform(settings: SampleSettings, G: Generator, device: torch.device) -> Positives:
     """The latent transforms of the settings.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from copgen.runtime import native
+from copgen.runtime import dispatch, native
 from tests.cuda_shim import library
 
 KERNELS_ON_HOST = "kernels_on_host"
@@ -52,9 +52,17 @@ def by_cuda(request: pytest.FixtureRequest, device: torch.device) -> bool:
     return device.type == "cuda" or request.node.callspec.params["device"] == KERNELS_ON_HOST
 
 
+def csrc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the Triton kernels out of the table."""
+    monkeypatch.setitem(dispatch.TABLE, "navigate", dispatch.TABLE["constrain"])
+    dispatch._choose.cache_clear()
+    monkeypatch.setattr(dispatch, "_choose", dispatch._choose.__wrapped__)
+
+
 @pytest.fixture
-def built(device: torch.device) -> None:
+def built(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the native operators: skips without them."""
+    csrc_alone(monkeypatch)
     library = native.native()
     if not library.usable or (device.type == "cuda" and not library.cuda):
         pytest.skip(f"no native operators: {library.reason}")
@@ -65,8 +73,10 @@ def built(device: torch.device) -> None:
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs a test with each implementation."""
     if request.param == "reference":
-        forced = native.Native(False, "the test forces the reference")
+        forced = native.Native(False, "the test forces the reference", forbidden=True)
         monkeypatch.setattr("copgen.runtime.dispatch.native", lambda: forced)
     elif not native.native().usable:
         pytest.skip(f"no native operators: {native.native().reason}")
+    else:  # which are tested in tests/kernels
+        csrc_alone(monkeypatch)
     return str(request.param)

@@ -196,6 +196,8 @@ def build(model: type[ModelT], tree: Mapping[str, Any], *, origin: str) -> Model
             raise UsageError(
                 f"{origin}: there is no setting '{where}'.", fix=nearest(where.split(".")[-1], known)
             ) from None
+        if first["type"] == "missing":
+            raise UsageError(f"{origin}: {where} is missing.", fix=f"Pass {where}.") from None
         message = first["msg"].removeprefix("Value error, ")
         if not where:
             raise UsageError(f"{origin}: {message}.") from None
@@ -262,7 +264,10 @@ def resolve(
         return build(model, tree, origin=stage)
     except UsageError:
         if config is not None:  # reports the file if the error is in it
-            build(model, layered(model, stage, recipe=recipe, config=config, known=known), origin=str(config))
+            required = {name for name, field in model.model_fields.items() if field.is_required()}
+            needed = {name: value for name, value in (flags or {}).items() if name in required}
+            tree = layered(model, stage, recipe=recipe, config=config, flags=needed, known=known)
+            build(model, tree, origin=str(config))
         raise
 
 

@@ -126,6 +126,24 @@ def test_a_flaw_in_the_flags_does_not_name_the_file(tmp_path: Path) -> None:
     assert str(caught.value).startswith("toy: lr = -1.0")
 
 
+class Named(Toy):
+    name: str
+
+
+def test_a_flaw_in_the_config_is_named_though_a_flag_gives_what_the_file_lacks(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.toml", "lr = -1.0")
+    with pytest.raises(UsageError, match=r"c\.toml: lr = -1\.0"):
+        resolve(Named, "toy", config=config, flags={"name": "a", "unknown": 1})
+
+
+def test_a_missing_setting_is_named_without_the_others() -> None:
+    with pytest.raises(UsageError) as caught:
+        build(Named, {"lr": 0.25}, origin="x")
+    assert "name" in caught.value.what
+    assert "0.25" not in str(caught.value)
+    assert "name" in caught.value.fix
+
+
 class Run(Settings):
     exclusive = (("epochs", "samples", "updates"), ("scale", "prior=normal"))
 

@@ -101,7 +101,9 @@ def load_gan(sources: Sources, options: LoadOptions) -> SmallGan:
         prior = Prior.model_validate(header.get("prior"))
         network = GeneratorNetwork(config, channels=shape.channels, image_size=shape.size)
     except ValidationError as error:
-        raise DataError(f"{path}: the header does not describe a small GAN: {error.errors()[0]['msg']}.") from None
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"] or (error.title,)))
+        raise DataError(f"{path}: the header does not describe a small GAN: {where}: {first['msg']}.") from None
     except ValueError as error:
         raise DataError(f"{path}: the header does not describe a small GAN: {error}.") from None
     load_into(network, tensors, path=path)

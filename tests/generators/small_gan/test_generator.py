@@ -95,9 +95,9 @@ def test_a_latent_of_another_length_and_a_condition_are_refused(file: Path) -> N
     ("header", "named"),
     [
         ({"family": "residual-flow"}, "residual-flow"),
-        ({"config": {"width": 0}}, "header"),
-        ({"config": None}, "header"),
-        ({"images": {"channels": 2, "size": 16}}, "header"),
+        ({"config": {"width": 0}}, "width"),
+        ({"config": None}, "GanConfig"),
+        ({"images": {"channels": 2, "size": 16}}, "channels"),
         ({"images": {"channels": 3, "size": 18}}, "18 pixels"),
         ({"images": {"channels": 1, "size": 16}}, "layers"),
         ({"prior": {"kind": "uniform"}}, "header"),

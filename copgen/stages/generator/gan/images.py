@@ -58,7 +58,7 @@ def image_size(settings: FitGanSettings, source: Images) -> int:
         return settings.image_size
     fix = "Pass the size to which they are resized, such as --image-size 32."
     if source.size is None:
-        raise UsageError(f"The images of {settings.dataset} have different sizes.", fix=fix)
+        raise UsageError(f"The images of {settings.dataset} may have different sizes.", fix=fix)
     height, width = source.size
     if height != width:
         raise UsageError(f"The images of {settings.dataset} are not square, but {height}x{width}.", fix=fix)

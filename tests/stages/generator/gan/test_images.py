@@ -69,7 +69,13 @@ def test_the_size_is_that_of_the_images_if_they_have_one(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("sizes", "named"), [(((16, 16), (12, 12)), "different"), (((16, 12),), "image-size"), (((9, 9),), "image-size")]
+    ("sizes", "named"),
+    [
+        (((16, 16), (12, 12)), "may have different"),
+        (((16, 16),), "may have different"),
+        (((16, 12),), "image-size"),
+        (((9, 9),), "image-size"),
+    ],
 )
 def test_images_of_no_size_or_an_unsuitable_one_need_the_setting(
     tmp_path: Path, sizes: tuple[tuple[int, int], ...], named: str

@@ -91,12 +91,20 @@ def prior_text(prior: dict[str, Any]) -> str:
 def made_by_rows(made_by: dict[str, Any]) -> list[Row]:
     """The quality that the file of a fitted generator records."""
     rows = []
-    if bits := made_by.get("bits_per_dim"):
+    if bits := _numbers(made_by, "bits_per_dim"):
         rows.append(("bits/dim", ", ".join(f"{value:.3f} {split}" for split, value in bits.items())))
-    for name, value in made_by.get("quality", {}).items():
+    for name, value in _numbers(made_by, "quality").items():
         rows.append((name.replace("_", " "), f"{value:.3g}"))
-    if shares := made_by.get("class_shares", {}):
+    if shares := _numbers(made_by, "class_shares"):
         ranked = sorted(shares.items(), key=lambda share: share[1])
         shown = list(shares.items()) if len(shares) <= 10 else [ranked[0], ranked[-1]]
         rows.append(("class shares", ", ".join(f"{name} {100 * share:.1f} %" for name, share in shown)))
     return rows
+
+
+def _numbers(made_by: dict[str, Any], name: str) -> dict[str, float]:
+    """The numbers of a table of `made_by`; what is none is left out, as the header of a file may hold anything."""
+    table = made_by.get(name)
+    if not isinstance(table, dict):
+        return {}
+    return {key: value for key, value in table.items() if isinstance(value, int | float)}

@@ -8,6 +8,7 @@ import pytest
 
 import copgen.stages.generator.fit
 import copgen.stages.generator.gan.stage
+from copgen_cli.generator import made_by_rows
 from tests.cli.command import copgen as run
 
 SMALL = """
@@ -115,3 +116,9 @@ def test_a_name_and_its_file_conflict_with_other_weights(here: Path, quick: None
     outcome = run("navigate", "-g", "runs/a", "--weights", "runs/b.safetensors", "--dry-run")
     assert outcome.code == 2
     assert "runs/b.safetensors" in outcome.err
+
+
+@pytest.mark.parametrize("table", [3, [1], None, {"precision": "high"}])
+def test_a_header_whose_quality_is_no_table_of_numbers_is_shown_without_it(table: object) -> None:
+    assert made_by_rows({"quality": table, "class_shares": table, "bits_per_dim": table}) == []
+    assert made_by_rows({"quality": {"recall": 0.5}}) == [("recall", "0.5")]

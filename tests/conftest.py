@@ -32,6 +32,16 @@ def _handlers_stay() -> Iterator[None]:
     assert after == before
 
 
+@pytest.fixture(autouse=True)
+def _precision_stays() -> Iterator[None]:
+    """A test that leaves another precision of matrix products behind is found, and not the one that it breaks later."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    after = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(before)
+    assert after == before
+
+
 @pytest.fixture(scope="session")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights file of a small untrained flow."""

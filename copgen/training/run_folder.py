@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from copgen.runtime.events import Events
 from copgen.runtime.printable import printable
 from copgen.runtime.settings import Settings, build
 from copgen.runtime.settings_files import read_toml
-from copgen.storage.files import disk_faults, read_object, write_json, write_text
+from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults, read_object, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
 from copgen.storage.tensors import is_whole
 from copgen.training.checkpoints import Checkpoints
@@ -71,6 +71,8 @@ class RunFolder:
                 self._refuse_changes(settings, inputs or {})
             else:
                 write_text(self.path / CONFIG, f'stage = "{self.stage}"\n{settings.to_toml()}')
+            if not finished:
+                self._remove_strays()
             if not finished and not (self.path / _ENVIRONMENT).exists():
                 write_json(self.path / _ENVIRONMENT, {**machine.describe(device), "inputs": dict(inputs or {})})
             yield self
@@ -85,6 +87,13 @@ class RunFolder:
         self._refuse_others()
         if (self.path / CONFIG).exists():
             self._refuse_changes(settings, {})
+
+    def _remove_strays(self) -> None:
+        """Remove half-written files of a run that was killed: a picture or a snapshot may not be written again."""
+        for folder in (self.path, self.path / "previews", self.path / "snapshots"):
+            for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
+                with suppress(OSError):
+                    path.unlink()
 
     def _refuse_others(self) -> None:
         refuse_foreign(self.path, mark=CONFIG, holds="run")

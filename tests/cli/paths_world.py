@@ -58,7 +58,7 @@ WORDS = {
     "eval generator --pairs": FEW,
     "eval generator --navigator": f"{FLOW} {FEW} --images positives",
     "eval generator --walk": f"{FLOW} {FEW} --images positives --transform steering",
-    "eval generator --data-root": f"{FLOW} {FEW} --dataset imagenet",
+    "eval generator --data-root": f"{FLOW} {FEW} --dataset imagenet --convert-channels",
     "sweep": "digits --set weights={world}/flow.safetensors --set samples=64,128 --set batch=64",
     "compare": "{world}/evaluated",
     "report": "{world}/evaluated",

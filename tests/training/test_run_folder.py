@@ -204,3 +204,14 @@ def test_the_log_has_a_line_for_each_message_whatever_is_in_it(tmp_path: Path) -
     logged.say("Reads caf\udce9\n\x1b[31m.")
     logged.warn("Cut.")
     assert (tmp_path / "log.txt").read_text("utf-8") == "Reads caf\\xe9\\n\\x1b[31m.\nwarning: Cut.\n"
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    enter(tmp_path)
+    (tmp_path / "previews").mkdir()
+    left = [tmp_path / f"summary.json{TEMPORARY_SUFFIX}", tmp_path / "previews" / f"samples-0.png{TEMPORARY_SUFFIX}"]
+    whole = tmp_path / "previews" / "samples-1.png"
+    for path in (*left, whole):
+        path.write_bytes(b"half")
+    enter(tmp_path)
+    assert [path.exists() for path in (*left, whole)] == [False, False, True]

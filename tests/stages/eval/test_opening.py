@@ -67,11 +67,11 @@ def test_features_are_kept_and_belong_to_encoder_data_and_size(coloured: Path, p
     first = eval_linear(settings(ckpt, photos))
     files = sorted((ckpt / "eval" / "features").iterdir())
     assert len(files) == 3
-    again = eval_linear(settings(ckpt, photos), events=events)
+    again = eval_linear(settings(ckpt, photos), overwrite=True, events=events)
     assert again == first
     assert sum(f"are read from {ckpt}" in line for line in events.lines) == 3
     files[0].write_bytes(files[0].read_bytes()[:-8])  # damaged: extracted again
-    assert eval_linear(settings(ckpt, photos)) == first
+    assert eval_linear(settings(ckpt, photos), overwrite=True) == first
     eval_linear(settings(ckpt, photos, resize=24))
     assert len(list((ckpt / "eval" / "features").iterdir())) == 6
     torch.manual_seed(1)

@@ -115,10 +115,10 @@ def test_out_of_memory_names_the_largest_batch_that_fits(
 ) -> None:
     real = Game.play
 
-    def crowded(self: Game, v: Tensor, v_pos: Tensor, y: Tensor | None = None) -> Any:
+    def crowded(self: Game, v: Tensor, *arguments: Any, **settings: Any) -> Any:
         if len(v) > 100:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-        return real(self, v, v_pos, y)
+        return real(self, v, *arguments, **settings)
 
     monkeypatch.setattr(Game, "play", crowded)
     with pytest.raises(EnvironmentFault, match=r"cpu .* batch of 128\.") as caught:

@@ -190,19 +190,17 @@ def compiled(notes: Notes) -> None:
 
 def authors(notes: Notes) -> None:
     """The authors' step, with TF32 as they ran it and without."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = (products.allow_tf32, convolutions.allow_tf32)
     try:
         for tf32 in (False, True):
-            for backend in backends:
-                backend.allow_tf32 = tf32
+            products.allow_tf32 = convolutions.allow_tf32 = tf32
             with planned(notes, 2 if notes.toy else BATCHES[0], "float32") as (plan, weights):
                 step = navigate_steps.authors(plan, weights)
                 what = f"batch {plan.batch}, the authors' step, TF32 {'on' if tf32 else 'off'}: ms of an update"
                 notes.attempt(what, functools.partial(timed, notes, step, 0))
     finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 class planned:

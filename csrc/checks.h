@@ -32,7 +32,7 @@ inline void check_delta(std::optional<double> delta) {
 }
 
 inline void check_weight(const char* name, const Tensor& w, Sizes shape, const Tensor& z) {
-  COPGEN_CHECK(w.sizes() == shape, name, " has shape ", w.sizes(), "; expected ", shape, ".");
+  COPGEN_CHECK(same(w.sizes(), shape), name, " has shape ", w.sizes(), "; expected ", shape, ".");
   COPGEN_CHECK(
       w.scalar_type() == z.scalar_type() || (w.scalar_type() == kBFloat16 && z.scalar_type() == kFloat),
       name, " is ", w.scalar_type(), " and z ", z.scalar_type(), ".");
@@ -56,8 +56,8 @@ inline void check_kept(int64_t kept, const Tensor& z) {
 inline void check_backward(
     const std::optional<Tensor>& g, const std::optional<Tensor>& g_d, const Tensor& z, const Tensor& d) {
   COPGEN_CHECK(g || g_d, "Pass g or g_d.");
-  COPGEN_CHECK(!g || g->sizes() == z.sizes(), "The shape of g differs from that of z.");
-  COPGEN_CHECK(!g_d || g_d->sizes() == d.sizes(), "The shape of g_d differs from that of d.");
+  COPGEN_CHECK(!g || same(g->sizes(), z.sizes()), "The shape of g differs from that of z.");
+  COPGEN_CHECK(!g_d || same(g_d->sizes(), d.sizes()), "The shape of g_d differs from that of d.");
   COPGEN_CHECK(d.dim() == 1 && d.size(0) == z.size(0) && d.scalar_type() == accumulator(z), "d does not match z.");
 }
 
@@ -71,7 +71,7 @@ inline void check_hidden(const Tensor& hidden, const Tensor& z, int64_t width) {
 inline void check_move(const Tensor& z, const Tensor& z_pos) {
   check_matrix("z", z);
   COPGEN_CHECK(z.size(1) > 0, "z needs at least one column.");
-  COPGEN_CHECK(z_pos.sizes() == z.sizes(), "z_pos has shape ", z_pos.sizes(), " and z ", z.sizes(), ".");
+  COPGEN_CHECK(same(z_pos.sizes(), z.sizes()), "z_pos has shape ", z_pos.sizes(), " and z ", z.sizes(), ".");
   COPGEN_CHECK(
       z_pos.scalar_type() == z.scalar_type(), "z_pos is ", z_pos.scalar_type(), " and z ", z.scalar_type(), ".");
   check_same_place("z_pos", z_pos, z);
@@ -95,14 +95,14 @@ inline void check_anderson(
   const auto type = x.scalar_type();
   const bool real = type == kFloat || type == kDouble;
   COPGEN_CHECK(x.dim() == 2 && real, "x must be a matrix of float32 or float64.");
-  COPGEN_CHECK(proposal.sizes() == x.sizes(), "The shape of proposal differs from that of x.");
+  COPGEN_CHECK(same(proposal.sizes(), x.sizes()), "The shape of proposal differs from that of x.");
   const bool numbers = rows.dim() == 1 && rows.scalar_type() == kLong;
   COPGEN_CHECK(numbers && rows.size(0) == x.size(0), "rows must be one int64 index for each row of x.");
   COPGEN_CHECK(bound.dim() == 1, "bound must be a vector.");
   COPGEN_CHECK(scalars.dim() == 2 && scalars.size(1) > 0, "scalars must be a matrix.");
   const int64_t items = bound.size(0), window = scalars.size(1) - 1;
   COPGEN_CHECK(scalars.size(0) == items, "scalars and bound differ in their number of items.");
-  const bool fits = vectors.sizes() == Sizes({items, 2 + 2 * window, x.size(1)});
+  const bool fits = same(vectors.sizes(), {items, 2 + 2 * window, x.size(1)});
   COPGEN_CHECK(fits, "vectors has shape ", vectors.sizes(), ".");
   const bool there = slot >= 0 && slot < std::max<int64_t>(1, window);
   COPGEN_CHECK(there, "slot is ", slot, "; the window is ", window, ".");

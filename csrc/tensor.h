@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/BFloat16.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <sstream>
@@ -23,6 +24,11 @@
     }                                  \
   } while (false)
 
+// In torch 2.11 it is called TORCH_ERROR_CODE_CHECK.
+#ifndef STABLE_TORCH_ERROR_CODE_CHECK
+#define STABLE_TORCH_ERROR_CODE_CHECK TORCH_ERROR_CODE_CHECK
+#endif
+
 namespace copgen {
 
 using torch::headeronly::ScalarType;
@@ -36,6 +42,9 @@ constexpr ScalarType kFloat = ScalarType::Float, kDouble = ScalarType::Double, k
 
 template <typename T>
 constexpr ScalarType type_of = std::is_same_v<T, double> ? kDouble : kFloat;
+
+// torch 2.11 cannot compare them itself.
+inline bool same(Sizes a, Sizes b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
 inline void write(std::ostream& out, Sizes sizes) {
   const char* between = "[";

@@ -165,7 +165,7 @@ Tensor invert_silu_layers_backward(
     const Tensor& c, const Tensor& x, const std::optional<Tensor>& entry, const Tensors& weights, const Tensors& biases,
     const Tensor& bound, int64_t window, int64_t max_rounds) {
   const Layers g(checked(x, entry, weights, biases, bound, window, max_rounds), entry, weights, biases);
-  COPGEN_CHECK(c.sizes() == x.sizes() && c.scalar_type() == kFloat, "c is not a float32 matrix of the shape of x.");
+  COPGEN_CHECK(same(c.sizes(), x.sizes()) && c.scalar_type() == kFloat, "c is not a float32 matrix of the shape of x.");
   const Tensor from = dense(c), points = dense(x), limit = dense(bound);
   Tensor w = unfilled(from.sizes(), kFloat);
   const int64_t dim = x.size(1);

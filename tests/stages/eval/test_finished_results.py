@@ -28,8 +28,8 @@ from copgen.stages.eval.settings.pairs import EvalPairsSettings
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.transfer import eval_transfer
 from tests.stages.eval import drawn
+from tests.stages.eval.made_pairs import slightly, write
 from tests.stages.eval.test_generator import opened
-from tests.stages.eval.test_pairs import slightly, write
 from tests.stages.small import Recorder
 
 Evaluate = Callable[..., dict[str, Any]]

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         eval_pairs,
         eval_transfer,
     )
-    from copgen.stages.generator import FitFlowSettings, fit_flow
+    from copgen.stages.generator import FitFlowSettings, FitGanSettings, fit_flow, fit_gan
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
     from copgen.stages.pretrain import PretrainSettings, pretrain
     from copgen.stages.report import ReportSettings, write_report
@@ -69,6 +69,7 @@ __all__ = [
     "EvalPairsSettings",
     "EvalTransferSettings",
     "FitFlowSettings",
+    "FitGanSettings",
     "NavigateSettings",
     "PretrainSettings",
     "ReportSettings",
@@ -90,6 +91,7 @@ __all__ = [
     "eval_transfer",
     "evaluation",
     "fit_flow",
+    "fit_gan",
     "generators",
     "latents",
     "methods",
@@ -116,7 +118,7 @@ __getattr__, _ = later.names(
             *("EvalTransferSettings", "eval_alignment", "eval_detect", "eval_few_shot", "eval_finetune"),
             *("eval_generator", "eval_knn", "eval_linear", "eval_pairs", "eval_transfer"),
         ],
-        "stages.generator": ["FitFlowSettings", "fit_flow"],
+        "stages.generator": ["FitFlowSettings", "FitGanSettings", "fit_flow", "fit_gan"],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
         "stages.pretrain": ["PretrainSettings", "pretrain"],
         "stages.report": ["ReportSettings", "write_report"],

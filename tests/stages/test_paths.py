@@ -40,6 +40,7 @@ Call = Callable[[Path], Any]
 READING: dict[str, Call] = {
     "navigate": lambda path: copgen.navigate(navigate_settings(path), out="run"),
     "pretrain": lambda path: copgen.pretrain(pretraining.pretrain_settings(path), out="run"),
+    "fit a GAN": lambda path: copgen.fit_gan(copgen.FitGanSettings(dataset=str(path)), out="run"),
     "eval_linear": lambda path: copgen.eval_linear(copgen.EvalLinearSettings(ckpt=path)),
     "sample": lambda path: copgen.sample(copgen.SampleSettings(generator="digits", n=2, navigator=path), out="pairs"),
     "verify": verify_pairs,
@@ -98,6 +99,7 @@ WRITING: dict[str, Call] = {
     "navigate": lambda out: copgen.navigate(navigate_settings(Path("flow.safetensors")), out=out),
     "pretrain": lambda out: copgen.pretrain(pretraining.pretrain_settings(Path("pairs")), out=out),
     "fit": lambda out: copgen.fit_flow(copgen.FitFlowSettings(dataset="digits", updates=1, batch=8), out=out),
+    "fit a GAN": lambda out: copgen.fit_gan(copgen.FitGanSettings(dataset="digits", updates=1, batch=8), out=out),
     "show": lambda out: show(Path("pairs"), out=out),
     "show_pair": lambda out: show_pair(Path("pairs"), 0, out=out),
     "export": lambda out: export(Path("pairs"), to="folder", out=out),

@@ -17,6 +17,7 @@ GAUSSIAN_STDS = (0.05, 0.1, 0.2, 0.4)
 DELTAS = (0.02, 0.05, 0.1, 0.2)
 CENTRED: dict[str, Any] = {"center": True, "lr_navigator": 1e-3}  # ten times the rate: at 1e-4 it hardly moves
 FORMS: dict[str, dict[str, Any]] = {
+    "the paper's learning rates": {"lr_navigator": 3e-7, "lr_encoder": 1e-6},  # appendix D
     "no output bias": {"output_bias": False},
     "centred": CENTRED,
     "centred, with noise": {**CENTRED, "noise_dim": 16},

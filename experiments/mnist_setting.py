@@ -74,5 +74,5 @@ MNIST = Setting(
         "init_std": 0.01,
     },
     pretrain={**LEARNING, "updates": 600},
-    linear={"c_grid": (1.0,)},
+    linear={"probe": "lbfgs", "c_grid": (1.0,)},
 )

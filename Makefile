@@ -10,7 +10,7 @@ LOCKED := $(VENV)/.locked
 ORACLES := $(VENV)/.oracles
 NATIVE := $(shell find csrc -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
 
-.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits lock clean gpu-carry test-triton
+.PHONY: install demo test soak lint format docs wheel test-wheel test-minimum gpu-check asan tsan experiment-digits experiment-mnist lock clean gpu-carry test-triton
 
 install: $(READY)
 
@@ -64,6 +64,9 @@ docs: $(READY)
 
 experiment-digits: $(READY)
 	$(BIN)/python -m experiments.digits
+
+experiment-mnist: $(READY)
+	$(BIN)/python -m experiments.mnist
 
 # One wheel for every torch from 2.11 on and every Python from 3.11 on; COPGEN_CUDA=1 adds the CUDA kernels.
 wheel: $(READY)

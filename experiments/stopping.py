@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from copgen.report.grid import save_picture
-from copgen.report.page.drawing import Drawing
 from copgen.report.page.raster import picture
 from experiments.mnist_setting import MNIST, prepare
+from experiments.paired import measured
 from experiments.rows import RESULTS, Row, choose, run_all, spread, write
 from experiments.setting import DIGITS, Setting
-from experiments.strips import strips
+from experiments.strips import strips_of
 
 SEEDS = tuple(range(10))
 DRAWS = 10_000
@@ -84,12 +84,6 @@ COMPARISONS = {
 }
 
 
-def measured(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of one run that are compared."""
-    few = {f"{labels} labels": figures["few_labels"][labels] for labels in ("1", "5", "10")}
-    return {"Top-1": figures["top1"], **few, "label kept": figures["kept_share"]}
-
-
 def ratio_of_spreads(rule: Sequence[float], fixed: Sequence[float]) -> tuple[float, float, float]:
     """The ratio of two standard deviations over the same seeds, and its 95 % bootstrap interval.
 
@@ -127,20 +121,6 @@ def table(fixed: Sequence[Mapping[str, Any]], rules: Mapping[str, Sequence[Mappi
     return "\n".join(lines) + "\n"
 
 
-def figure(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Drawing:
-    """Every seed of every row: the accuracy with five labels, that with all, and the labels kept."""
-    shown = {
-        "5 labels per class, %": "5 labels",
-        "all labels, %": "Top-1",
-        "positives with their label, %": "label kept",
-    }
-    panels = {
-        title: {name: [100 * measured(one)[measure] for one in figures] for name, figures in rows.items()}
-        for title, measure in shown.items()
-    }
-    return strips(panels, label="Accuracy and labels kept of each seed, for each way to stop the navigator")
-
-
 def compare(comparison: Comparison) -> tuple[str, dict[str, Any]]:
     """Choose the budget, run all seeds; the table, and all figures."""
     setting = comparison.setting
@@ -165,7 +145,8 @@ def main() -> None:
         title.removeprefix("stop "): [one for one in document["figures"] if one["row"] == title]
         for title in dict.fromkeys(one["row"] for one in document["figures"])
     }
-    save_picture(RESULTS / f"stopping-{name}.png", picture(figure(rows)))
+    label = "Accuracy and labels kept of each seed, for each way to stop the navigator"
+    save_picture(RESULTS / f"stopping-{name}.png", picture(strips_of(rows, label)))
 
 
 if __name__ == "__main__":

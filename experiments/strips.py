@@ -6,9 +6,24 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
 from copgen.report.page.drawing import Dot, Drawing, Line, Text, width_of
+from experiments.paired import Figures, measured
 
 PANEL, ROW, GAP, TOP, BOTTOM = 250.0, 30.0, 34.0, 34.0, 34.0  # pixels
 Values = Mapping[str, Sequence[float]]  # of each row, in percent
+SHOWN = {
+    "5 labels per class, %": "5 labels",
+    "all labels, %": "Top-1",
+    "positives with their label, %": "label kept",
+}
+
+
+def strips_of(rows: Mapping[str, Figures], label: str) -> Drawing:
+    """Every seed of every row: the accuracy with five labels, that with all, and the labels kept."""
+    panels = {
+        title: {name: [100 * measured(one)[measure] for one in figures] for name, figures in rows.items()}
+        for title, measure in SHOWN.items()
+    }
+    return strips(panels, label=label)
 
 
 def strips(panels: Mapping[str, Values], *, label: str) -> Drawing:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ _NO_AFFINE = AffinePolicy(degrees=0, translate=0, scale=(1, 1))
 _NO_BLUR = BlurPolicy(probability=0)
 _NO_JITTER = JitterPolicy(probability=0, brightness=0, contrast=0, saturation=0, hue=0)
 _NO_RAND_AUGMENT = RandAugmentPolicy(probability=0)
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ def draw(
     columns = {part: values.unbind(dim=1) for part, values in u.items()}
     (flip_u,), (grayscale_u,), (blurs, sigma_u) = columns["flip"], columns["grayscale"], columns["blur"]
     top, left, height, width = _boxes(policy, columns["crop"], H, W)
-    jitter, blur = policy.jitter or _NO_JITTER, policy.blur or _NO_BLUR
+    jitter, blur = _or(policy.jitter, _NO_JITTER), _or(policy.blur, _NO_BLUR)
     happens, order, *factors, hue = columns["jitter"]
     brightness, contrast, saturation = (
         _between(u, 1.0 - strength, 1.0 + strength)
         for u, strength in zip(factors, (jitter.brightness, jitter.contrast, jitter.saturation), strict=True)
     )
     return Draw(
-        affine=_maps(policy.affine or _NO_AFFINE, columns["affine"], H, W),
+        affine=_maps(_or(policy.affine, _NO_AFFINE), columns["affine"], H, W),
         crop=CropDraw(top=top, left=left, height=height, width=width, flip=flip_u < policy.flip),
         colour=ColourDraw(
             jitter=happens < jitter.probability,
@@ -108,6 +109,11 @@ def draw(
         blur=BlurDraw(happens=blurs < blur.probability, sigma=_between(sigma_u, *blur.sigma)),
         rand_augment=_operations(policy.rand_augment, u.get("rand-augment", H.new_zeros((len(H), 0)))),
     )
+
+
+def _or(part: _Part | None, none: _Part) -> _Part:
+    # Not `part or none`: torch 2.11 cannot trace the truth of a pydantic model.
+    return none if part is None else part
 
 
 def _moved(drawn: Draw, device: torch.device) -> Draw:
@@ -140,7 +146,7 @@ def _maps(numbers: AffinePolicy, u: tuple[Tensor, ...], H: Tensor, W: Tensor) ->
 
 
 def _operations(numbers: RandAugmentPolicy | None, u: Tensor) -> RandAugmentDraw:
-    numbers = numbers or _NO_RAND_AUGMENT
+    numbers = _or(numbers, _NO_RAND_AUGMENT)
     which, happens, level, sign = (u[:, part::4] for part in range(4))  # (N, L) each
     return RandAugmentDraw(
         operation=(which * len(OPERATIONS)).long(),

@@ -97,7 +97,7 @@ def report_launched(architecture: int, kernel: str, operand: str, tile: Tile, *,
     """
     constants = {
         "D": 128, "SPLIT": False, "BOTH": True, "splits": 1, "INPUT_PRECISION": precision,
-        "BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": 128,
+        "BLOCK_R": tile.rows, "BLOCK_C": tile.columns, "BLOCK_D": tile.depth or 128,
     }  # fmt: skip
     return _compile(
         KERNELS[kernel], architecture, operand, constants, False, tile.warps, tile.stages,

@@ -130,6 +130,15 @@ _RUNNING: dict[tuple[Operand, Kernel, int], tuple[_Choice, _Choice]] = {
     ("float16", "gradients", 128): (Tile(64, 64, 8, 2), Tile(32, 64, 4, 2)),
     ("float16", "gradients", 256): (Tile(32, 64, 8, 2), Tile(32, 64, 8, 2)),
     ("float32", "gradients", 128): (Tile(16, 32, 8, 2), Tile(16, 32, 8, 2)),
+    ("float32", "sums", 128): (
+        {80: Tile(64, 64, 8, 3, 32), 90: Tile(128, 64, 8, 2), 100: Tile(64, 128, 8, 3, 32)},
+        Tile(32, 64, 8, 2),
+    ),
+    ("float32", "sums", 0): ({80: Tile(64, 64, 8, 3, 32), 90: Tile(64, 128, 8, 3, 32)}, Tile(64, 64, 8, 3, 32)),
+    ("float32", "label_sums", 128): (
+        {80: Tile(64, 64, 8, 3, 32), 90: Tile(64, 64, 8, 2), 100: Tile(64, 64, 8, 3, 32)},
+        {80: Tile(32, 64, 8, 2, 32), 90: Tile(32, 64, 8, 2)},
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import NoReturn
 
@@ -27,6 +28,14 @@ def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's handler of SIGINT: what a shell starts in the background ignores that signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_one_alone_joins_nobody() -> None:
@@ -55,7 +64,7 @@ def test_ranks_without_a_device_each_are_refused_on_all_of_them(monkeypatch: pyt
             joined(torch.device("cuda")).__enter__()
 
 
-@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.usefixtures("second_of_two", "interruptible")
 @pytest.mark.parametrize("rank", ["0", "1"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait_for_the_others(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from pydantic.fields import FieldInfo
 
 from copgen.runtime.declaration import Declaration, Flag, declaration
@@ -20,6 +20,7 @@ from copgen_cli import options as o
 
 Parse = Callable[[str], Any]
 _PLAIN = (int, float, Path, str)
+NONE = "none"  # an empty list
 
 
 def options_of(*models: type[Settings]) -> list[Parameter]:
@@ -90,12 +91,12 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
         choose = o.one_of(name, *get_args(kind), *(declared.flag.choices if declared.flag else ()))
         return lambda text: text if text in accepted else choose(text)
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
-        return lambda text: tuple(word.strip() for word in text.split(","))
+        return _words
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
         if get_origin(item) is Literal:
-            one = o.one_of(name, *get_args(item))
-            return lambda text: tuple(one(word.strip()) for word in text.split(","))
+            one, may_be_empty = o.one_of(name.removesuffix("s"), *get_args(item)), not _least(field)
+            return lambda text: () if may_be_empty and text == NONE else tuple(map(one, _words(text)))
         return lambda text: _whole_numbers(name, text)
     if {int, str} <= {*get_args(field.annotation)}:
         return str  # a count or a name, which the model tells apart
@@ -104,6 +105,15 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
         return o.whole if least == 0 else o.count
     parsers: dict[Any, Parse] = {float: o.number, Path: o.target if name == "out" else o.source, str: str}
     return parsers[kind]
+
+
+def _least(field: FieldInfo) -> int:
+    """How many items a list has at least."""
+    return next((limit.min_length for limit in field.metadata if isinstance(limit, MinLen)), 0)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
 
 
 def _whole_numbers(name: str, text: str) -> tuple[int, ...]:

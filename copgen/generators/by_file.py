@@ -20,6 +20,22 @@ def is_path(generator: str) -> bool:
     return "/" in generator or generator.endswith(".safetensors")
 
 
+def _file_of(path: str) -> Path:
+    folder = Path(path)
+    return folder / FILE_NAME if folder.is_dir() or not folder.suffix else folder
+
+
+def is_generator(path: str) -> bool:
+    """Whether this is a path, and a file of copgen's generators or a run folder with one is there.
+
+    Raises:
+        DataError: a file that is truncated, or not one of copgen's.
+    """
+    from copgen.storage.tensors import kind_of
+
+    return is_path(path) and (file := _file_of(path)).is_file() and kind_of(file) == "generator"
+
+
 def named(path: str) -> tuple[str, Path]:
     """The name of the generator in a file or run folder, and the file.
 
@@ -29,8 +45,7 @@ def named(path: str) -> tuple[str, Path]:
     """
     from copgen.storage.tensors import read_header  # settings are read without torch
 
-    folder = Path(path)
-    file = folder / FILE_NAME if folder.is_dir() or not folder.suffix else folder
+    file = _file_of(path)
     if not file.is_file():
         raise UsageError(
             f"There is no generator '{path}': {file} is missing.",

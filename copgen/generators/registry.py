@@ -29,7 +29,7 @@ from copgen.generators.residual_flow import mnist
 from copgen.generators.residual_flow.generator import load_digits
 from copgen.generators.small_gan.generator import load_gan
 from copgen.generators.weights_files import Convert, Parameters, Sources
-from copgen.runtime.errors import EnvironmentFault, unknown
+from copgen.runtime.errors import EnvironmentFault, UsageError, unknown
 from copgen.runtime.path_errors import path_errors
 
 Load = Callable[[Sources, LoadOptions], Generator]
@@ -142,6 +142,8 @@ def entry(name: str) -> Entry:
         )
     if by_file.is_path(name):
         return entry(by_file.named(name)[0])
+    if name and Path(name).is_dir():
+        raise UsageError(f"There is no generator '{name}'.", fix=f"For the folder of that name, pass ./{name}.")
     raise unknown("generator", name, [*names(), *plugins.names()])
 
 

@@ -25,6 +25,11 @@ from copgen.storage.safetensors_file import opened
 
 FORMAT = 1
 ENTRY = "copgen"
+WRITTEN_BY = {
+    "encoder": "copgen pretrain",
+    "generator": "copgen generator fit, fetch or import",
+    "navigator": "copgen navigate",
+}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
@@ -56,6 +61,11 @@ def is_whole(path: Path) -> bool:
         return False
 
 
+def kind_of(path: Path) -> str:
+    """The kind of a file that `save_tensors` wrote; errors as `read_header`."""
+    return str(_header(path).get("kind"))
+
+
 def read_header(path: Path, *, kind: str) -> dict[str, Any]:
     """The header of a file of the given kind; its length is checked, its tensors are not.
 
@@ -67,6 +77,14 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
         raise DataError(
             f"{path} is missing: no {kind} to load.", fix="Pass its file, or the run folder that contains it."
         )
+    header = _header(path)
+    if header.get("kind") != kind:
+        found, fix = header.get("kind"), f"Pass what {WRITTEN_BY[kind]} wrote." if kind in WRITTEN_BY else ""
+        raise DataError(f"{path} is of another kind: it has the header of '{found}', not of '{kind}'.", fix=fix)
+    return header
+
+
+def _header(path: Path) -> dict[str, Any]:
     with _reading(path), opened(path) as file:
         entry = (file.metadata() or {}).get(ENTRY)
     if entry is None:
@@ -81,8 +99,6 @@ def read_header(path: Path, *, kind: str) -> dict[str, Any]:
         raise DataError(
             f"{path} has format {header['format']}; this copgen reads up to {FORMAT}.", fix="Update copgen."
         )
-    if header.get("kind") != kind:
-        raise DataError(f"{path} holds a {header.get('kind')}, not a {kind}.")
     return header
 
 

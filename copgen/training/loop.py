@@ -42,7 +42,6 @@ from copgen.training.stop_rules import StopRule
 from copgen.training.trackers import Tracker, TrackerName, numbers, open_tracker
 
 READ_EVERY = {"cuda": 20}  # updates between two synchronisations; free on other devices
-REMEDY = "Lower the learning rate or raise the temperature; the last checkpoint is intact."
 
 
 class Stateful(Protocol):
@@ -116,6 +115,8 @@ class Training:
         self._title, self._unit, self._inputs, self._note, self._warning = title, unit, inputs, note, warning
         self._rule = stop
         self._try_update, self._parts, self._remedy = try_update, parts or {}, remedy
+        hotter = " or raise the temperature" if hasattr(run.settings, "temperature") else ""
+        self._cure = f"Lower the learning rate{hotter}; the last checkpoint is intact."  # of divergence
         self._halt = Halt(run.device)
         self._unread = DeviceMetrics(every=read_every or READ_EVERY.get(run.device.type, 1))
         self._file: MetricsFile | None = None
@@ -222,9 +223,8 @@ class Training:
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise Diverged(
-                    f"{name.removeprefix('/')} contains non-finite values after update {self.done:,}; "
-                    "no checkpoint was saved.",
-                    fix=REMEDY,
+                    f"{name.removeprefix('/')} is not finite after update {self.done:,}; no checkpoint was saved.",
+                    fix=self._cure,
                 )
         with self.run.ranks.together():
             if self.run.ranks.first:
@@ -326,7 +326,7 @@ class Training:
                 raise Diverged(
                     f"{name} is {value} at update {metrics.update + 1:,} (samples {samples:,} to "
                     f"{samples + self.batch - 1:,}); it was not used for an update.",
-                    fix=REMEDY,
+                    fix=self._cure,
                 )
 
     def due(self, interval: int) -> bool:

@@ -110,6 +110,24 @@ def test_a_flag_of_the_other_kind_is_refused(here: Path, recipe: str, flag: str)
     assert flag in outcome.err
 
 
+def test_augmentations_may_be_none_and_an_unknown_one_is_named(here: Path) -> None:
+    Path("gan.toml").write_text(GAN)
+    plan = run("generator", "fit", "digits", "--config", "gan.toml", "--augmentations", "none", "--dry-run", "--json")
+    assert plan.code == 0, plan.err
+    assert plan.document["settings"]["augmentations"] == []
+    wrong = run("generator", "fit", "digits", "--config", "gan.toml", "--augmentations", "cutout,colours")
+    assert wrong.code == 2
+    assert "'colours'" in wrong.err
+    assert "'colour'" in wrong.err
+
+
+def test_a_run_folder_without_its_slash_is_told_how_it_is_given(here: Path) -> None:
+    Path("fitted").mkdir()
+    outcome = run("navigate", "-g", "fitted", "--dry-run")
+    assert outcome.code == 2
+    assert "./fitted" in outcome.err
+
+
 def test_a_name_and_its_file_conflict_with_other_weights(here: Path, quick: None) -> None:
     Path("gan.toml").write_text(GAN + '["generator fit gan"]\nupdates = 1\nbatch = 8\n')
     run("generator", "fit", "digits", "--config", "gan.toml", "--out", "runs/a")

@@ -60,3 +60,12 @@ def test_other_weights_beside_it_are_refused(tmp_path: Path) -> None:
     write_flow(tmp_path / "generator.safetensors")
     with pytest.raises(UsageError, match=r"other\.safetensors"):
         NavigateSettings.model_validate({"generator": str(tmp_path), "weights": "other.safetensors"})
+
+
+def test_a_file_of_another_kind_says_what_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.safetensors"
+    save_tensors(path, {}, kind="encoder", header={})
+    assert not by_file.is_generator(str(path))
+    with pytest.raises(DataError, match="'encoder', not of 'generator'") as caught:
+        by_file.named(str(path))
+    assert "copgen generator fit" in caught.value.fix

@@ -67,6 +67,7 @@ class NavigatorShape(Settings):
         text="Noise inputs of T_z beside z, such as 16.",
         source="ours: positives are then a distribution",
         ge=0,
+        le=65_536,
         flag=Flag(TRAINING, "COUNT"),
     )
     random_sign: bool = setting(

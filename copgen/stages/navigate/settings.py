@@ -117,6 +117,7 @@ class NavigateSettings(NavigatorShape, Length, GeneratorChoice):
         text="Factor on the channels of f.",
         source="authors: 1",
         gt=0,
+        le=16,
         flag=Flag(TRAINING, "FACTOR"),
     )
     projector: tuple[Width, Width] = setting(

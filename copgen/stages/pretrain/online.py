@@ -1,5 +1,7 @@
 """Pairs made while training, and never written: `--pairs online:RUN` or `--pairs online:GENERATOR`.
 
+A generator is given by its name, or by its file or run folder.
+
 They are the pairs that `copgen sample` writes for the same seed, before they are rounded to 8 bits, or after it with
 `round`. Pair k is a function of (seed, k), so an epoch over n online pairs is one over a folder of n pairs.
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from copgen import generators
 from copgen.data.positives import positives_at_random
-from copgen.generators import plugins
+from copgen.generators import by_file, plugins
 from copgen.generators.settings import GeneratorChoice
 from copgen.latents.navigator import load_navigator_with_header
 from copgen.latents.run_files import navigator_file
@@ -80,6 +82,8 @@ class OnlinePairs:
 def generator_of(pairs: Path) -> str:
     """The name of the generator of online pairs; errors as `online_settings`."""
     name = named(pairs)
+    if by_file.is_generator(name):
+        return by_file.named(name)[0]
     return name if _is_generator(name) else str(_navigated(Path(name))["generator"])
 
 
@@ -96,7 +100,7 @@ def named(pairs: Path) -> str:
 
 
 def _is_generator(name: str) -> bool:
-    return name in (*generators.names(), *plugins.names())
+    return name in (*generators.names(), *plugins.names()) or by_file.is_generator(name)
 
 
 def online_settings(settings: PretrainSettings) -> SampleSettings:

@@ -117,6 +117,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
         with pytest.raises(Diverged, match=r"bits_per_dim is (nan|inf) at update 5") as caught:
             fit_flow(fit_settings(), out=tmp_path)
     assert caught.value.code == ExitCode.DIVERGED
+    assert "temperature" not in caught.value.fix  # a flow has none
     assert files(tmp_path / "checkpoints") == before
     fit_flow(fit_settings(), out=tmp_path)
     assert_same_run(tmp_path, straight, ARTEFACT)

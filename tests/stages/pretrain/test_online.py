@@ -103,6 +103,18 @@ def test_a_navigate_run_says_generator_and_transform(navigated: Callable[[str], 
     assert generator_of(Path(f"online:{run}")) == "digits"
 
 
+def test_pairs_of_a_generator_given_by_its_file(flow: Path) -> None:
+    by_name = open_data(online(flow))
+    settings = online(flow, pairs=f"online:{flow}", weights=None)
+    by_file = open_data(settings)
+    assert generator_of(Path(f"online:{flow}")) == "digits"
+    items, columns = torch.arange(2), torch.tensor([0, 1])
+    a, b = (source.batch(items, columns, torch.device("cpu")) for source in (by_name, by_file))
+    assert torch.equal(a, b)
+    with pytest.raises(UsageError, match="other weights"):
+        open_data(online(flow, pairs=f"online:{flow}"))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

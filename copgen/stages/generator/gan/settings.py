@@ -49,7 +49,7 @@ class FitGanSettings(Length):
     )
     augmentations: tuple[DiffAugmentation, ...] = setting(
         ("colour", "translation", "cutout"),
-        text="DiffAugment: colour,translation,cutout.",
+        text="DiffAugment: colour,translation,cutout; or none.",
         source="Zhao et al. 2020",
         flag=Flag(TRAINING, "NAMES"),
     )

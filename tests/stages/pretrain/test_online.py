@@ -104,9 +104,9 @@ def test_a_navigate_run_says_generator_and_transform(navigated: Callable[[str], 
 
 
 def test_pairs_of_a_generator_given_by_its_file(flow: Path) -> None:
-    by_name = open_data(online(flow))
-    settings = online(flow, pairs=f"online:{flow}", weights=None)
-    by_file = open_data(settings)
+    by_name, by_file = open_data(online(flow)), open_data(online(flow, pairs=f"online:{flow}", weights=None))
+    assert isinstance(by_name, OnlinePairs)
+    assert isinstance(by_file, OnlinePairs)
     assert generator_of(Path(f"online:{flow}")) == "digits"
     items, columns = torch.arange(2), torch.tensor([0, 1])
     a, b = (source.batch(items, columns, torch.device("cpu")) for source in (by_name, by_file))

@@ -18,7 +18,7 @@ Figures = Sequence[Mapping[str, Any]]
 
 def measured(figures: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of one run that are compared. A real image has one image as anchor and positive, and its label."""
-    few = {f"{labels} labels": figures["few_labels"][labels] for labels in FEW_LABELS}
+    few = {f"{labels} label{'s' if labels != '1' else ''}": figures["few_labels"][labels] for labels in FEW_LABELS}
     return {"Top-1": figures["top1"], **few, "label kept": figures.get("kept_share", 1.0)}
 
 

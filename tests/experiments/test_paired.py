@@ -30,7 +30,7 @@ def rows() -> dict[str, list[dict[str, Any]]]:
 
 def test_differences_are_those_of_a_paired_t_test() -> None:
     head, _, row = paired.differences(rows(), "none").splitlines()
-    assert head == "| minus none | Top-1 | 1 labels | 5 labels | 10 labels |"
+    assert head == "| minus none | Top-1 | 1 label | 5 labels | 10 labels |"
     low, high = ttest_rel(OTHER, NONE).confidence_interval(0.95)
     middle, half = 50 * (high + low), 50 * (high - low)
     one, five = f"{middle:+.1f} ± {half:.1f}", f"{middle / 2:+.1f} ± {half / 2:.1f}"

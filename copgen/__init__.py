@@ -49,7 +49,14 @@ if TYPE_CHECKING:
         eval_pairs,
         eval_transfer,
     )
-    from copgen.stages.generator import FitFlowSettings, FitGanSettings, fit_flow, fit_gan
+    from copgen.stages.generator import (
+        FitFlowSettings,
+        FitGanSettings,
+        FitResidualFlowSettings,
+        fit_flow,
+        fit_gan,
+        fit_residual_flow,
+    )
     from copgen.stages.navigate import NavigateSettings, SteeringSettings, navigate, navigate_steering
     from copgen.stages.pretrain import PretrainSettings, pretrain
     from copgen.stages.report import ReportSettings, write_report
@@ -70,6 +77,7 @@ __all__ = [
     "EvalTransferSettings",
     "FitFlowSettings",
     "FitGanSettings",
+    "FitResidualFlowSettings",
     "NavigateSettings",
     "PretrainSettings",
     "ReportSettings",
@@ -92,6 +100,7 @@ __all__ = [
     "evaluation",
     "fit_flow",
     "fit_gan",
+    "fit_residual_flow",
     "generators",
     "latents",
     "methods",
@@ -118,7 +127,10 @@ __getattr__, _ = later.names(
             *("EvalTransferSettings", "eval_alignment", "eval_detect", "eval_few_shot", "eval_finetune"),
             *("eval_generator", "eval_knn", "eval_linear", "eval_pairs", "eval_transfer"),
         ],
-        "stages.generator": ["FitFlowSettings", "FitGanSettings", "fit_flow", "fit_gan"],
+        "stages.generator": [
+            *("FitFlowSettings", "FitGanSettings", "FitResidualFlowSettings"),
+            *("fit_flow", "fit_gan", "fit_residual_flow"),
+        ],
         "stages.navigate": ["NavigateSettings", "SteeringSettings", "navigate", "navigate_steering"],
         "stages.pretrain": ["PretrainSettings", "pretrain"],
         "stages.report": ["ReportSettings", "write_report"],

@@ -26,7 +26,7 @@ from copgen.generators.load_options import Inverse, LoadOptions, MemoryFormat, P
 from copgen.generators.protocol import Generator
 from copgen.generators.public_files import PublicFile
 from copgen.generators.residual_flow import mnist
-from copgen.generators.residual_flow.generator import load_digits
+from copgen.generators.residual_flow.generator import DIGITS, FITTED, loader
 from copgen.generators.small_gan.generator import load_gan
 from copgen.generators.weights_files import Convert, Parameters, Sources
 from copgen.runtime.errors import EnvironmentFault, UsageError, unknown
@@ -78,7 +78,7 @@ KNOWN = {
     "digits": Entry(
         about="Residual Flow on scikit-learn's 8x8 digits; the weights come with copgen",
         recipe="digits",
-        load=load_digits,
+        load=loader(DIGITS),
         licence="that of copgen",
         embedded="digits.safetensors",
         has_priors=False,
@@ -107,6 +107,13 @@ KNOWN = {
         convert=icgan.convert,
         files=public_files.ICGAN_128,
         licence=_NON_COMMERCIAL,
+    ),
+    "residual-flow": Entry(
+        about="Residual Flow that `copgen generator fit` fitted; pass its file or run folder as the generator",
+        recipe="residual-flow",
+        load=loader(FITTED),
+        licence="that of whoever fitted it",
+        has_priors=False,
     ),
     "residual-flow-mnist": Entry(
         about="Residual Flow on MNIST, 28x28",

@@ -27,6 +27,7 @@ from copgen.stages.navigator.show import show as show_navigator
 from copgen.stages.pairs_folder.export import export
 from copgen.stages.pairs_folder.import_pairs import import_pairs
 from copgen.stages.pairs_folder.show import show, show_pair
+from copgen.generators.residual_flow.config import FlowNetwork
 from copgen.stages.pairs_folder.verify import verify_pairs
 from tests.pairs import folders
 from tests.pairs.trees import tree
@@ -41,6 +42,7 @@ READING: dict[str, Call] = {
     "navigate": lambda path: copgen.navigate(navigate_settings(path), out="run"),
     "pretrain": lambda path: copgen.pretrain(pretraining.pretrain_settings(path), out="run"),
     "fit a GAN": lambda path: copgen.fit_gan(copgen.FitGanSettings(dataset=str(path)), out="run"),
+    "fit a flow": lambda path: copgen.fit_residual_flow(copgen.FitResidualFlowSettings(dataset=str(path)), out="run"),
     "eval_linear": lambda path: copgen.eval_linear(copgen.EvalLinearSettings(ckpt=path)),
     "sample": lambda path: copgen.sample(copgen.SampleSettings(generator="digits", n=2, navigator=path), out="pairs"),
     "verify": verify_pairs,
@@ -95,11 +97,18 @@ def test_urls_are_not_read(name: str, here: Path) -> None:
     assert os.listdir() == []
 
 
+def flow_settings() -> copgen.FitResidualFlowSettings:
+    """One update of a small flow."""
+    network = FlowNetwork(blocks=(0,), linear_blocks=1, linear_width=8)
+    return copgen.FitResidualFlowSettings(dataset="digits", updates=1, batch=8, network=network)
+
+
 WRITING: dict[str, Call] = {
     "navigate": lambda out: copgen.navigate(navigate_settings(Path("flow.safetensors")), out=out),
     "pretrain": lambda out: copgen.pretrain(pretraining.pretrain_settings(Path("pairs")), out=out),
     "fit": lambda out: copgen.fit_flow(copgen.FitFlowSettings(dataset="digits", updates=1, batch=8), out=out),
     "fit a GAN": lambda out: copgen.fit_gan(copgen.FitGanSettings(dataset="digits", updates=1, batch=8), out=out),
+    "fit a flow": lambda out: copgen.fit_residual_flow(flow_settings(), out=out),
     "show": lambda out: show(Path("pairs"), out=out),
     "show_pair": lambda out: show_pair(Path("pairs"), 0, out=out),
     "export": lambda out: export(Path("pairs"), to="folder", out=out),

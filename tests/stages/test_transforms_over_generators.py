@@ -17,6 +17,8 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, resolve
 from copgen.runtime.settings_files import read_recipe, recipe_names
 from copgen.stages.generator.gan.settings import STAGE, FitGanSettings
+from copgen.stages.generator.residual_flow.settings import STAGE as FLOW_STAGE
+from copgen.stages.generator.residual_flow.settings import FitResidualFlowSettings
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.navigate.steering_settings import SteeringSettings
@@ -129,8 +131,9 @@ def test_every_recipe_navigates_every_generator(
 def test_every_table_of_a_recipe_resolves_and_every_value_has_its_source(recipe: str) -> None:
     models: dict[str, Any] = {"navigate": NavigateSettings, "sample": SampleSettings, "pretrain": PretrainSettings}
     tables = read_recipe(recipe)
-    needed = {"pretrain": {}, STAGE: {"dataset": "digits"}}
-    for stage, model in {**models, "steering": SteeringSettings, STAGE: FitGanSettings}.items():
+    models |= {"steering": SteeringSettings, STAGE: FitGanSettings, FLOW_STAGE: FitResidualFlowSettings}
+    needed = {"pretrain": {}, STAGE: {"dataset": "digits"}, FLOW_STAGE: {"dataset": "digits"}}
+    for stage, model in models.items():
         if stage in tables:
             flags = needed.get(stage, {"generator": "digits"})
             settings: Any = resolve(model, stage, recipe=recipe, config=None, flags=flags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from copgen.storage.files import sha256_of
 from copgen.storage.tensors import load_into, load_tensors, save_tensors
 
 FAMILY = "residual-flow"
+DIGITS = "digits"
+FITTED = "residual-flow"  # the name of a flow that `copgen generator fit` fitted to any dataset but the 8x8 digits
 
 
 class FlowGenerator(Generator):
@@ -64,10 +66,16 @@ class FlowGenerator(Generator):
         return z
 
 
-def save_flow(path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[str, Any]) -> None:
-    """Write a flow generator; `made_by` records the command, the seed and the final metrics."""
+def save_flow(
+    path: Path, flow: ResidualFlow, *, prior: Prior, made_by: Mapping[str, Any], name: str | None = None
+) -> None:
+    """Write a flow generator; `made_by` records the command, the seed and the final metrics, `name` the registered one.
+
+    A file without a name is of `digits`.
+    """
     header = {
         "family": FAMILY,
+        **({"name": name} if name is not None else {}),
         "config": flow.config.model_dump(mode="json"),
         "prior": prior.model_dump(mode="json"),
         "made_by": dict(made_by),
@@ -79,19 +87,25 @@ def load_flow(path: Path, *, name: str, options: LoadOptions | None = None) -> F
     """The generator in a file that `save_flow` wrote.
 
     Raises:
-        DataError: missing, truncated, in another format, or with unexpected tensors.
+        DataError: missing, truncated, in another format, of another generator, or with unexpected tensors.
         UsageError: an option that a flow does not support.
     """
     tensors, header = load_tensors(path, kind="generator")
     if header.get("family") != FAMILY:
         raise DataError(f"{path} holds a generator of family '{header.get('family')}', not '{FAMILY}'.")
+    if (found := header.get("name", name)) != name:
+        raise DataError(f"{path} holds the generator '{found}', not '{name}'.", fix=f"Load it as '{found}'.")
     return build_flow(tensors, header, name=name, path=path, options=options or LoadOptions())
 
 
-def load_digits(sources: Sources, options: LoadOptions) -> FlowGenerator:
-    """The generator `digits` from a file that `copgen generator fit digits` wrote."""
-    options.refuse("digits", instances=sources.instances, parameters=sources.parameters)
-    return load_flow(sources.weights, name="digits", options=options)
+def loader(name: str) -> Callable[[Sources, LoadOptions], FlowGenerator]:
+    """Loads the generator `name` from a file that `save_flow` wrote."""
+
+    def load(sources: Sources, options: LoadOptions) -> FlowGenerator:
+        options.refuse(name, instances=sources.instances, parameters=sources.parameters)
+        return load_flow(sources.weights, name=name, options=options)
+
+    return load
 
 
 def build_flow(

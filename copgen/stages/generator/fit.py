@@ -1,8 +1,7 @@
 """`copgen generator fit digits`: maximum likelihood of a Residual Flow on the real digits (Chen et al. 2019).
 
-Per update: a batch of augmented, uniformly dequantised images; log p(x) with one random-sign probe per image and block,
-a Russian-roulette series and its Neumann gradient; Adam; power iterations on every layer. The saved weights are an
-exponential moving average. All random numbers depend only on (seed, sample index).
+Per update: a batch of augmented, uniformly dequantised images; the rest is in likelihood.py. All random numbers depend
+only on (seed, sample index).
 """
 
 from __future__ import annotations
@@ -22,23 +21,17 @@ from copgen.distributed.ranks import Ranks
 from copgen.evaluation.generated_digits import assess_digits
 from copgen.generators.residual_flow import ResidualFlow, bits_per_dim
 from copgen.generators.residual_flow.generator import FlowGenerator, save_flow
-from copgen.generators.residual_flow.log_det import SeriesLength, poisson_length
 from copgen.latents.prior import Prior
 from copgen.runtime import philox
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
-from copgen.runtime.seeds import seeded
+from copgen.stages.generator import likelihood
 from copgen.stages.generator.fit_settings import FitFlowSettings
-from copgen.training.ema import average_into, warmed_up
 from copgen.training.estimate import rehearse_training
-from copgen.training.loop import Training
-from copgen.training.optimizers import build_optimizer
 from copgen.training.run import Run, started
-from copgen.training.schedules import Cosine
 from copgen.views.policies import AffinePolicy
 
 ARTEFACT = "generator.safetensors"
-BETAS = (0.9, 0.99)
 new_run = partial(started, stage="generator fit", artefact=ARTEFACT, ranks=Ranks())
 
 
@@ -79,35 +72,15 @@ def fit_flow(
 
 def learn(settings: FitFlowSettings, run: Run) -> ResidualFlow:
     """The training loop; returns the averaged flow."""
-    with seeded(settings.seed, "flow"):
-        flow = ResidualFlow(settings.flow).to(run.device).train()
-        flow.power_iterate(30)
-    averaged = copy.deepcopy(flow)
     fine = finer(digits.load_levels("train")[0].to(run.device))
-    with Training(
+    return likelihood.learn(
+        settings,
         run,
-        state={"flow": flow, "averaged": averaged},
-        optimizer=build_optimizer("adam", flow, lr=settings.lr, betas=BETAS),
-        schedule=Cosine(settings.lr, settings.updates, warmup=settings.warmup),
-        clip=settings.clip,
-        updates=settings.updates,
-        batch=settings.batch,
+        config=settings.flow,
+        levels=digits.LEVELS,
+        images=lambda rows: training_images(fine, settings, rows),
         checkpoint_every=settings.checkpoint_every,
-        title="fit",
-        try_update=lambda rows: torch.autograd.backward(bits_of(flow, fine, settings, 0, range(rows))),
-    ) as training:
-        for update in training:
-            training.step({"bits_per_dim": bits_of(flow, fine, settings, update, training.samples)})
-            flow.power_iterate(1)
-            average_into(averaged, flow, decay=warmed_up(settings.ema, update))
-    return averaged
-
-
-def bits_of(flow: ResidualFlow, fine: Tensor, settings: FitFlowSettings, update: int, rows: range) -> Tensor:
-    """The loss of one update, mean bits per dimension of its rows, from the finer images of `finer`."""
-    x = training_images(fine, settings, rows)
-    probes, length = draw_series(flow, settings, update, rows)
-    return mean_bits(flow.log_prob(x, probes.to(x.device), length), settings)
+    )
 
 
 def finer(levels: Tensor) -> Tensor:
@@ -148,22 +121,7 @@ def training_images(fine: Tensor, settings: FitFlowSettings, rows: range) -> Ten
 
 def dequantise(levels: Tensor, *, seed: int, rows: range) -> Tensor:
     """(level + u) / 17 with u uniform in (0, 1), clamped away from 0 and 1; levels are floating-point."""
-    assert levels.is_floating_point()
-    u = philox.uniform(seed, rows, levels[0].numel(), stream="fit/dequantise", device=levels.device)
-    return ((levels + u.view_as(levels).to(levels.dtype)) / digits.LEVELS).clamp(1e-5, 1.0 - 1e-5)
-
-
-def draw_series(flow: ResidualFlow, settings: FitFlowSettings, update: int, rows: range) -> tuple[Tensor, SeriesLength]:
-    """Random-sign probes (batch, blocks, D) and the length of the series for one update."""
-    blocks, dim = flow.residual_blocks, flow.config.latent_dim
-    probes = philox.signs(settings.seed, rows, blocks * dim, stream="fit/probes").view(len(rows), blocks, dim)
-    u = float(philox.uniform(settings.seed, [update], 1, stream="fit/length"))
-    return probes, poisson_length(u, exact=settings.exact_terms, rate=settings.extra_terms)
-
-
-def mean_bits(log_prob: Tensor, settings: FitFlowSettings) -> Tensor:
-    """The loss: mean bits per dimension of a batch."""
-    return bits_per_dim(log_prob, latent_dim=settings.flow.latent_dim, levels=digits.LEVELS).mean()
+    return likelihood.dequantise(levels, levels=digits.LEVELS, seed=seed, rows=rows, margin=1e-5)
 
 
 def held_out_images(split: Literal["validation", "test"], *, draw: int, device: torch.device) -> Tensor:

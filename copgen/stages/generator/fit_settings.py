@@ -1,39 +1,21 @@
-"""The settings of `copgen generator fit`, with units and sources."""
+"""The settings of `copgen generator fit digits`, with units and sources."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
 from copgen.generators.residual_flow import FlowConfig
-from copgen.runtime.declaration import Flag, device_setting, seed_setting, setting
-from copgen.runtime.panels import TRAINING
-from copgen.training.length import Length, batch_size, sample_count, update_count
+from copgen.runtime.declaration import device_setting, setting
+from copgen.stages.generator.flow_settings import FlowTrainingSettings
 
 
-class FitFlowSettings(Length):
-    """Settings of `copgen generator fit`."""
+class FitFlowSettings(FlowTrainingSettings):
+    """Settings of `copgen generator fit` of the Residual Flow that comes with copgen."""
 
     free: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "device"})
 
     dataset: Literal["digits"] = setting("digits", text="Dataset.")
     flow: FlowConfig = setting(FlowConfig(), text="Architecture.")
-    samples: int = sample_count(exclude=True)
-    updates: int = update_count(20_000)
-    batch: int = batch_size(128)
-    lr: float = setting(
-        2e-3,
-        text="Learning rate of Adam (of a flow, its peak).",
-        source="measured",
-        gt=0,
-        flag=Flag(TRAINING, "RATE"),
-    )
-    warmup: int = setting(100, text="Updates of linear warm-up.", unit="updates", ge=1)
-    clip: float = setting(1.0, text="Gradient norm clip.", gt=0)
-    ema: float = setting(0.999, text="Decay of the EMA of the weights.", source="residual-flows: 0.999", ge=0, lt=1)
-    exact_terms: int = setting(2, text="Terms of the series always computed.", source="residual-flows: 2", ge=1)
-    extra_terms: float = setting(1.0, text="Mean number of extra terms (Poisson).", gt=0, le=20)
     augmentation: float = setting(1.0, text="Factor on the augmentation of appendix D.", ge=0, lt=10)
-    prior_scale: float = setting(1.0, text="Standard deviation of the sampled latents.", gt=0)
-    seed: int = seed_setting()
     checkpoint_every: int = setting(500, text="Updates between checkpoints.", unit="updates", ge=1)
     device: str = device_setting()

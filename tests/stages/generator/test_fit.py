@@ -16,6 +16,7 @@ from copgen.generators.residual_flow import ResidualFlow
 from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.generator import fit as stage
+from copgen.stages.generator import likelihood
 from copgen.stages.generator.fit import dequantise, estimate, fit_flow
 from copgen.stages.generator.fit_settings import FitFlowSettings
 from copgen.storage.files import read_json
@@ -111,9 +112,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
     with pytest.raises(Stopped):
         fit_flow(fit_settings(), out=tmp_path, events=At(4 * B, lambda: send(signal.SIGTERM)))
     before = files(tmp_path / "checkpoints")
-    real = stage.mean_bits
+    real = likelihood.mean_bits
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "mean_bits", lambda *arguments: real(*arguments) * value)
+        patch.setattr(likelihood, "mean_bits", lambda *arguments, **more: real(*arguments, **more) * value)
         with pytest.raises(Diverged, match=r"bits_per_dim is (nan|inf) at update 5") as caught:
             fit_flow(fit_settings(), out=tmp_path)
     assert caught.value.code == ExitCode.DIVERGED
@@ -128,7 +129,7 @@ def test_a_finished_run_returns_its_summary_and_computes_nothing(
 ) -> None:
     shutil.copytree(straight, tmp_path / "run")
     before = files(tmp_path / "run")
-    monkeypatch.setattr(stage, "mean_bits", None)
+    monkeypatch.setattr(likelihood, "mean_bits", None)
     assert fit_flow(fit_settings(), out=tmp_path / "run") == read_json(straight / "summary.json")
     assert files(tmp_path / "run") == before
 
@@ -175,10 +176,10 @@ def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(temporary: Path,
 def test_the_random_numbers_of_an_image_do_not_depend_on_its_batch() -> None:
     settings = fit_settings()
     flow = ResidualFlow(FLOW)
-    whole, length = stage.draw_series(flow, settings, 3, range(16))
-    part, again = stage.draw_series(flow, settings, 3, range(4, 8))
+    whole, length = likelihood.draw_series(flow, settings, 3, range(16))
+    part, again = likelihood.draw_series(flow, settings, 3, range(4, 8))
     assert torch.equal(whole[4:8], part)
     assert length == again
     assert bool((whole.abs() == 1.0).all())
-    lengths = {stage.draw_series(flow, settings, update, range(2))[1] for update in range(20)}
+    lengths = {likelihood.draw_series(flow, settings, update, range(2))[1] for update in range(20)}
     assert len(lengths) > 1

@@ -21,9 +21,9 @@ from copgen.report.grid import grid_picture, save_picture
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
 from copgen.stages.generator.gan.game import LOSSES, PRIOR, Game
-from copgen.stages.generator.gan.images import TrainingImages, load_images
-from copgen.stages.generator.gan.quality import assess
 from copgen.stages.generator.gan.settings import STAGE, FitGanSettings
+from copgen.stages.generator.images import TrainingImages, load_images
+from copgen.stages.generator.quality import assess
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
 from copgen.training.run import Run, started

@@ -17,8 +17,8 @@ from copgen.runtime.events import Events
 from copgen.stages.generator.gan import FitGanSettings, fit_gan
 from copgen.stages.generator.gan import stage as stage_module
 from copgen.stages.generator.gan.game import Game
-from copgen.stages.generator.gan.images import load_images
 from copgen.stages.generator.gan.stage import estimate, settled
+from copgen.stages.generator.images import load_images
 from copgen.storage.files import read_json
 from tests.stages.small import At, Stage, assert_same_run, files, interrupted, killed, metrics, newest, send
 

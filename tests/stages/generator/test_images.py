@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from copgen.runtime.errors import CopgenError, DataError, ExitCode, UsageError
+from copgen.stages.generator import images as module
 from copgen.stages.generator.gan import FitGanSettings
-from copgen.stages.generator.gan import images as module
-from copgen.stages.generator.gan.images import load_images
+from copgen.stages.generator.images import load_images
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""The training images of a GAN: all of a dataset, of one size, in memory as bytes.
+"""The training images of a generator: all of a dataset, of one size, in memory as bytes.
 
 Legend: N images of the dataset, K of a batch, C channels, S pixels a side.
 """
@@ -12,13 +12,12 @@ from copgen.data.batches import batches
 from copgen.data.datasets import Images, open_dataset
 from copgen.data.sampler import EpochSampler
 from copgen.data.splits import AnySplit
-from copgen.generators.small_gan.config import resolutions
 from copgen.pairs.pixels import from_uint8, levels
 from copgen.runtime import philox
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.sizes import size
-from copgen.stages.generator.gan.settings import FitGanSettings
+from copgen.stages.generator.image_settings import FitImagesSettings
 
 MOST_BYTES = 4 << 30
 
@@ -26,7 +25,7 @@ MOST_BYTES = 4 << 30
 class TrainingImages:
     """Images by sample index: sample s is the same image, whatever the batch and wherever a run was resumed."""
 
-    def __init__(self, pixels: Tensor, settings: FitGanSettings, source: Images) -> None:
+    def __init__(self, pixels: Tensor, settings: FitImagesSettings, source: Images) -> None:
         self.pixels = pixels  # (N, C, S, S) uint8
         self.labels, self.classes, self.inputs = source.labels, source.classes, source.inputs
         self.channels, self.size = pixels.shape[1], pixels.shape[2]
@@ -35,20 +34,25 @@ class TrainingImages:
 
     def __getitem__(self, samples: range) -> Tensor:
         """(K, C, S, S) float32 in [-1, 1], on the device of the pixels."""
+        return from_uint8(self.levels(samples))
+
+    def levels(self, samples: range) -> Tensor:
+        """The same images as bytes, (K, C, S, S) uint8."""
         items = self._sampler[samples].to(self.pixels.device)
-        images = from_uint8(self.pixels[items])
+        images = self.pixels[items]
         if self._settings.mirror:
-            u = philox.uniform(self._settings.seed, samples, 1, stream="gan/mirror", device=images.device)
+            stream = f"{self._settings.stream}/mirror"
+            u = philox.uniform(self._settings.seed, samples, 1, stream=stream, device=images.device)
             images = torch.where(u[:, :, None, None] < 0.5, images.flip(3), images)
         return images
 
 
-def open_split(settings: FitGanSettings, split: AnySplit, events: Events | None = None) -> Images:
+def open_split(settings: FitImagesSettings, split: AnySplit, events: Events | None = None) -> Images:
     """A split of the dataset; errors as `open_dataset`."""
     return open_dataset(settings.dataset, split, root=settings.data_root, events=events)
 
 
-def image_size(settings: FitGanSettings, source: Images) -> int:
+def image_size(settings: FitImagesSettings, source: Images) -> int:
     """S: the setting, or the size of the images.
 
     Raises:
@@ -63,13 +67,13 @@ def image_size(settings: FitGanSettings, source: Images) -> int:
     if height != width:
         raise UsageError(f"The images of {settings.dataset} are not square, but {height}x{width}.", fix=fix)
     try:
-        resolutions(height)
+        settings.check_size(height)
     except ValueError as error:
         raise UsageError(f"The images of {settings.dataset} do not fit: {error}.", fix=fix) from None
     return height
 
 
-def load_images(settings: FitGanSettings, device: torch.device, events: Events | None = None) -> TrainingImages:
+def load_images(settings: FitImagesSettings, device: torch.device, events: Events | None = None) -> TrainingImages:
     """Read all training images.
 
     Raises:
@@ -80,7 +84,7 @@ def load_images(settings: FitGanSettings, device: torch.device, events: Events |
     return TrainingImages(read_pixels(settings, source).to(device), settings, source)
 
 
-def read_pixels(settings: FitGanSettings, source: Images, *, items: Tensor | None = None) -> Tensor:
+def read_pixels(settings: FitImagesSettings, source: Images, *, items: Tensor | None = None) -> Tensor:
     """The images (N, C, S, S) of a source, uint8; errors as `load_images`."""
     count = len(source) if items is None else len(items)
     if count < settings.batch and items is None:

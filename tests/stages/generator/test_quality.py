@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from copgen.generators.small_gan.generator import SmallGan
 from copgen.latents.prior import Prior
+from copgen.stages.generator import quality as module
 from copgen.stages.generator.gan import FitGanSettings
-from copgen.stages.generator.gan import quality as module
-from copgen.stages.generator.gan.images import TrainingImages, load_images
-from copgen.stages.generator.gan.quality import assess
+from copgen.stages.generator.images import TrainingImages, load_images
+from copgen.stages.generator.quality import assess
 
 SETTINGS = FitGanSettings.model_validate({"dataset": "digits", "updates": 1, "batch": 8})
 

@@ -1,4 +1,4 @@
-"""Quality of a small GAN: how its samples lie among the real images, in the space of pixels, which needs no weights.
+"""Quality of a generator: how its samples lie among the real images, in the space of pixels, which needs no weights.
 
 Precision and recall tell how many samples are like real images, and how many real images are like samples. If the
 dataset has classes, a vote of the nearest real images tells the class of each sample; how far that can be trusted is
@@ -16,11 +16,11 @@ from copgen.evaluation.generated_digits import judge_digits
 from copgen.evaluation.generation.manifolds import manifolds
 from copgen.evaluation.neighbours import knn_ranked
 from copgen.evaluation.spaces.pixels import Pixels
-from copgen.generators.small_gan.generator import SmallGan
+from copgen.generators.protocol import Generator
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime import philox
-from copgen.stages.generator.gan.images import TrainingImages, open_split, read_pixels
-from copgen.stages.generator.gan.settings import FitGanSettings
+from copgen.stages.generator.image_settings import FitImagesSettings
+from copgen.stages.generator.images import TrainingImages, open_split, read_pixels
 
 SAMPLES = 4000
 COMPARED = 2000  # real images and samples of precision and recall
@@ -29,7 +29,7 @@ NEIGHBOURS = 5
 
 
 @torch.no_grad()
-def assess(G: SmallGan, settings: FitGanSettings, training: TrainingImages) -> dict[str, Any]:
+def assess(G: Generator, settings: FitImagesSettings, training: TrainingImages) -> dict[str, Any]:
     """Quality metrics.
 
     Returns:
@@ -42,7 +42,7 @@ def assess(G: SmallGan, settings: FitGanSettings, training: TrainingImages) -> d
     space = Pixels(device)
     z = G.sample_prior(range(SAMPLES), 0)
     samples = torch.cat([G(some) for some in torch.split(z, 256)])
-    order = philox.permutation(settings.seed, len(training.pixels), stream="gan/quality")
+    order = philox.permutation(settings.seed, len(training.pixels), stream=f"{settings.stream}/quality")
     real = space(from_uint8(training.pixels[order[:COMPARED].to(device)]))
     held_out, labels = held_out_images(settings, device)
     found = manifolds(real, space(samples[:COMPARED]))
@@ -74,7 +74,7 @@ def ink(images: Tensor) -> Tensor:
     return (images.flatten(1) + 1.0) / 2.0
 
 
-def held_out_images(settings: FitGanSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:
+def held_out_images(settings: FitImagesSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """The validation images (N, C, S, S), uint8, and their classes; N is 0 if they were used in training."""
     source = open_split(settings, "validation")
     if settings.split != "train":

@@ -103,8 +103,8 @@ def read_config(tensors: Mapping[str, Tensor], args: Mapping[str, Any], *, path:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][0] if first["loc"] else "the architecture"
-        raise DataError(f"{path}: {name} = {first['input']!r} is invalid: {first['msg']}.") from None
+        where = first["loc"][0] if first["loc"] else "the architecture"
+        raise DataError(f"{path}: {where} = {first['input']!r} is invalid: {first['msg']}.") from None
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import copgen
+from copgen.generators.residual_flow.config import FlowNetwork
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.stages.dataset.inspect import inspect as inspect_dataset
 from copgen.stages.dataset.list import list_datasets
@@ -27,7 +28,6 @@ from copgen.stages.navigator.show import show as show_navigator
 from copgen.stages.pairs_folder.export import export
 from copgen.stages.pairs_folder.import_pairs import import_pairs
 from copgen.stages.pairs_folder.show import show, show_pair
-from copgen.generators.residual_flow.config import FlowNetwork
 from copgen.stages.pairs_folder.verify import verify_pairs
 from tests.pairs import folders
 from tests.pairs.trees import tree

@@ -89,7 +89,7 @@ def learn(
     return averaged
 
 
-def dequantise(pixels: Tensor, *, levels: int, seed: int, rows: range, margin: float = 0.0) -> Tensor:
+def dequantise(pixels: Tensor, *, levels: int, seed: int, rows: philox.Rows, margin: float = 0.0) -> Tensor:
     """x = (level + u) / levels with u uniform in (0, 1), at least `margin` away from 0 and 1; floating-point pixels."""
     assert pixels.is_floating_point()
     u = philox.uniform(seed, rows, pixels[0].numel(), stream="fit/dequantise", device=pixels.device)
@@ -105,7 +105,7 @@ def draw_series(
     return draw_probes(flow, rows, seed=settings.seed, stream="fit/probes"), length
 
 
-def draw_probes(flow: ResidualFlow, rows: range, *, seed: int, stream: str) -> Tensor:
+def draw_probes(flow: ResidualFlow, rows: philox.Rows, *, seed: int, stream: str) -> Tensor:
     """Random signs (rows, blocks, D)."""
     blocks, dim = flow.residual_blocks, flow.config.latent_dim
     return philox.signs(seed, rows, blocks * dim, stream=stream).view(len(rows), blocks, dim)
@@ -128,7 +128,8 @@ def estimated_bits(flow: ResidualFlow, pixels: Tensor, *, levels: int, seed: int
     """An unbiased estimate of the bits/dim of images, dequantised once.
 
     The log-determinant is a series of 20 terms and a Russian-roulette rest, with one probe per image and block, as in
-    the published evaluation. The error is that of the mean over batches, so it covers everything that is random.
+    the published evaluation. The error is that of the mean over batches, in random order, so it covers everything that
+    is random.
 
     Args:
         flow: with converged singular vectors.
@@ -138,17 +139,16 @@ def estimated_bits(flow: ResidualFlow, pixels: Tensor, *, levels: int, seed: int
     """
     frozen = copy.deepcopy(flow).fold()
     device = next(frozen.parameters()).device
-    size = min(LARGEST, math.ceil(len(pixels) / BATCHES))
-    means, counts = [], []
-    for start in range(0, len(pixels), size):
-        rows = range(start, min(start + size, len(pixels)))
-        x = dequantise(pixels[rows.start : rows.stop].to(device).float(), levels=levels, seed=seed, rows=rows)
+    order = philox.permutation(seed, len(pixels), stream="fit/held-out/order")
+    batches = order.split(min(LARGEST, math.ceil(len(pixels) / BATCHES)))
+    means = []
+    for k, rows in enumerate(batches):
+        x = dequantise(pixels[rows.to(pixels.device)].to(device).float(), levels=levels, seed=seed, rows=rows)
         probes = draw_probes(frozen, rows, seed=seed, stream="fit/held-out/probes").to(device)
-        u = float(philox.uniform(seed, [start], 1, stream="fit/held-out/length"))
+        u = float(philox.uniform(seed, [k], 1, stream="fit/held-out/length"))
         log_prob = frozen.log_prob(x, probes, poisson_length(u, exact=EXACT_TERMS, rate=EXTRA_TERMS))
         means.append(float(mean_bits(log_prob, dim=frozen.config.latent_dim, levels=levels)))
-        counts.append(len(rows))
-    weights = torch.tensor(counts, dtype=torch.float64) / len(pixels)
+    weights = torch.tensor([len(rows) for rows in batches], dtype=torch.float64) / len(pixels)
     bits = torch.tensor(means, dtype=torch.float64)
     mean = float((weights * bits).sum())
     spread = float((weights * (bits - mean).square()).sum())

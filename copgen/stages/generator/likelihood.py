@@ -140,7 +140,7 @@ def estimated_bits(flow: ResidualFlow, pixels: Tensor, *, levels: int, seed: int
     frozen = copy.deepcopy(flow).fold()
     device = next(frozen.parameters()).device
     order = philox.permutation(seed, len(pixels), stream="fit/held-out/order")
-    batches = order.split(min(LARGEST, math.ceil(len(pixels) / BATCHES)))
+    batches = torch.split(order, min(LARGEST, math.ceil(len(pixels) / BATCHES)))
     means = []
     for k, rows in enumerate(batches):
         x = dequantise(pixels[rows.to(pixels.device)].to(device).float(), levels=levels, seed=seed, rows=rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 
 import copgen.stages.generator.fit
 import copgen.stages.generator.gan.stage
+import copgen.stages.generator.residual_flow.stage
 from copgen_cli.generator import made_by_rows
 from tests.cli.command import copgen as run
 
@@ -49,6 +51,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quality of the samples has tests of its own."""
     found = {"quality": {"precision": 0.5}, "class_shares": {"0": 0.75, "1": 0.25}}
     monkeypatch.setattr(copgen.stages.generator.gan.stage, "assess", lambda *arguments: found)
+    monkeypatch.setattr(copgen.stages.generator.residual_flow.stage, "assess", lambda *arguments: copy.deepcopy(found))
 
 
 def test_fits_a_gan_that_navigate_and_sample_take_by_its_run_folder(here: Path, quick: None) -> None:
@@ -81,6 +84,34 @@ def test_fits_a_gan_that_navigate_and_sample_take_by_its_run_folder(here: Path, 
     assert run("sample", "--only", 0, "--out", "others", "--json").document["pairs"] == 4
 
 
+FLOW = """
+["generator fit residual-flow"]
+updates = 2
+batch = 48
+
+["generator fit residual-flow".network]
+linear_blocks = 1
+linear_width = 8
+"""
+
+
+def test_fits_a_flow_that_other_commands_take_by_its_run_folder(here: Path, quick: None) -> None:
+    Path("flow.toml").write_text(FLOW)
+    made = run("generator", "fit", "digits", "--recipe", "residual-flow", "--config", "flow.toml", "--json")
+    assert made.code == 0, made.err
+    assert set(made.document["bits_per_dim"]) == set(made.document["bits_per_dim_error"]) == {"validation", "test"}
+    weights = made.document["weights"]
+    assert made.err.splitlines()[-1] == f"Next: copgen navigate --generator {weights}"
+    inspected = run("generator", "inspect", "runs/generator-digits", "--json")
+    assert inspected.document["name"] == "residual-flow"
+    assert inspected.document["made_by"]["command"] == "copgen generator fit digits"
+    sampled = run("sample", "-g", weights, "--transform", "gaussian", "-n", 4, "--batch", 4, "--out", "pairs", "--json")
+    assert sampled.code == 0, sampled.err
+    again = run("generator", "fit", "digits", "--config", "runs/generator-digits/config.toml")
+    assert "already finished" in again.err
+    assert "bits/dim" in again.out
+
+
 def test_other_datasets_get_a_gan_without_a_recipe(here: Path) -> None:
     Path("photos").mkdir()
     plan = run("generator", "fit", "mnits", "--dry-run")
@@ -101,7 +132,13 @@ def test_a_settings_file_tells_which_kind_it_is_for(here: Path, quick: None) -> 
 
 
 @pytest.mark.parametrize(
-    ("recipe", "flag"), [("digits", "--image-size"), ("digits", "--data-root"), ("digits", "--augmentations")]
+    ("recipe", "flag"),
+    [
+        ("digits", "--image-size"),
+        ("digits", "--data-root"),
+        ("digits", "--augmentations"),
+        ("residual-flow", "--augmentations"),
+    ],
 )
 def test_a_flag_of_the_other_kind_is_refused(here: Path, recipe: str, flag: str) -> None:
     value = {"--image-size": "28", "--data-root": ".", "--augmentations": "cutout"}[flag]

@@ -71,6 +71,14 @@ STABLE_TORCH_LIBRARY(copgen, m) {
       "augment_images(Tensor[] images, Tensor boxes, Tensor steps, Tensor factors, int height, int width,"
       " bool antialias, float[] scale, float[] shift) -> Tensor");
 
+  // The k rows of a bank (N, D) that have the largest products with each query (M, D), exactly. The product of coarse rows
+  // (N, C) and (M, C) bounds that of all D coordinates up to `margin`. Blocks of `block` queries go through regions of
+  // `region` rows in the order visits[block] (blocks, regions), int64. All others are float32 and contiguous.
+  // -> products (M, k), largest first; rows (M, k) int64; how many products of each block were computed (blocks) int64
+  m.def(
+      "nearest_rows(Tensor bank, Tensor coarse, Tensor queries, Tensor coarse_queries, Tensor visits, int block,"
+      " int region, int k, float margin) -> (Tensor, Tensor, Tensor)");
+
   // One step of Anderson acceleration for n of N items of D coordinates; see
   // copgen/generators/residual_flow/anderson.py. x, proposal (n, D), rows (n), bound (N), vectors (N, 2 + 2 window, D),
   // scalars (N, 1 + window). -> the next x and the rows of the items that continue

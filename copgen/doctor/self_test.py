@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from copgen import views
+from copgen.evaluation.pruned_search import search_in
 from copgen.generators.residual_flow import anderson
 from copgen.generators.residual_flow.folded import FoldedNet
 from copgen.generators.residual_flow.inversion import FixedPoint
@@ -35,6 +37,7 @@ from copgen.runtime.dispatch import Operation
 from copgen.views.each import apply_in_parts
 
 K, DIM = 256, 120
+NEIGHBOURS = 5
 DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
 TOLERANCE = 1e-5
 SECONDS = 0.1  # for the timing of one function
@@ -131,6 +134,15 @@ def self_tests(device: torch.device) -> Iterator[SelfTest]:
         lambda: [views.apply(images[0][None].double() / 127.5 - 1.0, policy, drawn)],
         1e-4,  # of values up to 2.7, after the sums of a crop and four changes of colour
     )
+    unit = F.normalize(narrow[0] * 0.9 ** torch.arange(DIM, device=device), dim=1)  # bounds of few axes are tight
+    plain = partial(_plain_nearest, unit)
+    yield SelfTest(
+        "nearest rows",
+        lambda: [((device.type == "cpu" and search_in(unit, NEIGHBOURS, plain)) or plain)(unit)[0]],
+        lambda: [plain(unit)[0]],
+        lambda: [_plain_nearest(unit.double(), unit.double())[0]],
+        bound,
+    )
     h, h_pos = narrow[0].requires_grad_(), (narrow[0].detach() + 0.5).requires_grad_()
     exact = [x.detach().double().requires_grad_() for x in (h, h_pos)]
     yield SelfTest(
@@ -181,6 +193,10 @@ def _inverse(g: Callable[[Tensor], Tensor], y: Tensor, tolerance: float) -> list
     rule = FixedPoint(tolerance)
     with torch.no_grad():
         return [rule.inverse(g, y), rule.gradient(g, y, y)]
+
+
+def _plain_nearest(bank: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+    return (queries @ bank.T).topk(NEIGHBOURS, dim=1)
 
 
 def _shifted(shift: Moved | Constrained) -> list[Tensor]:

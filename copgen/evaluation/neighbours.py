@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from copgen.evaluation.parts import Parts
-from copgen.evaluation.pruned_search import BLOCK, Nearest, pruned_search
+from copgen.evaluation.pruned_blocks import Nearest
+from copgen.evaluation.pruned_search import BLOCK, pruned_search
 from copgen.runtime.errors import UsageError
 
 QUERIES, BANK = 1024, 16_384  # in a block

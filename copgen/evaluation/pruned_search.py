@@ -1,223 +1,57 @@
 """Exact nearest neighbours with less arithmetic: bank rows that cannot be among the k nearest are left out.
 
-Unit vectors are split along the principal axes of the bank into their first m coordinates and the rest. By
-Cauchy-Schwarz
+A product of a few coordinates bounds that of all (leading_axes.py). Products of all D coordinates are computed only
+where the bound reaches the k-th best product that is known. Two searches do so, as the dispatcher says:
 
-    q . b  <=  q1 . b1 + |q2| |b2|,
+native     pruned_pairs.py: of the pairs of a query and a row that reach it; float32
+reference  pruned_blocks.py: of the rows that reach it for any of 64 queries that are alike
 
-an upper bound that is itself a product of m + 1 coordinates, for all pairs of a query and a row. Rows whose bound
-reaches the k-th best product that is known are bounded again with twice as many axes, and products of all D coordinates
-are computed of those that are left. Queries that are alike are taken together, as they share most of these rows.
+Features of encoders gain severalfold, isotropic noise nothing: then, and where the bounds turn out to be loose, the
+plain product takes over.
 
-The fewer directions features vary in, the tighter the bound. Features of encoders gain severalfold, isotropic noise
-nothing: then, and where the bounds turn out to be loose, the plain product takes over.
-
-Rounding: with unit roundoff u, a product of n coordinates of vectors of length 1 is off by at most n u / (1 - n u),
-in any order of summation (Higham 2002, section 3.1). `margin` is that of D coordinates for the known product plus that
-of the rounded ones of both bounds, so that no row of the exact k nearest is left out.
-
-Legend: N bank rows, M queries, K queries of a block, D dimension, m leading axes, k neighbours.
+Rounding: with unit roundoff u, a product of n coordinates of vectors of length 1 is off by at most n u / (1 - n u), in
+any order of summation (Higham 2002, section 3.1). The margin of a search is that of D coordinates for the known product
+plus that of the rounded ones of the bounds, so that no row of the exact k nearest is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from copgen.evaluation.leading_axes import principal_axes
+from copgen.evaluation.pruned_blocks import BlockSearch, Nearest, block_search
+from copgen.evaluation.pruned_pairs import PairSearch, pair_search
+from copgen.runtime.dispatch import choose
+
 BLOCK = 16_384  # queries that are given at once
-QUERIES, REGION = 64, 1024  # that are alike: queries of a block, rows of the bank beside each other
-BANK = 65_536  # rows whose bounds are known at once: 17 MB
-CANDIDATES = 16_384  # rows that are compared at once
-GROUP = 16  # rows, of which the one with the highest bound is compared first
-LEADING = (1 / 32, 1 / 16, 3 / 32, 1 / 8)  # m is the first of these shares of D ...
-REST = 0.06  # ... beyond twice which lies at most this share of the squares, not counting the first axis, the mean
-FLAT = 0.5  # the share beyond twice the last of them from which on the bounds are too loose
-SAMPLE = 4096  # rows that give the axes
-LOOSE, TRIED = 0.25, 8  # the share of the bank that is compared, of the first blocks, above which it does not pay
 FEWEST = {"rows": 8192, "queries": 2048, "dims": 256}  # below, the plain product is as fast
-DIRECTIONS, ROUNDS = 32, 6  # of k-means
-
-Nearest = tuple[Tensor, Tensor]
 
 
-def pruned_search(bank: Tensor, queries: int, k: int, plain: Callable[[Tensor], Nearest]) -> PrunedSearch | None:
+def pruned_search(
+    bank: Tensor, queries: int, k: int, plain: Callable[[Tensor], Nearest]
+) -> PairSearch | BlockSearch | None:
     """The search in a bank of unit vectors, or None if the plain product is as fast.
 
     Args:
-        bank: (N, D), of length 1, or 0.
+        bank: (N, D), of length 1, or less.
         queries: how many there are.
-        k: how many neighbours.
-        plain: finds them in the plain way, as `PrunedSearch.__call__` does.
+        k: how many neighbours, at most N.
+        plain: finds them in the plain way, as the search does: from unit vectors (M, D) products (M, k) and rows (M, k)
+            int64, nearest first.
     """
     N, D = bank.shape
     large = FEWEST["rows"] <= N and queries >= FEWEST["queries"] and FEWEST["dims"] <= D
-    few = k * GROUP <= min(N, BANK)
-    if not (large and few) or bank.device.type != "cpu" or bank.dtype not in (torch.float32, torch.float64):
+    if not large or bank.device.type != "cpu" or bank.dtype not in (torch.float32, torch.float64):
         return None
     if not bool(bank.sum().isfinite()):
         return None
-    sample = bank[:: max(1, N // SAMPLE)].double()
-    squares, axes = torch.linalg.eigh(sample.T @ sample)  # ascending
-    rest = squares[:-1].clamp(min=0.0).cumsum(0).flip(0)
-    rest = rest / rest[0].clamp(min=1e-12)  # rest[m - 1]: the share beyond m axes
-    sizes = [round(share * D) for share in LEADING]
-    m = next((m for m in sizes if rest[2 * m - 1] <= REST), sizes[-1])
-    if rest[2 * m - 1] > FLAT:
-        return None
-    leading = axes.flip(1)[:, : 2 * m].contiguous()
-    coarse, fine = coordinates_of(bank, leading)
-    order = torch.cat(alike(coarse, REGION))  # rows that are alike are neighbours in memory too
-    bank, coarse, fine = (rows.index_select(0, order) for rows in (bank, coarse, fine))
-    return PrunedSearch(bank, order, leading, coarse, fine, k, plain)
+    return search_in(bank, k, plain)
 
 
-def coordinates_of(unit: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
-    """Of vectors (N, D) along axes (D, 2 m) float64, rounded once, for both bounds.
-
-    Returns:
-        (N, m + 1): the first m coordinates, and the length of the rest. (N, m + 2): what the second bound adds: the
-        next m coordinates, the length of the rest, and the length that was the rest before.
-    """
-    m = axes.shape[1] // 2
-    coarse, fine = unit.new_empty(len(unit), m + 1), unit.new_empty(len(unit), m + 2)
-    for start in range(0, len(unit), BLOCK):
-        block = unit[start : start + BLOCK].double()
-        along = block @ axes
-        first, second = along[:, :m], along[:, m:]
-        rest = torch.linalg.vector_norm(block, dim=1).square() - first.square().sum(dim=1)
-        left = rest - second.square().sum(dim=1)
-        lengths = torch.stack((left, rest), dim=1).clamp(min=0.0).sqrt()
-        rows = slice(start, start + len(block))
-        coarse[rows, :m], coarse[rows, m] = first, lengths[:, 1]
-        fine[rows, :m], fine[rows, m:] = second, lengths
-    return coarse, fine
-
-
-@dataclass(eq=False)
-class PrunedSearch:
-    """The k nearest rows of a bank.
-
-    Attributes:
-        bank: (N, D) of length 1, rows that are alike together.
-        order: (N,) int64, which rows these are.
-        axes: (D, 2 m) float64, orthonormal.
-        coarse, fine: (N, m + 1) and (N, m + 2), `coordinates_of` the bank.
-        k, plain: as `pruned_search`.
-        compared: the share of the bank that was compared with each block of queries so far.
-    """
-
-    bank: Tensor
-    order: Tensor
-    axes: Tensor
-    coarse: Tensor
-    fine: Tensor
-    k: int
-    plain: Callable[[Tensor], Nearest]
-    compared: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        # Of fresh memory for every product, the operating system would clear the pages each time.
-        self._bounds = self.bank.new_empty(min(len(self.bank), BANK) * QUERIES)
-        self._rows = self.bank.new_empty(CANDIDATES, self.bank.shape[1])
-
-    @property
-    def margin(self) -> float:
-        """By how much the k-th best product may exceed the bound of a row that is as near."""
-        terms = (sum(self.axes.shape) + 16) * torch.finfo(self.bank.dtype).eps / 2
-        return 1.01 * terms / (1.0 - terms)
-
-    @property
-    def pays(self) -> bool:
-        """Whether bounds have been tight."""
-        return len(self.compared) < TRIED or sum(self.compared) < LOOSE * len(self.compared)
-
-    def __call__(self, queries: Tensor) -> Nearest:
-        """Products (M, k) and rows (M, k) int64 of the nearest rows, nearest first, of unit vectors (M, D)."""
-        size = len(queries), self.k
-        similarity, rows = queries.new_empty(size), torch.empty(size, dtype=torch.int64)
-        coarse, fine = coordinates_of(queries, self.axes)
-        fine[:, -1].neg_()  # the first bound has it: it is taken off
-        blocks = alike(coarse, QUERIES)
-        while blocks and self.pays:
-            some = blocks.pop()
-            block = tuple(vectors[some].T.contiguous() for vectors in (queries, coarse, fine))
-            similarity[some], rows[some] = self._nearest(*block)
-        if blocks:
-            some = torch.cat(blocks)
-            similarity[some], rows[some] = self.plain(queries[some])
-        return similarity, rows
-
-    def _nearest(self, queries: Tensor, coarse: Tensor, fine: Tensor) -> Nearest:
-        """Of a block of queries (D, K) with coordinates (m + 1, K) and (m + 2, K)."""
-        K, k, compared = queries.shape[1], self.k, 0
-        similarity, rows = queries.new_empty(0, K), torch.empty(0, K, dtype=torch.int64)
-        for start in range(0, len(self.bank), BANK):
-            of_bank = self.coarse[start : start + BANK]
-            bounds = torch.mm(of_bank, coarse, out=self._bounds[: len(of_bank) * K].view(-1, K))
-            whole = len(bounds) // GROUP * GROUP
-            groups = bounds[:whole].view(-1, GROUP, K)
-            highest = groups.amax(dim=1)
-            if start == 0:
-                promising = _promising(groups, highest, k)
-                compared += len(promising)
-                known = self._products(promising, queries).topk(k, dim=0).values[-1]
-            else:
-                known = similarity[-1]
-            reaching, excess = _reaching(groups, highest, known - self.margin)
-            excess = torch.addmm(excess, self.fine.index_select(0, reaching + start), fine)
-            reaching = reaching[excess.amax(dim=1) >= 0.0]
-            candidates = torch.cat((reaching, torch.arange(whole, len(bounds)))) + start  # the last are in no group
-            compared += len(candidates)
-            best = self._products(candidates, queries).topk(min(k, len(candidates)), dim=0)
-            similarity, kept = torch.cat((similarity, best.values)).topk(k, dim=0)
-            rows = torch.cat((rows, self.order[candidates[best.indices]])).gather(0, kept)
-        self.compared.append(compared / len(self.bank))
-        return similarity.T, rows.T
-
-    def _products(self, rows: Tensor, queries: Tensor) -> Tensor:
-        """(n, K) of rows of the bank (n,) and queries (D, K)."""
-        found = queries.new_empty(len(rows), queries.shape[1])
-        for start in range(0, len(rows), CANDIDATES):
-            some = rows[start : start + CANDIDATES]
-            bank = torch.index_select(self.bank, 0, some, out=self._rows[: len(some)])
-            torch.mm(bank, queries, out=found[start : start + CANDIDATES])
-        return found
-
-
-def _promising(groups: Tensor, highest: Tensor, k: int) -> Tensor:
-    """At least k rows: of each query the best of its k best groups.
-
-    Args:
-        groups: bounds (n, GROUP, K).
-        highest: (n, K) of each group.
-        k: at most n.
-    """
-    best = highest.T.contiguous().topk(k, dim=1).indices.T  # (k, K)
-    within = groups.gather(0, best[:, None].expand(-1, GROUP, -1)).argmax(dim=1)
-    found = torch.zeros(len(groups) * GROUP, dtype=torch.bool)
-    found[(best * GROUP + within).flatten()] = True
-    return found.nonzero()[:, 0]
-
-
-def _reaching(groups: Tensor, highest: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n,) that reach what is known (K,) of any query, and by how much (n, K); bounds as `_promising`."""
-    some = (highest >= known).any(dim=1).nonzero()[:, 0]
-    excess = groups.index_select(0, some).sub_(known)
-    found = (excess.amax(dim=2).flatten() >= 0.0).nonzero()[:, 0]
-    return some[found // GROUP] * GROUP + found % GROUP, excess.flatten(0, 1).index_select(0, found)
-
-
-def alike(coordinates: Tensor, size: int) -> list[Tensor]:
-    """Row numbers of coordinates (M, m + 1) in blocks of at most `size` that are alike: k-means, and in its order."""
-    vectors = coordinates[:, :DIRECTIONS].contiguous()
-    count = -(-len(vectors) // size)
-    centres = vectors[torch.arange(count) * len(vectors) // count].clone()
-    for _ in range(ROUNDS):
-        nearest = torch.addmm(centres.square().sum(dim=1), vectors, centres.T, beta=-0.5).argmax(dim=1)
-        sizes = torch.bincount(nearest, minlength=count)[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, nearest, vectors)
-        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
-    return list(torch.split(nearest.argsort(stable=True), size))
+def search_in(bank: Tensor, k: int, plain: Callable[[Tensor], Nearest]) -> PairSearch | BlockSearch | None:
+    """The search that the dispatcher chooses for a bank of finite numbers on the CPU; None if its bounds are loose."""
+    native = choose("nearest rows", bank.device, bank.dtype).name == "native"
+    return (pair_search if native else block_search)(bank, *principal_axes(bank), k, plain)

@@ -30,6 +30,7 @@ Operation = Literal[
     "fixed points",
     "flow inverse",
     "views",
+    "nearest rows",
 ]
 Name = Literal["triton", "native", "blocked", "reference"]
 
@@ -145,6 +146,7 @@ TABLE: dict[Operation, Operator] = {
     "fixed points": Operator((F32, F64), (Implementation("native", "cpu", (F32, F64), _cpp),)),
     "flow inverse": Operator((F32, F64), (Implementation("native", "cpu", (F32,), _cpp_products),)),
     "views": Operator((torch.uint8,), (Implementation("native", "cpu", (torch.uint8,), _cpp),)),
+    "nearest rows": Operator((F32, F64), (Implementation("native", "cpu", (F32,), _cpp_products),)),
 }
 
 

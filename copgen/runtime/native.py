@@ -20,7 +20,7 @@ from copgen.runtime.native_build import build_command, lacking
 OPERATORS = (
     "navigate", "navigate_backward", "constrain", "constrain_backward", "draw_latents", "philox_bits",
     "add_product_", "exponentials_of_products_", "invert_silu_layers", "invert_silu_layers_backward", "product_kernels",
-    "anderson_step", "augment_images", "built",
+    "anderson_step", "augment_images", "nearest_rows", "built",
 )  # fmt: skip
 
 

@@ -45,6 +45,18 @@ struct Layer {
   int64_t out_row;
 };
 
+// Place of an element of a product.
+struct Place {
+  int32_t row, column;
+};
+
+// Epilogue that keeps no element: the places of those that are at least known[j] of their column are appended.
+struct Reaching {
+  const float* known;  // of whole vectors of columns; infinite where there is no column
+  Place* places;       // room for all elements
+  int64_t* count;
+};
+
 // The stride of packed rows: the columns, zero-padded to whole vectors of `lanes`.
 constexpr int64_t packed_row(int64_t columns, int64_t lanes) { return (columns + lanes - 1) / lanes * lanes; }
 
@@ -59,6 +71,8 @@ struct Kernels {
   void (*multiply)(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, float* c, int64_t c_row, bool add);
   void (*exponentials)(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, const Exponentials& finish);
   void (*layer)(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, const Layer& finish);
+  void (*reaching)(int64_t rows, int64_t inner, int64_t columns, Strided a, Panel b, const Reaching& finish);
+  float (*dot)(int64_t count, const float* a, const float* b);
   // out = silu(factor x)
   void (*silu)(int64_t count, const float* x, float factor, float* out);
 };

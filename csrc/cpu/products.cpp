@@ -91,4 +91,8 @@ void Packed::layer(int64_t rows, Strided a, const Layer& finish) const {
   }
 }
 
+void Packed::reaching(int64_t panel, int64_t rows, Strided a, const Reaching& finish) const {
+  with_->reaching(rows, inner_, columns(panel), a, at(panel), finish);
+}
+
 }  // namespace copgen::cpu

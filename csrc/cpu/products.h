@@ -35,8 +35,12 @@ class Packed {
 
   void layer(int64_t rows, Strided a, const Layer& finish) const;
 
- private:
+  // Of one panel, whose first column is number panel * width; `finish` is for its columns.
+  void reaching(int64_t panel, int64_t rows, Strided a, const Reaching& finish) const;
+
   int64_t panels() const { return (columns_ + with_->width - 1) / with_->width; }
+
+ private:
   int64_t begin(int64_t panel) const { return panel * with_->width; }
   int64_t columns(int64_t panel) const;
   Panel at(int64_t panel) const { return {scratch_.as<float>() + begin(panel) * inner_, packed_row(columns(panel), with_->lanes)}; }

@@ -26,6 +26,8 @@ struct Avx2 {
   static type multiply_subtract(type x, type y, type z) { return _mm256_fmsub_ps(x, y, z); }
   static type divide(type x, type y) { return _mm256_div_ps(x, y); }
   static type max(type bound, type x) { return _mm256_max_ps(bound, x); }  // NaN if x is NaN
+  // A bit for each lane; 0 for NaN.
+  static unsigned at_least(type x, type y) { return _mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GE_OQ)); }
   // 2^n, for a number whose low bits are n.
   static type exponent(type x) {
     const auto bits = _mm256_castps_si256(x);

@@ -4,6 +4,7 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC target("arch=x86-64-v4")
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC's own header
+#pragma GCC diagnostic ignored "-Wuninitialized"
 
 #include <immintrin.h>
 
@@ -41,6 +42,8 @@ struct Avx512 {
   static type multiply_subtract(type x, type y, type z) { return _mm512_fmsub_ps(x, y, z); }
   static type divide(type x, type y) { return _mm512_div_ps(x, y); }
   static type max(type bound, type x) { return _mm512_max_ps(bound, x); }  // NaN if x is NaN
+  // A bit for each lane; 0 for NaN.
+  static unsigned at_least(type x, type y) { return _mm512_cmp_ps_mask(x, y, _CMP_GE_OQ); }
   // 2^n, for a number whose low bits are n.
   static type exponent(type x) {
     const auto bits = _mm512_castps_si512(x);

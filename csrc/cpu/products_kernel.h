@@ -98,6 +98,24 @@ struct Block {
     }
   }
 
+  COPGEN_INLINE void finish(const Reaching& as, int64_t first, int64_t) const {
+    type known[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      known[v] = V::load(as.known + v * V::kLanes);
+    }
+    Place* to = as.places + *as.count;
+    for (int i = 0; i < kRows; ++i) {
+      uint64_t reach = 0;
+      for (int v = 0; v < kVectors; ++v) {
+        reach |= static_cast<uint64_t>(V::at_least(sum[i][v], known[v])) << (v * V::kLanes);
+      }
+      for (; reach; reach &= reach - 1) {
+        *to++ = {static_cast<int32_t>(first + i), __builtin_ctzll(reach)};
+      }
+    }
+    *as.count = to - as.places;
+  }
+
   // `first` is the index of the block's first row, `columns` the panel's columns without padding.
   COPGEN_INLINE void finish(const Exponentials& as, int64_t first, int64_t columns) {
     type of_columns[kVectors], weights[kVectors];
@@ -211,6 +229,25 @@ void silu_of(int64_t count, const float* x, float factor, float* out) {
 }
 
 template <typename V>
+float dot(int64_t count, const float* a, const float* b) {
+  constexpr int kSums = 4;  // a sum waits for its last addition
+  typename V::type sum[kSums];
+  for (auto& one : sum) {
+    one = V::zero();
+  }
+  int64_t k = 0;
+  for (; k + kSums * V::kLanes <= count; k += kSums * V::kLanes) {
+    for (int s = 0; s < kSums; ++s) {
+      sum[s] = V::multiply_add(V::load(a + k + s * V::kLanes), V::load(b + k + s * V::kLanes), sum[s]);
+    }
+  }
+  for (; k < count; k += V::kLanes) {
+    sum[0] = V::multiply_add(V::load_first(a + k, count - k), V::load_first(b + k, count - k), sum[0]);
+  }
+  return V::total(V::add(V::add(sum[0], sum[1]), V::add(sum[2], sum[3])));
+}
+
+template <typename V>
 void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
   const int64_t stride = packed_row(columns, V::kLanes);
   const int64_t whole_columns = columns / 8 * 8, whole_inner = inner / 8 * 8;
@@ -242,7 +279,8 @@ void pack(Strided b, int64_t inner, int64_t columns, float* panel) {
 template <typename V>
 constexpr Kernels kernels_of(const char* name) {
   return {name, V::kRows, V::kVectors * V::kLanes, V::kLanes, &pack<V>, &multiply_panel<V, V::kVectors>,
-          &finished_panel<V, V::kVectors, Exponentials>, &finished_panel<V, V::kVectors, Layer>, &silu_of<V>};
+          &finished_panel<V, V::kVectors, Exponentials>, &finished_panel<V, V::kVectors, Layer>,
+          &finished_panel<V, V::kVectors, Reaching>, &dot<V>, &silu_of<V>};
 }
 
 #undef COPGEN_INLINE

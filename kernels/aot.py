@@ -192,7 +192,7 @@ def resources(cubin: bytes) -> tuple[int, int]:
 
 
 def check(architecture: int) -> int:
-    """1 if an entry of the table, or what `navigate` launches, spills or does not fit; it is printed."""
+    """1 if an entry of the table, or what `navigate` launches, spills, does not fit or has no matrix instruction."""
     failed = 0
     seen = set()
     for key, tile in TABLE.items():
@@ -204,7 +204,7 @@ def check(architecture: int) -> int:
         if key.kernel in ("sums", "gradients") and (key.width, key.running) == (128, False):
             found[" as launched"] = report_launched(architecture, key.kernel, key.operand, tile)
         for how, one in found.items():
-            if one.stack or one.shared > SHARED_MEMORY[architecture]:
+            if one.stack or one.shared > SHARED_MEMORY[architecture] or not one.matrix:
                 failed = 1
                 print(f"triton {triton.__version__}: {key}{how}, {tile}: {one}", flush=True)
     print(f"triton {triton.__version__}, sm_{architecture}: {len(seen)} programs checked", flush=True)

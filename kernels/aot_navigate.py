@@ -19,21 +19,18 @@ import triton
 
 from .aot import SHARED_MEMORY, Report, compiled
 from .navigate_kernel import finish_statistics, navigate_rows
-from .navigate_tiles import TILES, Kind, Tile, block_of
+from .navigate_tiles import TILES, Tile, block_of, kind_of
 from .tile_table import SMALL
 
 # z and the weights: their dtypes in every combination that the operator takes.
 POINTERS = {"float32": ("*fp32", "*fp32"), "bfloat16": ("*bf16", "*bf16"), "float16": ("*fp16", "*fp16")}
 POINTERS |= {"bfloat16 weights": ("*fp32", "*bf16")}
 OTHERS = ((64, 64), (128, 16), (16, 128))  # coordinates and hidden units, beside 120 and 128 of both
-FIRST_WITH_WARPGROUPS = 90
 
 
-def kind_of(architecture: int) -> Kind:
-    """The row of the table for an architecture."""
-    if architecture in SMALL:
-        return "little memory"
-    return "hopper" if architecture >= FIRST_WITH_WARPGROUPS else "ampere"
+def tiles_of(architecture: int) -> tuple[Tile, ...]:
+    """The tiles for an architecture."""
+    return TILES[kind_of(architecture, little_memory=architecture in SMALL)]
 
 
 def report(
@@ -78,7 +75,7 @@ def check(architecture: int) -> int:
 
 
 def _every(architecture: int) -> Iterator[tuple[str, Report]]:
-    tiles = TILES[kind_of(architecture)]
+    tiles = tiles_of(architecture)
     for tile, products, keep in product(tiles, (3, 1), (False, True)):
         how = f"{tile}, {products} products, keep {keep}"
         yield how, report(architecture, tile, 120, 120, products=products, keep=keep)
@@ -93,7 +90,7 @@ def main(words: list[str]) -> None:
     if words[0] == "check":
         sys.exit(max(check(int(word)) for word in words[1:]))
     architecture, D, H = (int(word) for word in words)
-    for tile, products in product(TILES[kind_of(architecture)], (3, 1)):
+    for tile, products in product(tiles_of(architecture), (3, 1)):
         found = report(architecture, tile, D, H, products=products, keep=products == 3)
         print(json.dumps({"tile": asdict(tile), "products": products, "report": asdict(found)}), flush=True)
     print(json.dumps({"tile": None, "products": 0, "report": asdict(report_on_statistics(architecture))}), flush=True)

@@ -17,7 +17,7 @@ from .tile_table import architecture_of, has_little_memory
 
 WIDEST = 128  # coordinates and hidden units
 NARROWEST = 16  # depth of a matrix instruction
-Kind = Literal["hopper", "ampere", "little memory"]
+Kind = Literal["blackwell", "hopper", "ampere", "little memory"]
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,31 @@ class Tile:
 
 # From many rows to few. A matrix instruction of Hopper and of newer datacentre GPUs has 64 rows, and reads the layers
 # from shared memory; of others, it reads them from registers. A tile for few rows leaves fewer processors idle.
+# For 64 rows, fewer warps spill on Hopper with Triton 3.6, and more of them on Blackwell with 3.9.
 TILES: dict[Kind, tuple[Tile, ...]] = {
-    "hopper": (Tile(128, 8), Tile(64, 4), Tile(16, 8)),
+    "blackwell": (Tile(128, 8), Tile(64, 4), Tile(16, 8)),
+    "hopper": (Tile(128, 8), Tile(64, 8), Tile(16, 8)),
     "ampere": (Tile(32, 8), Tile(16, 8)),
     "little memory": (Tile(32, 8, units=32), Tile(16, 8, units=32)),
 }
 
+# With 3.6 the products need 832 columns of Blackwell's tensor memory, which has 512; with 3.8 they need 256.
+TRITON_FOR_BLACKWELL = (3, 8)
 
-def kind_of(device: torch.device) -> Kind:
-    """The row of the table for a device; Hopper's for the interpreter."""
-    if has_little_memory(device):
+
+def kind_of(architecture: int, *, little_memory: bool) -> Kind:
+    """The row of the table for an architecture, with this version of Triton."""
+    if little_memory:
         return "little memory"
-    return "hopper" if architecture_of(device) >= 90 else "ampere"
+    if architecture >= 100:
+        version = tuple(int(part) for part in triton.__version__.split(".")[:2])
+        return "blackwell" if version >= TRITON_FOR_BLACKWELL else "ampere"
+    return "hopper" if architecture >= 90 else "ampere"
 
 
 def tile_for(device: torch.device, rows: int) -> Tile:
-    """The largest tile of which every processor has one, or the smallest."""
-    tiles = TILES[kind_of(device)]
+    """The largest tile of which every processor has one, or the smallest; Hopper's for the interpreter."""
+    tiles = TILES[kind_of(architecture_of(device), little_memory=has_little_memory(device))]
     return next((tile for tile in tiles if rows >= tile.rows * processors(device)), tiles[-1])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import triton
 
 from copgen.kernels import aot, aot_navigate, navigate_tiles
 
@@ -35,7 +36,7 @@ def compiled(architecture: int) -> list[dict[str, Any]]:
 )
 def test_every_tile_compiles_without_a_spill_and_onto_the_matrix_units(architecture: int) -> None:
     *entries, statistics = compiled(architecture)
-    assert len(entries) == 2 * len(navigate_tiles.TILES[aot_navigate.kind_of(architecture)])
+    assert len(entries) == 2 * len(aot_navigate.tiles_of(architecture))
     assert statistics["report"]["stack"] == 0
     for entry in entries:
         report = entry["report"]
@@ -66,6 +67,15 @@ def test_a_device_has_the_largest_tile_that_leaves_no_processor_idle(
         *tiles[1:],
         tiles[-1],
     ]
+
+
+@pytest.mark.parametrize(("version", "kind"), [("3.6.0", "ampere"), ("3.8.0", "blackwell"), ("3.10.1", "blackwell")])
+def test_an_old_compiler_leaves_out_the_tensor_memory_of_blackwell(
+    version: str, kind: navigate_tiles.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton, "__version__", version)
+    assert navigate_tiles.kind_of(100, little_memory=False) == kind
+    assert navigate_tiles.kind_of(90, little_memory=False) == "hopper"
 
 
 @pytest.mark.parametrize(("width", "block"), [(1, 16), (16, 16), (17, 32), (120, 128), (128, 128)])

@@ -90,7 +90,7 @@ def altered(file: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"kind": "navigator"}, " navigator, .* generator"),
+        ({"kind": "navigator"}, "'navigator', not of 'generator'"),
         ({"family": "biggan"}, "family 'biggan', .*'residual-flow'"),
         ({"family": None}, "family 'None'"),
         ({"config": None}, "header"),

@@ -53,7 +53,8 @@ def run(setting: Setting, row: Row, seed: int) -> dict[str, Any]:
     from copgen.runtime.settings import resolve
 
     folder = setting.runs / re.sub(r"[^a-z0-9.]+", "-", row.name) / f"seed-{seed}"
-    done = folder / "figures.json"
+    done = folder / f"{setting.of_variant('figures')}.json"
+    encoder = folder / setting.of_variant("pretrain")
     if done.exists():
         return dict(json.loads(done.read_text("utf-8")))
     figures: dict[str, Any] = {"row": row.name, "seed": seed}
@@ -71,8 +72,8 @@ def run(setting: Setting, row: Row, seed: int) -> dict[str, Any]:
         figures["kept_share"] = setting.kept_share(folder / "pairs")
         source = {"pairs": folder / "pairs"}
     flags = {**setting.pretrain, **row.pretrain, **source, "seed": seed}
-    copgen.pretrain(resolved(copgen.PretrainSettings, "pretrain", flags=flags), out=folder / "pretrain")
-    probe = copgen.EvalLinearSettings(ckpt=folder / "pretrain", dataset=setting.dataset, seed=0, **setting.linear)
+    copgen.pretrain(resolved(copgen.PretrainSettings, "pretrain", flags=flags), out=encoder)
+    probe = copgen.EvalLinearSettings(ckpt=encoder, dataset=setting.dataset, seed=0, **setting.linear)
     results = copgen.eval_linear(probe)
     figures |= {
         "top1": results["top1"],

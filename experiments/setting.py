@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 JUDGED = 2000  # pairs whose labels are compared
 
-Labels = Callable[["Tensor"], Any]
+Labels = Callable[["Setting", "Tensor"], Any]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Setting:
         generator: settings of the generator, for navigate and sample.
         pairs: pairs sampled for each encoder.
         linear: settings of the probes.
-        labels: images (N, C, H, W) in [-1, 1] -> their labels (N,) under a classifier of real images.
+        variant: another way to train encoders on the same pairs, for the names of runs and results; may be empty.
+        labels: the setting, images (N, C, H, W) in [-1, 1] -> their labels (N,) under a classifier of real images.
     """
 
     name: str
@@ -41,21 +42,32 @@ class Setting:
     navigate: Mapping[str, Any] = field(default_factory=dict)
     pretrain: Mapping[str, Any] = field(default_factory=dict)
     linear: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def runs(self) -> Path:
         """The folder of its runs."""
         return Path("runs") / f"experiment-{self.name}"
 
+    @property
+    def results(self) -> str:
+        """The name of its results."""
+        return self.of_variant(self.name)
+
+    def of_variant(self, name: str) -> str:
+        """The name of what the variant has for itself."""
+        return f"{name}-{self.variant}" if self.variant else name
+
     def kept_share(self, pairs: Path) -> float:
         """The share of positives that the classifier of real images assigns to their anchor's label."""
         from copgen.pairs import from_uint8, open_pairs
 
         anchors, positives = open_pairs(pairs, verify="quick").batch(range(JUDGED))
-        return float((self.labels(from_uint8(anchors)) == self.labels(from_uint8(positives))).mean())
+        same = self.labels(self, from_uint8(anchors)) == self.labels(self, from_uint8(positives))
+        return float(same.mean())
 
 
-def digits_labels(images: Tensor) -> Any:
+def digits_labels(setting: Setting, images: Tensor) -> Any:
     """Labels (N,) of 8x8 digits."""
     return _digits_classifier().labels(images)
 

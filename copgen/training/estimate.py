@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from copgen.runtime.errors import Stopped
 from copgen.training.checkpoints import KEPT
 from copgen.training.metrics import read_metrics
 
@@ -33,9 +34,19 @@ def rehearse_training(
 
     Returns:
         `seconds` and `disk_bytes` extrapolated from the metrics and files of the rehearsal, `memory_bytes` as its peak.
+
+    Raises:
+        Stopped: a signal arrived; nothing is kept.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder))
+        try:
+            run(Path(folder))
+        except Stopped as stopped:
+            raise Stopped(
+                "Stopped by a signal before the estimate was made.",
+                fix="Run the same command again.",
+                code=stopped.code,
+            ) from None
         times = [line["seconds"] for line in read_metrics(Path(folder) / "metrics.jsonl")]
         metrics = (Path(folder) / "metrics.jsonl").stat().st_size / len(times)
         fixed = folder_bytes(Path(folder))

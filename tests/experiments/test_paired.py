@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel  # type: ignore[import-untyped]
 
 from copgen.runtime.settings import resolve
 from copgen.stages.navigate.settings import NavigateSettings
-from experiments import mnist, paired
+from experiments import mnist, paired, table9
 from experiments.mnist_setting import MNIST
 from experiments.strips import strips_of
 
@@ -51,7 +51,7 @@ def test_the_chart_has_a_dot_for_each_seed_in_each_panel() -> None:
 
 @pytest.mark.parametrize("form", mnist.FORMS.values(), ids=list(mnist.FORMS))
 def test_every_form_of_the_navigator_resolves(form: dict[str, Any]) -> None:
-    flags = {**MNIST.generator, **MNIST.navigate, **mnist.until(0.05), **form}
+    flags = {**MNIST.generator, **MNIST.navigate, **table9.until(0.05), **form}
     resolved = resolve(NavigateSettings, "navigate", recipe=MNIST.recipe, flags=flags)
     assert {name: getattr(resolved, name) for name in form} == form
     assert resolved.stop == "delta"

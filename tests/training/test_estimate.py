@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from copgen.runtime.errors import ExitCode, Stopped
 from copgen.training.estimate import folder_bytes, rehearse_training
 
 
@@ -79,3 +80,13 @@ def test_the_size_of_a_folder_is_that_of_all_its_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(3))
     (tmp_path / "below" / "further" / "b").write_bytes(bytes(4))
     assert folder_bytes(tmp_path) == 7
+
+
+def test_a_stopped_rehearsal_does_not_speak_of_a_saved_state() -> None:
+    def stopped(folder: Path) -> None:
+        raise Stopped("Stopped by SIGINT after update 1 of 2; the state is saved.", code=ExitCode.INTERRUPTED)
+
+    with pytest.raises(Stopped, match="before the estimate was made") as caught:
+        rehearse_training(stopped, updates=2)
+    assert caught.value.code == ExitCode.INTERRUPTED
+    assert caught.value.fix == "Run the same command again."

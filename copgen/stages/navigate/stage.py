@@ -104,7 +104,7 @@ def learn(settings: NavigateSettings, run: Run) -> dict[str, Any]:
             title="navigate",
             inputs={**inputs(G), **stopping.inputs},
             note=terms(G),
-            warning=warning_about(settings.precision, run.device),
+            warning=" ".join(filter(None, (warning_about(settings.precision, run.device), stopping.warning))),
             stop=stopping,
             read_every=settings.read_every,
             track=settings.track,

@@ -21,7 +21,7 @@ from copgen.report.page import Page, Record, find, page_of
 from copgen.report.page.document import MADE_BY
 from copgen.report.page.plate import film, plate
 from copgen.report.page.raster import picture
-from copgen.runtime.errors import UsageError
+from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.report.settings import ReportSettings
@@ -47,10 +47,12 @@ def write_report(
     Raises:
         DataError: a path without a run or results, or a damaged file without which neither can be told.
         UsageError: `out` has a report.html that is not a report, or the page would exceed 20 MB.
-        EnvironmentFault: a file that is not readable or writable.
+        EnvironmentFault: `out` is a file, or there is one that is not readable or writable.
     """
     told = events or Silent()
     file = Path(out) / FILE
+    if Path(out).is_file():
+        raise EnvironmentFault(f"{out} is a file, not a folder.", fix="Choose another folder with --out.")
     refuse_other(file)
     records, results = find(settings.runs)
     for problem in (problem for record in records for problem in record.problems):

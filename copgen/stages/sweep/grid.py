@@ -66,7 +66,10 @@ def planned(sweep: SweepSettings) -> list[Planned]:
             tree = json.dumps(settings.tree(), sort_keys=True)
             other = same.get(tree) or (name if name in found else None)
             if other is not None:
-                raise UsageError(f"Two runs would be {other}: {_shown(chosen)}.", fix="Remove one of the values.")
+                raise UsageError(
+                    f"The run with {_shown(chosen)} would be the same as {other}: not all of its values count.",
+                    fix="Remove one of the values.",
+                )
             same[tree] = name
             found[name] = Planned(name, chosen, seed, settings)
     return list(found.values())

@@ -91,7 +91,12 @@ def test_turn_returns_the_navigator_of_the_minimum(
     assert summary["updates"] == len(lines) == lowest + 1 + 40 // K < 1000 // K
     assert summary["loss_minimum_samples"] == (lowest + 1) * K < summary["samples"]
     assert summary["loss_minimum"] == smoothed[lowest]
-    assert summary["stop_rules"]["loss-turn"] == {"chosen": (lowest + 1) * K, "acts_at": summary["samples"]}
+    assert summary["stop_rules"]["loss-turn"] == {
+        "measure": "samples_since_minimum",
+        "limit": 40,
+        "chosen": (lowest + 1) * K,
+        "acts_at": summary["samples"],
+    }
     short = of_kind(flow, "turn").model_copy(update={"stop": "samples", "samples": summary["loss_minimum_samples"]})
     navigate(short, out=tmp_path)
     assert_equal_weights(weights(navigated("turn")), weights(tmp_path))

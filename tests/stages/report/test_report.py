@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.stages.report import ReportSettings, stage, write_report
 from tests.report.page import made
 
@@ -68,7 +68,16 @@ def test_damage_is_told(tmp_path: Path) -> None:
 
     found = write_report(ReportSettings(runs=(run,)), out=tmp_path / "out", events=Told())
     assert found["runs"][0]["damaged_lines"] == 1
+    assert "lines of metrics.jsonl are damaged and left out" in (tmp_path / "out" / "report.html").read_text()
     assert "metrics.jsonl" in told.getvalue()
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    run = made.navigate_run(tmp_path / "run")
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(EnvironmentFault, match=r"out is a file, not a folder"):
+        write_report(ReportSettings(runs=(run,)), out=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "precious"
 
 
 def test_a_page_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ class Stopping:
         self.turn = LossTurn(
             batch=settings.batch, half_life=half_life, patience=settings.turn_patience or 2 * half_life
         )
+        self.drawn, self.check_every = settings.updates * settings.batch, settings.check_every
         self.updates = 0
         self.acts_at: dict[str, int] = {}
 
@@ -61,6 +62,16 @@ class Stopping:
     def inputs(self) -> dict[str, str]:
         """Hashes of what the rules read."""
         return {name: digest for check in self.checks.values() for name, digest in check.inputs.items()}
+
+    @property
+    def warning(self) -> str:
+        """That the run ends before its first check; empty if it does not."""
+        if not self.checks or self.check_every <= self.drawn:
+            return ""
+        return (
+            f"No check of {' and '.join(self.checks)} will be made: the run draws {self.drawn:,} samples, and "
+            f"check_every is {self.check_every:,}."
+        )
 
     def due(self, samples: range) -> bool:
         """Whether a check is due after the update with these samples."""
@@ -135,6 +146,8 @@ class Stopping:
             std = metrics["shift_std"]
             found[BAND] |= {"of_nominal": std / self.prior_std, "of_effective": std / (EFFECTIVE * self.prior_std)}
         found[LOSS_TURN] = {
+            "measure": "samples_since_minimum",
+            "limit": self.turn.patience * self.batch,
             "chosen": self.turn.chosen_update * self.batch or None,
             "acts_at": self.acts_at.get(LOSS_TURN),
         }

@@ -18,7 +18,7 @@ from copgen.stages.navigate.stopping.perceptual import PAIRS, Perceptual
 from copgen.stages.navigate.stopping.stopping import Stopping
 from tests.stages.navigate.stopping.test_limits import figures, settings
 from tests.stages.navigating import assert_equal_weights, weights
-from tests.stages.small import navigate_settings
+from tests.stages.small import Recorder, navigate_settings
 
 DIM = 3
 
@@ -135,3 +135,13 @@ def test_missing_weights_are_told_before_anything_is_written(flow: Path, tmp_pat
     with pytest.raises(EnvironmentFault):
         navigate(navigate_settings(flow, similarity="dinov2"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_ends_before_the_first_check_says_so(flow: Path, tmp_path: Path) -> None:
+    heard = Recorder()
+    given: dict[str, Any] = {"stop": "perceptual", "samples": 16}
+    navigate(navigate_settings(flow, check_every=17, **given), out=tmp_path / "never", events=heard)
+    assert any("No check of perceptual will be made: the run draws 16 samples" in text for text in heard.warnings)
+    once = Recorder()
+    navigate(navigate_settings(flow, check_every=16, **given), out=tmp_path / "once", events=once)
+    assert not any("No check" in text for text in once.warnings)

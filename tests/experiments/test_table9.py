@@ -1,0 +1,52 @@
+"""Table 9 in every setting: its rows resolve, and variants share what they have in common."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copgen.runtime.settings import resolve
+from copgen.stages.generator.gan.settings import FitGanSettings
+from copgen.stages.generator.residual_flow.settings import FitResidualFlowSettings
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.pretrain.settings import PretrainSettings
+from copgen.stages.sample.settings import SampleSettings
+from experiments import cifar10, mnist_encoders, mnist_flow, rows, table9
+from experiments.mnist_setting import MNIST
+from experiments.setting import Setting
+
+SETTINGS = (MNIST, *mnist_encoders.VARIANTS, mnist_flow.FLOW, cifar10.CIFAR10)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.results)
+def test_every_row_resolves(setting: Setting) -> None:
+    navigate = {**setting.generator, **setting.navigate, **table9.until(0.05)}
+    found = resolve(NavigateSettings, "navigate", recipe=setting.recipe, flags=navigate)
+    assert (found.stop, found.views) == ("delta", setting.navigate["views"])
+    sample: dict[str, Any] = {**setting.generator, "transform": "gaussian", "std": 0.4, "n": setting.pairs}
+    assert resolve(SampleSettings, "sample", recipe=setting.recipe, flags=sample).n == setting.pairs
+    pretrain = {**setting.pretrain, "dataset": setting.dataset}
+    trained = resolve(PretrainSettings, "pretrain", recipe=setting.recipe, flags=pretrain)
+    assert {name: getattr(trained, name) for name in setting.pretrain} == setting.pretrain
+    assert pickle.loads(pickle.dumps(setting)) == setting  # sent to the processes of `run_all`
+
+
+def test_variants_share_pairs_and_nothing_else() -> None:
+    assert {setting.runs for setting in (MNIST, *mnist_encoders.VARIANTS)} == {Path("runs/experiment-mnist")}
+    assert len({setting.of_variant("pretrain") for setting in (MNIST, *mnist_encoders.VARIANTS)}) == 3
+    assert len({setting.results for setting in SETTINGS}) == len(SETTINGS)
+
+
+def test_generators_that_are_fitted_resolve() -> None:
+    flow = {"dataset": mnist_flow.FLOW.dataset}
+    assert resolve(FitResidualFlowSettings, "generator fit residual-flow", recipe=mnist_flow.RECIPE, flags=flow)
+    gan = {"dataset": cifar10.CIFAR10.dataset}
+    assert resolve(FitGanSettings, "generator fit gan", recipe=cifar10.RECIPE, flags=gan).mirror
+
+
+def test_both_kinds_of_positives_have_as_many_candidates() -> None:
+    assert len(table9.GAUSSIAN_STDS) == len(table9.DELTAS)
+    assert not set(table9.SEEDS) & set(rows.CHOICE_SEEDS)

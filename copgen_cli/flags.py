@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import partial
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -95,8 +96,8 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
         if get_origin(item) is Literal:
-            one, may_be_empty = o.one_of(name.removesuffix("s"), *get_args(item)), not _least(field)
-            return lambda text: () if may_be_empty and text == NONE else tuple(map(one, _words(text)))
+            one = o.one_of(name.removesuffix("s"), *get_args(item))
+            return partial(_choices, name, one, may_be_empty=not _least(field))
         return lambda text: _whole_numbers(name, text)
     if {int, str} <= {*get_args(field.annotation)}:
         return str  # a count or a name, which the model tells apart
@@ -110,6 +111,16 @@ def _parser(name: str, kind: Any, field: FieldInfo, declared: Declaration) -> Pa
 def _least(field: FieldInfo) -> int:
     """How many items a list has at least."""
     return next((limit.min_length for limit in field.metadata if isinstance(limit, MinLen)), 0)
+
+
+def _choices(name: str, one: Parse, text: str, *, may_be_empty: bool) -> tuple[Any, ...]:
+    """Some of the values that an option knows, or none of them."""
+    words = _words(text)
+    if may_be_empty and NONE in words:
+        if len(words) > 1:
+            raise o.BadValue(UsageError(f"'{NONE}' stands alone: it means no {name} at all.", fix=f"Pass {NONE}."))
+        return ()
+    return tuple(map(one, words))
 
 
 def _words(text: str) -> tuple[str, ...]:

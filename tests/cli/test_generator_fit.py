@@ -156,6 +156,10 @@ def test_augmentations_may_be_none_and_an_unknown_one_is_named(here: Path) -> No
     assert wrong.code == 2
     assert "'colours'" in wrong.err
     assert "'colour'" in wrong.err
+    for given, what in (("none,cutout", "stands alone"), ("cutout,cutout", "twice")):
+        wrong = run("generator", "fit", "digits", "--config", "gan.toml", "--augmentations", given)
+        assert wrong.code == 2
+        assert what in wrong.err
 
 
 def test_a_run_folder_without_its_slash_is_told_how_it_is_given(here: Path) -> None:

@@ -44,6 +44,8 @@ class FitGanSettings(FitImagesSettings):
             self.check_size(self.image_size)
         if self.batch % 8:
             raise ValueError(f"batch = {self.batch} is not a multiple of 8, the group of D's variation")
+        if len(set(self.augmentations)) < len(self.augmentations):
+            raise ValueError(f"augmentations = {','.join(self.augmentations)} has one of them twice")
         return self
 
     def check_size(self, side: int) -> None:

@@ -16,9 +16,13 @@ from torch import Tensor, nn
 from copgen import views
 from copgen.distributed.ranks import Ranks, joined
 from copgen.encoders.synchronised import synchronise
+from copgen.evaluation.similarity.structural import StructuralSimilarity
 from copgen.runtime.errors import CopgenError, UsageError
 from copgen.stages.navigate.players import Game
+from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.navigate.stage import one_update
+from copgen.stages.navigate.stopping.perceptual import Perceptual
+from copgen.stages.navigate.stopping.stopping import Stopping
 from tests.stages.painter import Painter, painter_settings
 
 UPDATES = 20
@@ -26,6 +30,8 @@ RULES = itertools.product(("simultaneous", "alternating"), ("info_nce", "sup_con
 FORMS: dict[str, dict[str, Any]] = {
     **{f"{rule} {objective}": {"update": rule, "objective": objective} for rule, objective in RULES},
     "centred": {"center": True, "noise_dim": 4, "random_sign": True},
+    "three updates of f": {"encoder_updates": 3},
+    "similarity penalty": {"similarity_penalty": 5.0, "similarity_kept": 0.999},
 }
 CPU = torch.device("cpu")
 
@@ -37,17 +43,27 @@ def follow(ranks: Ranks) -> dict[str, Any]:
         settings = painter_settings(**changes)
         G = Painter()
         game = Game(settings, G, CPU, ranks)
+        stopping = watched(settings, G, game)
         losses = []
         for update in range(UPDATES):
             rows = range(update * settings.batch, (update + 1) * settings.batch)
-            figures = one_update(settings, G, views.policy("mnist"), game, rows, ranks=ranks)
-            losses.append(torch.stack([figures["loss_encoder"], figures["loss_navigator"], figures["d_mean"]]))
+            figures = one_update(settings, G, views.policy("mnist"), game, rows, ranks=ranks, stopping=stopping)
+            if settings.updates_navigator(rows):
+                names = ["loss_encoder", "loss_navigator", "d_mean", *(["penalty"] if stopping else [])]
+                losses.append(torch.stack([figures[name] for name in names]))
         found[form] = {
             "losses": torch.stack(losses),
             **{f"T_z {name}": value for name, value in game.T_z.state_dict().items()},
             **{f"f {name}": value for name, value in game.f.state_dict().items()},
         }
     return found
+
+
+def watched(settings: NavigateSettings, G: Painter, game: Game) -> Stopping | None:
+    """What holds the penalty, in the forms that have one."""
+    if not settings.similarity_penalty:
+        return None
+    return Stopping(settings, [Perceptual(settings, G, game.navigator(), StructuralSimilarity())])
 
 
 def normalise(ranks: Ranks) -> dict[str, Any]:

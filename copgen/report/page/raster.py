@@ -6,18 +6,19 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from copgen.report.page.drawing import SIZE, Area, Dot, Drawing, Line, Point, Text
 from copgen.report.page.palette import TONES
 
 SCALE = 2  # pixels of the picture per pixel of the drawing
 FINER = 2  # of the canvas, which is then made smaller, against jagged edges
+MARGIN = 8  # around the drawing, in its pixels
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
 def picture(drawing: Drawing) -> Image.Image:
-    """An RGB picture of the drawing."""
+    """An RGB picture of the drawing, with a margin."""
     k = SCALE * FINER
     size = (round(drawing.width * k), round(drawing.height * k))
     canvas = Image.new("RGB", size, _colour("ground"))
@@ -49,7 +50,8 @@ def picture(drawing: Drawing) -> Image.Image:
                 )
         if target is not canvas:
             canvas = Image.blend(canvas, target, opacity)
-    return canvas.resize((size[0] // FINER, size[1] // FINER), Image.Resampling.LANCZOS)
+    smaller = canvas.resize((size[0] // FINER, size[1] // FINER), Image.Resampling.LANCZOS)
+    return ImageOps.expand(smaller, border=MARGIN * SCALE, fill=_colour("ground"))
 
 
 def _dashes(points: tuple[Point, ...], dash: tuple[float, ...]) -> Iterator[list[Point]]:

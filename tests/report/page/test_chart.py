@@ -10,7 +10,7 @@ import pytest
 from copgen.report.page.chart import WIDTH, Chart, ticks
 from copgen.report.page.drawing import Dot, Drawing, Line, Text
 from copgen.report.page.log import Curve
-from copgen.report.page.raster import SCALE, picture
+from copgen.report.page.raster import MARGIN, SCALE, picture
 from copgen.report.page.svg import svg
 
 
@@ -60,8 +60,10 @@ def test_the_svg_is_xml_without_colours_of_its_own() -> None:
 def test_the_picture_has_the_colours_of_the_light_page() -> None:
     drawing = chart().drawing()
     image = picture(drawing)
-    assert image.width == WIDTH * SCALE
-    assert image.height == drawing.height * SCALE
+    assert image.width == (WIDTH + 2 * MARGIN) * SCALE
+    assert image.height == (drawing.height + 2 * MARGIN) * SCALE
+    border = np.concatenate([np.asarray(image)[:, : MARGIN * SCALE], np.asarray(image)[:, -MARGIN * SCALE :]], axis=1)
+    assert len(np.unique(border.reshape(-1, 3), axis=0)) == 1
     pixels = np.asarray(image).reshape(-1, 3)
     blue = np.abs(pixels - np.array([0x00, 0x72, 0xB2])).sum(1) < 12
     assert blue.sum() > 100
@@ -69,7 +71,7 @@ def test_the_picture_has_the_colours_of_the_light_page() -> None:
 
 def test_dashes_leave_gaps() -> None:
     drawing = Drawing(100, 20, "", [Line(((0, 10), (100, 10)), "ink", 2.0, (10.0, 10.0))])
-    row = np.asarray(picture(drawing).convert("L"))[10 * SCALE]
+    row = np.asarray(picture(drawing).convert("L"))[(MARGIN + 10) * SCALE, MARGIN * SCALE :]
     dark = row < 128
     assert dark[: 9 * SCALE].all()
     assert not dark[11 * SCALE : 19 * SCALE].any()

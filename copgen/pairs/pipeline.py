@@ -15,19 +15,22 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import chain, islice
+from typing import TypeVar
 
 from copgen.pairs.plan import Plan
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair
 from copgen.runtime.environment import cores
 
 AHEAD = 2
+WAKE_S = 0.5
 SMALL = 64 * 64  # bytes of an image up to which threads do not help
 Batches = Iterator[Sequence[Pair]]
 Encoding = list[Future[list[EncodedPair]]]  # a batch that is being encoded
 Shards = Iterator[tuple[int, Iterator[EncodedPair]]]
+ResultT = TypeVar("ResultT")
 
 
 def encoder_threads(plan: Plan, requested: int | None = None) -> int:
@@ -87,7 +90,7 @@ def _encode(plan: Plan, batch: Sequence[Pair], part: slice) -> list[EncodedPair]
 def _ahead(batches: Iterator[Encoding], thread: ThreadPoolExecutor) -> Iterator[Encoding]:
     """The same batches, with the next ones prepared in the executor's single thread."""
     futures = deque(thread.submit(next, batches, None) for _ in range(AHEAD))
-    while (batch := futures.popleft().result()) is not None:
+    while (batch := _result(futures.popleft())) is not None:
         futures.append(thread.submit(next, batches, None))
         yield batch
 
@@ -95,7 +98,14 @@ def _ahead(batches: Iterator[Encoding], thread: ThreadPoolExecutor) -> Iterator[
 def _encoded(batches: Iterator[Encoding]) -> Iterator[EncodedPair]:
     for futures in batches:
         for future in futures:
-            yield from future.result()
+            yield from _result(future)
+
+
+def _result(future: Future[ResultT]) -> ResultT:
+    """Its result; the main thread wakes up while it waits, as a signal may have come just before it fell asleep."""
+    while not future.done():
+        wait([future], WAKE_S)
+    return future.result()
 
 
 def _by_shard(plan: Plan, pairs: Iterator[EncodedPair]) -> Shards:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,3 +173,25 @@ def test_the_next_batch_is_queued_before_the_pixels_of_this_one_are_taken(encode
 def test_a_gpu_is_never_idle_while_small_images_are_encoded() -> None:
     plan = folders.plan(image_shape=(1, 8, 8))
     assert (encoder_threads(plan), encoder_threads(plan.model_copy(update={"device": "cuda"}))) == (0, 1)
+
+
+def test_a_signal_that_another_thread_received_is_heard_while_the_main_thread_waits() -> None:
+    plan, heard, in_time = folders.plan(pairs=6), threading.Event(), []
+
+    def signalling(number: int) -> Iterator[list[pairs.Pair]]:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        time.sleep(0.5)  # until the main thread waits
+        os.kill(os.getpid(), signal.SIGUSR1)
+        in_time.append(heard.wait(timeout=20))
+        yield from batches(plan, number)
+
+    previous = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+    # The main thread is not woken up by the signal itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        with overlapped(plan, [0], signalling, encoders=2) as shards:
+            assert [len(list(encoded)) for _, encoded in shards] == [3]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        signal.signal(signal.SIGUSR1, previous)
+    assert in_time == [True]

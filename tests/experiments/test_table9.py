@@ -48,5 +48,6 @@ def test_generators_that_are_fitted_resolve() -> None:
 
 
 def test_both_kinds_of_positives_have_as_many_candidates() -> None:
-    assert len(table9.GAUSSIAN_STDS) == len(table9.DELTAS)
+    assert len(table9.GAUSSIAN_STDS) == len(table9.candidates()) == len(table9.candidates("centred, ", center=True))
+    assert not {row.name for row in table9.candidates()} & {row.name for row in table9.candidates("centred, ")}
     assert not set(table9.SEEDS) & set(rows.CHOICE_SEEDS)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from copgen.runtime.errors import UsageError, unknown
 
@@ -58,6 +57,8 @@ class ResNet(nn.Module):
 
     def __init__(self, architecture: Architecture, *, in_channels: int = 3) -> None:
         super().__init__()
+        from torchvision.models.resnet import BasicBlock, Bottleneck  # as slow to import as torch itself
+
         block: Any = {"basic": BasicBlock, "bottleneck": Bottleneck}[architecture.block]
         width = architecture.widths[0]
         if architecture.stem == "imagenet":
@@ -114,7 +115,7 @@ def _stage(block: Any, in_width: int, planes: int, depth: int, *, stride: int) -
     width = planes * block.expansion
     shortcut = None
     if stride != 1 or in_width != width:
-        shortcut = nn.Sequential(conv1x1(in_width, width, stride), nn.BatchNorm2d(width))
+        shortcut = nn.Sequential(nn.Conv2d(in_width, width, 1, stride, bias=False), nn.BatchNorm2d(width))
     first = block(in_width, planes, stride, shortcut)
     return nn.Sequential(first, *(block(width, planes) for _ in range(depth - 1)))
 

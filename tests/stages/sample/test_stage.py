@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,3 +218,13 @@ def test_the_distance_in_the_metadata_is_the_one_of_the_constraint(
     with torch.no_grad():
         d = displacement(z, load_navigator(settings().navigator)(z))
     assert [pair.metadata["d"] for pair in pairs.read(tmp_path)] == pytest.approx(d.tolist(), abs=1e-6)
+
+
+def test_sampling_does_not_import_what_only_encoders_need(tmp_path: Path) -> None:
+    """torchvision and the compiler that it imports take as long as torch itself."""
+    program = (
+        "import sys; from copgen_cli.main import main;"
+        f"code = main(['sample', '-g', 'digits', '--transform', 'gaussian', '--n', '4', '--out', {str(tmp_path)!r}]);"
+        "assert code == 0; assert 'torchvision' not in sys.modules; assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -104,7 +104,7 @@ def test_fits_a_flow_that_other_commands_take_by_its_run_folder(here: Path, quic
     assert made.err.splitlines()[-1] == f"Next: copgen navigate --generator {weights}"
     inspected = run("generator", "inspect", "runs/generator-digits", "--json")
     assert inspected.document["name"] == "residual-flow"
-    assert inspected.document["made_by"]["command"] == "copgen generator fit digits"
+    assert inspected.document["made_by"]["command"] == "copgen generator fit digits --recipe residual-flow"
     sampled = run("sample", "-g", weights, "--transform", "gaussian", "-n", 4, "--batch", 4, "--out", "pairs", "--json")
     assert sampled.code == 0, sampled.err
     again = run("generator", "fit", "digits", "--config", "runs/generator-digits/config.toml")

@@ -75,7 +75,7 @@ def fit_residual_flow(
             real = from_uint8(images.pixels[:INVERTED])
             found["quality"]["inversion_error"] = float((G(G.encode(real)) - real).abs().max())
             return {
-                "command": f"copgen generator fit {settings.dataset}",
+                "command": f"copgen generator fit {settings.dataset} --recipe residual-flow",
                 "settings": settings.tree(),
                 "bits_per_dim": {split: found.mean for split, found in bits.items()},
                 "bits_per_dim_error": {split: found.error for split, found in bits.items()},

@@ -105,7 +105,7 @@ def test_the_file_is_a_generator_that_says_what_made_it(straight: Path) -> None:
     assert (G.name, G.latent_dim, G.image_size, G.channels) == ("residual-flow", 64, 8, 1)
     assert dict(G.made_by) == read_json(straight / "summary.json")
     assert G.made_by["settings"] == fit_settings().tree()
-    assert G.made_by["command"] == "copgen generator fit digits"
+    assert G.made_by["command"] == "copgen generator fit digits --recipe residual-flow"
     assert G.made_by["quality"]["latent"] == 64.0
     assert G.made_by["quality"]["inversion_error"] < 1e-3
     images = G(G.sample_prior(range(4), 0))

@@ -31,8 +31,8 @@ class Tile:
 
 # From many rows to few. A matrix instruction of Hopper and of newer datacentre GPUs has 64 rows, and reads the layers
 # from shared memory; of others, it reads them from registers. A tile for few rows leaves fewer processors idle.
-# On Blackwell 64 rows spill with Triton 3.8 or 3.9, by 4 warps or 8; on Hopper 4 warps do with 3.6; on Ampere 32 rows do
-# with 3.9 and 128 units.
+# On Blackwell 64 rows spill with Triton 3.8 or 3.9, by 4 warps or 8; on Hopper 4 warps do with 3.6; on Ampere 32 rows
+# do with 3.9 and 128 units.
 TILES: dict[Kind, tuple[Tile, ...]] = {
     "blackwell": (Tile(128, 8), Tile(16, 8)),
     "hopper": (Tile(128, 8), Tile(64, 8), Tile(16, 8)),

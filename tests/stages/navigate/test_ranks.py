@@ -16,7 +16,7 @@ from tests.stages import over_ranks
 RANK = over_ranks.__name__
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[pytest.param(2, marks=pytest.mark.soak), 4])
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The results of the ranks, in their order."""
     folder, world = tmp_path_factory.mktemp("ranks"), request.param

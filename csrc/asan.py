@@ -19,6 +19,7 @@ TESTS = (
     "tests/cuda_shim",
     "tests/latents/operations",
     "tests/objectives/test_products.py",
+    "tests/evaluation/test_nearest_rows.py",
     "tests/generators/residual_flow/test_anderson.py",
     "tests/generators/residual_flow/test_native_inverse.py",
     "tests/views/test_in_one_pass.py",

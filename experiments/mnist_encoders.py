@@ -16,13 +16,11 @@ VARIANTS = (
     replace(MNIST, variant="without-views", pretrain={**LEARNING, "views": "none", "updates": 600}),
     replace(MNIST, variant="2000-updates", pretrain={**LEARNING, "updates": 2000}),
 )
-
-
 SEARCHED = {name: FORMS[name] for name in ("centred", "centred, with noise")}
 
 
 def main() -> None:
-    """Both variants, with candidates chosen anew, also for the form that learns more than one shift."""
+    """Both variants; candidates are chosen for each, also of the forms that learn more than one shift."""
     prepare()
     for variant in VARIANTS:
         table9(variant, {}, searched=SEARCHED)

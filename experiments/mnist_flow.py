@@ -7,41 +7,22 @@ are fitted here if they are not there.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from experiments.mnist import CENTRED
+from experiments.fitted import fit, fitted
+from experiments.mnist import FORMS
 from experiments.mnist_setting import MNIST, prepare
 from experiments.table9 import table9
 
-NAME, RECIPE = "mnist-flow", "residual-flow"
-FITTED = replace(MNIST, name=NAME).runs / "generator"
-FLOW = replace(
-    MNIST,
-    name=NAME,
-    recipe=RECIPE,
-    generator={"generator": "residual-flow", "weights": FITTED / "generator.safetensors"},
-)
-FORMS: dict[str, dict[str, Any]] = {
-    "the paper's learning rates": {"lr_navigator": 3e-7, "lr_encoder": 1e-6},  # appendix D
-    "centred": CENTRED,
-}
-
-
-def fit() -> None:
-    """Fit the flow, or return at once if it is there."""
-    import copgen
-    from copgen.runtime.settings import resolve
-
-    flags = {"dataset": FLOW.dataset}
-    settings = resolve(copgen.FitResidualFlowSettings, "generator fit residual-flow", recipe=RECIPE, flags=flags)
-    copgen.fit_residual_flow(settings, out=FITTED)
+NAME = "mnist-flow"
+FLOW = replace(MNIST, name=NAME, recipe="residual-flow", generator=fitted("residual-flow", NAME))
+CHANGES = {name: FORMS[name] for name in ("the paper's learning rates", "centred")}
 
 
 def main() -> None:
     """Fit the flow, then the paper's rows and the centred navigator."""
-    fit()
+    fit(FLOW)
     prepare()
-    table9(FLOW, FORMS)
+    table9(FLOW, CHANGES)
 
 
 if __name__ == "__main__":

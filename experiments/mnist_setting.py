@@ -15,8 +15,6 @@ from experiments.setting import Setting
 WEIGHTS = Path(__file__).parent / "weights" / "mnist-gan.safetensors"
 ENCODER: dict[str, Any] = {"encoder": "digits", "stem": "imagenet", "projector": (64, 64), "views": "mnist"}
 LEARNING: dict[str, Any] = {**ENCODER, "batch": 128, "temperature": 0.5, "optimizer": "adam", "lr": 1e-3}
-
-
 MNIST = Setting(
     "mnist",
     dataset="mnist",

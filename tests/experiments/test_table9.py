@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from copgen.runtime.settings import resolve
-from copgen.stages.generator.gan.settings import FitGanSettings
-from copgen.stages.generator.residual_flow.settings import FitResidualFlowSettings
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings
-from experiments import cifar10, mnist_encoders, mnist_flow, rows, table9
+from experiments import cifar10, fitted, mnist_encoders, mnist_flow, rows, table9
 from experiments.mnist_setting import MNIST
 from experiments.setting import Setting
 
@@ -40,11 +38,19 @@ def test_variants_share_pairs_and_nothing_else() -> None:
     assert len({setting.results for setting in SETTINGS}) == len(SETTINGS)
 
 
-def test_generators_that_are_fitted_resolve() -> None:
-    flow = {"dataset": mnist_flow.FLOW.dataset}
-    assert resolve(FitResidualFlowSettings, "generator fit residual-flow", recipe=mnist_flow.RECIPE, flags=flow)
-    gan = {"dataset": cifar10.CIFAR10.dataset}
-    assert resolve(FitGanSettings, "generator fit gan", recipe=cifar10.RECIPE, flags=gan).mirror
+def test_generators_are_fitted_where_they_are_loaded_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, tuple[Any, Path]] = {}
+    monkeypatch.setattr("copgen.stages.generator.fit_gan", lambda settings, out: made.update(gan=(settings, out)))
+    monkeypatch.setattr(
+        "copgen.stages.generator.fit_residual_flow", lambda settings, out: made.update(flow=(settings, out))
+    )
+    for setting in (cifar10.CIFAR10, mnist_flow.FLOW):
+        fitted.fit(setting)
+    assert (made["gan"][0].dataset, made["gan"][0].mirror) == ("cifar10", True)
+    assert (made["flow"][0].dataset, made["flow"][0].network.linear_blocks) == ("mnist", 28)
+    for setting, (_, out) in zip((cifar10.CIFAR10, mnist_flow.FLOW), made.values(), strict=True):
+        assert setting.generator["weights"] == out / "generator.safetensors"
+        assert out.parent == setting.runs
 
 
 def test_both_kinds_of_positives_have_as_many_candidates() -> None:

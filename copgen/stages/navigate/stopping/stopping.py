@@ -45,7 +45,7 @@ class Stopping:
         self.turn = LossTurn(
             batch=settings.batch, half_life=half_life, patience=settings.turn_patience or 2 * half_life
         )
-        self.drawn, self.check_every = settings.updates * settings.batch, settings.check_every
+        self.settings = settings
         self.updates = 0
         self.acts_at: dict[str, int] = {}
 
@@ -66,11 +66,12 @@ class Stopping:
     @property
     def warning(self) -> str:
         """That the run ends before its first check; empty if it does not."""
-        if not self.checks or self.check_every <= self.drawn:
+        drawn, every = self.settings.updates * self.settings.batch, self.settings.check_every
+        if not self.checks or every <= drawn:
             return ""
         return (
-            f"No check of {' and '.join(self.checks)} will be made: the run draws {self.drawn:,} samples, and "
-            f"check_every is {self.check_every:,}."
+            f"No check of {' and '.join(self.checks)} will be made: the run draws {drawn:,} samples, and "
+            f"check_every is {every:,}."
         )
 
     def due(self, samples: range) -> bool:

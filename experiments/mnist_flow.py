@@ -21,7 +21,7 @@ CHANGES = {name: FORMS[name] for name in ("the paper's learning rates", "centred
 def main() -> None:
     """Fit the flow, then the paper's rows and the centred navigator."""
     fit(FLOW)
-    prepare()
+    prepare(FLOW)
     table9(FLOW, CHANGES)
 
 

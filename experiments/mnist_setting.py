@@ -37,6 +37,6 @@ MNIST = Setting(
 )
 
 
-def prepare() -> None:
-    """Train the classifier, if it is not there."""
-    train_classifier(MNIST, epochs=2.0)
+def prepare(setting: Setting = MNIST) -> None:
+    """Train the classifier of a setting on MNIST, if it is not there."""
+    train_classifier(setting, epochs=2.0)

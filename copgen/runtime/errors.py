@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -71,11 +72,12 @@ class Stopped(CopgenError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'Did you mean X?' for the known name nearest to `name`; otherwise the list of all known names."""
+    """'Did you mean X?' for the nearest known name, or those with the word `name`; otherwise all known names."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    having = [one for one in names if name in re.split("[-_]", one)]
+    close = having or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
-        return f"Did you mean '{close[0]}'?"
+        return f"Did you mean {' or '.join(map(repr, close))}?"
     return f"Known: {', '.join(names)}."
 
 

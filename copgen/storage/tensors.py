@@ -151,7 +151,9 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: P
         if tensor.dtype != own[name].dtype:
             raise DataError(f"{path}: tensor '{name}' is {tensor.dtype}; expected {own[name].dtype}.")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DataError(f"{path}: tensor '{name}' contains non-finite values.")
+            raise DataError(
+                f"{path}: tensor '{name}' contains non-finite values.", fix="Train it again, or copy the file again."
+            )
     module.load_state_dict(dict(tensors))
 
 

@@ -12,7 +12,7 @@ from copgen.runtime.settings import resolve
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings
-from experiments import cifar10, fitted, mnist_encoders, mnist_flow, rows, table9
+from experiments import cifar10, classifier, fitted, mnist, mnist_encoders, mnist_flow, rows, table9
 from experiments.mnist_setting import MNIST
 from experiments.setting import Setting
 
@@ -51,6 +51,18 @@ def test_generators_are_fitted_where_they_are_loaded_from(monkeypatch: pytest.Mo
     for setting, (_, out) in zip((cifar10.CIFAR10, mnist_flow.FLOW), made.values(), strict=True):
         assert setting.generator["weights"] == out / "generator.safetensors"
         assert out.parent == setting.runs
+
+
+@pytest.mark.parametrize("module", [mnist, mnist_flow, cifar10], ids=lambda module: module.__name__)
+def test_labels_are_those_of_the_classifier_that_was_trained(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    judged: list[Path] = []
+    monkeypatch.setattr("copgen.pretrain", lambda settings, out: made.append(out))
+    monkeypatch.setattr(module, "fit", lambda setting: None, raising=False)
+    monkeypatch.setattr(module, "table9", lambda setting, *_, **__: judged.append(classifier.encoder_of(setting)))
+    module.main()
+    assert made == judged
+    assert len(made) == 1
 
 
 def test_both_kinds_of_positives_have_as_many_candidates() -> None:

@@ -67,6 +67,10 @@ def test_a_mistyped_name_is_found(edits: int) -> None:
                     assert hint == f"Did you mean '{name}'?", wrong
 
 
+def test_a_word_of_names_finds_them_all() -> None:
+    assert nearest("lr", ["band", "lr_navigator", "lr_encoder"]) == "Did you mean 'lr_encoder' or 'lr_navigator'?"
+
+
 def test_a_name_like_none_lists_all() -> None:
     assert nearest("qqq", ["b", "a"]) == "Known: a, b."
 

@@ -58,7 +58,7 @@ def fit_gan(
             G = settled(game, batches=STATISTICS)
             picture(run.path, "final", G, game)
             return {
-                "command": f"copgen generator fit {settings.dataset}",
+                "command": f"copgen generator fit {settings.dataset} --recipe gan",
                 "settings": settings.tree(),
                 **assess(SmallGan(copy.deepcopy(G), prior=PRIOR), settings, images),
             }

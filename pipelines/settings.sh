@@ -23,15 +23,9 @@ case "$#:${1:-}" in
     *) echo "usage: ${0##*/} [--dry-run]" >&2 && exit 2 ;;
 esac
 
-# Runs a command, or plans it. All of them resume, so that the same pipeline goes on where it was stopped. A finished linear
-# evaluation would start again, which takes hours on ImageNet: it is left out. Remove its results.json to repeat it.
+# Runs a command, or plans it. All of them resume, so that the same pipeline goes on where it was stopped.
 copgen() {
-    local words=("$@") encoder
-    encoder=$(value_of --ckpt "$@")
-    if [[ "$1 $2" == "eval linear" && $encoder/eval/linear/results.json -nt $encoder/encoder.safetensors ]]; then
-        printf '\n%s is there already\n' "$encoder/eval/linear/results.json" >&2
-        return
-    fi
+    local words=("$@")
     case "$*" in
         navigate* | sample* | pretrain* | eval*) [[ -z $CONFIG ]] || words+=(--config "$CONFIG") ;;
     esac

@@ -8,8 +8,8 @@ Resizing is bilinear with anti-aliasing; then the centre is cropped, as in the u
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import torch
@@ -17,8 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copgen.data.decoding import decode
+from copgen.data.single_threaded import single_threaded
 from copgen.data.source import DecodedImages, EncodedImages
 from copgen.pairs.pixels import from_uint8
+from copgen.runtime.device_copies import to_device
+from copgen.runtime.environment import cores
 from copgen.runtime.errors import UsageError
 
 
@@ -46,7 +49,7 @@ def batches(
         items: (N,) int64, which images in which order; None: all.
         column: which image of each item; of pairs, 0 is the anchor and 1 the positive.
         device: of the batches.
-        workers: threads that decode; None: as many as Python chooses.
+        workers: threads that decode; None: one for each CPU core of this process.
 
     Raises:
         UsageError: no size is given, and the images have different ones.
@@ -55,14 +58,30 @@ def batches(
     if size is None and source.size is None:
         raise UsageError("The images have different sizes.", fix="Say to which size they are resized.")
     chosen = torch.arange(len(source)) if items is None else items
-    with ThreadPoolExecutor(workers) as pool:
-        for some in torch.split(chosen, batch):
-            if isinstance(source, DecodedImages):
-                images = source.batch(some, torch.full_like(some, column), torch.device(device))
-                yield in_colours(fitted(images, size, shorter_side), channels)
-            else:
-                decoded = partial(_decoded, source, channels or source.channels, size, shorter_side, column)
-                yield torch.stack(list(pool.map(decoded, some.tolist()))).to(device)
+    parts = torch.split(chosen, batch) if len(chosen) else ()
+    if isinstance(source, DecodedImages):
+        for some in parts:
+            images = source.batch(some, torch.full_like(some, column), torch.device(device))
+            yield in_colours(fitted(images, size, shorter_side), channels)
+    else:
+        decoded = partial(_decoded, source, channels or source.channels, size, shorter_side, column)
+        for images in _decoded_ahead(parts, decoded, workers or cores()):
+            yield to_device(images, device)
+
+
+def _decoded_ahead(parts: Iterable[Tensor], decoded: Callable[[int], Tensor], workers: int) -> Iterator[Tensor]:
+    """The images (K, C, S, S) of each part; the next part is decoded while the caller uses this one."""
+    pool = single_threaded(workers)
+    try:
+        underway: deque[Iterator[Tensor]] = deque()
+        for some in parts:
+            underway.append(pool.map(decoded, some.tolist()))  # all are submitted at once
+            if len(underway) > 1:
+                yield torch.stack(list(underway.popleft()))
+        for images in underway:
+            yield torch.stack(list(images))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _decoded(

@@ -30,8 +30,8 @@ class EpochSampler:
         first, last = samples.start // self.n, (samples.stop - 1) // self.n
         orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
         self._orders = orders  # replaced, never changed: several threads may ask
-        offset = first * self.n
-        return torch.cat(list(orders.values()))[samples.start - offset : samples.stop - offset]
+        places = ((order, epoch * self.n) for epoch, order in orders.items())
+        return torch.cat([order[max(0, samples.start - at) : samples.stop - at] for order, at in places])
 
     def _order(self, epoch: int) -> Tensor:
         known = self._orders

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +76,25 @@ def test_an_unreadable_image_is_named(photos: Path) -> None:
     (photos / "3.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"3\.png"):
         list(batches(open_folder(photos, "train+validation"), size=8))
+
+
+def test_no_items_give_no_batches(photos: Path) -> None:
+    assert list(batches(open_folder(photos, "train"), size=32, items=torch.arange(0))) == []
+
+
+def test_the_next_batch_is_decoded_meanwhile_and_no_further_one(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, read, ahead = open_folder(photos, "train+validation"), set(), threading.Event()
+    encoded = type(source).encoded
+
+    def noted(self: Any, item: int, column: int) -> bytes:
+        read.add(item)
+        if read >= {2, 3}:
+            ahead.set()
+        return encoded(self, item, column)
+
+    monkeypatch.setattr(type(source), "encoded", noted)
+    decoded = batches(source, size=32, batch=2, workers=1)
+    next(decoded)
+    assert ahead.wait(30)
+    decoded.close()  # type: ignore[attr-defined]
+    assert read == {0, 1, 2, 3}

@@ -8,8 +8,6 @@ Legend: K samples, V views, S side of a view in pixels.
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from copgen import views
 from copgen.data.decoding import decode
 from copgen.data.loaders.loader import Batch, LoaderConfig, labels_of, size_of_views, stream
+from copgen.data.single_threaded import single_threaded
 from copgen.data.source import EncodedImages
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.errors import DataError
@@ -35,7 +34,7 @@ class DecodingLoader:
     def __init__(self, config: LoaderConfig[EncodedImages]) -> None:
         size_of_views(config.source, config.policy)  # raises without one
         self.config = config
-        self._threads = _single_threaded(config.parallel)
+        self._threads = single_threaded(config.parallel)
 
     def __getitem__(self, samples: range) -> Batch:
         """The batch of these samples."""
@@ -90,20 +89,3 @@ class DecodingLoader:
 def _slices(count: int) -> list[slice]:
     """What the threads do at a time."""
     return [slice(at, at + SLICE) for at in range(0, count, SLICE)]
-
-
-def _single_threaded(count: int) -> ThreadPoolExecutor:
-    """A pool whose threads each use one CPU thread in PyTorch; the caller's number is as before."""
-    ours = torch.get_num_threads()
-    started = threading.Barrier(count + 1)
-
-    def begin() -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that start later
-        started.wait()
-
-    pool = ThreadPoolExecutor(count, thread_name_prefix="load", initializer=begin)
-    for _ in range(count):
-        pool.submit(int)  # an idle thread would take a second one: none is idle before all have started
-    started.wait()
-    torch.set_num_threads(ours)
-    return pool

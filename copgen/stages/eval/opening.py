@@ -101,7 +101,8 @@ class Opened:
         source = self.sources[split]
         if not (self.settings.cache and source.inputs):  # embedded data are quicker to extract than to hash
             return self._extracted(split, choices, None)
-        key = {**self.preparation(), "encoder": self.sha256, "data": source.inputs, "split": split}
+        encoder = encoder_identity(self.encoder, self.sha256)
+        key = {**self.preparation(), "encoder": encoder, "data": source.inputs, "split": split}
         if choices is not None:
             key["features"] = choices.names
         digest = hashlib.sha256(json.dumps({**key, "device": self.device.type}, sort_keys=True).encode()).hexdigest()
@@ -132,7 +133,8 @@ class Opened:
                 "images": {split: len(self.sources[split]) for split in SPLITS},
             },
             "images": self.preparation(),
-            "inputs": self.sources["train"].inputs | {f"test {k}": v for k, v in self.sources["test"].inputs.items()},
+            "inputs": self.sources["train"].inputs
+            | {f"{k} {name}": v for k in ("validation", "test") for name, v in self.sources[k].inputs.items()},
             "encoder": encoder_document(self.encoder, self.sha256),
             "device": self.device.type,
             "versions": versions(),
@@ -294,11 +296,15 @@ def check_channels(
     events.say(f"The images have {channels} channels, and the encoder takes {wanted}: they are converted.")
 
 
+def encoder_identity(encoder: Encoder, sha256: str) -> dict[str, Any]:
+    """What decides an encoder's features: its file, and the architecture and normalisation, which no foreign file has."""
+    return {"sha256": sha256, "config": encoder.config.model_dump(mode="json")}
+
+
 def encoder_document(encoder: Encoder, sha256: str) -> dict[str, Any]:
     """The encoder in `results.json`: the hash of its file, its shape, how it was made, and from what."""
     return {
-        "sha256": sha256,
-        "config": encoder.config.model_dump(mode="json"),
+        **encoder_identity(encoder, sha256),
         "feature_dim": encoder.feature_dim,
         "made_by": encoder.made_by,
         "provenance": hashes(sha256, encoder.made_by),

@@ -28,7 +28,7 @@ from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_parts import FinishedParts
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
-from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, prepared, results_file
+from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, encoder_identity, prepared, results_file
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.voc07 import Voc07, voc07_scores
 from copgen.storage.files import sha256_of, write_json
@@ -69,7 +69,7 @@ def eval_transfer(
     decides = {
         **settings.model_dump(mode="json", include={"probe", "folds", "max_iterations", "seed", "convert_channels"}),
         "grid": grid,
-        "encoder": document["sha256"],
+        "encoder": encoder_identity(encoder, document["sha256"]),
         "data": {name: [data.preparation(), _inputs(data)] for name, (data, _) in opened.items()},
         "versions": versions(),
     }

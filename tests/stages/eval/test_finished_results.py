@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,19 @@ def test_another_encoder_is_evaluated(kind: str, world: Path, flow: Path) -> Non
     assert evaluate(settings, out=out)["encoder"]["sha256"] != before["encoder"]["sha256"]
 
 
+@pytest.mark.parametrize("kind", ["linear", "knn", "few-shot", "transfer"])
+def test_another_normalisation_is_evaluated_anew(kind: str, world: Path, flow: Path) -> None:
+    evaluate, model = COMMANDS[kind]
+    file, out = world / "foreign.pth", world / "out"
+    torch.save(encoders.build("resnet18", 3).state_dict(), file)  # says nothing of its normalisation
+    given = {**fields(kind, world, flow), "ckpt": file, "cache": True, "size": 16}
+    for number, views in enumerate(("simclr", "none"), start=1):
+        result = evaluate(model.model_validate({**given, "views": views}), out=out)
+        assert result["encoder"]["config"]["views"] == views
+        extracted = {path.name for path in out.rglob("features/*.safetensors")}
+        assert len({name.partition("-")[0] for name in extracted}) * number == len(extracted)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_damaged_results_are_replaced(text: str, world: Path, flow: Path) -> None:
     settings = EvalKnnSettings.model_validate(fields("knn", world, flow))
@@ -128,7 +142,18 @@ def test_other_data_are_evaluated(world: Path, flow: Path) -> None:
     settings = EvalKnnSettings.model_validate(fields("knn", world, flow))
     before = eval_knn(settings, out=world)
     next((world / "photos/train").rglob("*.png")).unlink()
-    assert eval_knn(settings, out=world)["dataset"]["images"] != before["dataset"]["images"]
+    removed = eval_knn(settings, out=world)
+    assert removed["dataset"]["images"] != before["dataset"]["images"]
+
+
+def test_other_validation_images_are_evaluated(world: Path, flow: Path) -> None:
+    settings = EvalKnnSettings.model_validate(fields("knn", world, flow))
+    shutil.copytree(world / "photos/val", world / "photos/test")
+    before = eval_knn(settings, out=world)
+    one, other = sorted((world / "photos/val").rglob("*.png"))[:2]
+    shutil.copy(one, other)
+    after = eval_knn(settings, out=world)
+    assert {name for name, value in before["inputs"].items() if after["inputs"][name] != value} == {"validation images"}
 
 
 def test_pairs_without_their_picture_are_measured_again(world: Path, flow: Path) -> None:

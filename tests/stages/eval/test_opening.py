@@ -42,7 +42,7 @@ def test_a_folder_of_photos(coloured: Path, photos: Path, tmp_path: Path) -> Non
     result = eval_linear(settings(coloured, photos), out=tmp_path)
     assert result["dataset"]["images"] == {"train": 54, "validation": 6, "test": 18}
     assert result["images"] == {"size": 16, "resize": 18, "channels": 3}
-    assert result["inputs"].keys() == {"images", "test images"}
+    assert result["inputs"].keys() == {"images", "validation images", "test images"}
     assert list(result["per_class"]) == ["cat", "dog", "owl"]
     assert result["top1"] > 0.9
     assert result["top5"] is None

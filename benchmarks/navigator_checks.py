@@ -88,7 +88,7 @@ def measured(case: Case, *, toy: bool) -> dict[str, timing.Timing]:
     else:
         images = random_images(settings, G)
     checks: list[Check] = [
-        Perceptual(settings, G, game.T_z, similarity),
+        Perceptual(settings, G, game.T_z, similarity, Ranks()),
         Probe(settings, game.T_z, images, game.features, Ranks()),
     ]
 

@@ -12,7 +12,16 @@ from copgen_cli.resolving import recipe_of, text_of
 
 DEFAULT_NAVIGATOR, DEFAULT_WALK = Path("runs/navigate"), Path("runs/steering")
 # Settings of the generator that pairs take from the run of their navigator or walk.
-OF_THE_GENERATOR = ("weights", "instances", "prior", "truncation_scale", "truncation_threshold", "inverse", "precision")
+OF_THE_GENERATOR = (
+    "weights",
+    "instances",
+    "prior",
+    "truncation_scale",
+    "truncation_threshold",
+    "inverse",
+    "precision",
+    "condition_list",
+)
 
 
 def trained_on(path: Path, *, generator: str | None, steering: bool = False) -> dict[str, Any]:

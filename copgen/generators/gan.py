@@ -29,7 +29,7 @@ def compute_type(options: LoadOptions) -> torch.dtype:
 class GAN(Generator):
     """A generator with three channels whose network ends in tanh.
 
-    `forward` checks what it is given and hands it to `paint`, in float32 (or float64, where the network is).
+    `forward` of each checks what it is given, and computes in float32 (or float64, where the network is).
     """
 
     def __init__(self, converted: Converted, options: LoadOptions, *, latent_dim: int, image_size: int) -> None:

@@ -24,13 +24,13 @@ class Members:
         start: index of its first pair.
         components: names of the columns.
         offsets: (pairs, components) int64, start of the data, bytes.
-        sizes: (pairs, components) int64, bytes.
+        sizes: (pairs, components) int32 or int64, bytes.
     """
 
     start: int
     components: tuple[str, ...]
     offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    sizes: NDArray[np.int32] | NDArray[np.int64]
 
     def index_text(self) -> str:
         """The content of the shard's DALI index."""

@@ -117,6 +117,19 @@ def test_a_given_prior_beats_the_navigator_s_and_the_recipe_s(
     assert found == prior
 
 
+def test_pairs_have_the_classes_that_their_navigator_was_trained_on(here: Path) -> None:
+    file = narrow.published("biggan-deep-128", here)
+    G = generators.load("biggan-deep-128", weights=file)
+    of_run = {"weights": str(file), "condition_list": [3, 1]}
+    made_by = {"generator": "biggan-deep-128", "weights_sha256": G.weights_sha256, "settings": of_run}
+    save_navigator(here / "T_z.safetensors", new_navigator(G.latent_dim, prior=G.prior, seed=0), made_by=made_by)
+    for flags, classes in (((), "3 1"), (("--condition-list", "2", "--out", "other"), "2")):
+        outcome = copgen("sample", "--navigator", "T_z.safetensors", "--n", 2, "--device", "cpu", *flags)
+        assert outcome.code == 0, outcome.err
+        plan = json.loads(Path("other" if flags else "pairs", "plan.json").read_text())
+        assert plan["generator"]["settings"]["condition_list"] == classes
+
+
 def test_settings_may_come_through_a_pipe(here: Path, weights: Path) -> None:
     read, write = os.pipe()
     os.write(write, f"n = 7\ntransform = 'none'\nweights = '{weights}'\n".encode())

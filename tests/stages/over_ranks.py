@@ -43,7 +43,7 @@ def follow(ranks: Ranks) -> dict[str, Any]:
         settings = painter_settings(**changes)
         G = Painter()
         game = Game(settings, G, CPU, ranks)
-        stopping = watched(settings, G, game)
+        stopping = watched(settings, G, game, ranks)
         losses = []
         for update in range(UPDATES):
             rows = range(update * settings.batch, (update + 1) * settings.batch)
@@ -59,11 +59,11 @@ def follow(ranks: Ranks) -> dict[str, Any]:
     return found
 
 
-def watched(settings: NavigateSettings, G: Painter, game: Game) -> Stopping | None:
+def watched(settings: NavigateSettings, G: Painter, game: Game, ranks: Ranks) -> Stopping | None:
     """What holds the penalty, in the forms that have one."""
     if not settings.similarity_penalty:
         return None
-    return Stopping(settings, [Perceptual(settings, G, game.navigator(), StructuralSimilarity())])
+    return Stopping(settings, [Perceptual(settings, G, game.navigator(), StructuralSimilarity(), ranks)])
 
 
 def normalise(ranks: Ranks) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from copgen import generators, pairs
-from copgen.latents.navigator import new_navigator, save_navigator
+from copgen.latents.navigator import load_navigator_with_header, new_navigator, save_navigator
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import build, resolve
@@ -26,6 +28,7 @@ from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings, Transform
 from copgen.stages.sample.stage import sample
 from copgen.stages.sample.transform import build_transform
+from copgen.storage.files import sha256_of
 from tests.generators import narrow
 from tests.stages.small import Recorder
 
@@ -205,6 +208,21 @@ def test_invalid_transforms_are_refused_with_the_reason(
     G = generators.load("digits", weights=files["digits"])
     with pytest.raises(UsageError, match=says):
         build_transform(settings, G, torch.device("cpu"))
+
+
+def test_snapshots_after_the_chosen_navigator_are_left_out(
+    files: dict[str, Path], trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "stopped"
+    shutil.copytree(trained("digits"), place)
+    navigator, header = load_navigator_with_header(place / "navigator.safetensors")
+    save_navigator(place / "navigator.safetensors", navigator, made_by={**header["made_by"], "summary": {"kept": 1}})
+    G = generators.load("digits", weights=files["digits"])
+    chosen = partial(choice, "digits", files, place)
+    two = build_transform(SampleSettings.model_validate(chosen(positives=2)), G, torch.device("cpu"))
+    assert two.source.settings == {"snapshot_1": sha256_of(place / "snapshots" / "samples-1.safetensors")}
+    with pytest.raises(UsageError, match=r"3 positives .* 1 snapshots before it"):
+        build_transform(SampleSettings.model_validate(chosen(positives=3)), G, torch.device("cpu"))
 
 
 def test_a_navigator_without_snapshots_has_one_positive(

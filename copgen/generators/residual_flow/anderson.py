@@ -94,7 +94,7 @@ class PlainMemory:
         self._directions: list[list[Tensor]] = []  # of each: q, s (n, D), 1 / <q, q> or 0 (n,)
 
     def advance(self, x: Tensor, proposal: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Memory.step`."""
+        """See `Memory.advance`."""
         f = proposal - x
         point = [proposal, f, torch.linalg.vector_norm(f, dim=1)]
         moves = f.abs().amax(1) > self._bound  # false for a NaN

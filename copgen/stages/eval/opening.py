@@ -297,7 +297,7 @@ def check_channels(
 
 
 def encoder_identity(encoder: Encoder, sha256: str) -> dict[str, Any]:
-    """What decides an encoder's features: its file, and the architecture and normalisation, which no foreign file has."""
+    """What decides the features of an encoder: its file, architecture and normalisation (in no foreign file)."""
     return {"sha256": sha256, "config": encoder.config.model_dump(mode="json")}
 
 

@@ -123,11 +123,7 @@ def make(source: Source, plan: Plan, rows: Tensor, condition: Tensor | None, rej
     x = source.images(draws.z, condition) if draws.x is None else draws.x
     x_pos = [x if z_pos is draws.z else source.images(z_pos, condition) for z_pos in draws.z_pos]
     return Made(
-        # Channels last, as image encoders expect.
-        [
-            levels(images, rounding=plan.rounding).contiguous(memory_format=torch.channels_last)
-            for images in (x, *x_pos)
-        ],
+        [_pixels(images, plan) for images in (x, *x_pos)],
         torch.stack([torch.isfinite(images).all(dim=(1, 2, 3)) for images in (x, *x_pos)], dim=1),
         draws.d,
         draws.rejected,

@@ -80,8 +80,10 @@ def with_features(
                 features = features_of(source, neighbours, plan, ranges[number], stop)
                 store.write(layout.part_name(number), safetensors.torch.save({NAME: features}))
             claims.release(number)
-    features = torch.cat([_read(store, number, len(rows), neighbours) for number, rows in enumerate(ranges)])
-    held = dataclasses.replace(neighbours, features=features.to(_device(source)))
+    features = torch.empty(neighbours.pool.count, neighbours.space.dim, device=_device(source))
+    for number, rows in enumerate(ranges):
+        features[rows.start : rows.stop] = _read(store, number, len(rows), neighbours)
+    held = dataclasses.replace(neighbours, features=features)
     return dataclasses.replace(source, neighbours=held)
 
 

@@ -1,12 +1,13 @@
 """The latent transform of `copgen sample`: its kind, its weights, and the number of positives per anchor.
 
 A random transform draws every positive from its own stream, and so does a navigator with noise. Without noise, several
-positives come from a navigator and the latest snapshots of its run that differ from it, newest first. Other transforms
-give one positive.
+positives come from a navigator and the latest snapshots of its run before it that differ from it, newest first. Other
+transforms give one positive.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from copgen.stages.sample.settings import SampleSettings
 from copgen.storage.files import sha256_of
 
 SNAPSHOTS = "snapshots"
+SNAPSHOT = re.compile(r"samples-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> 
         moves = [Optimal(navigator.to(device), settings.seed, which) for which in range(settings.positives)]
         return Positives(tuple(moves), TransformSource(name="optimal", sha256=sha256_of(file)))
     ring: list[tuple[Path, Navigator]] = []
-    for path in sorted((file.parent / SNAPSHOTS).glob("*.safetensors"), reverse=True):
+    for path in snapshots_before(file.parent, header):
         if len(ring) + 1 == settings.positives:
             break
         snapshot, made = load_navigator_with_header(path)
@@ -108,7 +110,8 @@ def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> 
         if not alike(snapshot, ring[-1][1] if ring else navigator):
             ring.append((path, snapshot))
     if len(ring) + 1 < settings.positives:
-        found = f"its run has {len(ring)} snapshots that differ from it" if ring else "its run has no snapshots"
+        before = "its run has no snapshots before it"
+        found = f"its run has {len(ring)} snapshots before it that differ from it" if ring else before
         raise UsageError(
             f"{settings.positives} positives were requested; the navigator {settings.navigator} gives one, and "
             f"{found}.",
@@ -119,6 +122,17 @@ def navigators(settings: SampleSettings, G: Generator, device: torch.device) -> 
     moving = (navigator, *(snapshot for _, snapshot in ring))
     transforms = [Optimal(T_z.to(device), settings.seed, which) for which, T_z in enumerate(moving)]
     return Positives(tuple(transforms), TransformSource(name="optimal", settings=dict(hashes), sha256=sha256_of(file)))
+
+
+def snapshots_before(run: Path, header: Mapping[str, Any]) -> list[Path]:
+    """Snapshots of a run, newest first, but for those after the navigator that its stop rule chose."""
+    kept: Any = header
+    for name in ("made_by", "summary", "kept"):
+        kept = kept.get(name) if isinstance(kept, Mapping) else None
+    found = {path: SNAPSHOT.fullmatch(path.name) for path in (run / SNAPSHOTS).glob("*.safetensors")}
+    samples = {path: int(match[1]) for path, match in found.items() if match}
+    chosen = kept if isinstance(kept, int) else max(samples.values(), default=0)
+    return sorted((path for path in samples if samples[path] <= chosen), key=samples.__getitem__, reverse=True)
 
 
 def alike(one: Navigator, other: Navigator) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from copgen.distributed.ranks import Ranks
 from copgen.runtime.errors import ExitCode, UsageError
 from copgen.stages.navigate.stage import navigate
 from copgen.stages.navigate.stopping.perceptual import Perceptual
@@ -20,7 +21,7 @@ from tests.stages.small import metrics, navigate_settings, newest
 
 
 def watcher(measure: Distance | None = None, **given: Any) -> Perceptual:
-    return Perceptual(settings(**given), Pixels(), shifting(0.0), measure or Distance())  # type: ignore[arg-type]
+    return Perceptual(settings(**given), Pixels(), shifting(0.0), measure or Distance(), Ranks())  # type: ignore[arg-type]
 
 
 def test_each_pair_pays_for_what_it_loses_beyond_what_may_be_lost() -> None:

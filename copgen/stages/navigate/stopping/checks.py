@@ -21,7 +21,7 @@ def open_checks(
     T_z = game.navigator()
     if (name := settings.watched_similarity) is not None:
         similarity = open_similarity(name, device=run.device, events=run.events)
-        found.append(Perceptual(settings, G, T_z, similarity))
+        found.append(Perceptual(settings, G, T_z, similarity, run.ranks))
     if settings.probe_on is not None:
         images = open_probe_images(settings, G, T_x, device=run.device, events=run.events)
         found.append(Probe(settings, T_z, images, game.features, run.ranks))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from copgen import generators
+from copgen.distributed.ranks import Ranks
 from copgen.evaluation.similarity import Similarity
 from copgen.latents.navigator import Navigator
 from copgen.runtime.errors import UsageError
@@ -35,6 +36,7 @@ class Perceptual(Check):
         settings: of the run.
         G, T_z: the generator, and the navigator before its first update.
         similarity: larger is more alike.
+        ranks: the processes that share a batch; they act on the same similarities.
 
     Raises:
         UsageError: the similarity does not tell positives of the start from random images, or it has no gradient and
@@ -44,10 +46,15 @@ class Perceptual(Check):
     name, metric = PERCEPTUAL, "similarity_kept"
 
     def __init__(
-        self, settings: NavigateSettings, G: generators.Generator, T_z: Navigator, similarity: Similarity
+        self,
+        settings: NavigateSettings,
+        G: generators.Generator,
+        T_z: Navigator,
+        similarity: Similarity,
+        ranks: Ranks,
     ) -> None:
         super().__init__(T_z, every=settings.check_every)
-        self.G, self.similarity = G, similarity
+        self.G, self.similarity, self.ranks = G, similarity, ranks
         self.least, self.weight = settings.similarity_kept, settings.similarity_penalty
         drawn = settings.updates * settings.batch
         self.rows, self.seed = range(drawn, drawn + PAIRS), settings.seed  # not trained on
@@ -55,7 +62,7 @@ class Perceptual(Check):
         with torch.no_grad():
             self.x = G(self.z, self.condition)
             self.start = self._mean(T_z)
-            self.random = similarity(self.x, self.x.roll(1, dims=0)).double().mean()
+            self.random = ranks.mean(similarity(self.x, self.x.roll(1, dims=0)).double().mean())
         if not bool(self.start > self.random):
             raise UsageError(
                 f"Under {similarity.name}, positives of the untrained navigator ({float(self.start):.3f}) are no more "
@@ -108,4 +115,4 @@ class Perceptual(Check):
 
     def _mean(self, T_z: Navigator) -> Tensor:
         z_pos = T_z(self.z.to(next(T_z.parameters()).dtype), seed=self.seed, rows=self.rows)
-        return self.similarity(self.x, self.G(z_pos, self.condition)).double().mean()
+        return self.ranks.mean(self.similarity(self.x, self.G(z_pos, self.condition)).double().mean())

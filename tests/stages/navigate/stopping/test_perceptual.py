@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from copgen.distributed.ranks import Ranks
 from copgen.evaluation.similarity.structural import StructuralSimilarity
 from copgen.latents.navigator import Navigator
 from copgen.runtime.errors import EnvironmentFault, UsageError
@@ -59,7 +60,7 @@ def shifting(by: float) -> Navigator:
 
 
 def watcher(**given: Any) -> Perceptual:
-    return Perceptual(settings(**given), Pixels(), shifting(0.0), Distance())  # type: ignore[arg-type]
+    return Perceptual(settings(**given), Pixels(), shifting(0.0), Distance(), Ranks())  # type: ignore[arg-type]
 
 
 def test_all_is_kept_at_the_start_and_nothing_under_random_positives() -> None:
@@ -106,7 +107,23 @@ def test_a_measure_that_sees_no_difference_is_refused() -> None:
             return torch.ones(len(x))
 
     with pytest.raises(UsageError, match="random images"):
-        Perceptual(settings(), Pixels(), shifting(0.0), Blind())  # type: ignore[arg-type]
+        Perceptual(settings(), Pixels(), shifting(0.0), Blind(), Ranks())  # type: ignore[arg-type]
+
+
+def test_ranks_act_on_the_mean_of_their_similarities() -> None:
+    class Other(Ranks):
+        """This rank, and one whose similarities are 0.2 less."""
+
+        def mean(self, value: Tensor) -> Tensor:
+            return value - 0.1
+
+    ours, alone = (
+        Perceptual(settings(), Pixels(), shifting(0.0), Distance(), ranks)  # type: ignore[arg-type]
+        for ranks in (Other(), Ranks())
+    )
+    measured = ours.measured(shifting(0.5))["similarity"], alone.measured(shifting(0.5))["similarity"]
+    for one, other in ((ours.start, alone.start), (ours.random, alone.random), measured):
+        torch.testing.assert_close(one, other - 0.1)
 
 
 def test_its_inputs_are_those_of_the_run() -> None:

@@ -30,8 +30,8 @@ for seed in $SEEDS; do
 done
 
 for seed in $SEEDS; do
-    pairs=$RUNS/bigbigan/pairs-$PAIRS/nearest/seed-$seed
-    encoder=$RUNS/imagenet/$EPOCHS-epochs/nearest/seed-$seed
+    pairs=$RUNS/bigbigan/pairs-$PAIRS/nearest-$FEATURES-$POOL/seed-$seed
+    encoder=$RUNS/imagenet/$EPOCHS-epochs/nearest-$FEATURES-$POOL-$PAIRS/seed-$seed
     copgen sample --generator bigbigan --transform nearest --features "$FEATURES" --pool "$POOL" --n "$PAIRS" --seed "$seed" \
         --out "$pairs"
     copgen pretrain --pairs "$pairs" --recipe bigbigan --epochs "$EPOCHS" --seed "$seed" --out "$encoder"
@@ -39,4 +39,4 @@ for seed in $SEEDS; do
 done
 
 # Top-1 of each row. The paper's numbers are in its main text, which is not at hand
-copgen compare "$RUNS/imagenet/$EPOCHS-epochs"/{infomin-*,neg-ft-*,nearest}
+copgen compare "$RUNS/imagenet/$EPOCHS-epochs"/{infomin-*,neg-ft-*,nearest-*}

@@ -16,7 +16,7 @@ PAIRS=${PAIRS:-1.3M}       # 1,300 of each class
 generator=biggan-deep-128
 
 for seed in $SEEDS; do
-    out=$RUNS/imagenet-sup-con
+    out=$RUNS/imagenet-sup-con/$EPOCHS-epochs-$PAIRS
     how=(--method supcon --recipe "$generator" --epochs "$EPOCHS" --seed "$seed")
     copgen pretrain --dataset imagenet --split train+validation "${how[@]}" --out "$out/real/seed-$seed"
 
@@ -44,4 +44,4 @@ for seed in $SEEDS; do
 done
 
 # Top-1 and Top-5, and AP, AP50 and AP75 (the metric VOC07), with the paper's numbers beside them
-copgen compare "$RUNS"/imagenet-sup-con/{real,none,gaussian,steering,random,optimal}
+copgen compare "$RUNS/imagenet-sup-con/$EPOCHS-epochs-$PAIRS"/{real,none,gaussian,steering,random,optimal}

@@ -21,7 +21,7 @@ for seed in $SEEDS; do
         transform=(--transform none)
         [[ $row == none ]] || transform=(--transform optimal --navigator "$navigator")
         pairs=$RUNS/bigbigan/pairs-$PAIRS/$row/seed-$seed
-        out=$RUNS/imagenet100/bigbigan/$row
+        out=$RUNS/imagenet100/$EPOCHS-epochs/bigbigan-$PAIRS/$row
         how=(--pairs "$pairs" --recipe bigbigan --epochs "$EPOCHS" --seed "$seed")
         copgen sample --generator bigbigan "${transform[@]}" --n "$PAIRS" \
             --seed "$seed" --out "$pairs"
@@ -35,4 +35,4 @@ for seed in $SEEDS; do
 done
 
 # Top-1 of each row, with the paper's number beside it
-copgen compare "$RUNS"/imagenet100/bigbigan/{none,optimal}/{simclr,byol}
+copgen compare "$RUNS/imagenet100/$EPOCHS-epochs/bigbigan-$PAIRS"/{none,optimal}/{simclr,byol}

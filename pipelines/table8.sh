@@ -28,7 +28,7 @@ for generator in bigbigan icgan-128; do
             transform=(--transform none)
             [[ $row == none ]] || transform=(--transform optimal --navigator "$navigator")
             pairs=$RUNS/$generator/pairs-$PAIRS/$row/seed-$seed
-            encoder=$RUNS/imagenet100/$generator/$row/simclr/seed-$seed
+            encoder=$RUNS/imagenet100/$EPOCHS-epochs/$generator-$PAIRS/$row/simclr/seed-$seed
             copgen sample --generator "$generator" "${transform[@]}" --n "$PAIRS" \
                 --seed "$seed" --out "$pairs"
             copgen pretrain --pairs "$pairs" --recipe "$generator" --method simclr --epochs "$EPOCHS" --seed "$seed" \
@@ -39,4 +39,5 @@ for generator in bigbigan icgan-128; do
 done
 
 # Both scores of each generator and Top-1 of each row, with the paper's numbers beside them
-copgen compare "$RUNS"/scores/{bigbigan,icgan-128} "$RUNS"/imagenet100/{bigbigan,icgan-128}/{none,optimal}/simclr
+copgen compare "$RUNS"/scores/{bigbigan,icgan-128} \
+    "$RUNS/imagenet100/$EPOCHS-epochs"/{bigbigan,icgan-128}-"$PAIRS"/{none,optimal}/simclr

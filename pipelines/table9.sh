@@ -14,11 +14,13 @@ PAIRS=${PAIRS:-60k}                        # as many as MNIST has images
 STDS=${STDS:-0.01 0.05 0.1 0.2 0.4}        # the grid of appendix D, of which the paper reports the best: 0.05
 flow=residual-flow-mnist
 
+out=$RUNS/mnist/$EPOCHS-epochs-$PAIRS
+probe=(--dataset mnist --protocol authors) # learning rates for 256 images: 0.5 and 1.5 for 64 in appendix D
+
 for seed in $SEEDS; do
     copgen pretrain --dataset mnist --split train+validation --recipe "$flow" --epochs "$EPOCHS" --seed "$seed" \
-        --out "$RUNS/mnist/real/seed-$seed"
-    # Learning rates of the probe are for 256 images: 0.5 and 1.5 for 64 in appendix D
-    copgen eval linear --ckpt "$RUNS/mnist/real/seed-$seed" --dataset mnist --protocol authors --lr 2
+        --out "$out/real/seed-$seed"
+    copgen eval linear --ckpt "$out/real/seed-$seed" "${probe[@]}" --lr 2
 
     navigator=$RUNS/$flow/navigator/seed-$seed
     copgen navigate --generator "$flow" --seed "$seed" --out "$navigator"
@@ -32,12 +34,12 @@ for seed in $SEEDS; do
             none) transform=(--transform none) ;;
         esac
         pairs=$RUNS/$flow/pairs-$PAIRS/$row/seed-$seed
-        encoder=$RUNS/mnist/$row/seed-$seed
+        encoder=$out/$row/seed-$seed
         copgen sample --generator "$flow" "${transform[@]}" --n "$PAIRS" --seed "$seed" --out "$pairs"
         copgen pretrain --pairs "$pairs" --recipe "$flow" --epochs "$EPOCHS" --seed "$seed" --out "$encoder"
-        copgen eval linear --ckpt "$encoder" --dataset mnist --protocol authors --lr 6
+        copgen eval linear --ckpt "$encoder" "${probe[@]}" --lr 6
     done
 done
 
 # Top-1 of each row, with the paper's number beside it
-copgen compare "$RUNS"/mnist/{real,none,gaussian-*,optimal}
+copgen compare "$out"/{real,none,gaussian-*,optimal}

@@ -18,6 +18,7 @@ from copgen.pairs.index_reader import opened_shard, read_index, read_member
 from copgen.pairs.scan import Members
 from copgen.pairs.verification import load_plan, problems
 from copgen.runtime.environment import placement
+from copgen.storage.kept_files import KeptFiles
 
 
 class PairsFolder:
@@ -42,6 +43,7 @@ class PairsFolder:
         self.size: tuple[int, int] | None = self.plan.image_shape[1:]
         self.inputs = {"pairs": self.plan.digest}
         self._members: dict[int, Members] = {}
+        self._files = KeptFiles()
         place = placement()
         # The processes of a machine share the work; another machine may have a copy of its own.
         mine = range(self.plan.shards)[place.local_rank :: place.local_world]
@@ -86,8 +88,8 @@ class PairsFolder:
         number, row = divmod(item, self.plan.pairs_per_shard)
         if number not in self._members:
             self._members[number] = read_index(self.folder, self.plan, number)
-        with opened_shard(self.folder, number) as file:
-            return read_member(self.folder, number, file, self._members[number], row, column)
+        file = opened_shard(self.folder, number, self._files)
+        return read_member(self.folder, number, file, self._members[number], row, column)
 
     def where(self, item: int, column: int) -> str:
         """How messages name an image: shard and member."""

@@ -27,6 +27,7 @@ from copgen.data.packed_names import PackedNames
 from copgen.data.splits import AnySplit, rows_of
 from copgen.data.tar_members import Member, members
 from copgen.runtime.errors import DataError, UsageError
+from copgen.storage.kept_files import KeptFiles
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 CLASS_KEYS = ("class", "label")
@@ -65,7 +66,7 @@ class TarShards:
         channels: int | None = None,
     ) -> None:
         self.shards = tuple(shards)
-        self._names, self._places = names, places
+        self._names, self._places, self._files = names, places, KeptFiles()
         self.labels = labels
         self.classes = classes
         self.inputs = {"shards": digest}
@@ -86,11 +87,7 @@ class TarShards:
         """
         shard, offset, size = self._places[item].tolist()
         try:
-            file = os.open(self.shards[shard], os.O_RDONLY)
-            try:
-                data = os.pread(file, size, offset)
-            finally:
-                os.close(file)
+            data = os.pread(self._files[self.shards[shard]].number, size, offset)
         except OSError as error:
             raise DataError(f"{self.where(item)} cannot be read: {error.strerror}.", fix="Check the disk.") from None
         if len(data) != size:

@@ -7,8 +7,6 @@ the one that the writer gives this member.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from copgen.pairs.plan import Contents
 from copgen.pairs.scan import Members
 from copgen.pairs.tar import BLOCK, MAX_MEMBER_BYTES, header
 from copgen.runtime.errors import DataError
+from copgen.storage.kept_files import KeptFiles, OpenFile
 
 
 def read_index(folder: Path, plan: Contents, number: int) -> Members:
@@ -45,25 +44,25 @@ def read_index(folder: Path, plan: Contents, number: int) -> Members:
     return Members(indices.start, plan.components, offsets, sizes.astype(np.int32))
 
 
-@contextmanager
-def opened_shard(folder: Path, number: int) -> Iterator[int]:
-    """The file descriptor of a shard's tar, for `read_member`.
+def opened_shard(folder: Path, number: int, kept: KeptFiles | None = None) -> OpenFile:
+    """The tar of a shard, for `read_member`.
+
+    Args:
+        folder: the pairs folder.
+        number: of the shard.
+        kept: shards that may be open already.
 
     Raises:
         DataError: it cannot be opened.
     """
     path = layout.tar_path(folder, number)
     try:
-        file = os.open(path, os.O_RDONLY)
+        return OpenFile(path) if kept is None else kept[path]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fix=layout.RUN_VERIFY) from None
-    try:
-        yield file
-    finally:
-        os.close(file)
 
 
-def read_member(folder: Path, number: int, file: int, members: Members, row: int, column: int) -> bytes:
+def read_member(folder: Path, number: int, file: OpenFile, members: Members, row: int, column: int) -> bytes:
     """The bytes of one member of an open tar, whose header must be the one that copgen writes.
 
     Raises:
@@ -73,7 +72,7 @@ def read_member(folder: Path, number: int, file: int, members: Members, row: int
     name = f"{layout.key(members.start + row)}.{members.components[column]}"
     data = b""
     if offset >= BLOCK and 0 <= size <= MAX_MEMBER_BYTES:
-        data = os.pread(file, BLOCK + size, offset - BLOCK)
+        data = os.pread(file.number, BLOCK + size, offset - BLOCK)
     if len(data) != BLOCK + size or not data.startswith(header(name, size)):
         path = layout.tar_path(folder, number)
         raise DataError(f"{path}: member {name} is not where the shard's index says, or its header differs.", fix=FIX)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision.datasets import ImageFolder
 
+from copgen.data import image_folder
 from copgen.data.image_files import ImageFiles
 from copgen.data.image_folder import open_folder
+from copgen.data.splits import SPLITS
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from tests.data import made
 
@@ -38,6 +41,28 @@ def test_order_and_labels_are_those_of_torchvision(tmp_path: Path) -> None:
     assert ours.labels is not None
     assert ours.labels.tolist() == theirs.targets
     assert list(ours.classes) == theirs.classes
+
+
+def test_splits_that_are_opened_together_list_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.class_folders(tmp_path / "train")
+    made.class_folders(tmp_path / "val")
+    listed: list[Path] = []
+    original = image_folder.images_below
+
+    def noted(folder: Path) -> Iterator[tuple[str, int]]:
+        listed.append(folder)
+        return original(folder)
+
+    monkeypatch.setattr(image_folder, "images_below", noted)
+    apart = [open_folder(tmp_path, split) for split in SPLITS]
+    twice, listed[:] = len(listed), []
+    with image_folder.listed_once():
+        together = [open_folder(tmp_path, split) for split in SPLITS]
+    assert len(set(listed)) == len(listed) < twice
+    for one, other in zip(together, apart, strict=True):
+        assert (names(one), one.inputs, one.labels.tolist()) == (names(other), other.inputs, other.labels.tolist())  # type: ignore[union-attr]
+    made.files(tmp_path, {"val/cat/new.png": made.image(9)})
+    assert "val/cat/new.png" in names(open_folder(tmp_path, "test"))
 
 
 def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:

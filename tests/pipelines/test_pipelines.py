@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,19 @@ COLUMNS = {
     "figure4": [*STEPS, "Gaussian", "random"],
     "figure5": [*STEPS, "Gaussian", "random", "steering"],
 }
+FAKE = """#!/usr/bin/env python3
+import os, pathlib, signal, sys, time
+told = pathlib.Path(os.environ["TOLD"])
+
+def end(code):
+    told.open("a").write(f" {code}")
+    sys.exit(code)
+
+signal.signal(signal.SIGTERM, lambda *_: end(75))
+signal.signal(signal.SIGINT, lambda *_: end(130))
+told.open("a").write("started")
+time.sleep(60)
+"""
 PLACES = ("DATA", "WEIGHTS", "RUNS", "GPUS", "CONFIG")
 
 
@@ -104,6 +118,7 @@ def test_every_line_runs(path: Path, small: Toy) -> None:
     table = done.stdout[done.stdout.rindex("method ") :]
     if path.stem.startswith("table"):
         assert f"table {path.stem.removeprefix('table')}" in table
+        assert "lr_grid" not in table  # one column for all rows
 
 
 @pytest.mark.timeout(600)
@@ -143,6 +158,37 @@ def test_a_command_that_fails_ends_the_pipeline_with_its_code(small: Toy) -> Non
     done = small.run(ROOT / "pipelines/table7.sh", WEIGHTS=str(small.folder / "empty"), RUNS=str(small.folder / "none"))
     assert done.returncode == 4
     assert "BigBiGAN_x1.pth" in done.stderr
+
+
+def test_a_plan_says_what_cannot_run_and_goes_on(small: Toy) -> None:
+    places = {"WEIGHTS": str(small.folder / "empty"), "RUNS": str(small.folder / "none")}
+    planned = small.run(ROOT / "pipelines/table9.sh", "--dry-run", STDS="0.05", **places)
+    assert planned.returncode == 4
+    assert "mnist_resflow_16-16-16.pth" in planned.stderr
+    assert len(commands(planned.stdout)) == 3 + 3 * 3 + 1
+
+
+@pytest.mark.parametrize(("received", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_reaches_the_command_that_runs(received: signal.Signals, code: int, tmp_path: Path) -> None:
+    program, told = tmp_path / "bin" / "copgen", tmp_path / "told"
+    program.parent.mkdir()
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TOLD": str(told)}
+    with subprocess.Popen([ROOT / "pipelines/quickstart.sh"], env=environment, cwd=tmp_path) as script:
+        while not told.exists():
+            assert script.poll() is None
+            time.sleep(0.02)
+        script.send_signal(received)
+        assert script.wait(30) == code
+    assert told.read_text().split() == ["started", str(code)]  # it ended by itself, and no other was started
+
+
+def test_a_toy_that_is_not_there_is_named(tmp_path: Path) -> None:
+    environment = {**os.environ, "COPGEN_TOY": "1", "TOY": str(tmp_path)}
+    done = subprocess.run([ROOT / "pipelines/table9.sh"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{tmp_path}/variables.sh" in done.stderr
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)

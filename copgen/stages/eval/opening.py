@@ -20,6 +20,7 @@ from torch import Tensor
 from copgen import encoders
 from copgen.data.batches import batches
 from copgen.data.datasets import Images, needs_labels, open_dataset
+from copgen.data.image_folder import listed_once
 from copgen.data.splits import SPLITS, Split
 from copgen.encoders import Encoder
 from copgen.encoders.encoder import encoder_file
@@ -196,9 +197,10 @@ def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events:
         EnvironmentFault: no such device.
     """
     sources: dict[Split, Images] = {}
-    for split in SPLITS:
-        source = open_dataset(settings.dataset, split, root=settings.data_root, events=events)
-        sources[split] = needs_labels(source, settings.dataset, "Evaluation")
+    with listed_once():
+        for split in SPLITS:
+            source = open_dataset(settings.dataset, split, root=settings.data_root, events=events)
+            sources[split] = needs_labels(source, settings.dataset, "Evaluation")
     classes = check_labels(
         {split: source.labels for split, source in sources.items()},
         sources["train"].classes,

@@ -72,6 +72,13 @@ def test_other_data_or_protocols_are_other_columns(change: dict[str, Any]) -> No
     assert len(names) == 2  # so that nobody takes them for the same
 
 
+@pytest.mark.parametrize(("protocol", "columns"), [("authors", 1), ("validation", 2)])
+def test_the_authors_rates_of_real_and_generated_images_are_one_protocol(protocol: str, columns: int) -> None:
+    rates = (made_by(0), [6.0]), (made_by(1, real="mnist"), [2.0])
+    found = compared([result(by, protocol=protocol, linear={"lr_grid": rate}) for by, rate in rates])
+    assert shape(found) == (2, columns)
+
+
 def test_a_result_counts_once_and_seeds_of_the_evaluation_are_told() -> None:
     one, again, other_seed = result(made_by(0)), result(made_by(0)), result(made_by(0), seed=1, top1=0.8)
     found = compared([one, again, other_seed])

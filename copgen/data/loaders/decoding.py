@@ -1,4 +1,5 @@
-"""The loader of images that are files: threads decode them; T_x runs on the device, or on the CPU in the threads.
+"""The loader of images that are files: threads decode them; T_x runs on the device, or in the threads (on the CPU, and
+with RandAugment).
 
 Decoding releases the interpreter, so that threads do what worker processes do elsewhere, without copying images
 between processes or importing PyTorch in each. An image that several views of a sample show is decoded once.
@@ -19,6 +20,7 @@ from copgen.data.loaders.loader import Batch, LoaderConfig, labels_of, size_of_v
 from copgen.data.single_threaded import single_threaded
 from copgen.data.source import EncodedImages
 from copgen.pairs.pixels import from_uint8
+from copgen.runtime.device_copies import to_device
 from copgen.runtime.errors import DataError
 
 SLICE = 8  # samples that a thread decodes or augments at a time
@@ -70,13 +72,14 @@ class DecodingLoader:
     def _views(self, images: list[Tensor], samples: range, view: int) -> Tensor:
         of = self.config
         draw = partial(views.draw, of.policy, seed=of.seed, rows=samples, stream=stream(view))
-        if of.device.type == "cpu":
+        # RandAugment goes from image to image: on a GPU, these are thousands of tiny kernels for each batch.
+        if of.device.type == "cpu" or of.policy.rand_augment is not None:
             drawn = draw(size=of.source.size or torch.tensor([image.shape[1:] for image in images]))
 
             def augmented(part: slice) -> Tensor:
                 return views.apply_each(images[part], of.policy, drawn.part(part))
 
-            return torch.cat(list(self._threads.map(augmented, _slices(len(images)))))
+            return to_device(torch.cat(list(self._threads.map(augmented, _slices(len(images))))), of.device)
         if of.source.size is None:
             here = [image.to(of.device) for image in images]
             return views.augment_each(here, of.policy, seed=of.seed, rows=samples, stream=stream(view))

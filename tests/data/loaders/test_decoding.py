@@ -130,3 +130,11 @@ def test_the_threads_of_the_caller_stay() -> None:
     source = loader(Files(), workers=3)
     assert torch.get_num_threads() == before
     source.close()
+
+
+def test_rand_augment_runs_in_the_threads_wherever_its_views_are_needed() -> None:
+    device = torch.device("meta")
+    found = DecodingLoader(LoaderConfig(source=Files(), policy=views.policy("infomin"), seed=1, count=2, device=device))
+    batch = found[range(4)]
+    found.close()
+    assert {(view.device.type, tuple(view.shape)) for view in batch.views} == {("meta", (4, 3, SIDE, SIDE))}

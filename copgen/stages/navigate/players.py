@@ -74,7 +74,7 @@ class Game:
 
         compiled = compiler(settings.compile)
         if settings.activation_checkpointing:
-            for segment in G.segments():
+            for segment in (one for one in G.segments() if "forward" not in vars(one)):  # of an earlier game
                 segment.forward = partial(checkpoint, segment.forward, use_reentrant=False, preserve_rng_state=False)
         self.G = compiled(G) if G.compiles else G
         self.embed = compiled(self.f)

@@ -99,6 +99,15 @@ def test_saving_memory_changes_no_gradient(tmp_path: Path) -> None:
         assert torch.equal(value, found[1][name]), name
 
 
+def test_another_game_on_a_generator_saves_memory_once(tmp_path: Path) -> None:
+    G = generators.load("bigbigan", weights=narrow.published("bigbigan", tmp_path))
+    settings = painter_settings(precision="float32", views="simclr", batch=2, activation_checkpointing=True)
+    Game(settings, G, CPU)
+    once = [segment.forward for segment in G.segments()]
+    Game(settings, G, CPU)
+    assert [segment.forward for segment in G.segments()] == once
+
+
 def test_bf16_computes_the_loss_and_the_distance_in_float32() -> None:
     settings = painter_settings(precision="bfloat16")
     G = Painter(torch.float32)

@@ -28,6 +28,7 @@ from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_parts import FinishedParts
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
+from copgen.stages.eval.long_fits import announce_hours
 from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, prepared, results_file
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.voc07 import Voc07, voc07_scores
@@ -85,7 +86,7 @@ def eval_transfer(
     with one_thread():
         for name, (data, voc) in opened.items():
             measured = (
-                finished(name, partial(_classified, data, settings, grid))
+                finished(name, partial(_classified, data, settings, grid, events))
                 if voc is None
                 else voc07_scores(data, voc, settings, grid, finished, name=name, events=events)
             )
@@ -130,9 +131,16 @@ def _open(
     return prepared(settings, KIND, sources, classes, name=name, out=out, events=events), None
 
 
-def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[float]) -> dict[str, Any]:
+def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[float], events: Events) -> dict[str, Any]:
     """The results of a dataset with one class for each image."""
-    parts = {split: Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS}
+    images = len(data.labels("train"))
+    announce_hours(
+        events,
+        [(images, len(grid)), (images + len(data.labels("validation")), 1)],
+        data=data,
+        fix=f"Leave it out of --datasets, and run copgen eval linear --probe sgd --dataset {data.name}.",
+    )
+    parts = {split: Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS}
     train, validation, test = (parts[split] for split in SPLITS)
     most = settings.max_iterations
     if settings.probe == "svm":

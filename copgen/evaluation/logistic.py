@@ -87,17 +87,18 @@ def logistic_regression(c: float, *, max_iterations: int) -> Any:
 
 
 def converging(model: Any, data: Labelled) -> tuple[Any, bool]:
-    """The model, fitted, and whether it converged within its iterations."""
-    from sklearn.exceptions import ConvergenceWarning
+    """The model, fitted, and `converged`."""
+    model.fit(data.features, data.labels)
+    return model, converged(model)
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(data.features, data.labels)
-    stopped_early = [warning for warning in caught if issubclass(warning.category, ConvergenceWarning)]
-    for warning in caught:
-        if warning not in stopped_early:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return model, not stopped_early
+
+def converged(model: Any) -> bool:
+    """Whether a fitted model converged within its iterations; models may be fitted on several threads.
+
+    One that took all of them did not: both solvers count the last one without asking whether it reached the tolerance.
+    Warnings of scikit-learn do not tell, as Python keeps their filters for all threads together.
+    """
+    return int(np.max(model.n_iter_)) < int(model.max_iter)
 
 
 def choose(
@@ -115,16 +116,23 @@ def choose(
     fits = [fit(train, c, max_iterations=max_iterations) for c in grid]
     accuracies = tuple(top1(model, validation) for model, _ in fits)
     best = int(np.argmax(accuracies))
-    return Choice(grid[best], fits[best][0], accuracies, all(converged for _, converged in fits))
+    return Choice(grid[best], fits[best][0], accuracies, all(fine for _, fine in fits))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run fits on one thread: bitwise the same on any number of cores, and several times faster for small matrices."""
+    """Run fits on one thread: bitwise the same on any number of cores, and several times faster for small matrices.
+
+    Scikit-learn's warnings that iterations did not suffice, which `converged` answers, are not shown inside it; that of
+    a line search that failed is. It is entered once, around fits on several threads too.
+    """
     import sklearn.linear_model  # noqa: F401  (only libraries that are loaded can be limited)
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        for said in (r"lbfgs failed to converge.*\(status=1\)", "Liblinear failed to converge"):
+            warnings.filterwarnings("ignore", said, ConvergenceWarning)
         yield
 
 

@@ -142,17 +142,19 @@ def finetuned(data: Opened, settings: EvalFinetuneSettings, run: Run) -> dict[st
                 loaded = trial.name, trial.draw
                 source = data.sources["train"].select(rows_of(*loaded))
                 batch = _cropped(data, settings, source, held) if crops else _plain(data, settings, source)
-            x, labels = batch(range(own * trial.batch, (own + 1) * trial.batch))
-            loss = F.cross_entropy(classifier(x), labels)
             told = {"labels": trial.images, "draw": trial.draw, "lr": trial.lr(own)}
-            found.diverged = found.diverged or not math.isfinite(loss.item())
-            if found.diverged:  # a rate that is too high loses, and no more
+            lost = found.diverged  # a rate that is too high loses, and no more: nothing is computed any longer
+            if not lost:
+                x, labels = batch(range(own * trial.batch, (own + 1) * trial.batch))
+                loss = F.cross_entropy(classifier(x), labels)
+                found.diverged = not math.isfinite(loss.item())
+            if found.diverged:
                 training.log({"diverged": 1.0, **told}, finite=())
             else:
                 training.step({"loss": loss}, told)
             if (epoch := trial.epoch(own)) is not None:
                 _select(data, settings, classifier, found, trial, epoch, validation)
-            if found.diverged:
+            if found.diverged and not lost:  # so that checkpoints are finite
                 classifier.reset()
                 optimizer.state.clear()
             if own + 1 == trial.updates:

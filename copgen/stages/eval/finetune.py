@@ -126,7 +126,7 @@ def finetuned(data: Opened, settings: EvalFinetuneSettings, run: Run) -> dict[st
             unit="updates",
             checkpoint_every=settings.checkpoint_every,
             title="eval finetune",
-            inputs={"encoder": data.sha256, **data.sources["train"].inputs},
+            inputs=inputs_of(data),
             note=f"{len(plan.trials):,} trials, {plan.updates:,} updates in all.",
         ) as training,
     ):
@@ -190,6 +190,13 @@ def wanted(settings: EvalFinetuneSettings) -> dict[str, dict[str, Any]]:
     if settings.labels:
         return {str(count): {"labels_per_class": count} for count in settings.labels}
     return {f"{share:g}%": {"percent": share} for share in settings.percent or PERCENT}
+
+
+def inputs_of(data: Opened) -> dict[str, str]:
+    """Hashes of the encoder and of the images of all splits, by name; those of training as their source names them."""
+    held_out: tuple[Split, ...] = ("validation", "test")
+    others = {f"{split} {name}": value for split in held_out for name, value in data.sources[split].inputs.items()}
+    return {"encoder": data.sha256, **data.sources["train"].inputs, **others}
 
 
 def _cropped(data: Opened, settings: EvalFinetuneSettings, source: Images, held: ExitStack) -> Batch:

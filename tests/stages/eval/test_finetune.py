@@ -191,6 +191,19 @@ def test_a_trial_that_diverged_computes_nothing_any_longer(
     assert len(metrics(tmp_path)) == 4 * UPDATES
 
 
+@pytest.mark.parametrize("folder", ["train", "val"])
+def test_a_run_whose_images_have_changed_is_not_resumed(folder: str, tmp_path: Path) -> None:
+    config = EncoderConfig(arch="digits", in_channels=3, image_size=16, views="simclr")
+    encoders.save_encoder(tmp_path / "run", encoders.build("digits", 3), config, {})
+    photos = pictures.photos(tmp_path / "photos", train=10, test=2)
+    asked = settings(tmp_path / "run", dataset=str(photos), epochs=1, lr_grid=(0.5,), checkpoint_every=1)
+    eval_finetune(asked, out=tmp_path / "out")
+    some = sorted((photos / folder).glob("*/*.png"))
+    some[0].write_bytes(some[-1].read_bytes())
+    with pytest.raises(UsageError, match=r"sha256 of the .*images"):
+        eval_finetune(asked, out=tmp_path / "out")
+
+
 def test_photos_are_cropped_and_shares_of_labels_taken(tmp_path: Path) -> None:
     config = EncoderConfig(arch="digits", in_channels=3, image_size=16, views="simclr")
     encoders.save_encoder(tmp_path / "run", encoders.build("digits", 3), config, {})

@@ -19,6 +19,7 @@ from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.long_fits import announce_hours
 from copgen.stages.eval.opening import opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.storage.files import write_json
 
@@ -27,6 +28,7 @@ PARTS = "fits.json"  # of an unfinished evaluation
 
 
 @path_errors()
+@memory_errors
 def eval_few_shot(
     settings: EvalFewShotSettings,
     *,

@@ -36,6 +36,7 @@ from copgen.runtime.errors import Diverged
 from copgen.runtime.events import Events, Silent
 from copgen.stages.eval.frozen import FrozenProbe
 from copgen.stages.eval.opening import Opened, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.sgd import augments
 from copgen.stages.eval.trials import Found, Plan, Trial
@@ -52,6 +53,7 @@ RATES = (0.01, 0.05, 0.2, 1.0)  # for 256 images
 Batch = Callable[[range], tuple[Tensor, Tensor]]
 
 
+@memory_errors
 def eval_finetune(
     settings: EvalFinetuneSettings,
     *,

@@ -20,6 +20,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import SHOWN_FROM, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen.storage.files import write_json
 
@@ -27,6 +28,7 @@ KIND = "knn"
 
 
 @path_errors()
+@memory_errors
 def eval_knn(
     settings: EvalKnnSettings,
     *,

@@ -25,6 +25,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import Opened, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import STATE, trained
 from copgen.storage.files import write_json
@@ -36,6 +37,7 @@ PARTS = "fits.json"  # of an unfinished evaluation
 
 
 @path_errors()
+@memory_errors
 def eval_linear(
     settings: EvalLinearSettings,
     *,

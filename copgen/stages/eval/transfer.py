@@ -30,6 +30,7 @@ from copgen.stages.eval.finished_parts import FinishedParts
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.long_fits import announce_hours
 from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, prepared, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.voc07 import Voc07, voc07_scores
 from copgen.storage.files import sha256_of, write_json
@@ -39,6 +40,7 @@ C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)  # of logistic regression
 
 
 @path_errors()
+@memory_errors
 def eval_transfer(
     settings: EvalTransferSettings,
     *,

@@ -66,7 +66,7 @@ class Standardised:
 
     def __call__(self, features: Tensor) -> Tensor:
         """(N, D), standardised, on the device of the features."""
-        return (features - self.mean.to(features)) / self.std.to(features)
+        return (features - self.mean.to(features)).div_(self.std.to(features))
 
 
 def extract(encoder: Encoder, images: Tensor, *, batch_size: int) -> Tensor:

@@ -8,7 +8,6 @@ Legend: N images, D feature dimension, P positives.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,11 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from copgen.evaluation.logistic import Labelled, converging, logistic_regression
+from copgen.evaluation.logistic import Labelled, converged, converging, logistic_regression
 from copgen.evaluation.svm import of_length_one, support_vector_machine
 from copgen.runtime.errors import DataError
 
 Probe = Literal["linear", "svm"]
+Features = npt.NDArray[np.floating[Any]]
 WEIGHTS = {1: 2.0, -1: 1.0}  # of the classes of a machine; VISSL, GenRep
 
 
@@ -45,9 +45,7 @@ class ClassProbe:
     converged: bool
 
 
-def prepared(
-    train: npt.NDArray[np.float64], test: npt.NDArray[np.float64], *, probe: Probe
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def prepared(train: Features, test: Features, *, probe: Probe) -> tuple[Features, Features]:
     """The features (N, D) for a probe: of length 1 for svm, else standardised over the training images."""
     if probe == "svm":
         return of_length_one(train), of_length_one(test)
@@ -87,7 +85,7 @@ def class_probe(
     grid = sorted(costs)
     found = [_over_folds(_model(probe, c, max_iterations), train, folds) for c in grid]
     best = int(np.argmax([ap for ap, _ in found]))  # the smallest of equals
-    model, converged = converging(_model(probe, grid[best], max_iterations), train)
+    model, fine = converging(_model(probe, grid[best], max_iterations), train)
     true, false = curve(model.decision_function(test.features), test.labels == 1)
     positives = int(true[-1])
     return ClassProbe(
@@ -96,7 +94,7 @@ def class_probe(
         C=grid[best],
         folds_ap=tuple(ap for ap, _ in found),
         positives=positives,
-        converged=converged and all(fine for _, fine in found),
+        converged=fine and all(every for _, every in found),
     )
 
 
@@ -138,10 +136,8 @@ def _model(probe: Probe, c: float, max_iterations: int) -> Any:
 
 def _over_folds(model: Any, train: Labelled, folds: int) -> tuple[float, bool]:
     """The mean average precision over folds, and whether every fit converged."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import cross_validate
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        found = cross_val_score(model, train.features, train.labels, cv=folds, scoring="average_precision")
-    return float(found.mean()), not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    how = {"cv": folds, "scoring": "average_precision", "return_estimator": True}
+    found = cross_validate(model, train.features, train.labels, **how)
+    return float(found["test_score"].mean()), all(map(converged, found["estimator"]))

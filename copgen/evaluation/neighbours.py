@@ -47,6 +47,13 @@ def neighbours(bank: Tensor, queries: Tensor, *, k: int) -> tuple[Tensor, Tensor
     return torch.cat(similarity), torch.cat(rows)
 
 
+def unit_(features: Tensor) -> Tensor:
+    """Features (N, D), floating point, each divided by its length in place; without a copy of all of them."""
+    for block in torch.split(features, BANK):
+        block.copy_(F.normalize(block, dim=1))
+    return features
+
+
 def _search(bank: Tensor, queries: int, k: int) -> tuple[Callable[[Tensor], Nearest], int]:
     """How the k nearest rows of a bank of unit vectors are found for a block of such queries, and its size."""
     pruned = pruned_search(bank, queries, k, lambda block: _of_blocks(bank, block, k))
@@ -101,6 +108,7 @@ def knn_ranked(
     classes: int,
     temperature: float = TEMPERATURE,
     most: int = 5,
+    normalized: bool = False,
     parts: Parts | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[int, Tensor]:
@@ -113,16 +121,18 @@ def knn_ranked(
         classes: C.
         temperature: of the votes.
         most: classes of each query.
+        normalized: whether bank and queries have length 1; otherwise a normalised copy of the bank is made.
         parts: where to resume from; None: nowhere.
         progress: called with the number of queries that are done.
     """
     voters, width = bank_labels.to(bank.device), min(most, classes)
-    search, size = _search(F.normalize(bank, dim=1), len(queries), min(max(ks), len(bank)))
+    unit = bank if normalized else F.normalize(bank, dim=1)
+    search, size = _search(unit, len(queries), min(max(ks), len(bank)))
     found = torch.empty(len(queries), len(ks), width, dtype=torch.int64)
     done = parts.resume(found) if parts is not None else 0
     for start in range(done, len(queries), size):
         block = queries[start : start + size]
-        cosines, nearest = search(F.normalize(block, dim=1))
+        cosines, nearest = search(block if normalized else F.normalize(block, dim=1))
         weights = (cosines / temperature).softmax(dim=1)  # the largest exponent is taken off: no overflow
         for number, k in enumerate(ks):
             votes = weights.new_zeros(len(weights), classes)

@@ -79,7 +79,8 @@ def few_label_probe(
 ) -> FewLabelProbe:
     """Fit on random labels of each class of train; C is chosen on validation for each draw.
 
-    Features are standardised on all of train, which needs no labels; there is no refit on validation.
+    Features are standardised on all of train, which needs no labels; there is no refit on validation. Of
+    train, only the rows that are drawn are copied.
 
     Args:
         train, validation, test: the splits.
@@ -96,12 +97,13 @@ def few_label_probe(
         drawn(train.labels, labels_per_class=labels_per_class, percent=percent, seed=seed, draw=draw)
         for draw in range(draws)
     ]
-    train, validation, test = _standardised(train, validation, test)
+    validation, test = validation.standardised(train), test.standardised(train)
     probes = []
     for draw, rows in enumerate(chosen_rows):
 
         def made(rows: npt.NDArray[np.int64] = rows) -> dict[str, Any]:
-            chosen = choose(train.subset(rows), validation, c_grid=c_grid, max_iterations=max_iterations)
+            few = train.subset(rows).standardised(train)
+            chosen = choose(few, validation, c_grid=c_grid, max_iterations=max_iterations)
             return asdict(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
 
         fields = part(f"draw {draw}", made)
@@ -124,7 +126,8 @@ def _standardised(train: Labelled, validation: Labelled, test: Labelled) -> tupl
     return train.standardised(train), validation.standardised(train), test.standardised(train)
 
 
-def _unit(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _unit(features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    features = features.astype(np.float64, copy=False)
     length = np.linalg.norm(features, axis=1, keepdims=True)
     unit: npt.NDArray[np.float64] = features / np.where(length > 0, length, 1.0)
     return unit

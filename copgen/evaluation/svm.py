@@ -23,9 +23,10 @@ EPSILON = 1e-5  # added to the length; VISSL
 COSTS = tuple(10.0**power for power in range(-7, 3))  # GenRep, for VOC07
 
 
-def of_length_one(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Features (N, D), each divided by its length."""
-    unit: npt.NDArray[np.float64] = features / (np.linalg.norm(features, axis=1, keepdims=True) + EPSILON)
+def of_length_one(features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Features (N, D), each divided by its length, in float64."""
+    unit = features.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True) + EPSILON
     return unit
 
 

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from copgen.evaluation import neighbours as by_blocks
-from copgen.evaluation.neighbours import knn_ranked, knn_top1, neighbours
+from copgen.evaluation.neighbours import knn_ranked, knn_top1, neighbours, unit_
 from copgen.runtime.errors import UsageError
 
 N, M, D, C = 300, 70, 12, 5
@@ -82,3 +82,20 @@ def test_ranked_classes_are_those_with_votes() -> None:
     assert (ranked[1][:, 1:] == -1).all()  # one neighbour votes for one class
     assert (ranked[3][:, 3:] == -1).all()
     assert ranked[50].sort(dim=1).values.tolist() == [list(range(C))] * M
+
+
+def test_features_that_are_normalised_in_place_give_the_same_votes_without_a_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, asked, labels = features(N, 0), features(M, 1), torch.arange(N) % C
+    expected = knn_ranked(held, labels, asked, ks=(1, 30), classes=C)
+    unit = torch.nn.functional.normalize(held, dim=1)
+    monkeypatch.setattr(by_blocks, "BANK", 64)
+    where = held.data_ptr()
+    assert unit_(held).data_ptr() == where
+    assert torch.equal(held, unit)
+    unit_(asked)
+    monkeypatch.delattr(by_blocks, "F")  # normalises
+    found = knn_ranked(held, labels, asked, ks=(1, 30), classes=C, normalized=True)
+    for k in (1, 30):
+        assert torch.equal(found[k], expected[k])

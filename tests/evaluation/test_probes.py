@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from copgen.evaluation.logistic import Labelled, fit, top1
+from copgen.evaluation import logistic
+from copgen.evaluation.logistic import Labelled, fit, one_thread, top1
 from copgen.evaluation.probes import few_label_probe, linear_probe, nearest_neighbour
 from copgen.runtime.errors import UsageError
 
@@ -131,5 +134,32 @@ def test_more_labels_than_there_are_is_refused() -> None:
 
 def test_a_fit_that_stops_early_is_recorded_and_does_not_warn() -> None:
     train, validation, test = splits(1.0)
-    assert not linear_probe(train, validation, test, c_grid=GRID, max_iterations=1).converged
+    with one_thread():
+        assert not linear_probe(train, validation, test, c_grid=GRID, max_iterations=1).converged
     assert linear_probe(train, validation, test, c_grid=GRID).converged
+
+
+def test_float32_features_are_standardised_as_float64_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic, "ROWS", 7)
+    rng = np.random.default_rng(0)
+    small = (rng.normal(size=(100, 6)) * 10.0 ** np.arange(-3, 3) + 10.0).astype(np.float32)
+    small[:, 2] = 0.1
+    labels, wide = np.arange(100), small.astype(np.float64)
+    mean, std = wide.mean(axis=0), wide.std(axis=0)
+    std[2] = 1.0
+    train = Labelled(small, labels)
+    standardised = train.subset(labels[40:60]).standardised(train).features
+    assert standardised.dtype == np.float64
+    assert np.array_equal(standardised, ((wide - mean) / std)[40:60])
+
+
+def test_a_few_labels_do_not_need_copies_of_all_features() -> None:
+    rng = np.random.default_rng(0)
+    train = Labelled(rng.normal(size=(60_000, 32)).astype(np.float32), np.arange(60_000) % CLASSES)
+    small = Labelled(train.features[:50], train.labels[:50])
+    tracemalloc.start()
+    try:
+        few_label_probe(train, small, small, labels_per_class=2, draws=2, seed=0, c_grid=(0.1,))
+        assert tracemalloc.get_traced_memory()[1] < train.features.nbytes
+    finally:
+        tracemalloc.stop()

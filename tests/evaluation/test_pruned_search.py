@@ -220,3 +220,20 @@ def test_votes_are_the_same() -> None:
 def test_a_bank_smaller_than_k_is_refused() -> None:
     with pytest.raises(UsageError, match="k = 9"):
         neighbours(low_rank(8, 0), low_rank(50, 1), k=9)
+
+
+def test_vectors_are_assigned_to_centres_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, largest, product = low_rank(701, 0), list[int](), torch.addmm
+    expected = leading_axes.alike(vectors, 32)
+
+    def watched(*given: Tensor, **how: float) -> Tensor:
+        result: Tensor = product(*given, **how)  # type: ignore[call-overload]
+        largest.append(result.numel())
+        return result
+
+    monkeypatch.setattr(leading_axes, "ASSIGNED", 50)
+    monkeypatch.setattr(torch, "addmm", watched)
+    found = leading_axes.alike(vectors, 32)
+    assert 0 < max(largest) <= 50 * 22  # centres
+    for block, other in zip(found, expected, strict=True):
+        assert torch.equal(block, other)

@@ -34,6 +34,7 @@ from copgen.runtime.path_errors import path_errors
 from copgen.runtime.seeds import seeded
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.opening import FORMAT, SPEED, encoder_document, open_encoder, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.projector import trained_projector
 from copgen.stages.eval.settings.alignment import EvalAlignmentSettings
 from copgen.storage.files import sha256_of, write_json
@@ -44,6 +45,7 @@ Embed = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @path_errors()
+@memory_errors
 def eval_alignment(
     settings: EvalAlignmentSettings,
     *,

@@ -37,6 +37,7 @@ from copgen.runtime.seeds import seeded
 from copgen.stages.eval.detections import Tests
 from copgen.stages.eval.detections_sheet import detections_sheet
 from copgen.stages.eval.opening import FORMAT, beside, check_channels, encoder_document
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.detect import STEPS, EvalDetectSettings
 from copgen.storage.files import sha256_of, write_json
 from copgen.training.data_parallel import averaging_gradients
@@ -52,6 +53,7 @@ new_run = partial(started, stage="eval detect", artefact=FILE_NAME)
 
 
 @path_errors()
+@memory_errors
 def eval_detect(
     settings: EvalDetectSettings,
     *,

@@ -17,7 +17,9 @@ from copgen.evaluation.probes import few_label_probe
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
+from copgen.stages.eval.long_fits import announce_hours
 from copgen.stages.eval.opening import opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.storage.files import write_json
 
@@ -26,6 +28,7 @@ PARTS = "fits.json"  # of an unfinished evaluation
 
 
 @path_errors()
+@memory_errors
 def eval_few_shot(
     settings: EvalFewShotSettings,
     *,
@@ -59,9 +62,13 @@ def eval_few_shot(
     fitted_on = {
         name: len(drawn(train_labels, **how, seed=settings.seed, draw=0)) for name, how in wanted.items()
     }  # refuses too many labels before features are extracted
-    train, validation, test = (
-        Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS
+    announce_hours(
+        events,
+        [(images, settings.draws * len(settings.c_grid)) for images in fitted_on.values()],
+        data=data,
+        fix="Ask for fewer labels, or set a shorter c_grid; copgen eval linear --probe sgd takes all labels.",
     )
+    train, validation, test = (Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS)
     journal = Journal(file.with_name(PARTS), key, events)
     few: dict[str, Any] = {}
     converged = True

@@ -36,6 +36,7 @@ from copgen.runtime.errors import Diverged
 from copgen.runtime.events import Events, Silent
 from copgen.stages.eval.frozen import FrozenProbe
 from copgen.stages.eval.opening import Opened, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.sgd import augments
 from copgen.stages.eval.trials import Found, Plan, Trial
@@ -52,6 +53,7 @@ RATES = (0.01, 0.05, 0.2, 1.0)  # for 256 images
 Batch = Callable[[range], tuple[Tensor, Tensor]]
 
 
+@memory_errors
 def eval_finetune(
     settings: EvalFinetuneSettings,
     *,
@@ -126,7 +128,7 @@ def finetuned(data: Opened, settings: EvalFinetuneSettings, run: Run) -> dict[st
             unit="updates",
             checkpoint_every=settings.checkpoint_every,
             title="eval finetune",
-            inputs={"encoder": data.sha256, **data.sources["train"].inputs},
+            inputs=inputs_of(data),
             note=f"{len(plan.trials):,} trials, {plan.updates:,} updates in all.",
         ) as training,
     ):
@@ -142,17 +144,19 @@ def finetuned(data: Opened, settings: EvalFinetuneSettings, run: Run) -> dict[st
                 loaded = trial.name, trial.draw
                 source = data.sources["train"].select(rows_of(*loaded))
                 batch = _cropped(data, settings, source, held) if crops else _plain(data, settings, source)
-            x, labels = batch(range(own * trial.batch, (own + 1) * trial.batch))
-            loss = F.cross_entropy(classifier(x), labels)
             told = {"labels": trial.images, "draw": trial.draw, "lr": trial.lr(own)}
-            found.diverged = found.diverged or not math.isfinite(loss.item())
-            if found.diverged:  # a rate that is too high loses, and no more
+            lost = found.diverged  # a rate that is too high loses, and no more: nothing is computed any longer
+            if not lost:
+                x, labels = batch(range(own * trial.batch, (own + 1) * trial.batch))
+                loss = F.cross_entropy(classifier(x), labels)
+                found.diverged = not math.isfinite(loss.item())
+            if found.diverged:
                 training.log({"diverged": 1.0, **told}, finite=())
             else:
                 training.step({"loss": loss}, told)
             if (epoch := trial.epoch(own)) is not None:
                 _select(data, settings, classifier, found, trial, epoch, validation)
-            if found.diverged:
+            if found.diverged and not lost:  # so that checkpoints are finite
                 classifier.reset()
                 optimizer.state.clear()
             if own + 1 == trial.updates:
@@ -188,6 +192,13 @@ def wanted(settings: EvalFinetuneSettings) -> dict[str, dict[str, Any]]:
     if settings.labels:
         return {str(count): {"labels_per_class": count} for count in settings.labels}
     return {f"{share:g}%": {"percent": share} for share in settings.percent or PERCENT}
+
+
+def inputs_of(data: Opened) -> dict[str, str]:
+    """Hashes of the encoder and of the images of all splits, by name; those of training as their source names them."""
+    held_out: tuple[Split, ...] = ("validation", "test")
+    others = {f"{split} {name}": value for split in held_out for name, value in data.sources[split].inputs.items()}
+    return {"encoder": data.sha256, **data.sources["train"].inputs, **others}
 
 
 def _cropped(data: Opened, settings: EvalFinetuneSettings, source: Images, held: ExitStack) -> Batch:

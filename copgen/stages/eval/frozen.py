@@ -14,16 +14,13 @@ from torch import Tensor
 
 from copgen.data.sampler import EpochSampler
 from copgen.data.splits import SPLITS
-from copgen.evaluation.features import Standardised
 from copgen.evaluation.linear_heads import LinearHeads
-from copgen.evaluation.logistic import Labelled, choose, one_thread, top1
+from copgen.evaluation.logistic import SMALL, Labelled, choose, one_thread, top1
 from copgen.evaluation.sgd_probe import scaled, train_heads
 from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.sgd import BATCH, GRID
 from copgen.stages.eval.trials import EPOCHS
-
-MOST = 10_000  # labels: L-BFGS takes minutes beyond
 
 
 class FrozenProbe:
@@ -33,21 +30,20 @@ class FrozenProbe:
         self.data, self.settings = data, settings
 
     @cached_property
-    def _features(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Standardised over all training images, which needs no labels."""
-        train, validation, test = (self.data.features(split) for split in SPLITS)
-        prepare = Standardised.over(train.double())
-        return prepare(train.double()), prepare(validation.double()), prepare(test.double())
+    def _parts(self) -> tuple[Labelled, Labelled, Labelled]:
+        """Training images as they were extracted; the others standardised over them, which needs no labels."""
+        train, validation, test = (
+            Labelled(self.data.features(split).numpy(), self.data.labels(split).numpy()) for split in SPLITS
+        )
+        return train, validation.standardised(train), test.standardised(train)
 
     def __call__(self, rows: Tensor) -> dict[str, Any]:
         """The test accuracy with the labels of these training images (n,)."""
-        parts = zip(SPLITS, self._features, strict=True)
-        train, validation, test = ((features, self.data.labels(split)) for split, features in parts)
-        labelled = train[0][rows], train[1][rows]
-        return self._lbfgs(labelled, validation, test) if len(rows) <= MOST else self._sgd(labelled, validation, test)
+        train, validation, test = self._parts
+        few = train.subset(rows.numpy()).standardised(train)
+        return (self._lbfgs if len(rows) <= SMALL else self._sgd)(few, validation, test)
 
-    def _lbfgs(self, *parts: tuple[Tensor, Tensor]) -> dict[str, Any]:
-        train, validation, test = (Labelled(features.numpy(), labels.numpy()) for features, labels in parts)
+    def _lbfgs(self, train: Labelled, validation: Labelled, test: Labelled) -> dict[str, Any]:
         how = {"c_grid": self.settings.c_grid, "max_iterations": self.settings.max_iterations}
         with one_thread():
             chosen = choose(train, validation, **how)  # type: ignore[arg-type]
@@ -58,9 +54,11 @@ class FrozenProbe:
                 "converged": chosen.converged,
             }
 
-    def _sgd(self, *parts: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    def _sgd(self, *parts: Labelled) -> dict[str, Any]:
         device = self.data.device
-        (features, labels), validation, test = ((rows.float().to(device), wanted) for rows, wanted in parts)
+        (features, labels), validation, test = (
+            (torch.from_numpy(part.features).float().to(device), torch.from_numpy(part.labels)) for part in parts
+        )
         sampler, labels = EpochSampler(len(labels), self.settings.seed), labels.to(device)
 
         def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -23,6 +23,7 @@ from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
 from copgen.stages.eval.generated import digest, identity, open_generated
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.pairs_opening import beside_pairs
 from copgen.stages.eval.real_images import open_real
 from copgen.stages.eval.settings.generator import EvalGeneratorSettings
@@ -34,6 +35,7 @@ OUT = Path("runs/eval-generator")  # a folder for each generator, beside the fea
 
 
 @path_errors()
+@memory_errors
 def eval_generator(
     settings: EvalGeneratorSettings,
     *,

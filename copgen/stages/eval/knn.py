@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from copgen.data.splits import Split
-from copgen.evaluation.neighbours import knn_ranked
+from copgen.evaluation.neighbours import knn_ranked, unit_
 from copgen.evaluation.parts import Parts
 from copgen.evaluation.scores import scores
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import SHOWN_FROM, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.knn import EvalKnnSettings
 from copgen.storage.files import write_json
 
@@ -27,6 +28,7 @@ KIND = "knn"
 
 
 @path_errors()
+@memory_errors
 def eval_knn(
     settings: EvalKnnSettings,
     *,
@@ -52,8 +54,10 @@ def eval_knn(
         return finished
     ks = sorted(set(settings.ks))
     classes = len(data.classes)
-    how: dict[str, Any] = {"ks": ks, "classes": classes, "temperature": settings.temperature}
-    train, validation, test = (data.features(split).to(data.device) for split in ("train", "validation", "test"))
+    how: dict[str, Any] = {"ks": ks, "classes": classes, "temperature": settings.temperature, "normalized": True}
+    # The bank is the largest tensor by far: training images, then those of validation, without copies of either.
+    bank = unit_(torch.cat([data.features(split) for split in ("train", "validation")]).to(data.device))
+    test = unit_(data.features("test").to(data.device))
     labels = {split: data.labels(split) for split in ("train", "validation", "test")}
 
     def ranked(split: Split, bank: Tensor, bank_labels: Tensor, queries: Tensor) -> dict[int, Tensor]:
@@ -68,11 +72,12 @@ def eval_knn(
         finally:
             shown.end()
 
-    held_out = ranked("validation", train, labels["train"], validation)
+    train = len(labels["train"])
+    held_out = ranked("validation", bank[:train], labels["train"], bank[train:])
     chosen = {k: scores(found, labels["validation"], classes=classes).top1 for k, found in held_out.items()}
     best = max(ks, key=lambda k: (chosen[k], -k))
     bank_labels = torch.cat((labels["train"], labels["validation"]))
-    of_test = ranked("test", torch.cat((train, validation)), bank_labels, test)
+    of_test = ranked("test", bank, bank_labels, test)
     found = {k: scores(one, labels["test"], classes=classes) for k, one in of_test.items()}
     result = {
         **data.document("eval-knn"),

@@ -17,7 +17,7 @@ import torch
 
 from copgen.data.splits import SPLITS
 from copgen.evaluation.journal import Journal
-from copgen.evaluation.logistic import Labelled, one_thread
+from copgen.evaluation.logistic import SMALL, Labelled, one_thread
 from copgen.evaluation.probes import few_label_probe, nearest_neighbour, ranked_probe
 from copgen.evaluation.scores import scores
 from copgen.runtime.errors import UsageError
@@ -25,18 +25,19 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result
 from copgen.stages.eval.opening import Opened, opened, results_file
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.linear import EvalLinearSettings
 from copgen.stages.eval.sgd import STATE, trained
 from copgen.storage.files import write_json
 
-__all__ = ["EvalLinearSettings", "eval_linear", "results_file"]
+__all__ = ["SMALL", "EvalLinearSettings", "eval_linear", "results_file"]
 
 KIND = "linear"
 PARTS = "fits.json"  # of an unfinished evaluation
-SMALL = 10_000  # training images: L-BFGS takes minutes beyond
 
 
 @path_errors()
+@memory_errors
 def eval_linear(
     settings: EvalLinearSettings,
     *,
@@ -96,7 +97,7 @@ def kind_of_probe(data: Opened, settings: EvalLinearSettings) -> Literal["lbfgs"
 
 def fitted(data: Opened, settings: EvalLinearSettings, events: Events, journal: Journal) -> dict[str, Any]:
     """The results of logistic regression, fitted to convergence, and of the other probes."""
-    parts = {split: Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS}
+    parts = {split: Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS}
 
     def document(ranked: np.ndarray) -> dict[str, Any]:
         return scores(torch.from_numpy(ranked), data.labels("test"), classes=len(data.classes)).document(data.classes)

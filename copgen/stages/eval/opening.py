@@ -196,17 +196,24 @@ def opened(settings: EvalSettings, kind: str, *, out: Path | str | None, events:
         DataError: an encoder that fails verification; an empty split; labels out of range, or of unknown classes.
         EnvironmentFault: no such device.
     """
+    sources, classes = open_splits(settings.dataset, root=settings.data_root, events=events)
+    return prepared(settings, kind, sources, classes, name=settings.dataset, out=out, events=events)
+
+
+def open_splits(dataset: str, *, root: Path | None, events: Events) -> tuple[dict[Split, Images], tuple[str, ...]]:
+    """The images of each split, with labels, and the names of the classes; arguments and errors as `open_dataset`.
+
+    Raises:
+        UsageError: data without classes.
+        DataError: an empty split; labels out of range, or of unknown classes.
+    """
     sources: dict[Split, Images] = {}
     with listed_once():
         for split in SPLITS:
-            source = open_dataset(settings.dataset, split, root=settings.data_root, events=events)
-            sources[split] = needs_labels(source, settings.dataset, "Evaluation")
-    classes = check_labels(
-        {split: source.labels for split, source in sources.items()},
-        sources["train"].classes,
-        dataset=settings.dataset,
-    )
-    return prepared(settings, kind, sources, classes, name=settings.dataset, out=out, events=events)
+            source = open_dataset(dataset, split, root=root, events=events)
+            sources[split] = needs_labels(source, dataset, "Evaluation")
+    labels = {split: source.labels for split, source in sources.items()}
+    return sources, check_labels(labels, sources["train"].classes, dataset=dataset)
 
 
 def prepared(

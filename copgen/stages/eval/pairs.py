@@ -29,6 +29,7 @@ from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.pairs_checks import checks_of
 from copgen.stages.eval.pairs_measured import Found, measure
 from copgen.stages.eval.pairs_opening import PARTS, Instruments, beside_pairs, instruments
@@ -41,6 +42,7 @@ SPEED = {"data_root", "out", "device", "batch", "workers", "cache"}  # not what 
 
 
 @path_errors()
+@memory_errors
 def eval_pairs(
     settings: EvalPairsSettings,
     *,

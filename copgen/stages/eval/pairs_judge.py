@@ -113,8 +113,8 @@ def logistic(data: Opened, folder: Path, events: Events) -> Predict:
     """Labels (N,) of features (N, D), by logistic regression."""
     settings = data.settings
     assert isinstance(settings, EvalLinearSettings)
-    train = Labelled(data.features("train").double().numpy(), data.labels("train").numpy())
-    validation = Labelled(data.features("validation").double().numpy(), data.labels("validation").numpy())
+    train = Labelled(data.features("train").numpy(), data.labels("train").numpy())
+    validation = Labelled(data.features("validation").numpy(), data.labels("validation").numpy())
     parts = train.standardised(train), validation.standardised(train)
     journal = Journal(folder / "probe.json", data.key(KIND), events)
 
@@ -139,14 +139,14 @@ def logistic(data: Opened, folder: Path, events: Events) -> Predict:
 
 def sgd(data: Opened, folder: Path, events: Events) -> Predict:
     """Labels (N,) of features (N, D), by the best of the heads of a grid of rates."""
-    prepare = Standardised.over(data.features("train"))
-    features, labels = prepare(data.features("train")), data.labels("train")
+    features, labels = data.features("train"), data.labels("train")
+    prepare = Standardised.over(features)
     choice = prepare(data.features("validation")), data.labels("validation")
     heads = LinearHeads(features.shape[1], len(data.classes), scaled(GRID, BATCH), device=data.device)
     sampler = EpochSampler(len(labels), data.settings.seed)
 
     def batch(items: Tensor) -> tuple[Tensor, Tensor]:
-        return features[items].to(data.device), labels[items].to(data.device)
+        return prepare(features[items]).to(data.device), labels[items].to(data.device)
 
     def batches(epoch: int) -> Batches:
         samples = range(epoch * len(labels), (epoch + 1) * len(labels))

@@ -57,7 +57,7 @@ def trained(data: Opened, settings: EvalLinearSettings, events: Events, *, folde
     batch = settings.probe_batch or (GREY_BATCH if data.encoder.config.in_channels == 1 else BATCH)
     crops = augments(data, settings)
     choices = FeatureChoices(data.encoder, settings.features)
-    inputs = Inputs(data, None if choices.names == ("avgpool",) else choices, standardise=standardise)
+    inputs = Inputs(data, None if choices.names == ("avgpool",) else choices, standardise=standardise, crops=crops)
     test = inputs.of("test"), data.labels("test")
     choice = test if authors else (inputs.of("validation"), data.labels("validation"))
     columns = [choices.columns(name) for name in choices.names]
@@ -128,11 +128,23 @@ class Inputs:
         data: the encoder and its images.
         choices: of features; None: the average pool.
         standardise: by the training images.
+        crops: whether the heads are trained on crops of the training images, so that their features are not kept.
     """
 
-    def __init__(self, data: Opened, choices: FeatureChoices | None, *, standardise: bool) -> None:
+    def __init__(self, data: Opened, choices: FeatureChoices | None, *, standardise: bool, crops: bool) -> None:
         self.data, self.choices = data, choices
-        self.standardised = Standardised.over(data.features("train", choices)) if standardise else None
+        train = data.features("train", choices) if standardise or not crops else None
+        self.standardised = Standardised.over(train) if train is not None and standardise else None
+        self._train = None if crops else train
+
+    def for_training(self, *, with_validation: bool) -> Tensor:
+        """(N, D) of the training images, and those of validation after them, not yet standardised; to be called once.
+
+        As they are standardised batch by batch, there is no second tensor of this size but where two are joined.
+        """
+        train, self._train = self._train, None
+        assert train is not None
+        return torch.cat((train, self.data.features("validation", self.choices))) if with_validation else train
 
     def of(self, split: Split) -> Tensor:
         """(N, D) of the images of a split."""
@@ -170,14 +182,14 @@ def _plain(
     """The number of training images, and the batches of an epoch from features that are extracted once."""
     data = inputs.data
     splits: tuple[Split, ...] = ("train", "validation") if with_validation else ("train",)
-    features = torch.cat([inputs.of(split) for split in splits])
+    features = inputs.for_training(with_validation=with_validation)
     labels = torch.cat([data.labels(split) for split in splits])
     sampler = EpochSampler(len(labels), settings.seed)
 
     def of_epoch(epoch: int) -> Batches:
         for samples in _samples(epoch, len(labels), batch):
             items = sampler[samples]
-            yield features[items].to(data.device), labels[items].to(data.device)
+            yield inputs.prepared(features[items]).to(data.device), labels[items].to(data.device)
 
     yield len(labels), of_epoch
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 
-from copgen.data.datasets import Images, needs_labels, open_dataset
+from copgen.data.datasets import Images
 from copgen.data.splits import SPLITS, Split
 from copgen.data.voc_classification import find_voc07, is_voc, open_voc_classification
 from copgen.encoders.encoder import encoder_file
-from copgen.evaluation.labels import check_labels
 from copgen.evaluation.logistic import Labelled, one_thread
 from copgen.evaluation.probes import ranked_probe
 from copgen.evaluation.scores import scores
@@ -28,7 +27,17 @@ from copgen.runtime.machine import versions
 from copgen.runtime.path_errors import path_errors
 from copgen.stages.eval.finished_parts import FinishedParts
 from copgen.stages.eval.finished_result import KEY, finished_result, key_of
-from copgen.stages.eval.opening import FORMAT, Opened, encoder_document, encoder_identity, prepared, results_file
+from copgen.stages.eval.long_fits import announce_hours
+from copgen.stages.eval.opening import (
+    FORMAT,
+    Opened,
+    encoder_document,
+    encoder_identity,
+    open_splits,
+    prepared,
+    results_file,
+)
+from copgen.stages.eval.out_of_memory import memory_errors
 from copgen.stages.eval.settings.transfer import EvalTransferSettings
 from copgen.stages.eval.voc07 import Voc07, voc07_scores
 from copgen.storage.files import sha256_of, write_json
@@ -38,6 +47,7 @@ C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)  # of logistic regression
 
 
 @path_errors()
+@memory_errors
 def eval_transfer(
     settings: EvalTransferSettings,
     *,
@@ -85,7 +95,7 @@ def eval_transfer(
     with one_thread():
         for name, (data, voc) in opened.items():
             measured = (
-                finished(name, partial(_classified, data, settings, grid))
+                finished(name, partial(_classified, data, settings, grid, events))
                 if voc is None
                 else voc07_scores(data, voc, settings, grid, finished, name=name, events=events)
             )
@@ -121,18 +131,20 @@ def _open(
         voc = Voc07.checked(train, test, where=year)
         images: dict[Split, Images] = {"train": train.images, "test": test.images}
         return prepared(settings, KIND, images, voc.classes, name=name, out=out, events=events), voc
-    sources: dict[Split, Images] = {}
-    for split in SPLITS:
-        source = open_dataset(name, split, root=settings.data_root, events=events)
-        sources[split] = needs_labels(source, name, "Evaluation")
-    labels = {split: source.labels for split, source in sources.items()}
-    classes = check_labels(labels, sources["train"].classes, dataset=name)
+    sources, classes = open_splits(name, root=settings.data_root, events=events)
     return prepared(settings, KIND, sources, classes, name=name, out=out, events=events), None
 
 
-def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[float]) -> dict[str, Any]:
+def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[float], events: Events) -> dict[str, Any]:
     """The results of a dataset with one class for each image."""
-    parts = {split: Labelled(data.features(split).double().numpy(), data.labels(split).numpy()) for split in SPLITS}
+    images = len(data.labels("train"))
+    announce_hours(
+        events,
+        [(images, len(grid)), (images + len(data.labels("validation")), 1)],
+        data=data,
+        fix=f"Leave it out of --datasets, and run copgen eval linear --probe sgd --dataset {data.name}.",
+    )
+    parts = {split: Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS}
     train, validation, test = (parts[split] for split in SPLITS)
     most = settings.max_iterations
     if settings.probe == "svm":

@@ -16,6 +16,7 @@ from copgen import encoders, views
 from copgen.data import digits
 from copgen.data.sampler import EpochSampler
 from copgen.encoders import EncoderConfig
+from copgen.evaluation.classifier import Classifier
 from copgen.evaluation.few_labels import drawn, interval
 from copgen.runtime.errors import Diverged, UsageError
 from copgen.runtime.events import Events, Silent
@@ -172,6 +173,35 @@ def test_a_rate_that_diverges_loses(ckpt: Path, tmp_path: Path) -> None:
         assert draw["validation_top1"]["1e+38"] == [0.0] * EPOCHS
     with pytest.raises(Diverged, match="--lr"):
         eval_finetune(settings(ckpt, lr_grid=None, lr=1e38, epochs=5, checkpoint_every=1000), out=tmp_path / "all")
+
+
+def test_a_trial_that_diverged_computes_nothing_any_longer(
+    ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, updates = Classifier.forward, list[int]()
+
+    def counted(classifier: Classifier, x: torch.Tensor) -> torch.Tensor:
+        if classifier.training:
+            updates.append(len(x))
+        return forward(classifier, x)
+
+    monkeypatch.setattr(Classifier, "forward", counted)
+    eval_finetune(settings(ckpt, lr_grid=(0.5, 1e38), draws=2, checkpoint_every=1000), out=tmp_path)
+    assert len(updates) == 2 * (UPDATES + 2)  # the second loss is not finite
+    assert len(metrics(tmp_path)) == 4 * UPDATES
+
+
+@pytest.mark.parametrize("folder", ["train", "val"])
+def test_a_run_whose_images_have_changed_is_not_resumed(folder: str, tmp_path: Path) -> None:
+    config = EncoderConfig(arch="digits", in_channels=3, image_size=16, views="simclr")
+    encoders.save_encoder(tmp_path / "run", encoders.build("digits", 3), config, {})
+    photos = pictures.photos(tmp_path / "photos", train=10, test=2)
+    asked = settings(tmp_path / "run", dataset=str(photos), epochs=1, lr_grid=(0.5,), checkpoint_every=1)
+    eval_finetune(asked, out=tmp_path / "out")
+    some = sorted((photos / folder).glob("*/*.png"))
+    some[0].write_bytes(some[-1].read_bytes())
+    with pytest.raises(UsageError, match=r"sha256 of the .*images"):
+        eval_finetune(asked, out=tmp_path / "out")
 
 
 def test_photos_are_cropped_and_shares_of_labels_taken(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from copgen import encoders
+from copgen.encoders import EncoderConfig
 from copgen.evaluation.few_labels import interval
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import resolve
@@ -19,6 +20,7 @@ from copgen.stages.eval.settings.common import EvalSettings
 from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
 from copgen.stages.eval.settings.knn import EvalKnnSettings
+from tests.stages.eval import drawn
 from tests.stages.eval.test_linear import CONFIG, quick
 
 
@@ -77,3 +79,16 @@ def test_shares_of_the_labels(ckpt: Path, tmp_path: Path) -> None:
 def test_too_many_labels_are_refused(ckpt: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="500 labels per class"):
         eval_few_shot(EvalFewShotSettings(ckpt=ckpt, device="cpu", labels=(500,)), out=tmp_path)
+
+
+def test_features_on_disk_are_not_changed_by_the_neighbours(tmp_path: Path) -> None:
+    """They are normalised in place, in memory."""
+    config = EncoderConfig(arch="digits", in_channels=3, image_size=16, views="simclr")
+    encoders.save_encoder(tmp_path / "run", encoders.build("digits", 3), config, {})
+    photos = drawn.photos(tmp_path / "photos")
+    settings = EvalKnnSettings(ckpt=tmp_path / "run", device="cpu", dataset=str(photos), ks=(1,))
+    first = eval_knn(settings)
+    kept = {path: path.read_bytes() for path in (tmp_path / "run/eval/features").iterdir()}
+    assert len(kept) == 3
+    assert eval_knn(settings, overwrite=True) == first
+    assert kept == {path: path.read_bytes() for path in kept}

@@ -16,12 +16,16 @@ from sklearn.svm import SVC
 
 from copgen import encoders
 from copgen.data import digits
+from copgen.data.splits import Split
 from copgen.encoders import EncoderConfig
 from copgen.evaluation.calibrated_svm import CalibratedSVM
 from copgen.evaluation.digits_classifier import NO_DIGIT, DigitsClassifier
 from copgen.runtime.errors import DataError, UsageError
+from copgen.runtime.events import Silent
 from copgen.stages.eval import pairs_judge, pairs_measured
+from copgen.stages.eval.opening import Opened, opened
 from copgen.stages.eval.pairs import eval_pairs
+from copgen.stages.eval.settings.linear import EvalLinearSettings
 from tests.pairs import folders
 from tests.stages.eval import drawn
 from tests.stages.eval.made_pairs import another, quick, slightly, write
@@ -83,6 +87,25 @@ def test_labels_by_a_probe_on_an_encoder(
     assert set(result["per_class"]) <= set(map(str, range(10)))
     kept = sum(one["pairs"] * one["agreement"] for one in result["per_class"].values())
     assert kept / 60 == pytest.approx(labels["agreement"])
+
+
+def test_the_training_features_of_an_sgd_probe_are_extracted_once(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs_judge, "EPOCHS", 2)
+    settings = EvalLinearSettings(ckpt=encoder, device="cpu", cache=False)
+    data = opened(settings, "linear", out=tmp_path, events=Silent())
+    extract, extracted = Opened._extracted, list[str]()
+
+    def counted(data: Opened, split: Split, *given: Any) -> torch.Tensor:
+        extracted.append(split)
+        return extract(data, split, *given)
+
+    monkeypatch.setattr(Opened, "_extracted", counted)
+    predict = pairs_judge.sgd(data, tmp_path, Silent())
+    assert sorted(extracted) == ["train", "validation"]
+    found = predict(data.features("test"))
+    assert float((found == data.labels("test")).double().mean()) > 0.6
 
 
 def test_an_encoder_without_a_dataset_gives_features_only(encoder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from copgen import encoders
 from copgen.data.batches import batches
 from copgen.data.mnist import open_mnist
 from copgen.data.sampler import EpochSampler
-from copgen.data.splits import SPLITS
+from copgen.data.splits import SPLITS, Split
 from copgen.encoders import EncoderConfig
 from copgen.evaluation.features import Standardised, features_of
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
@@ -24,6 +25,7 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Silent
 from copgen.stages.eval import linear, sgd
 from copgen.stages.eval.linear import eval_linear
+from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.sgd import GRID, RAW_GRID
 from tests.shared_data import shared
 from tests.stages.eval import drawn
@@ -177,3 +179,26 @@ def test_it_agrees_with_scikit_learn_on_the_same_features_of_mnist() -> None:
     ours = scores(ranked_by(best.weight, best.bias, test[0]), test[1], classes=10).top1
     theirs = LogisticRegression(max_iter=3000).fit(*(part.numpy() for part in train))
     assert ours == pytest.approx(theirs.score(*(part.numpy() for part in test)), abs=0.005)
+
+
+def test_training_features_are_extracted_once_and_never_copied(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted, taken = list[tuple[str, torch.Tensor]](), list[torch.Tensor]()
+    extract, take = Opened._extracted, sgd.Inputs.for_training
+
+    def extracting(data: Opened, split: Split, *given: Any) -> torch.Tensor:
+        found = extract(data, split, *given)
+        extracted.append((split, found))
+        return found
+
+    def taking(inputs: sgd.Inputs, **how: bool) -> torch.Tensor:
+        taken.append(take(inputs, **how))
+        return taken[-1]
+
+    monkeypatch.setattr(Opened, "_extracted", extracting)
+    monkeypatch.setattr(sgd.Inputs, "for_training", taking)
+    eval_linear(quick(digits, probe="sgd", epochs=1, cache=False), out=tmp_path)
+    assert sorted(split for split, _ in extracted) == ["test", "train", "validation"]
+    (train,) = (found for split, found in extracted if split == "train")
+    assert taken[0] is train

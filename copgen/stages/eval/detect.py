@@ -275,7 +275,7 @@ def estimate(settings: EvalDetectSettings, *, world: int = 1) -> dict[str, float
     short = settings.replaced(updates=min(updates, 3))
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world)) as run:
+        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world), rehearsal=True) as run:
             opened = open_inputs(short, run.listener)
             detector = build(short, opened, run)
             with (

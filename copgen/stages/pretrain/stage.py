@@ -239,7 +239,12 @@ def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
 
     def rehearse(folder: Path) -> None:
         with new_run(
-            short, folder, device=settings.device, deterministic=settings.deterministic, ranks=Ranks(world=world)
+            short,
+            folder,
+            device=settings.device,
+            deterministic=settings.deterministic,
+            ranks=Ranks(world=world),
+            rehearsal=True,
         ) as run:
             learn(short, run)
 

@@ -100,8 +100,7 @@ class Training:
             optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
             read_every: updates between two synchronisations with the device; None: `READ_EVERY`. 1 in a rehearsal.
-            try_update: runs one update with a number of rows on this process, to find the batch that fits into memory.
-            parts, remedy: as `out_of_memory.explained`.
+            try_update, parts, remedy: as `out_of_memory.explained`, which needs one of the first and the last.
             track: log the metrics there too, unless it is a rehearsal.
         """
         self.run = run
@@ -170,7 +169,7 @@ class Training:
             self._file.close()
         if self._tracker is not None:
             self._tracker.close()
-        if error is not None and self._try_update is not None and memory.is_out_of_memory(error):
+        if error is not None and (self._try_update or self._remedy) and memory.is_out_of_memory(error):
             raise out_of_memory.explained(
                 error,
                 self._try_update,

@@ -27,7 +27,7 @@ class PairsFolder:
     Args:
         folder: the pairs folder.
         seed: of the run; selects the positives of each sample index.
-        labelled: read the class of every pair from its metadata, which takes seconds for each 100,000 pairs.
+        labelled: read the class of every pair from its metadata; kept_classes.py says how long that takes.
 
     Raises:
         DataError: not a finished pairs folder, or a file that is missing or has another size; the error names it.

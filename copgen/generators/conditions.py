@@ -67,10 +67,11 @@ def deal_rows(indices: philox.Rows, count: int, *, seed: int, device: torch.devi
     """Row numbers by permutations: indices k count to (k + 1) count - 1 get each row once, newly shuffled."""
     places = philox.as_rows(indices)  # where the indices are: the loop reads them
     rounds, place = places // count, places % count
+    by_round = rounds.argsort()
+    numbers, sizes = torch.unique_consecutive(rounds[by_round], return_counts=True)
     rows = torch.empty_like(places)
-    for number in sorted(set(rounds.tolist())):
+    for number, held in zip(numbers.tolist(), torch.split(by_round, sizes.tolist()), strict=True):
         order = to_device(philox.permutation(seed, count, stream=f"conditions/{number}"), places.device)
-        held = rounds == number
         rows[held] = order[place[held]]
     return to_device(rows, device)
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from copgen.pairs.plan import Plan
 from copgen.pairs.shard import EncodedPair, Pair, encode_pair
-from copgen.runtime.environment import cores
+from copgen.runtime.environment import own_cores
 
 AHEAD = 2
 WAKE_S = 0.5
@@ -39,7 +39,7 @@ def encoder_threads(plan: Plan, requested: int | None = None) -> int:
         return requested
     channels, height, width = plan.image_shape
     if channels * height * width > SMALL:
-        return cores()
+        return own_cores()
     return 0 if plan.device == "cpu" else 1
 
 

@@ -99,6 +99,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def own_cores() -> int:
+    """This process's share of `cores`, at least 1: torchrun, --nproc and srun start several processes on a machine.
+
+    torchrun binds none of them to cores; srun may, and then `cores` is less than the machine's and already a share.
+    """
+    if _number("RANK") is not None and (_number("WORLD_SIZE") or 1) > 1:
+        return max(1, cores() // (_number("LOCAL_WORLD_SIZE") or 1))
+    if _number("SLURM_PROCID") is None:
+        return cores()
+    allotted = _number("SLURM_CPUS_ON_NODE") or cores()
+    return min(cores(), max(1, allotted // _tasks_here()))
+
+
+def _tasks_here() -> int:
+    """The tasks of this SLURM step on this machine; SLURM writes those of each node as "4(x2),3"."""
+    known = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "")
+    groups = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", group) for group in known.split(",")]
+    nodes = [int(group[1]) for group in groups if group for _ in range(int(group[2] or 1))]
+    node = _number("SLURM_NODEID") or 0
+    return max(1, nodes[node]) if node < len(nodes) else 1
+
+
 def threads_are_set() -> bool:
     """Whether OMP_NUM_THREADS sets the number of CPU threads."""
     return "OMP_NUM_THREADS" in os.environ

@@ -32,7 +32,9 @@ WRITTEN_BY = {
 }
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any], alone: bool = True
+) -> None:
     """Write tensors and header atomically.
 
     Args:
@@ -40,10 +42,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header
         tensors: name -> tensor, any device; written contiguous, from the CPU.
         kind: the kind of the file, which `load_tensors` checks.
         header: JSON-able description, in addition to `format` and `kind`.
+        alone: False if another process may be writing the same file.
     """
     entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata={ENTRY: entry}))
+    write_bytes(path, save(plain, metadata={ENTRY: entry}), alone=alone)
 
 
 def is_whole(path: Path) -> bool:

@@ -6,6 +6,7 @@
 
 Only the activations of one chunk are in memory at a time; f passes twice. The gradient is that of the whole batch, but
 for batch norms, whose statistics are those of a chunk. Their running statistics are updated once, in the second pass.
+What passes another network without gradient, such as BYOL's target, passes it in the same chunks (`passed_in_chunks`).
 
 Legend: K samples of this rank, C samples of a chunk, V views.
 """
@@ -40,13 +41,12 @@ class CachedPass:
 
     def outputs(self, views: Sequence[Tensor]) -> tuple[Outputs, ...]:
         """The outputs (K, D) of each view, which collect the gradients of the loss."""
-        self._chunks = list(zip(*(torch.split(view, self.chunk) for view in views), strict=True))
+        self._chunks = chunks_of(views, self.chunk)
         with torch.no_grad(), running_statistics_kept(self.f):
-            passed = [self.through(chunk) for chunk in self._chunks]
-        self._cached = tuple(
-            {name: torch.cat([one[view][name] for one in passed]).requires_grad_() for name in passed[0][view]}
-            for view in range(len(views))
-        )
+            self._cached = passed_in_chunks(self.through, self._chunks)
+        for output in self._cached:
+            for rows in output.values():
+                rows.requires_grad_()
         return self._cached
 
     def backward(self, loss: Tensor) -> None:
@@ -68,6 +68,20 @@ class CachedPass:
                             gradients.append(gradient[rows])
                 torch.autograd.backward(outputs, gradients)
         self._chunks, self._cached = [], ()
+
+
+def chunks_of(views: Sequence[Tensor], chunk: int) -> list[tuple[Tensor, ...]]:
+    """The views (K, ...) in chunks of at most `chunk` samples, each with all views of its samples."""
+    return list(zip(*(torch.split(view, chunk) for view in views), strict=True))
+
+
+def passed_in_chunks(through: Pass, chunks: Sequence[Sequence[Tensor]]) -> tuple[Outputs, ...]:
+    """The outputs of each view by name, (K, D), of chunks that pass one after the other."""
+    passed = [through(chunk) for chunk in chunks]
+    return tuple(
+        {name: torch.cat([one[view][name] for one in passed]) for name in output}
+        for view, output in enumerate(passed[0])
+    )
 
 
 @contextmanager

@@ -26,7 +26,8 @@ def rehearse_training(
     """Time, memory and disk of a training run of `updates` updates.
 
     Args:
-        run: runs a few updates into the given folder.
+        run: runs a few updates into the given folder, `started` as a rehearsal: then each update is timed on CUDA too,
+            where metrics are otherwise read together, and nothing is logged outside the folder.
         updates: of the whole run.
         more: path below the folder -> number of further files of that size that the whole run writes (snapshots,
             pictures).

@@ -99,10 +99,9 @@ class Training:
             inputs, note, warning: as `Run.open`.
             optimizer, schedule, clip: of `step`: the learning rate by update, and the maximum gradient norm.
             stop: ends the run early.
-            read_every: updates between two synchronisations with the device; None: `READ_EVERY`.
-            try_update: runs one update with a number of rows on this process, to find the batch that fits into memory.
-            parts, remedy: as `out_of_memory.explained`.
-            track: log the metrics there too.
+            read_every: updates between two synchronisations with the device; None: `READ_EVERY`. 1 in a rehearsal.
+            try_update, parts, remedy: as `out_of_memory.explained`, which needs one of the first and the last.
+            track: log the metrics there too, unless it is a rehearsal.
         """
         self.run = run
         self.updates = updates
@@ -118,9 +117,9 @@ class Training:
         hotter = " or raise the temperature" if hasattr(run.settings, "temperature") else ""
         self._cure = f"Lower the learning rate{hotter}; the last checkpoint is intact."  # of divergence
         self._halt = Halt(run.device)
-        self._unread = DeviceMetrics(every=read_every or READ_EVERY.get(run.device.type, 1))
+        self._unread = DeviceMetrics(every=1 if run.rehearsal else read_every or READ_EVERY.get(run.device.type, 1))
         self._file: MetricsFile | None = None
-        self._track = track
+        self._track = None if run.rehearsal else track
         self._tracker: Tracker | None = None
         self._signals = StopRequest()
         self._waited = 0.0  # seconds
@@ -170,7 +169,7 @@ class Training:
             self._file.close()
         if self._tracker is not None:
             self._tracker.close()
-        if error is not None and self._try_update is not None and memory.is_out_of_memory(error):
+        if error is not None and (self._try_update or self._remedy) and memory.is_out_of_memory(error):
             raise out_of_memory.explained(
                 error,
                 self._try_update,

@@ -39,7 +39,7 @@ def reported(device: torch.device) -> Iterator[None]:
 
 def explained(
     error: BaseException,
-    try_update: Callable[[int], object],
+    try_update: Callable[[int], object] | None,
     device: torch.device,
     *,
     batch: int,
@@ -47,18 +47,23 @@ def explained(
     parts: Mapping[str, int],
     remedy: str,
 ) -> EnvironmentFault:
-    """The error to raise when out of memory, which names the largest batch that would fit.
+    """The error to raise when out of memory, which names the largest batch that would fit, if one can be tried.
 
     Args:
         error: the out-of-memory error; the tensors in its frames are released.
-        try_update: runs one update on this process with the given number of rows.
+        try_update: runs one update with the given number of rows on this process alone; None: nothing is tried.
         device: the device of the run.
         batch: the global batch.
         world: number of processes that share it.
         parts: its required divisors, by name.
-        remedy: other ways to need less memory, as an imperative in lower case; may be empty.
+        remedy: other ways to need less memory, as an imperative in lower case; may be empty, but not without
+            `try_update`.
     """
     traceback.clear_frames(error.__traceback__)  # they hold the activations
+    if try_update is None:
+        return EnvironmentFault(
+            f"{device} is out of memory with a batch of {batch:,}.", fix=f"{remedy[0].upper()}{remedy[1:]}."
+        )
     step = math.lcm(1, *parts.values())
     fits = largest_batch(
         lambda rows: memory.peak_of(lambda: try_update(rows), device),

@@ -51,6 +51,7 @@ class Run:
         listener: what `events` passes everything on to, on rank 0.
         prepared: ends the block in which an error on one rank is raised on all.
         held: what is released when the run ends: the lock of the folder.
+        rehearsal: whether it only measures a few updates of a run, for an estimate.
         events: receives progress and messages; on rank 0 only, and messages only once the folder is open.
         finished: whether the folder holds the artefact; valid once it is open.
     """
@@ -63,6 +64,7 @@ class Run:
     listener: Events
     prepared: Callable[[], None]
     held: ExitStack
+    rehearsal: bool = False
     events: Events = field(default_factory=Silent, init=False)
     finished: bool = field(default=False, init=False)
 
@@ -146,6 +148,7 @@ def started(
     overwrite: bool = False,
     events: Events | None = None,
     ranks: Ranks | None = None,
+    rehearsal: bool = False,
 ) -> Iterator[Run]:
     """A run of a stage in the folder `out`, which is locked until the block ends.
 
@@ -159,6 +162,7 @@ def started(
         overwrite: start from scratch, replacing an existing run.
         events: receives progress and messages; on rank 0.
         ranks: the processes that share a batch; None: those in the environment (torchrun, --nproc).
+        rehearsal: as in `Run`; see `rehearse_training`.
 
     Raises:
         UsageError, EnvironmentFault: `out` is a URL; no such device; another rank was lost; out of memory.
@@ -181,4 +185,5 @@ def started(
             listener=events or Silent(),
             prepared=preparing.close,
             held=held,
+            rehearsal=rehearsal,
         )

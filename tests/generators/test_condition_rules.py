@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from copgen import generators
-from copgen.generators.conditions import Conditions
+from copgen.generators.conditions import Conditions, deal_rows
+from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from tests.generators import narrow
 
@@ -41,6 +43,40 @@ def test_balanced_holds_each_row_equally_often() -> None:
     assert Conditions(rule="balanced", only=(7, 2)).draw(range(10), 100, seed=0, device=CPU).bincount()[
         [2, 7]
     ].tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 300])
+@pytest.mark.parametrize(
+    "indices",
+    [range(0), range(100), range(37, 1000, 3), [90, 5, 41, 5, 2**40 + 3, 6, 90], [*range(50, 0, -1)]],
+    ids=["none", "first", "every third", "any, twice and far", "backwards"],
+)
+def test_the_rows_are_those_of_each_round_s_permutation(indices: range | list[int], count: int) -> None:
+    order = {k // count: philox.permutation(4, count, stream=f"conditions/{k // count}").tolist() for k in indices}
+    assert deal_rows(indices, count, seed=4, device=CPU).tolist() == [order[k // count][k % count] for k in indices]
+
+
+class Created(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the elements of the tensors that operators create; those that write in place create none."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and not func._schema.is_mutable:
+            self.elements += result.numel()
+        return result
+
+
+def test_dealing_does_not_pass_over_all_indices_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.3 million pairs of 10 classes are 130,000 rounds, in small."""
+    N, count = 2000, 2
+    monkeypatch.setattr(philox, "permutation", lambda *_, **__: torch.arange(count))
+    with Created() as created:
+        deal_rows(range(N), count, seed=0, device=CPU)
+    assert created.elements < 20 * N  # a mask for each round is 1,000 N
 
 
 def test_uniform_draws_each_row_alone() -> None:

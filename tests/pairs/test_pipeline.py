@@ -175,6 +175,15 @@ def test_a_gpu_is_never_idle_while_small_images_are_encoded() -> None:
     assert (encoder_threads(plan), encoder_threads(plan.model_copy(update={"device": "cuda"}))) == (0, 1)
 
 
+def test_the_processes_on_a_machine_share_the_encoder_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(32)))
+    large = folders.plan(image_shape=(3, 128, 128))
+    assert encoder_threads(large) == 32
+    for name, value in {"RANK": "1", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(name, value)
+    assert (encoder_threads(large), encoder_threads(large, 5)) == (4, 5)
+
+
 def test_a_signal_that_another_thread_received_is_heard_while_the_main_thread_waits() -> None:
     plan, heard, in_time = folders.plan(pairs=6), threading.Event(), []
 

@@ -6,15 +6,17 @@ import os
 
 import pytest
 
-from copgen.runtime.environment import Placement, check_rendezvous, placement
+from copgen.runtime.environment import Placement, check_rendezvous, own_cores, placement
 from copgen.runtime.errors import ExitCode, UsageError
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+SLURM = ("SLURM_PROCID", "SLURM_NODEID", "SLURM_CPUS_ON_NODE", "SLURM_STEP_TASKS_PER_NODE")
+STEP = "SLURM_PROCID=9 SLURM_STEP_TASKS_PER_NODE"
 
 
 def set_variables(patch: pytest.MonkeyPatch, text: str) -> None:
     """Set the variables of a line such as "RANK=0 WORLD_SIZE=2", and no others."""
-    for name in NAMES:
+    for name in NAMES + SLURM:
         patch.delenv(name, raising=False)
     for assignment in text.split():
         patch.setenv(*assignment.split("=", 1))
@@ -34,6 +36,28 @@ def set_variables(patch: pytest.MonkeyPatch, text: str) -> None:
 def test_a_placement_is_read(monkeypatch: pytest.MonkeyPatch, text: str, expected: Placement) -> None:
     set_variables(monkeypatch, text)
     assert placement() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "bound", "own"),
+    [
+        ("", 128, 128),
+        ("RANK=1 WORLD_SIZE=16 LOCAL_RANK=1 LOCAL_WORLD_SIZE=8", 128, 16),
+        ("RANK=1 WORLD_SIZE=16 LOCAL_RANK=1 LOCAL_WORLD_SIZE=8", 6, 1),
+        ("RANK=0 WORLD_SIZE=1 LOCAL_WORLD_SIZE=1", 128, 128),
+        (f"{STEP}=8(x2) SLURM_NODEID=1", 128, 16),
+        (f"{STEP}=8(x2),3 SLURM_NODEID=2", 128, 42),
+        (f"{STEP}=8(x2) SLURM_CPUS_ON_NODE=128 SLURM_NODEID=1", 16, 16),  # srun has bound each task to its cores
+        (f"{STEP}=1 RANK=1 WORLD_SIZE=4 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4", 128, 32),
+        ("SLURM_STEP_TASKS_PER_NODE=8", 128, 128),  # an sbatch script, which is no task of a step
+    ],
+)
+def test_the_processes_on_a_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch, text: str, bound: int, own: int
+) -> None:
+    set_variables(monkeypatch, text)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(bound)))
+    assert own_cores() == own
 
 
 @pytest.mark.parametrize(

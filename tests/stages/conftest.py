@@ -11,8 +11,26 @@ from copgen.stages.navigate.stage import navigate
 from copgen.stages.pretrain.stage import pretrain
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import sample
+from copgen.training import loop
+from copgen.training.metrics import DeviceMetrics, UpdateMetrics
 from tests.stages.navigating import of_kind
 from tests.stages.pretraining import KINDS, PAIRS, pretrain_settings
+
+
+@pytest.fixture
+def updates_per_read(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Of how many updates metrics are read at once, where the CPU reads them as seldom as CUDA does."""
+    monkeypatch.setitem(loop.READ_EVERY, "cpu", loop.READ_EVERY["cuda"])
+    found: set[int] = set()
+    read = DeviceMetrics.read
+
+    def watched(self: DeviceMetrics) -> list[UpdateMetrics]:
+        metrics = read(self)
+        found.update({len(metrics)} - {0})
+        return metrics
+
+    monkeypatch.setattr(DeviceMetrics, "read", watched)
+    return found
 
 
 @pytest.fixture(scope="session")

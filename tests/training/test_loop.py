@@ -17,9 +17,11 @@ from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
 from copgen.runtime.settings import Settings
 from copgen.storage.files import read_json
 from copgen.storage.tensors import save_tensors
+from copgen.training import loop
 from copgen.training.loop import Training
 from copgen.training.metrics import read_metrics
 from copgen.training.run import started
+from copgen.training.trackers import TrackerName
 from tests.distributed.listeners import Kept
 
 UPDATES, BATCH, EVERY = 8, 4, 3
@@ -93,13 +95,22 @@ def train(
     value: float = 1.0,
     shares: Mapping[str, float] | None = None,
     every: int | str = EVERY,
+    rehearsal: bool = False,
+    track: TrackerName | None = None,
 ) -> Learner:
     """Train in the run folder `path`; `inside` runs in every update, after the step."""
     learner = Learner()
     learner.shares = dict(shares or learner.shares)
     with (
         started(
-            Toy(), path, stage="toy", artefact="toy.safetensors", device="cpu", events=events or Kept(), ranks=Ranks()
+            Toy(),
+            path,
+            stage="toy",
+            artefact="toy.safetensors",
+            device="cpu",
+            events=events or Kept(),
+            ranks=Ranks(),
+            rehearsal=rehearsal,
         ) as run,
         Training(
             run,
@@ -111,6 +122,7 @@ def train(
             title="toy",
             stop=stop,
             read_every=read_every,
+            track=track,
         ) as training,
     ):
         for update in training:
@@ -275,6 +287,18 @@ def test_reading_seldom_changes_nothing_that_is_written(
 ) -> None:
     assert same(train(tmp_path, read_every=read_every), straight[0])
     assert metrics(tmp_path) == straight[1]
+
+
+@pytest.mark.parametrize("read_every", [None, 100])
+def test_a_rehearsal_reads_every_update_and_is_tracked_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_every: int | None
+) -> None:
+    monkeypatch.setitem(loop.READ_EVERY, "cpu", loop.READ_EVERY["cuda"])
+    monkeypatch.setattr(loop, "open_tracker", lambda *_, **__: pytest.fail("a tracker"))
+    lines: list[int] = []
+    count = lambda *_: lines.append(len(metrics(tmp_path)))  # noqa: E731
+    train(tmp_path, count, read_every=read_every, rehearsal=True, track="trackio")
+    assert lines == list(range(1, UPDATES + 1))
 
 
 @pytest.mark.parametrize("read_every", [None, 100])

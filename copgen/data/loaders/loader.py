@@ -19,7 +19,7 @@ from copgen import views
 from copgen.data.sampler import EpochSampler
 from copgen.data.skipped import Skipped
 from copgen.data.source import Source
-from copgen.runtime.environment import cores
+from copgen.runtime.environment import own_cores
 from copgen.runtime.errors import UsageError
 
 SourceT_co = TypeVar("SourceT_co", bound=Source, covariant=True)
@@ -35,7 +35,7 @@ class LoaderConfig(Generic[SourceT_co]):
         seed: of the run; of the order of the epochs and of the views.
         count: views of each sample, V.
         device: where the views are needed.
-        workers: threads or processes that read images; None: one for each CPU core of this process.
+        workers: threads or processes that read images; None: as many as `own_cores`.
         skipped: unreadable images that are tolerated; by default none.
     """
 
@@ -55,7 +55,7 @@ class LoaderConfig(Generic[SourceT_co]):
     @property
     def parallel(self) -> int:
         """The number of workers."""
-        return self.workers or cores()
+        return self.workers or own_cores()
 
 
 @dataclass(frozen=True)

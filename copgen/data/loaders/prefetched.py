@@ -64,9 +64,14 @@ class Prefetched:
                 tensor.record_stream(here)
         return made.batch
 
+    def stop(self) -> None:
+        """End the thread and drop what it has made; the loader may then be used by another thread."""
+        self._thread.shutdown(cancel_futures=True)
+        self._coming.clear()
+
     def close(self) -> None:
         """End the thread, and the loader's workers."""
-        self._thread.shutdown(cancel_futures=True)
+        self.stop()
         self.loader.close()
 
     def _make(self, samples: range) -> _Made:

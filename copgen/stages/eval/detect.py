@@ -29,7 +29,7 @@ from copgen.evaluation.detection.config import NUMBERS, DetectorConfig
 from copgen.evaluation.detection.detector import FILE_NAME, Detector, save_detector
 from copgen.evaluation.detection.voc07_ap import voc07_ap
 from copgen.report.grid import save_picture
-from copgen.runtime.environment import cores
+from copgen.runtime.environment import own_cores
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device, versions
 from copgen.runtime.path_errors import path_errors
@@ -140,7 +140,7 @@ def measure(settings: EvalDetectSettings, run: Run) -> dict[str, Any]:
             return run.finish(dict, lambda *_: None)
         tests.renew(loader, range(length.updates, length.updates + settings.statistics))
     found = tests.detections(
-        opened.test, side=settings.test_side, longest=length.max_side, workers=settings.workers or cores()
+        opened.test, side=settings.test_side, longest=length.max_side, workers=settings.workers or own_cores()
     )
 
     def save(path: Path, results: dict[str, Any]) -> None:
@@ -225,7 +225,7 @@ def build_loader(settings: EvalDetectSettings, opened: Opened, run: Run) -> Dete
         rank=run.ranks.rank,
         world=run.ranks.world,
         device=run.device,
-        workers=settings.workers or cores(),
+        workers=settings.workers or own_cores(),
     )
 
 
@@ -277,7 +277,7 @@ def estimate(settings: EvalDetectSettings, *, world: int = 1) -> dict[str, float
     short = settings.replaced(updates=min(updates, 3))
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world)) as run:
+        with new_run(short, folder, device=settings.device, ranks=Ranks(world=world), rehearsal=True) as run:
             opened = open_inputs(short, run.listener)
             detector = build(short, opened, run)
             with (

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from copgen.data.voc_classification import VocClassification
 from copgen.evaluation.logistic import Labelled
 from copgen.evaluation.multi_label import class_probe, prepared
-from copgen.runtime.environment import cores
+from copgen.runtime.environment import own_cores
 from copgen.runtime.errors import DataError
 from copgen.runtime.events import Events
 from copgen.stages.eval.finished_parts import FinishedParts
@@ -89,7 +89,7 @@ def voc07_scores(
         return found
 
     events.begin("eval transfer, voc07", total=len(voc.classes), unit="classes")
-    threads = ThreadPoolExecutor(settings.workers or cores())
+    threads = ThreadPoolExecutor(settings.workers or own_cores())
     try:
         jobs = {threads.submit(of_class, number): number for number in range(len(voc.classes))}
         probes: dict[int, dict[str, Any]] = {}

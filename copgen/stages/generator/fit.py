@@ -151,7 +151,7 @@ def estimate(settings: FitFlowSettings) -> dict[str, float]:
     short = settings.replaced(updates=min(settings.updates, 5))
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device) as run:
+        with new_run(short, folder, device=settings.device, rehearsal=True) as run:
             flow = learn(short, run)
             run.finish(dict, lambda path, _: save_flow(path, flow, prior=Prior(), made_by={}))
 

@@ -213,7 +213,7 @@ def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
     """
     check_batch(settings, world=world)
     updates = 3 + settings.encoder_updates  # at least one of T_z
-    few = {"samples": min(settings.samples, updates * settings.batch), "stop": "samples", "read_every": 1}
+    few = {"samples": min(settings.samples, updates * settings.batch), "stop": "samples"}
     short = settings.replaced(**few)
     more = {
         FILE_NAME: min(settings.samples // settings.snapshot_every, settings.snapshots_kept),
@@ -222,7 +222,12 @@ def estimate(settings: NavigateSettings, *, world: int = 1) -> dict[str, float]:
 
     def rehearse(folder: Path) -> None:
         with new_run(
-            short, folder, device=settings.device, deterministic=settings.deterministic, ranks=Ranks(world=world)
+            short,
+            folder,
+            device=settings.device,
+            deterministic=settings.deterministic,
+            ranks=Ranks(world=world),
+            rehearsal=True,
         ) as run:
             learn(short, run)
 

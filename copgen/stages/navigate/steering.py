@@ -9,6 +9,7 @@ Legend: K batch size; z, z' (K, d) latents; x, x' images in [-1, 1]; y the edite
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from copgen.stages.navigate.steering_settings import SteeringSettings
 from copgen.training.estimate import rehearse_training
 from copgen.training.loop import Training
 from copgen.training.optimizers import build_optimizer
-from copgen.training.run import started
+from copgen.training.run import Run, started
 from copgen.views import edits
 
 PREVIEW_PAIRS = 16
 STREAM = "steering/edits"
+new_run = partial(started, stage="navigate steering", artefact=FILE_NAME, ranks=Ranks())
 
 
 @torch.no_grad()
@@ -68,54 +70,50 @@ def navigate_steering(
         Diverged: the loss is not finite; it was not used for an update.
         Stopped: a signal arrived; the state is saved and the same call resumes.
     """
-    with started(
-        settings,
-        out,
-        stage="navigate steering",
-        artefact=FILE_NAME,
-        device=settings.device,
-        overwrite=overwrite,
-        events=events,
-        ranks=Ranks(),
-    ) as run:
-        G = settings.load_generator(run.device)
-        walk = new_walk(settings, G).to(run.device)
-        optimizer = build_optimizer("adam", walk, lr=settings.lr, betas=settings.betas)
-        with Training(
-            run,
-            state={"walk": walk},
-            optimizer=optimizer,
-            updates=settings.updates,
-            batch=settings.batch,
-            checkpoint_every=settings.checkpoint_every,
-            title="steering",
-            inputs=inputs(G),
-            note=terms(G),
-            try_update=lambda rows: torch.autograd.backward(one_update(settings, G, walk, range(rows))[0]),
-        ) as training:
-            for _ in training:
-                loss, valid = one_update(settings, G, walk, training.samples)
-                training.step({"loss": loss}, {"valid": valid})
-                if training.due(settings.preview_every):
-                    name = f"samples-{training.samples.stop:010d}.png"
-                    save_preview(run.path / "previews" / name, settings, G, walk)
+    with new_run(settings, out, device=settings.device, overwrite=overwrite, events=events) as run:
+        return learn(settings, run)
 
-        def summarise() -> dict[str, Any]:
-            losses = run.logged("loss", updates=settings.updates)
-            return {
-                "updates": settings.updates,
-                "samples": settings.updates * settings.batch,
-                "loss_first": mean(losses[:20]),
-                "loss_last": mean(losses[-20:]),
-                "rms": dict(zip(edits.names(G.channels), rms(walk), strict=True)),
-            }
 
-        def save(path: Path, summary: dict[str, Any]) -> None:
-            save_preview(run.path / "previews" / "final.png", settings, G, walk)
-            prior = G.prior.model_dump(mode="json")
-            save_walk(path, walk, made_by=run.made_by(**source(G), prior=prior, summary=summary))
+def learn(settings: SteeringSettings, run: Run) -> dict[str, Any]:
+    """The training, from the newest checkpoint to the end."""
+    G = settings.load_generator(run.device)
+    walk = new_walk(settings, G).to(run.device)
+    optimizer = build_optimizer("adam", walk, lr=settings.lr, betas=settings.betas)
+    with Training(
+        run,
+        state={"walk": walk},
+        optimizer=optimizer,
+        updates=settings.updates,
+        batch=settings.batch,
+        checkpoint_every=settings.checkpoint_every,
+        title="steering",
+        inputs=inputs(G),
+        note=terms(G),
+        try_update=lambda rows: torch.autograd.backward(one_update(settings, G, walk, range(rows))[0]),
+    ) as training:
+        for _ in training:
+            loss, valid = one_update(settings, G, walk, training.samples)
+            training.step({"loss": loss}, {"valid": valid})
+            if training.due(settings.preview_every):
+                name = f"samples-{training.samples.stop:010d}.png"
+                save_preview(run.path / "previews" / name, settings, G, walk)
 
-        return run.finish(summarise, save)
+    def summarise() -> dict[str, Any]:
+        losses = run.logged("loss", updates=settings.updates)
+        return {
+            "updates": settings.updates,
+            "samples": settings.updates * settings.batch,
+            "loss_first": mean(losses[:20]),
+            "loss_last": mean(losses[-20:]),
+            "rms": dict(zip(edits.names(G.channels), rms(walk), strict=True)),
+        }
+
+    def save(path: Path, summary: dict[str, Any]) -> None:
+        save_preview(run.path / "previews" / "final.png", settings, G, walk)
+        prior = G.prior.model_dump(mode="json")
+        save_walk(path, walk, made_by=run.made_by(**source(G), prior=prior, summary=summary))
+
+    return run.finish(summarise, save)
 
 
 def one_update(settings: SteeringSettings, G: generators.Generator, walk: Walk, rows: range) -> tuple[Tensor, Tensor]:
@@ -157,8 +155,13 @@ def save_preview(path: Path, settings: SteeringSettings, G: generators.Generator
 def estimate(settings: SteeringSettings) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder."""
     short = settings.replaced(samples=min(settings.samples, 4 * settings.batch))
+
+    def rehearse(folder: Path) -> None:
+        with new_run(short, folder, device=settings.device, rehearsal=True) as run:
+            learn(short, run)
+
     return rehearse_training(
-        lambda folder: navigate_steering(short, out=folder),
+        rehearse,
         updates=settings.updates,
         more={"previews/final.png": settings.samples // settings.preview_every},
         device=resolve_device(settings.device),

@@ -21,7 +21,7 @@ from copgen.methods.registry import build
 from copgen.runtime.errors import UsageError
 from copgen.runtime.seeds import seeded
 from copgen.stages.pretrain.settings import PretrainSettings
-from copgen.training.cached_gradients import CachedPass
+from copgen.training.cached_gradients import CachedPass, chunks_of, passed_in_chunks
 from copgen.training.data_parallel import averaging_gradients
 from copgen.training.precision import autocast, compiler, dtype_of
 
@@ -61,8 +61,8 @@ class Learner:
         self.method = method
         compiled: nn.Module = compiler(settings.compile)(method.f)
         self._f = averaging_gradients(compiled, ranks)
-        chunk = None if settings.chunk is None else max(1, settings.chunk // ranks.world)
-        self._cached = CachedPass(self._f, self._through, chunk=chunk) if chunk is not None else None
+        self._chunk = None if settings.chunk is None else max(1, settings.chunk // ranks.world)
+        self._cached = None if self._chunk is None else CachedPass(self._f, self._through, chunk=self._chunk)
 
     def losses(self, seen: Sequence[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
         """The losses of V views (K, C, S, S), this rank's share of the batch."""
@@ -70,7 +70,8 @@ class Learner:
         trained = seen[: self.method.trained_views]
         outputs = self._through(trained) if self._cached is None else self._cached.outputs(trained)
         with torch.no_grad(), autocast(self.device, self.settings.precision):
-            frozen = self.method.frozen(seen)
+            # In the chunks of f, so that its batch norms and the target's have statistics of the same samples.
+            frozen = passed_in_chunks(self.method.frozen, chunks_of(seen, self._chunk or len(seen[0])))
         return self.method.loss(self._exact(outputs), self._exact(frozen), labels)
 
     def backward(self, loss: Tensor) -> None:

@@ -29,6 +29,7 @@ from copgen.runtime import philox
 from copgen.stages.pretrain.settings import PretrainSettings
 
 SAMPLES = 2048  # of the run, for what needs no labels
+ROWS = 256  # that pass f at once, whatever the batch and the chunks of the training
 BANK, QUERIES = 10_000, 5_000  # most images of the training and validation splits
 NEIGHBOURS = 20
 ITERATIONS = 200
@@ -88,8 +89,8 @@ class Monitor:
         loader = build_loader("torch", config).loader
         features, h, h_pos = [], [], []
         try:
-            for start in range(0, count, K):
-                v, v_pos = loader[range(start, start + K)].views[:2]
+            for start in range(0, count, ROWS):
+                v, v_pos = loader[range(start, min(start + ROWS, count))].views[:2]
                 outputs, positives = self._outputs(v), self._outputs(v_pos)
                 features.append(outputs[0])
                 h.append(outputs[1])

@@ -99,9 +99,12 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     warmup = max(1, round(settings.warmup_epochs * len(source) / K))
 
     def try_update(rows: int) -> None:
+        loader.stop()
         batch = chosen.loader[range(rows)]
         learner.backward(sum_of(learner.losses(batch.views, batch.labels)))
 
+    # Chunks, and not the batch, bound the memory; and an update of several ranks would wait for the others.
+    can_try = settings.chunk is None and run.ranks.world == 1
     with (
         closing(loader),
         Training(
@@ -119,8 +122,8 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             warning=warning_about(settings.precision, run.device),
             read_every=settings.read_every,
             track=settings.track,
-            try_update=try_update,
-            remedy="use a smaller --chunk or --size",
+            try_update=try_update if can_try else None,
+            remedy=less_memory(settings, world=run.ranks.world),
         ) as training,
     ):
         for update in training:
@@ -228,6 +231,13 @@ def items_of(settings: PretrainSettings) -> str:
     return "pairs" if settings.pairs is not None else "images"
 
 
+def less_memory(settings: PretrainSettings, *, world: int) -> str:
+    """What the message about too little memory advises, beside the batch that fits, where that is known."""
+    if settings.chunk is not None:
+        return "use a smaller --chunk or --size"
+    return f"{'lower --batch, or ' if world > 1 else ''}use --chunk or a smaller --size"
+
+
 def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
     """Seconds, peak memory and disk of the whole run, from a few updates of it in a temporary folder.
 
@@ -239,7 +249,12 @@ def estimate(settings: PretrainSettings, *, world: int = 1) -> dict[str, float]:
 
     def rehearse(folder: Path) -> None:
         with new_run(
-            short, folder, device=settings.device, deterministic=settings.deterministic, ranks=Ranks(world=world)
+            short,
+            folder,
+            device=settings.device,
+            deterministic=settings.deterministic,
+            ranks=Ranks(world=world),
+            rehearsal=True,
         ) as run:
             learn(short, run)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -48,6 +50,28 @@ def test_the_next_batches_are_made_meanwhile_but_none_after_the_end() -> None:
     numbers_of(loader[range(4)])
     loader._thread.submit(int).result()
     assert made.made == [range(4), range(4, 8), range(8, 12)]
+    loader.close()
+    assert made.closed
+
+
+def test_once_it_has_stopped_the_loader_is_free_and_open() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(Numbers):
+        def __getitem__(self, samples: range) -> Batch:
+            if samples.start:
+                entered.set()
+                leave.wait(60)
+            return super().__getitem__(samples)
+
+    made = Slow()
+    loader = Prefetched(made, CPU, stride=4, end=100)
+    numbers_of(loader[range(4)])
+    assert entered.wait(60)
+    threading.Timer(0.05, leave.set).start()
+    loader.stop()
+    assert made.made == [range(4), range(4, 8)]
+    assert not made.closed
     loader.close()
     assert made.closed
 

@@ -36,6 +36,14 @@ def config(source: Files, **more: Any) -> LoaderConfig[Files]:
     return LoaderConfig(**{"source": source, "policy": SIMCLR, "seed": 3, "count": 2, "device": CPU, **more})
 
 
+def test_the_processes_on_a_machine_share_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(32)))
+    assert config(Files(2)).parallel == 32
+    for name, value in {"RANK": "1", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(name, value)
+    assert (config(Files(2)).parallel, config(Files(2), workers=5).parallel) == (4, 5)
+
+
 @pytest.fixture(scope="module", params=[0, 3], ids=["real images", "pairs"])
 def source(request: pytest.FixtureRequest) -> Files:
     return Files(24, positives=request.param, shapes=((64, 64), (40, 70)))

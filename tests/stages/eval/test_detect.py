@@ -260,6 +260,15 @@ def test_bad_data_and_settings_are_refused_before_anything_is_written(made: Made
     assert not out.exists()
 
 
+def test_the_estimate_times_each_update_and_leaves_nothing(
+    made: Made, temporary: Path, updates_per_read: set[int]
+) -> None:
+    found = stage.estimate(settings(made, updates=1000))
+    assert updates_per_read == {1}
+    assert found["seconds"] > 0
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_missing_package_is_named_before_anything_is_read(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

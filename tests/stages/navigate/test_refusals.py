@@ -239,9 +239,12 @@ def test_a_run_can_be_repeated_from_its_own_settings(flow: Path, navigated: Call
 
 
 @pytest.mark.parametrize("samples", [K, 2 * K, 1000 * K])
-def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(flow: Path, temporary: Path, samples: int) -> None:
+def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
+    flow: Path, temporary: Path, updates_per_read: set[int], samples: int
+) -> None:
     found = estimate(navigate_settings(flow, samples=samples, stop="delta", delta=1e-6))
     assert set(found) == {"seconds", "memory_bytes", "disk_bytes"}
+    assert updates_per_read == {1}
     assert all(0 < value < math.inf for value in found.values())
     assert list(temporary.iterdir()) == []
 

@@ -111,8 +111,11 @@ def test_a_loss_that_is_not_finite_ends_it(flow: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / FILE_NAME).exists()
 
 
-def test_the_estimate_leaves_nothing(flow: Path, temporary: Path) -> None:
+def test_the_estimate_times_each_update_and_leaves_nothing(
+    flow: Path, temporary: Path, updates_per_read: set[int]
+) -> None:
     found = stage.estimate(settings_of(flow, samples=800))
     assert list(temporary.iterdir()) == []
+    assert updates_per_read == {1}
     assert found["seconds"] > 0
     assert found["disk_bytes"] > 1000

@@ -179,10 +179,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
 
 @pytest.mark.parametrize("updates", [1, 3, 40])
 def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
-    pretrain_pairs: Path, tmp_path: Path, temporary: Path, updates: int
+    pretrain_pairs: Path, tmp_path: Path, temporary: Path, updates_per_read: set[int], updates: int
 ) -> None:
     settings = pretrain_settings(pretrain_pairs, updates=updates)
     found = estimate(settings)
+    assert updates_per_read == {1}
     assert list(temporary.iterdir()) == []
     assert all(0 < value < math.inf for value in found.values())
     pretrain(settings, out=tmp_path / "run")

@@ -113,7 +113,7 @@ def estimate(settings: FitGanSettings) -> dict[str, float]:
     short = settings.replaced(updates=min(settings.updates, 2 * settings.r1_every))
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device) as run:
+        with new_run(short, folder, device=settings.device, rehearsal=True) as run:
             game = learn(short, run, load_images(short, run.device))
             G = settled(game, batches=1)
             picture(run.path, "final", G, game)

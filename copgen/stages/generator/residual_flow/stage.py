@@ -152,7 +152,7 @@ def estimate(settings: FitResidualFlowSettings) -> dict[str, float]:
     short = settings.replaced(updates=min(settings.updates, 5))
 
     def rehearse(folder: Path) -> None:
-        with new_run(short, folder, device=settings.device) as run:
+        with new_run(short, folder, device=settings.device, rehearsal=True) as run:
             flow = learn(short, run, load_images(short, run.device), {})
             prior = Prior(scale=settings.prior_scale)
             picture(run.path, "final", generator(flow, prior))

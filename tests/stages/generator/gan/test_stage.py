@@ -158,8 +158,11 @@ def test_changed_settings_are_refused_with_the_difference(straight: Path) -> Non
 
 
 @pytest.mark.parametrize("updates", [1, 1000])
-def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(temporary: Path, updates: int) -> None:
+def test_the_estimate_is_a_rehearsal_that_leaves_nothing_behind(
+    temporary: Path, updates_per_read: set[int], updates: int
+) -> None:
     found = estimate(fit_settings(updates=updates))
+    assert updates_per_read == {1}
     assert list(temporary.iterdir()) == []
     assert all(0 < value < math.inf for value in found.values())
 

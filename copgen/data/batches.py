@@ -21,7 +21,7 @@ from copgen.data.single_threaded import single_threaded
 from copgen.data.source import DecodedImages, EncodedImages
 from copgen.pairs.pixels import from_uint8
 from copgen.runtime.device_copies import to_device
-from copgen.runtime.environment import cores
+from copgen.runtime.environment import own_cores
 from copgen.runtime.errors import UsageError
 
 
@@ -65,7 +65,7 @@ def batches(
             yield in_colours(fitted(images, size, shorter_side), channels)
     else:
         decoded = partial(_decoded, source, channels or source.channels, size, shorter_side, column)
-        for images in _decoded_ahead(parts, decoded, workers or cores()):
+        for images in _decoded_ahead(parts, decoded, workers or own_cores()):
             yield to_device(images, device)
 
 

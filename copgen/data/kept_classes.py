@@ -66,7 +66,7 @@ def state_of(folder: Path, plan: Contents) -> tuple[str, float]:
     changed = 0.0
     for number in range(plan.shards):
         with opened_shard(folder, number) as file:  # NFS asks its server about a file that is opened
-            of = os.fstat(file)
+            of = os.fstat(file.number)
         state.append([of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns])
         changed = max(changed, of.st_ctime)
     return hashlib.sha256(json.dumps(state).encode()).hexdigest(), changed

@@ -206,10 +206,10 @@ class Training:
                 self.read()
                 self._save()
                 self._every.restart()
+            if stop:  # after the last update too: what follows may take long, and the caller may start another command
+                raise self._signals.stopped(f"after update {self.done:,} of {self.updates:,}; the state is saved")
             if self.done == self.updates or self.ended_early:
                 return
-            if stop:
-                raise self._signals.stopped(f"after update {self.done:,} of {self.updates:,}; the state is saved")
 
     def _on_any_rank(self, here: bool, *, now: bool) -> bool:
         """Whether it holds on a rank; several ranks ask each other only `now`, where they synchronise anyway."""

@@ -246,8 +246,10 @@ def test_the_state_of_the_end_is_saved_and_not_trained_further(tmp_path: Path) -
     assert same(first, again)
 
 
-def test_a_signal_in_the_last_update_ends_the_run_as_done(tmp_path: Path) -> None:
-    assert train(tmp_path, at(UPDATES - 1, lambda: send(signal.SIGTERM))).counter.seen == list(range(UPDATES))
+def test_a_signal_in_the_last_update_is_heard_and_all_updates_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(Stopped, match=f"after update {UPDATES} of {UPDATES}"):
+        train(tmp_path, at(UPDATES - 1, lambda: send(signal.SIGTERM)))
+    assert train(tmp_path).counter.seen == list(range(UPDATES))
 
 
 def test_the_second_signal_acts(tmp_path: Path) -> None:

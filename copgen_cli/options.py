@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from copgen.runtime.counts import parse_count
+from copgen.runtime.environment import home_expanded
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.panels import INPUT, OUTPUT, PANELS, REPORT, SETTINGS
 from copgen.runtime.urls import local_path, refuse_url
@@ -62,7 +63,12 @@ def target(text: str) -> Path:
 
 
 def _path(text: str, *, writing: bool) -> Path:
-    """A path, or that of a file:// URL; other URLs are refused."""
+    """A path, or that of a file:// URL; other URLs are refused.
+
+    A shell leaves the `~` of `--out=~/runs` alone, and nobody means a folder with this name.
+    """
+    if text.startswith("~"):
+        return home_expanded(text, "pass the whole path, or ./~ for a folder with this name")
     path = local_path(text)
     if path is not None:
         return path

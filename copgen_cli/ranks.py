@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +14,7 @@ from copgen.distributed.launch import launch
 from copgen.runtime.environment import placement
 from copgen.runtime.errors import UsageError
 from copgen.runtime.panels import SPEED
+from copgen.runtime.settings_files import piped
 from copgen_cli import options as o
 
 Nproc = Annotated[
@@ -35,7 +39,24 @@ def launch_ranks(nproc: int | None, run: o.FolderRun, context: typer.Context) ->
             f"--nproc cannot be used under torchrun, which has started {world} ranks.", fix="Remove --nproc."
         )
     if nproc is not None and launches(nproc, run):
-        raise SystemExit(launch("copgen_cli.main", without_nproc(context.find_root().obj), nproc))
+        with without_pipes(without_nproc(context.find_root().obj)) as words:
+            raise SystemExit(launch("copgen_cli.main", words, nproc))
+
+
+@contextmanager
+def without_pipes(arguments: Sequence[str]) -> Iterator[list[str]]:
+    """The arguments of the command, with a file in the place of a --config that is a pipe: several ranks read it."""
+    words = list(arguments)
+    with tempfile.TemporaryDirectory(prefix="copgen-config-") as folder:
+        for place, word in enumerate(words):
+            option, _, value = word.partition("=") if word.startswith("--config=") else ("", "", word)
+            if option or (place and words[place - 1] == "--config"):
+                text = piped(Path(value))
+                if text is not None:
+                    copy = Path(folder) / f"{place}.toml"
+                    copy.write_text(text, "utf-8")
+                    words[place] = f"{option}={copy}" if option else str(copy)
+        yield words
 
 
 def without_nproc(arguments: Sequence[str]) -> list[str]:

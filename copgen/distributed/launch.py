@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from copgen.distributed.children import run_module
 from copgen.runtime.errors import CopgenError, EnvironmentFault
 from copgen.runtime.signals import EXIT_CODES
 
@@ -38,7 +39,8 @@ def launch(module: str, arguments: Sequence[str], ranks: int) -> int:
 
     store = shared_store()  # the agent and the ranks use it too
     with tempfile.TemporaryDirectory(prefix="copgen-ranks-") as folder:
-        fault = _run(["-m", "copgen.distributed.rank_process", folder, module, *arguments], ranks, port=store.port)
+        words = [*run_module("copgen.distributed.rank_process"), folder, module, *arguments]
+        fault = _run(words, ranks, port=store.port)
         code = ending(Path(folder), rank=0)
     if code is None:
         assert fault is not None

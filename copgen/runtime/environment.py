@@ -6,11 +6,13 @@ NO_COLOR and TERM are handled by the terminal library, proxies by the standard l
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from copgen.runtime.cgroup import cpu_quota
 from copgen.runtime.errors import EnvironmentFault, UsageError
 
 
@@ -95,8 +97,9 @@ class Placement:
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """The number of cores that this process may use: those of its affinity, or fewer by the limit of a container."""
+    allowed, quota = len(os.sched_getaffinity(0)), cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
 def own_cores() -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from copgen.runtime.cgroup import memory_left
+
 _RESET_PEAK = "5"  # written to /proc/self/clear_refs, resets the peak (proc(5))
 
 
@@ -57,7 +59,9 @@ def free(device: torch.device) -> int | None:
     line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
     available = int(line.split()[1]) * 1024
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return available if limit == resource.RLIM_INFINITY else min(available, limit - _status("VmSize"))
+    limits = [limit - _status("VmSize")] if limit != resource.RLIM_INFINITY else []
+    limits += [left] if (left := memory_left()) is not None else []  # of a container
+    return min([available, *limits])
 
 
 def _status(name: str) -> int:

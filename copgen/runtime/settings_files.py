@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from copgen.runtime.environment import placement
 from copgen.runtime.errors import UsageError, unknown
 from copgen.runtime.path_errors import path_error
 from copgen.runtime.printable import is_utf8
@@ -28,6 +29,8 @@ def read_toml(path: Path) -> Tree:
     try:
         if path.is_file():
             return _parsed(path.read_text("utf-8-sig"))
+        if placement().world > 1 and path.exists():
+            raise UsageError(f"{path} is a pipe, which one of several ranks can read.", fix="Pass a file.")
         if path not in _piped:
             _piped[path] = path.read_text("utf-8-sig")
         return _parsed(_piped[path])
@@ -38,6 +41,18 @@ def read_toml(path: Path) -> Tree:
         raise UsageError(fault.what, fix=fault.fix) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}.") from None
+
+
+def piped(path: Path) -> str | None:
+    """What a settings file says that is a pipe, which only one process can read; None: it is a file.
+
+    Raises:
+        UsageError: as `read_toml`.
+    """
+    if path.is_file():
+        return None
+    read_toml(path)
+    return _piped[path]
 
 
 def portable(value: Any) -> Any:

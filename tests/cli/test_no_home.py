@@ -11,6 +11,7 @@ import pytest
 from copgen.doctor import machine_report
 from copgen.runtime import environment
 from copgen.runtime.errors import EnvironmentFault, ExitCode
+from copgen_cli import options
 from tests.cli.command import copgen
 from tests.cli.surface import commands
 
@@ -79,3 +80,12 @@ def test_an_empty_home_is_not_the_root_folder(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     with pytest.raises(EnvironmentFault, match="HOME"):
         environment.user_cache()
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert options.target("~/runs/a") == tmp_path / "runs" / "a"
+    assert options.source("./~/runs") == Path("~/runs")
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(EnvironmentFault, match="~/runs"):
+        options.target("~/runs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from copgen.report.page.html import escaped, tag
+from copgen.report.page.log import Log
 from copgen.report.page.navigating import generator_of
 from copgen.report.page.record import NAVIGATE, PRETRAIN, STEERING, Record
 from copgen.report.page.values import number
@@ -59,8 +60,21 @@ def _facts(record: Record) -> Iterator[tuple[str, str, str]]:
     seed, batch = record.config.get("seed"), record.config.get("batch")
     if batch is not None:
         yield "batch", f"{batch}", f"seed {seed}" if seed is not None else ""
-    if (seconds := log.last("seconds")) is not None and (samples := log.last("samples")):
-        yield "time", _duration(seconds), f"{samples / seconds:,.0f} samples/s" if seconds else ""
+    if (times := _times(log)) is not None:
+        seconds, rate = times
+        yield "time", _duration(seconds), f"{rate:,.0f} samples/s" if rate else ""
+
+
+def _times(log: Log) -> tuple[float, float | None] | None:
+    """Seconds in all, and samples per second since the last start: the clock of a run that was resumed starts anew."""
+    clock = log.curves.get("seconds")
+    if clock is None or not clock.y:
+        return None
+    starts = [k for k in range(1, len(clock.y)) if clock.y[k] < clock.y[k - 1]]
+    total = clock.y[-1] + sum(clock.y[k - 1] for k in starts)
+    before = clock.x[starts[-1] - 1] if starts else 0.0
+    known = "samples" in log.curves and clock.y[-1] > 0
+    return total, (clock.x[-1] - before) / clock.y[-1] if known else None
 
 
 def _duration(seconds: float) -> str:

@@ -16,14 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from copgen.distributed.children import end_with_parent
+from copgen.distributed.children import end_with_parent, run_module
 from copgen.runtime.environment import worker_variables
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
 from copgen.runtime.events import Events
 from copgen.runtime.signals import StopRequest
 from copgen.stages.sample.shards import Note
 
-COMMAND = (sys.executable, "-m", "copgen.stages.sample.worker_process")
+COMMAND = (sys.executable, *run_module("copgen.stages.sample.worker_process"))
 PAUSE_S = 0.1
 
 

@@ -182,4 +182,4 @@ def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
 def _gather_rows(own: Sequence[Tensor], directions: int, group: ProcessGroup) -> list[Tensor]:
     """Gathers numbers of this rank's contrasted rows (directions * K,): all ranks' rows of h, then of h_pos."""
     own_KDN = torch.stack([x.view(directions, -1) for x in own]).permute(2, 1, 0).contiguous()
-    return [x.T.reshape(-1) for x in _gather(own_KDN, group).unbind(2)]
+    return [x.T.reshape(-1).contiguous() for x in _gather(own_KDN, group).unbind(2)]  # kernels read by address

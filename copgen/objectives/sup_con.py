@@ -63,9 +63,10 @@ def sup_con(
     check = functools.partial(_check, h, labels, temperature, reduction, group)
     if group is not None:
         ranks.check_together(check, h, group, mean=mean)
-        return ranks.sup_con(h, labels.long(), temperature, normalized=normalized, mean=mean, group=group)
+        labels = labels.long().contiguous()  # kernels read by address
+        return ranks.sup_con(h, labels, temperature, normalized=normalized, mean=mean, group=group)
     check()
-    labels = labels.long()
+    labels = labels.long().contiguous()
     if chosen(h) == "reference":
         losses, count = reference.sup_con(h if normalized else reference.normalize(h), labels, temperature)
     else:

@@ -77,6 +77,29 @@ def test_row_weights(d: int) -> None:
     assert found.gradient <= bound(torch.float32, 0.2)
 
 
+@pytest.mark.parametrize("kind", ["a column", "every second", "expanded"])
+def test_labels_may_lie_anyhow(kind: str) -> None:
+    y = labels("three", 33)
+    strided = {
+        "a column": torch.stack((y, y + 1), dim=1)[:, 0],
+        "every second": torch.stack((y, y + 1), dim=1).flatten()[::2],
+        "expanded": y[:1].expand(33),
+    }[kind]
+    z = embeddings(33, 16)[0]
+    for given in (sup_con, torch.ops.copgen.sup_con):
+        found = []
+        for one in (strided, strided.contiguous()):
+            h = z.clone().requires_grad_()
+            if given is sup_con:
+                loss = sup_con(h, one, temperature=0.1)
+            else:
+                loss = given(h, one, None, 0.1, False)[0].mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            found.append((loss.detach(), h.grad))
+        assert torch.equal(found[0][0], found[1][0])
+        assert torch.equal(found[0][1], found[1][1])
+
+
 def test_without_any_positive_the_loss_is_zero_and_so_is_its_gradient() -> None:
     z = embeddings(40, 48)[0].requires_grad_()
     loss = sup_con(z, labels("none", 40), temperature=0.1)

@@ -1,4 +1,4 @@
-"""What each rank of a test runs: `main(["losses" or "averaged" or "refusals", OUT])`, started by `launch`.
+"""What each rank of a test runs: `main([WHAT, OUT])`, WHAT a function below, started by `launch`.
 
 The global batch is a function of the seed, and a rank takes its rows of it.
 """
@@ -6,15 +6,19 @@ The global batch is a function of the seed, and a rank takes its rows of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from copgen.distributed.ranks import joined
-from copgen.objectives import info_nce, sup_con
+from copgen.objectives import info_nce, over_ranks, sup_con
+from copgen.objectives.operators import info_nce as of_info_nce
+from copgen.objectives.operators import sup_con as of_sup_con
 from copgen.runtime.errors import UsageError
 
 ROWS, D = 12, 7  # of the global batch
@@ -45,7 +49,7 @@ def losses(rank: int, world: int, group: Any) -> dict[str, Tensor]:
             for queue in (False, True):
                 rows = {name: own_rows(x, rank, world) for name, x in batch().items() if name in ("h", "h_pos")}
                 h, h_pos = (x.requires_grad_() for x in rows.values())
-                tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+                tau = torch.tensor(0.3, dtype=batch()["h"].dtype, requires_grad=True)
                 negatives = batch()["negatives"] if queue else None
                 loss = info_nce(
                     h,
@@ -65,7 +69,7 @@ def losses(rank: int, world: int, group: Any) -> dict[str, Tensor]:
                 found |= {f"{name} h": _known(h.grad), f"{name} h_pos": _known(h_pos.grad)}
     for reduction in ("mean", "none"):
         h = own_rows(batch()["h"], rank, world).requires_grad_()
-        tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        tau = torch.tensor(0.3, dtype=batch()["h"].dtype, requires_grad=True)
         loss = sup_con(
             h,
             own_rows(batch()["labels"], rank, world),
@@ -79,6 +83,17 @@ def losses(rank: int, world: int, group: Any) -> dict[str, Tensor]:
         name = f"sup_con {reduction}"
         found |= {f"{name} loss": loss.detach(), f"{name} h": _known(h.grad), f"{name} tau": _known(tau.grad)}
     return found
+
+
+def kernels(rank: int, world: int, group: Any) -> dict[str, Tensor]:
+    """`losses` on the Triton kernels, which read tensors by their addresses, in float32."""
+    from copgen.objectives import triton_kernels
+
+    whole = {name: x.float() if x.is_floating_point() else x for name, x in batch().items()}
+    with mock.patch(f"{__name__}.batch", lambda: whole), ExitStack() as patched:
+        for module in (over_ranks, of_info_nce, of_sup_con):
+            patched.enter_context(mock.patch.object(module, "kernels_for", lambda device: triton_kernels))
+        return losses(rank, world, group)
 
 
 def averaged(rank: int, world: int, group: Any) -> dict[str, Tensor]:
@@ -140,7 +155,7 @@ def _known(gradient: Tensor | None) -> Tensor:
 
 def main(words: Sequence[str]) -> int:
     what, out = words
-    work = {"losses": losses, "averaged": averaged, "refusals": refusals}[what]
+    work = {"losses": losses, "averaged": averaged, "kernels": kernels, "refusals": refusals}[what]
     with joined(torch.device("cpu")) as (ranks, _):
         torch.save(work(ranks.rank, ranks.world, ranks.group), Path(out) / f"{ranks.rank}.pt")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -59,6 +60,21 @@ def test_the_ranks_gradients_average_to_those_of_one_process(found: list[dict[st
         torch.testing.assert_close(gathered / share, whole()[f"{form} {name}"], rtol=1e-12, atol=1e-13)
     tau = torch.stack([rank[f"{form} tau"] for rank in found]).sum() / share
     torch.testing.assert_close(tau, whole()[f"{form} tau"], rtol=1e-12, atol=1e-13)
+
+
+@pytest.fixture(scope="module")
+def on_kernels(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    pytest.importorskip("triton")
+    with mock.patch.dict("os.environ", TRITON_INTERPRET="1"):
+        return run(tmp_path_factory.mktemp("kernels") / "losses", 2, "kernels")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_kernels_read_what_the_ranks_gathered(on_kernels: list[dict[str, Tensor]], form: str) -> None:
+    share = 2 if "mean" in form else 1
+    for name in ("h",) if "sup_con" in form else ("h", "h_pos"):
+        gathered = torch.cat([rank[f"{form} {name}"] for rank in on_kernels]).double()
+        torch.testing.assert_close(gathered / share, whole()[f"{form} {name}"], rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("world", [2, 4])

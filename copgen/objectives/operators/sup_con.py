@@ -60,6 +60,7 @@ def _forward(
         length = lengths[0] if lengths else None
         bounded = not normalized or kernels.bounded([unit])
         tau = temperature_of(learnt, temperature)
+        labels = labels.contiguous()
         batch = Labelled(unit, length, labels, unit, labels, 0, tau, bounded, h.dtype)
         losses, lse, lost, count = kernels.sup_con.forward(batch)
     kept = nothing(unit) if unit is h else unit  # an operator must not return its own inputs
@@ -71,7 +72,8 @@ def _backward(*inputs: Any) -> tuple[Tensor, Tensor]:
     unit = up.unit.contiguous()
     bounded = up.length is not None or kernels_for(unit.device).bounded([unit])
     tau = temperature_of(up.learnt, up.temperature)
-    batch = Labelled(unit, up.length, up.labels, unit, up.labels, 0, tau, bounded, up.dtype)
+    labels = up.labels.contiguous()
+    batch = Labelled(unit, up.length, labels, unit, labels, 0, tau, bounded, up.dtype)
     dh, dtau = gradients_of(batch, (up.lse, up.lost, up.positives, up.gradient.contiguous()), up.learnt)
     return dh, nothing(up.lse) if dtau is None else dtau
 

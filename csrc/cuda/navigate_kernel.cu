@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kThreads) navigate_tiles(
     const T* __restrict__ z, const V* __restrict__ w1, const V* __restrict__ b1, const V* __restrict__ w2,
     const V* __restrict__ b2, float delta, int64_t rows, int dim, int width, T* __restrict__ z_pos,
     float* __restrict__ d, double* stats, float* __restrict__ hidden, int64_t kept, Partial partial) {
-  extern __shared__ float shared[];
+  extern __shared__ __align__(16) float shared[];  // rows are read as float4
   float* const first = shared;
   float* const second = first + kStride * padded(dim);
   float* const bias1 = second + kStride * padded(width);

@@ -69,7 +69,7 @@ def test_fits_a_gan_that_navigate_and_sample_take_by_its_run_folder(here: Path, 
     inspected = run("generator", "inspect", "runs/generator-digits", "--out", "sheet.png", "--json")
     assert inspected.document["name"] == "gan"
     assert inspected.document["image_shape"] == [1, 8, 8]
-    assert inspected.document["made_by"]["command"] == "copgen generator fit digits"
+    assert inspected.document["made_by"]["command"] == "copgen generator fit digits --recipe gan"
     assert Path("sheet.png").is_file()
 
     navigated = run(

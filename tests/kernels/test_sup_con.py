@@ -86,18 +86,17 @@ def test_labels_may_lie_anyhow(kind: str) -> None:
         "expanded": y[:1].expand(33),
     }[kind]
     z = embeddings(33, 16)[0]
-    for given in (sup_con, torch.ops.copgen.sup_con):
-        found = []
-        for one in (strided, strided.contiguous()):
-            h = z.clone().requires_grad_()
-            if given is sup_con:
-                loss = sup_con(h, one, temperature=0.1)
-            else:
-                loss = given(h, one, None, 0.1, False)[0].mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            found.append((loss.detach(), h.grad))
-        assert torch.equal(found[0][0], found[1][0])
-        assert torch.equal(found[0][1], found[1][1])
+
+    def result(y: Tensor, *, registered: bool) -> tuple[Tensor, Tensor]:
+        h = z.clone().requires_grad_()
+        operator = torch.ops.copgen.sup_con
+        loss = operator(h, y, None, 0.1, False)[0].mean() if registered else sup_con(h, y, temperature=0.1)
+        return loss.detach(), torch.autograd.grad(loss, h)[0]
+
+    for registered in (False, True):
+        found, expected = (result(y, registered=registered) for y in (strided, strided.contiguous()))
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
 
 
 def test_without_any_positive_the_loss_is_zero_and_so_is_its_gradient() -> None:

@@ -90,9 +90,9 @@ def kernels(rank: int, world: int, group: Any) -> dict[str, Tensor]:
     from copgen.objectives import triton_kernels
 
     whole = {name: x.float() if x.is_floating_point() else x for name, x in batch().items()}
-    with mock.patch(f"{__name__}.batch", lambda: whole), ExitStack() as patched:
+    with mock.patch(f"{__name__}.batch", return_value=whole), ExitStack() as patched:
         for module in (over_ranks, of_info_nce, of_sup_con):
-            patched.enter_context(mock.patch.object(module, "kernels_for", lambda device: triton_kernels))
+            patched.enter_context(mock.patch.object(module, "kernels_for", return_value=triton_kernels))
         return losses(rank, world, group)
 
 

@@ -96,7 +96,9 @@ def test_a_signal_stops_the_run_between_two_updates(
 
 
 def test_a_signal_during_the_last_update_does_not_undo_it(flow: Path, tmp_path: Path) -> None:
-    summary = navigate(navigate_settings(flow), out=tmp_path, events=At(8 * K, partial(send, signal.SIGTERM)))
+    with pytest.raises(Stopped, match="after update 8 of 8"):
+        navigate(navigate_settings(flow), out=tmp_path, events=At(8 * K, partial(send, signal.SIGTERM)))
+    summary = navigate(navigate_settings(flow), out=tmp_path)
     assert summary["updates"] == 8
     assert (tmp_path / ARTEFACT).exists()
 

@@ -111,7 +111,7 @@ def test_the_file_is_a_generator_that_says_what_made_it(straight: Path) -> None:
     assert (G.name, G.latent_dim, G.image_size, G.channels) == ("gan", 6, 8, 1)
     assert dict(G.made_by) == read_json(straight / "summary.json")
     assert G.made_by["settings"] == fit_settings().tree()
-    assert G.made_by["command"] == "copgen generator fit digits"
+    assert G.made_by["command"] == "copgen generator fit digits --recipe gan"
 
 
 def test_the_weights_that_are_kept_are_the_averaged_ones(straight: Path) -> None:

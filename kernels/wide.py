@@ -1,7 +1,7 @@
 """Gradients of wide embeddings, whose rows do not fit the registers: chunks of weights and library matrix products.
 
 The weights of a chunk of rows against all columns are written to memory, in the operands' dtype, and multiplied by the
-columns. The chunk is the only memory that grows with the batch, up to `CHUNK_BYTES`.
+columns. A chunk grows with the batch up to `CHUNK_BYTES`; the sums are float32, whatever the embeddings are.
 """
 
 from __future__ import annotations

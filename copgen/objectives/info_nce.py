@@ -68,7 +68,8 @@ def info_nce(
 
     Raises:
         UsageError: wrong or mismatched shapes, dtypes or devices, K < 2, a temperature that is not positive and finite,
-            an unknown `anchors` or `reduction`; in a group, on all ranks, batches that differ in size.
+            an unknown `anchors` or `reduction`; in a group, on all ranks, batches that differ in size (on CUDA, if they
+            do from the start).
     """
     both, mean = anchors == "both", reduction == "mean"
     check = functools.partial(_check, h, h_pos, temperature, anchors, reduction, negatives, group)

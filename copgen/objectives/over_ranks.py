@@ -57,8 +57,10 @@ def sup_con(
 def check_together(check: Callable[[], None], h: Tensor, group: ProcessGroup, **same: int) -> None:
     """Run a rank's own check, and raise on all ranks if one of them fails or the batches differ.
 
-    If only one rank raised, the others would wait forever for its rows. On CUDA the ranks compare a batch only if its
-    shape is new: reading the answer waits for the device.
+    If only one rank raised, the others would wait forever for its rows. On CUDA a rank compares its batch only if the
+    shape is new to it: reading the answer waits for the device. So what differs must do so in the first batch: when
+    ranks part later, such as in a smaller last batch of one of them, the collectives no longer match, and wait for
+    the timeout of the group.
 
     Args:
         check: raises UsageError if this rank's arguments are wrong.

@@ -57,7 +57,7 @@ def sup_con(
     Raises:
         UsageError: wrong or mismatched shapes, dtypes or devices, N < 2, labels of the wrong length or dtype, a
             temperature that is not positive and finite, an unknown `reduction`; in a group, on all ranks, batches that
-            differ in size.
+            differ in size (on CUDA, if they do from the start).
     """
     mean = reduction == "mean"
     check = functools.partial(_check, h, labels, temperature, reduction, group)

@@ -95,7 +95,7 @@ def table(found: Mapping[str, Any]) -> Table:
     rows, names = found["rows"], found["names"]
     names = [name for name in rows[0]["values"] if name in names] if rows else names
     extra = dict.fromkeys(name for row in rows for name in row["measures"] if ": " in name)
-    columns = [*SHOWN[found["stage"]], *((name, name.replace(": ", "\n"), 1.0) for name in extra)]
+    columns = [*SHOWN[found["stage"]], *((name, "\n".join(name.rsplit(": ", 1)), 1.0) for name in extra)]
     if all(_same(row["measures"], "kept", "samples") for row in rows):
         columns = [column for column in columns if column[0] != "kept"]
     lines = []

@@ -7,7 +7,7 @@ what came out. Runs depend on their settings alone, so any mix of slices gives t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from copgen.runtime.path_errors import path_errors
 from copgen.stages.sweep.grid import Planned, planned
 from copgen.stages.sweep.kinds import KINDS, Kind
 from copgen.stages.sweep.record import FILE, recorded, refuse_others
-from copgen.stages.sweep.results import rows_of, summary_of
+from copgen.stages.sweep.results import evaluations_of, rows_of, summary_of
 from copgen.stages.sweep.settings import SweepSettings
 from copgen.storage.files import read_object, write_json
 from copgen.storage.lock import refuse_foreign
@@ -70,7 +70,16 @@ def sweep(
             diverged.append(run.name)
     document = {**document_of(record, kind, runs, out), "diverged": diverged}
     write_json(out / SUMMARY, document)
+    _say_what_is_left_out(document, events)
     return document
+
+
+def _say_what_is_left_out(document: Mapping[str, Any], events: Events) -> None:
+    """Say which evaluations are in no row."""
+    for path in document["stale"]:
+        events.say(f"Left out: {path} is of another encoder than the one in its run.")
+    for name in dict.fromkeys(name for row in document["rows"] for name in row["incomplete"]):
+        events.say(f"Left out where not every seed has it: {name}.")
 
 
 def checked(
@@ -110,13 +119,15 @@ def slice_of_runs(runs: Sequence[Planned], part: ShardSlice, *, overwrite: bool 
 def document_of(record: dict[str, Any], kind: Kind, runs: Sequence[Planned], out: Path) -> dict[str, Any]:
     """What is known of all runs; those of other slices, too."""
     found = {run.name: summary for run in runs if (summary := summary_of(kind, out / run.name)) is not None}
+    evaluations = evaluations_of({name: out / name for name in found})
     return {
         **record,
         "runs": [
             {"name": run.name, "values": _plain(run.values), "seed": run.seed, "summary": found.get(run.name)}
             for run in runs
         ],
-        "rows": rows_of(runs, found, out),
+        "rows": rows_of(runs, found, evaluations.numbers),
+        "stale": [str(path.relative_to(out)) for path in evaluations.stale],
         "missing": [run.name for run in runs if run.name not in found],
     }
 

@@ -20,6 +20,7 @@ from tests.report.comparison import made as results
 from tests.stages.small import At, Recorder, files, navigate_settings, send
 
 DELTAS = {"delta": (0.4, 0.5)}
+TOP1 = "linear (sgd, best test epoch), mnist: Top-1 %"
 NAMES = [f"delta={delta}/seed-{seed}" for delta in (0.4, 0.5) for seed in (0, 1)]
 
 
@@ -112,8 +113,42 @@ def test_evaluations_below_a_run_are_in_its_row(straight: Path, flow: Path, tmp_
     for seed, top1 in ((0, 0.9), (1, 0.92)):
         results.written(tmp_path / "s" / f"delta=0.4/seed-{seed}/eval", results.made_by(), top1=top1)
     found = sweep(of(flow), out=tmp_path / "s")
-    assert found["rows"][0]["measures"]["linear: Top-1 %"]["mean"] == pytest.approx(91.0)
-    assert "linear: Top-1 %" not in found["rows"][1]["measures"]
+    assert found["rows"][0]["measures"][TOP1]["mean"] == pytest.approx(91.0)
+    assert TOP1 not in found["rows"][1]["measures"]
+
+
+@pytest.mark.parametrize("other", [{"protocol": "authors"}, {"dataset": "digits"}])
+def test_evaluations_of_other_data_or_protocols_have_no_common_mean(
+    straight: Path, flow: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    usual = {"protocol": "validation", "dataset": "mnist"}
+    for name, top1, how in zip(NAMES, (0.9, 0.5, 0.8, 0.82), (usual, usual | other, usual, usual), strict=True):
+        results.written(tmp_path / "s" / name / "eval/linear", results.made_by(), top1=top1, **how)
+    events = Recorder()
+    found = sweep(of(flow), out=tmp_path / "s", events=events)
+    mixed, whole = ([name for name in row["measures"] if "Top-1" in name] for row in found["rows"])
+    assert mixed == []
+    assert [found["rows"][1]["measures"][name]["mean"] for name in whole] == [pytest.approx(81.0)]
+    assert len(found["rows"][0]["incomplete"]) == len(events.sentences) == 2
+    for (setting, value), told in zip((usual | other).items(), ("validation", "mnist"), strict=True):
+        assert setting not in other or any(value in name for name in found["rows"][0]["incomplete"])
+        assert setting not in other or told in whole[0]
+
+
+def test_evaluations_of_an_encoder_that_was_replaced_are_left_out(straight: Path, flow: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    for name in NAMES:
+        path = results.written(tmp_path / "s" / name / "eval/linear", results.made_by(), top1=0.9)
+        now = results.made_by(lr=0.1) if name in NAMES[:1] else results.made_by()
+        encoder = repr(sorted(now.items())).encode()  # its sha256 is that in the results of `now`
+        (path.parents[1] / "encoder.safetensors").write_bytes(encoder)
+    events = Recorder()
+    found = sweep(of(flow), out=tmp_path / "s", events=events)
+    assert found["stale"] == [f"{NAMES[0]}/eval/linear/results.json"]
+    assert any(found["stale"][0] in sentence for sentence in events.sentences)
+    assert TOP1 not in found["rows"][0]["measures"]
+    assert found["rows"][1]["measures"][TOP1]["n"] == 2
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ from copgen.runtime.environment import job_place, placement
 from copgen.runtime.errors import Diverged, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.sweep.failures import failures_of, forget_failure, note_failure
 from copgen.stages.sweep.grid import Planned, planned
 from copgen.stages.sweep.kinds import KINDS, Kind
-from copgen.stages.sweep.record import FILE, recorded, refuse_others
+from copgen.stages.sweep.record import FILE, recorded, refuse_others, write_record
 from copgen.stages.sweep.results import evaluations_of, rows_of, summary_of
 from copgen.stages.sweep.settings import SweepSettings
-from copgen.storage.files import read_object, write_json
-from copgen.storage.lock import refuse_foreign
+from copgen.storage.files import write_json
+from copgen.storage.lock import locked, refuse_foreign
 from copgen.training.run_folder import SUMMARY
 
 __all__ = ["estimate", "sweep"]
@@ -56,20 +57,20 @@ def sweep(
     part = part or slice_of(job_place())
     own = slice_of_runs(runs, part, overwrite=overwrite)
     record = checked(settings, kind, runs, out, overwrite=overwrite)
-    if overwrite or not (out / FILE).exists() or read_object(out / FILE) != record:
-        write_json(out / FILE, record)
-    diverged = []
+    write_record(out, record, overwrite=overwrite)
     for number, run in enumerate(own, start=1):
         if not overwrite and kind.folder(out / run.name).finished:
             continue
         events.say(f"Run {number} of {len(own)}: {run.name}.")
+        forget_failure(out, run.name)
         try:
             kind.run(run.settings, out=out / run.name, overwrite=overwrite, events=events)
         except Diverged as error:
             events.warn(f"{run.name} diverged: {error.what}")
-            diverged.append(run.name)
-    document = {**document_of(record, kind, runs, out), "diverged": diverged}
-    write_json(out / SUMMARY, document)
+            note_failure(out, run.name, error)
+    with locked(out, wait=True):  # the table of the slice that comes last is the whole one
+        document = document_of(record, kind, runs, out)
+        write_json(out / SUMMARY, document)
     _say_what_is_left_out(document, events)
     return document
 
@@ -118,6 +119,7 @@ def slice_of_runs(runs: Sequence[Planned], part: ShardSlice, *, overwrite: bool 
 
 def document_of(record: dict[str, Any], kind: Kind, runs: Sequence[Planned], out: Path) -> dict[str, Any]:
     """What is known of all runs; those of other slices, too."""
+    failures = failures_of(out)
     found = {run.name: summary for run in runs if (summary := summary_of(kind, out / run.name)) is not None}
     evaluations = evaluations_of({name: out / name for name in found})
     return {
@@ -129,6 +131,9 @@ def document_of(record: dict[str, Any], kind: Kind, runs: Sequence[Planned], out
         "rows": rows_of(runs, found, evaluations.numbers),
         "stale": [str(path.relative_to(out)) for path in evaluations.stale],
         "missing": [run.name for run in runs if run.name not in found],
+        "failed": [
+            {"name": run.name, **failures[run.name]} for run in runs if run.name not in found and run.name in failures
+        ],
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,9 +15,12 @@ from typing import Any
 import pytest
 
 from copgen.distributed.slices import ShardSlice
-from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, ExitCode, Stopped, UsageError
+from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
+from copgen.stages.navigate.settings import NavigateSettings
+from copgen.stages.sweep import kinds
 from copgen.stages.sweep.settings import SweepSettings
-from copgen.stages.sweep.stage import estimate, sweep
+from copgen.stages.sweep.stage import checked, estimate, sweep
+from copgen.storage.lock import LOCK
 from tests.report.comparison import made as results
 from tests.stages.small import At, Recorder, files, navigate_settings, send
 
@@ -30,6 +35,19 @@ def of(flow: Path, **given: Any) -> SweepSettings:
     return SweepSettings.model_validate({**given, "settings": settings})
 
 
+def running(monkeypatch: pytest.MonkeyPatch, *, failing: dict[float, CopgenError]) -> None:
+    """Let the runs with these values of delta fail."""
+    navigate = kinds.KINDS["navigate"].run
+
+    def run(settings: NavigateSettings, **how: Any) -> dict[str, Any]:
+        if settings.delta in failing:
+            raise failing[settings.delta]
+        return navigate(settings, **how)
+
+    kind = replace(kinds.KINDS["navigate"], run=run)
+    monkeypatch.setattr("copgen.stages.sweep.stage.KINDS", {"navigate": kind})
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory, flow: Path) -> Path:
     """A finished sweep."""
@@ -41,7 +59,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory, flow: Path) -> Path:
 def test_every_run_has_a_folder_and_the_table_their_mean(straight: Path) -> None:
     document = json.loads((straight / "summary.json").read_text())
     assert [run["name"] for run in document["runs"]] == NAMES
-    assert document["missing"] == document["diverged"] == []
+    assert document["missing"] == document["failed"] == []
     for run in document["runs"]:
         assert json.loads((straight / run["name"] / "summary.json").read_text()) == run["summary"]
     found = [run["summary"]["shift"]["d_mean"] for run in document["runs"][:2]]
@@ -103,9 +121,64 @@ def test_a_run_that_diverges_is_passed_over(flow: Path, tmp_path: Path) -> None:
     events = Recorder()
     grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
     found = sweep(grid, out=tmp_path, events=events)
-    assert found["diverged"] == found["missing"] == ["lr_encoder=1e+30/seed-0"]
-    assert any("diverged" in warning for warning in events.warnings)
+    (failed,) = found["failed"]
+    assert [failed["name"]] == found["missing"] == ["lr_encoder=1e+30/seed-0"]
+    assert failed["code"] == ExitCode.DIVERGED
+    assert any(failed["name"] in warning and failed["what"] in warning for warning in events.warnings)
     assert [row["seeds"] for row in found["rows"]] == [[], [0]]
+
+
+def test_every_slice_knows_the_failures_of_the_others(flow: Path, tmp_path: Path) -> None:
+    grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
+    first = sweep(grid, out=tmp_path, part=ShardSlice(0, 2))
+    last = sweep(grid, out=tmp_path, part=ShardSlice(1, 2))
+    assert [one["code"] for one in first["failed"]] == [ExitCode.DIVERGED]
+    assert last["failed"] == first["failed"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == last
+
+
+def test_a_run_that_works_at_last_has_failed_no_longer(
+    flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = of(flow, seeds=1)
+    running(monkeypatch, failing={0.4: Diverged("The loss is nan.")})
+    assert [one["name"] for one in sweep(grid, out=tmp_path)["failed"]] == ["delta=0.4/seed-0"]
+    running(monkeypatch, failing={})
+    found = sweep(grid, out=tmp_path)
+    assert found["failed"] == found["missing"] == []
+
+
+def test_the_files_of_all_slices_are_written_under_a_lock(
+    flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices that start or end together would take each other's half-written files away."""
+    rename, alone = os.replace, {}
+
+    def watched(source: Path, target: Path) -> None:
+        if target.parent == tmp_path:
+            alone[target.name] = (tmp_path / LOCK).exists()
+        rename(source, target)
+
+    monkeypatch.setattr("copgen.storage.files.os.replace", watched)
+    running(monkeypatch, failing={0.4: Diverged("The loss is nan.")})
+    sweep(of(flow, seeds=1), out=tmp_path)
+    assert alone == {"sweep.json": True, "failures.json": True, "summary.json": True}
+
+
+def test_of_two_sweeps_that_start_together_one_is_refused(
+    straight: Path, flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_comes_another(*given: Any, **how: Any) -> Any:
+        found = checked(*given, **how)
+        (tmp_path / "s").mkdir()
+        shutil.copyfile(straight / "sweep.json", tmp_path / "s" / "sweep.json")
+        return found
+
+    monkeypatch.setattr("copgen.stages.sweep.stage.checked", first_comes_another)
+    with pytest.raises(UsageError, match="seed-1"):
+        sweep(of(flow, seeds=1), out=tmp_path / "s")
+    assert (tmp_path / "s" / "sweep.json").read_bytes() == (straight / "sweep.json").read_bytes()
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["sweep.json"]
 
 
 def test_evaluations_below_a_run_are_in_its_row(straight: Path, flow: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def table(found: Mapping[str, Any]) -> Table:
         lines.append((*(_text(row["values"][name]) for name in names), ended, done, *numbers))
     heads = (*names, "stopped by", "runs", *(title for _, title, _ in columns))
     notes = [SPREAD] if any(row["runs"] > 1 for row in rows) else []
-    notes += [f"{one['name']} failed: {one['what']}" for one in found["failed"]]
+    notes += [f"{one['name']} failed: {one['what']} {one['fix']}".strip() for one in found["failed"]]
     return Table("", heads, lines, texts=len(names) + 1, notes=tuple(notes)).filled()
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from copgen.runtime.errors import CopgenError
+from copgen.runtime.errors import CopgenError, EnvironmentFault, Stopped
 from copgen.storage.files import read_object, write_json
-from copgen.storage.lock import locked
+from copgen.storage.lock import LOCK, locked
 
 FILE = "failures.json"
 
@@ -37,3 +37,17 @@ def forget_failure(folder: Path, name: str) -> None:
         return
     with locked(folder, wait=True):
         write_json(folder / FILE, {other: failure for other, failure in failures_of(folder).items() if other != name})
+
+
+def concerns_all_runs(error: CopgenError, folder: Path) -> bool:
+    """Whether the error of a run ends the sweep: a signal, a fault of the disk, or another process that has its folder.
+
+    Others, such as a batch that does not fit into memory, are of the values of the run, and the next one may do.
+
+    Args:
+        error: of a run that has ended.
+        folder: of the run, whose own lock is released.
+    """
+    if isinstance(error, Stopped):
+        return True
+    return isinstance(error, EnvironmentFault) and (isinstance(error.__cause__, OSError) or (folder / LOCK).exists())

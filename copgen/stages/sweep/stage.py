@@ -6,6 +6,7 @@ what came out. Runs depend on their settings alone, so any mix of slices gives t
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 from copgen.distributed.slices import ShardSlice, slice_of
 from copgen.runtime.environment import job_place, placement
-from copgen.runtime.errors import Diverged, UsageError
+from copgen.runtime.errors import CopgenError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
-from copgen.stages.sweep.failures import failures_of, forget_failure, note_failure
+from copgen.stages.sweep.failures import concerns_all_runs, failures_of, forget_failure, note_failure
 from copgen.stages.sweep.grid import Planned, planned
 from copgen.stages.sweep.kinds import KINDS, Kind
 from copgen.stages.sweep.record import FILE, recorded, refuse_others, write_record
@@ -40,7 +41,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Run what is missing of a sweep, write `summary.json`, and return its content.
 
-    A run that diverges is told and passed over; it is no reason to leave out the others.
+    A run that fails, as it diverges or does not fit into memory, is told and passed over; it is no reason to leave out
+    the others. The document has it in `failed`, with what to do about it, and the same call tries it again.
 
     Args:
         settings: the grid, and what all runs share.
@@ -51,7 +53,8 @@ def sweep(
 
     Raises:
         UsageError: an invalid setting, value or slice, or the folder holds another sweep; nothing was run.
-        DataError, EnvironmentFault, Stopped: as the stage; finished runs are kept, and the same call resumes.
+        EnvironmentFault: a full or unwritable disk, or a folder that another process has; finished runs are kept.
+        Stopped: as the stage; finished runs are kept, and the same call resumes.
     """
     kind, runs, out, events = KINDS[settings.stage], planned(settings), Path(out), events or Silent()
     part = part or slice_of(job_place())
@@ -65,9 +68,12 @@ def sweep(
         forget_failure(out, run.name)
         try:
             kind.run(run.settings, out=out / run.name, overwrite=overwrite, events=events)
-        except Diverged as error:
-            events.warn(f"{run.name} diverged: {error.what}")
+        except CopgenError as error:
+            if concerns_all_runs(error, out / run.name):
+                raise
+            events.warn(f"{run.name} failed: {error}")
             note_failure(out, run.name, error)
+        gc.collect()  # what a run that is out of memory leaves in cycles, the next one may need
     with locked(out, wait=True):  # the table of the slice that comes last is the whole one
         document = document_of(record, kind, runs, out)
         write_json(out / SUMMARY, document)

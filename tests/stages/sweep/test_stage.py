@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,36 +15,13 @@ import pytest
 
 from copgen.distributed.slices import ShardSlice
 from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
-from copgen.stages.navigate.settings import NavigateSettings
-from copgen.stages.sweep import kinds
-from copgen.stages.sweep.settings import SweepSettings
 from copgen.stages.sweep.stage import checked, estimate, sweep
 from copgen.storage.lock import LOCK
 from tests.report.comparison import made as results
 from tests.stages.small import At, Recorder, files, navigate_settings, send
+from tests.stages.sweep.sweeping import NAMES, of, running
 
-DELTAS = {"delta": (0.4, 0.5)}
 TOP1 = "linear (sgd, best test epoch), mnist: Top-1 %"
-NAMES = [f"delta={delta}/seed-{seed}" for delta in (0.4, 0.5) for seed in (0, 1)]
-
-
-def of(flow: Path, **given: Any) -> SweepSettings:
-    given = {"settings": navigate_settings(flow).tree(), "values": DELTAS, "seeds": 2, **given}
-    settings = {name: value for name, value in given["settings"].items() if name not in ("seed", *given["values"])}
-    return SweepSettings.model_validate({**given, "settings": settings})
-
-
-def running(monkeypatch: pytest.MonkeyPatch, *, failing: dict[float, CopgenError]) -> None:
-    """Let the runs with these values of delta fail."""
-    navigate = kinds.KINDS["navigate"].run
-
-    def run(settings: NavigateSettings, **how: Any) -> dict[str, Any]:
-        if settings.delta in failing:
-            raise failing[settings.delta]
-        return navigate(settings, **how)
-
-    kind = replace(kinds.KINDS["navigate"], run=run)
-    monkeypatch.setattr("copgen.stages.sweep.stage.KINDS", {"navigate": kind})
 
 
 @pytest.fixture(scope="module")
@@ -115,37 +91,6 @@ def test_the_slice_is_read_from_an_array_job(flow: Path, tmp_path: Path, monkeyp
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     found = sweep(of(flow), out=tmp_path)
     assert [run["name"] for run in found["runs"] if run["summary"]] == [NAMES[1]]
-
-
-def test_a_run_that_diverges_is_passed_over(flow: Path, tmp_path: Path) -> None:
-    events = Recorder()
-    grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
-    found = sweep(grid, out=tmp_path, events=events)
-    (failed,) = found["failed"]
-    assert [failed["name"]] == found["missing"] == ["lr_encoder=1e+30/seed-0"]
-    assert failed["code"] == ExitCode.DIVERGED
-    assert any(failed["name"] in warning and failed["what"] in warning for warning in events.warnings)
-    assert [row["seeds"] for row in found["rows"]] == [[], [0]]
-
-
-def test_every_slice_knows_the_failures_of_the_others(flow: Path, tmp_path: Path) -> None:
-    grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
-    first = sweep(grid, out=tmp_path, part=ShardSlice(0, 2))
-    last = sweep(grid, out=tmp_path, part=ShardSlice(1, 2))
-    assert [one["code"] for one in first["failed"]] == [ExitCode.DIVERGED]
-    assert last["failed"] == first["failed"]
-    assert json.loads((tmp_path / "summary.json").read_text()) == last
-
-
-def test_a_run_that_works_at_last_has_failed_no_longer(
-    flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = of(flow, seeds=1)
-    running(monkeypatch, failing={0.4: Diverged("The loss is nan.")})
-    assert [one["name"] for one in sweep(grid, out=tmp_path)["failed"]] == ["delta=0.4/seed-0"]
-    running(monkeypatch, failing={})
-    found = sweep(grid, out=tmp_path)
-    assert found["failed"] == found["missing"] == []
 
 
 def test_the_files_of_all_slices_are_written_under_a_lock(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from copgen.runtime.errors import ExitCode
 from copgen.runtime.panels import SETTINGS
 from copgen.runtime.sizes import size
 from copgen.stages.sweep.settings import SweepSettings
@@ -52,7 +51,7 @@ def run_sweep(
     """Run a sweep or its slice, or print its plan, and report the table; arguments as the stage's.
 
     Raises:
-        typer.Exit: a run diverged (5); the table has the others.
+        typer.Exit: a run failed, with the code of its error; of several, that of the first. The table has the others.
     """
     from copgen.stages.sweep.stage import estimate, sweep
 
@@ -62,7 +61,8 @@ def run_sweep(
             answer({"out": str(out), **plan}, shown_plan(plan, out), as_json=run.as_json)
             return
         found = sweep(settings, out=out, overwrite=overwrite, part=part, events=story)
-        missing = [name for name in found["missing"] if name not in found["diverged"]]
+        failed = {one["name"]: one["code"] for one in found["failed"]}
+        missing = [name for name in found["missing"] if name not in failed]
         if missing:
             story.say(f"{number_of(len(missing), 'run')} missing: of other slices. Run the same command after them.")
     done = next((one["name"] for one in found["runs"] if one["summary"] is not None), None)
@@ -72,8 +72,8 @@ def run_sweep(
         "pretrain": ("copgen", "eval", "linear", "--ckpt", first),
     }[settings.stage]
     run.answer({"out": str(out), **found}, [table(found), ("runs", f"{out}/")], *then)
-    if found["diverged"]:
-        raise typer.Exit(ExitCode.DIVERGED)
+    if failed:
+        raise typer.Exit(next(iter(failed.values())))
 
 
 def shown_plan(plan: Mapping[str, Any], out: Path) -> list[Shown]:
@@ -95,7 +95,7 @@ def table(found: Mapping[str, Any]) -> Table:
     rows, names = found["rows"], found["names"]
     names = [name for name in rows[0]["values"] if name in names] if rows else names
     extra = dict.fromkeys(name for row in rows for name in row["measures"] if ": " in name)
-    columns = [*SHOWN[found["stage"]], *((name, name.replace(": ", "\n"), 1.0) for name in extra)]
+    columns = [*SHOWN[found["stage"]], *((name, "\n".join(name.rsplit(": ", 1)), 1.0) for name in extra)]
     if all(_same(row["measures"], "kept", "samples") for row in rows):
         columns = [column for column in columns if column[0] != "kept"]
     lines = []
@@ -108,7 +108,7 @@ def table(found: Mapping[str, Any]) -> Table:
         lines.append((*(_text(row["values"][name]) for name in names), ended, done, *numbers))
     heads = (*names, "stopped by", "runs", *(title for _, title, _ in columns))
     notes = [SPREAD] if any(row["runs"] > 1 for row in rows) else []
-    notes += [f"Diverged: {', '.join(found['diverged'])}."] if found["diverged"] else []
+    notes += [f"{one['name']} failed: {one['what']} {one['fix']}".strip() for one in found["failed"]]
     return Table("", heads, lines, texts=len(names) + 1, notes=tuple(notes)).filled()
 
 

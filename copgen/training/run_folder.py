@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 
 from copgen.runtime import machine
-from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.printable import printable
 from copgen.runtime.settings import Settings, build
 from copgen.runtime.settings_files import read_toml
-from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults, read_object, write_json, write_text
+from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults, read_object, sha256_of, write_json, write_text
 from copgen.storage.lock import locked, refuse_foreign
 from copgen.storage.tensors import is_whole
 from copgen.training.checkpoints import Checkpoints
@@ -33,7 +33,9 @@ from copgen.training.metrics import FILE_NAME as METRICS
 CONFIG = "config.toml"
 _ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
-_FILES = (_ENVIRONMENT, METRICS, "log.txt", "results.json", "displacement.json")
+_RESULTS = "results.json"
+_EVALUATIONS = "eval"
+_FILES = (_ENVIRONMENT, METRICS, "log.txt", _RESULTS, "displacement.json")
 _FOLDERS = ("checkpoints", "previews", "snapshots", "detections")
 
 
@@ -130,12 +132,30 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
+        self._remove_evaluations()
         for name in _FOLDERS:
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
         # The settings go last: a folder without them would not be recognised as a run.
         for name in (self.artefact.name, SUMMARY, *_FILES, CONFIG):
             (self.path / name).unlink(missing_ok=True)
+
+    def _remove_evaluations(self) -> None:
+        """Remove the results of `copgen eval` of the artefact, which would be taken for those of the next one.
+
+        Only these: results of other encoders, and all other files below `eval/`, may be the user's.
+        """
+        found = sorted((self.path / _EVALUATIONS).rglob(_RESULTS))
+        digest = sha256_of(self.artefact) if found and self.artefact.is_file() else None
+        for path in found:
+            try:
+                document = read_object(path)
+            except DataError:
+                continue  # not written by copgen
+            encoder = document.get("encoder")
+            of = encoder.get("sha256") if isinstance(encoder, dict) else None
+            if digest is not None and of == digest and str(document.get("kind")).startswith("eval-"):
+                path.unlink(missing_ok=True)
 
 
 class Logged:

@@ -150,6 +150,10 @@ def test_a_diverged_run_is_passed_over_and_ends_with_5(here: Path, weights: Path
         ["0.001", "samples", "1"],
     ]
     assert (here / "swept/lr_encoder=0.001/seed-0/navigator.safetensors").exists()
+    other = copgen(*words, "--out", "swept", "--slice", "1/2")  # whose own run is finished
+    assert other.code == ExitCode.DIVERGED
+    assert "lr_encoder=1e+30/seed-0" in other.out
+    assert "missing" not in other.err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,7 @@ from copgen.runtime import machine
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.settings import Settings
 from copgen.runtime.settings_files import read_toml
-from copgen.storage.files import TEMPORARY_SUFFIX, read_json
+from copgen.storage.files import TEMPORARY_SUFFIX, read_json, write_json
 from copgen.storage.lock import LOCK
 from copgen.storage.tensors import save_tensors
 from copgen.training.run_folder import Logged, RunFolder
@@ -134,6 +135,25 @@ def test_overwrite_clears_its_own_files_only(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path)) == sorted([*theirs, "config.toml", "environment.json"])
     assert read_toml(tmp_path / "config.toml")["updates"] == 4
     assert not run.finished
+
+
+def test_overwrite_removes_results_of_the_artefact_alone(tmp_path: Path) -> None:
+    enter(tmp_path)
+    (tmp_path / "toy.safetensors").write_bytes(b"the encoder")
+    own, other = ({"sha256": hashlib.sha256(content).hexdigest()} for content in (b"the encoder", b"another"))
+    documents = {
+        "eval/linear/results.json": {"kind": "eval-linear", "encoder": own},
+        "eval/other/results.json": {"kind": "eval-linear", "encoder": other},
+        "eval/thesis/results.json": {"kind": "thesis", "encoder": own},
+        "eval/list/results.json": [own],
+        "eval/linear/notes.json": {"kind": "eval-linear", "encoder": own},
+        "mine/results.json": {"kind": "eval-linear", "encoder": own},
+    }
+    for name, document in documents.items():
+        write_json(tmp_path / name, document)
+    enter(tmp_path, overwrite=True)
+    kept = [*list(documents)[1:], "config.toml", "environment.json"]
+    assert sorted(contents(tmp_path)) == sorted(kept)
 
 
 def test_overwrite_of_nothing_starts_a_run(tmp_path: Path) -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from copgen.report.comparison.reading import Result, find_results, read_results
-from copgen.report.comparison.table import Cell, Column, Comparison, Row, compared
+from copgen.report.comparison.table import Cell, Column, Comparison, Row, compared, labelled
 
-__all__ = ["Cell", "Column", "Comparison", "Result", "Row", "compared", "find_results", "read_results"]
+__all__ = ["Cell", "Column", "Comparison", "Result", "Row", "compared", "find_results", "labelled", "read_results"]

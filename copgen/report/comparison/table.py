@@ -117,7 +117,7 @@ def compared(results: Sequence[Result], *, by: Callable[[Result], str] | None = 
     notes = [f"{repeated} results repeat an encoder and seed, and count once."] if repeated else []
     if any(cell and cell.encoders < len(cell.values) for row in rows for cell in row.cells):
         notes.append("Where one encoder has several seeds of an evaluation, the spread is not that of training alone.")
-    return Comparison(_labelled(list(columns.values())), tuple(rows), tuple(notes))
+    return Comparison(labelled([*columns.values()]), tuple(rows), tuple(notes))
 
 
 def _cell(group: Sequence[tuple[Result, Method]], protocol: str, key: str) -> Cell | None:
@@ -141,8 +141,8 @@ def _told_apart(rows: list[Row], identities: list[dict[str, Any]]) -> list[Row]:
     return made
 
 
-def _labelled(columns: list[Column]) -> tuple[Column, ...]:
-    """With what tells columns of the same label and measure apart."""
+def labelled(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns, with what tells columns of the same label and measure apart."""
     made = []
     for column in columns:
         alike = [other for other in columns if (other.label, other.measure) == (column.label, column.measure)]

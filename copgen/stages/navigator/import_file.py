@@ -15,7 +15,7 @@ from copgen.latents.prior import Prior
 from copgen.latents.walks import Walk, save_walk
 from copgen.runtime.errors import UsageError
 from copgen.runtime.path_errors import path_errors
-from copgen.storage.files import disk_faults, sha256_of
+from copgen.storage.files import disk_faults, fsync_folder, sha256_of
 from copgen.storage.foreign import read_foreign
 
 AUTHORS_SHA256 = "a1ff15c3ce61b6e418b7d0300d9b264681a8da49d4caf5c277475a634b24bf94"
@@ -41,7 +41,7 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
         out: the folder to write `navigator.safetensors` or `walk.safetensors` into.
         generator: the name of the generator it was trained on; None: the one for which such files were published, if
             the latent size matches: BigBiGAN for navigators, BigGAN-deep-256 for GenRep's walks.
-        overwrite: replace an existing file in `out`.
+        overwrite: replace the navigator or walk in `out`, of either kind: the folder then holds the new one alone.
 
     Returns:
         The kind (navigator or walk), its file, latent size and form, the hidden size of a navigator, the generator, the
@@ -75,12 +75,16 @@ def import_navigator(path: Path, *, out: Path, generator: str | None = None, ove
     made_by: dict[str, Any] = {"stage": "navigator import", "generator": name, "source": source}
     if name == AUTHORS_GENERATOR or (steering and name == GENREP_GENERATOR):
         made_by["prior"] = AUTHORS_PRIOR.model_dump(mode="json")
-    target = out / (walks.FILE_NAME if steering else navigators.FILE_NAME)
+    names = walks.FILE_NAME, navigators.FILE_NAME
+    target, replaced = (out / file for file in (names if steering else reversed(names)))
     with disk_faults(target):
         if isinstance(brought, Walk):
             save_walk(target, brought, made_by=made_by)
         else:
             save_navigator(target, brought, made_by=made_by)
+        if replaced.exists():  # whoever opens the folder would get it: a navigator comes before a walk
+            replaced.unlink()
+            fsync_folder(out)
     return {
         "kind": kind,
         kind: str(target),

@@ -11,8 +11,8 @@ from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import flatten
 from copgen.stages.sweep.grid import Planned, axes, base
 from copgen.stages.sweep.settings import SweepSettings
-from copgen.storage.files import read_object
-from copgen.storage.lock import refuse_foreign
+from copgen.storage.files import read_object, write_json
+from copgen.storage.lock import locked, refuse_foreign
 
 FILE = "sweep.json"
 FORMAT = 1
@@ -58,6 +58,24 @@ def refuse_others(folder: Path, record: dict[str, Any]) -> None:
             f"{folder} holds a sweep that also has the run {lost[0]}.",
             fix="Pass all of its values and seeds; more of them are added. Or choose another --out.",
         )
+
+
+def write_record(folder: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Write `sweep.json` unless it is there with this content, which other slices may do at the same time.
+
+    Args:
+        folder: of the sweep; created if missing.
+        record: of the sweep.
+        overwrite: replace another sweep's.
+
+    Raises:
+        UsageError, EnvironmentFault: as `refuse_others`; a slice of another sweep may have come first.
+    """
+    with locked(folder, wait=True):
+        if not overwrite:
+            refuse_others(folder, record)
+        if overwrite or not (folder / FILE).exists() or read_object(folder / FILE) != record:
+            write_json(folder / FILE, record)
 
 
 def _compared(record: dict[str, Any]) -> dict[str, Any]:

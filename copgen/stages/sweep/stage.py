@@ -6,23 +6,25 @@ what came out. Runs depend on their settings alone, so any mix of slices gives t
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from copgen.distributed.slices import ShardSlice, slice_of
 from copgen.runtime.environment import job_place, placement
-from copgen.runtime.errors import Diverged, UsageError
+from copgen.runtime.errors import CopgenError, UsageError
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
+from copgen.stages.sweep.failures import concerns_all_runs, failures_of, forget_failure, note_failure
 from copgen.stages.sweep.grid import Planned, planned
 from copgen.stages.sweep.kinds import KINDS, Kind
-from copgen.stages.sweep.record import FILE, recorded, refuse_others
-from copgen.stages.sweep.results import rows_of, summary_of
+from copgen.stages.sweep.record import FILE, recorded, refuse_others, write_record
+from copgen.stages.sweep.results import evaluations_of, rows_of, summary_of
 from copgen.stages.sweep.settings import SweepSettings
-from copgen.storage.files import read_object, write_json
-from copgen.storage.lock import refuse_foreign
+from copgen.storage.files import write_json
+from copgen.storage.lock import locked, refuse_foreign
 from copgen.training.run_folder import SUMMARY
 
 __all__ = ["estimate", "sweep"]
@@ -39,7 +41,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Run what is missing of a sweep, write `summary.json`, and return its content.
 
-    A run that diverges is told and passed over; it is no reason to leave out the others.
+    A run that fails, as it diverges or does not fit into memory, is told and passed over; it is no reason to leave out
+    the others. The document has it in `failed`, with what to do about it, and the same call tries it again.
 
     Args:
         settings: the grid, and what all runs share.
@@ -50,27 +53,40 @@ def sweep(
 
     Raises:
         UsageError: an invalid setting, value or slice, or the folder holds another sweep; nothing was run.
-        DataError, EnvironmentFault, Stopped: as the stage; finished runs are kept, and the same call resumes.
+        EnvironmentFault: a full or unwritable disk, or a folder that another process has; finished runs are kept.
+        Stopped: as the stage; finished runs are kept, and the same call resumes.
     """
     kind, runs, out, events = KINDS[settings.stage], planned(settings), Path(out), events or Silent()
     part = part or slice_of(job_place())
     own = slice_of_runs(runs, part, overwrite=overwrite)
     record = checked(settings, kind, runs, out, overwrite=overwrite)
-    if overwrite or not (out / FILE).exists() or read_object(out / FILE) != record:
-        write_json(out / FILE, record)
-    diverged = []
+    write_record(out, record, overwrite=overwrite)
     for number, run in enumerate(own, start=1):
         if not overwrite and kind.folder(out / run.name).finished:
             continue
         events.say(f"Run {number} of {len(own)}: {run.name}.")
+        forget_failure(out, run.name)
         try:
             kind.run(run.settings, out=out / run.name, overwrite=overwrite, events=events)
-        except Diverged as error:
-            events.warn(f"{run.name} diverged: {error.what}")
-            diverged.append(run.name)
-    document = {**document_of(record, kind, runs, out), "diverged": diverged}
-    write_json(out / SUMMARY, document)
+        except CopgenError as error:
+            if concerns_all_runs(error, out / run.name):
+                raise
+            events.warn(f"{run.name} failed: {error}")
+            note_failure(out, run.name, error)
+        gc.collect()  # what a run that is out of memory leaves in cycles, the next one may need
+    with locked(out, wait=True):  # the table of the slice that comes last is the whole one
+        document = document_of(record, kind, runs, out)
+        write_json(out / SUMMARY, document)
+    _say_what_is_left_out(document, events)
     return document
+
+
+def _say_what_is_left_out(document: Mapping[str, Any], events: Events) -> None:
+    """Say which evaluations are in no row."""
+    for path in document["stale"]:
+        events.say(f"Left out: {path} is of another encoder than the one in its run.")
+    for name in dict.fromkeys(name for row in document["rows"] for name in row["incomplete"]):
+        events.say(f"Left out where not every seed has it: {name}.")
 
 
 def checked(
@@ -109,15 +125,21 @@ def slice_of_runs(runs: Sequence[Planned], part: ShardSlice, *, overwrite: bool 
 
 def document_of(record: dict[str, Any], kind: Kind, runs: Sequence[Planned], out: Path) -> dict[str, Any]:
     """What is known of all runs; those of other slices, too."""
+    failures = failures_of(out)
     found = {run.name: summary for run in runs if (summary := summary_of(kind, out / run.name)) is not None}
+    evaluations = evaluations_of({name: out / name for name in found})
     return {
         **record,
         "runs": [
             {"name": run.name, "values": _plain(run.values), "seed": run.seed, "summary": found.get(run.name)}
             for run in runs
         ],
-        "rows": rows_of(runs, found, out),
+        "rows": rows_of(runs, found, evaluations.numbers),
+        "stale": [str(path.relative_to(out)) for path in evaluations.stale],
         "missing": [run.name for run in runs if run.name not in found],
+        "failed": [
+            {"name": run.name, **failures[run.name]} for run in runs if run.name not in found and run.name in failures
+        ],
     }
 
 

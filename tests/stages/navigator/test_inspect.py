@@ -82,6 +82,23 @@ def test_a_navigator_that_is_there_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out" / FILE_NAME).read_bytes() != before
 
 
+@pytest.mark.parametrize("kinds", [("navigator", "walk"), ("walk", "navigator")])
+def test_a_walk_and_a_navigator_replace_each_other(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    for kind in kinds:
+        if kind == "navigator":
+            authors_navigator(tmp_path / "navigator.pth")
+        else:
+            edits = {f"walk_{name}": torch.ones(1, 128) for name in ("rot3d", "rot2d", "zoom", "shiftx", "shifty")}
+            torch.save({**edits, "walk_color": torch.ones(1, 128, 3)}, tmp_path / "walk.pth")
+    first, second = (tmp_path / f"{kind}.pth" for kind in kinds)
+    import_navigator(first, out=tmp_path / "out")
+    with pytest.raises(UsageError, match=f"out contains a {kinds[0]} already"):
+        import_navigator(second, out=tmp_path / "out")
+    found = import_navigator(second, out=tmp_path / "out", overwrite=True)
+    assert found["kind"] == inspect(tmp_path / "out", draws=300)["kind"] == kinds[1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{kinds[1]}.safetensors"]
+
+
 def test_a_file_that_is_no_navigator_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_text("<html>Sign in</html>")
     with pytest.raises(DataError, match="is a web page"):

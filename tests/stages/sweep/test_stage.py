@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from functools import partial
@@ -13,20 +14,14 @@ from typing import Any
 import pytest
 
 from copgen.distributed.slices import ShardSlice
-from copgen.runtime.errors import CopgenError, DataError, EnvironmentFault, ExitCode, Stopped, UsageError
-from copgen.stages.sweep.settings import SweepSettings
-from copgen.stages.sweep.stage import estimate, sweep
+from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
+from copgen.stages.sweep.stage import checked, estimate, sweep
+from copgen.storage.lock import LOCK
 from tests.report.comparison import made as results
 from tests.stages.small import At, Recorder, files, navigate_settings, send
+from tests.stages.sweep.sweeping import NAMES, of, running
 
-DELTAS = {"delta": (0.4, 0.5)}
-NAMES = [f"delta={delta}/seed-{seed}" for delta in (0.4, 0.5) for seed in (0, 1)]
-
-
-def of(flow: Path, **given: Any) -> SweepSettings:
-    given = {"settings": navigate_settings(flow).tree(), "values": DELTAS, "seeds": 2, **given}
-    settings = {name: value for name, value in given["settings"].items() if name not in ("seed", *given["values"])}
-    return SweepSettings.model_validate({**given, "settings": settings})
+TOP1 = "linear (sgd, best test epoch), mnist: Top-1 %"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory, flow: Path) -> Path:
 def test_every_run_has_a_folder_and_the_table_their_mean(straight: Path) -> None:
     document = json.loads((straight / "summary.json").read_text())
     assert [run["name"] for run in document["runs"]] == NAMES
-    assert document["missing"] == document["diverged"] == []
+    assert document["missing"] == document["failed"] == []
     for run in document["runs"]:
         assert json.loads((straight / run["name"] / "summary.json").read_text()) == run["summary"]
     found = [run["summary"]["shift"]["d_mean"] for run in document["runs"][:2]]
@@ -98,13 +93,37 @@ def test_the_slice_is_read_from_an_array_job(flow: Path, tmp_path: Path, monkeyp
     assert [run["name"] for run in found["runs"] if run["summary"]] == [NAMES[1]]
 
 
-def test_a_run_that_diverges_is_passed_over(flow: Path, tmp_path: Path) -> None:
-    events = Recorder()
-    grid = of(flow, values={"lr_encoder": (1e30, 1e-3)}, seeds=1)
-    found = sweep(grid, out=tmp_path, events=events)
-    assert found["diverged"] == found["missing"] == ["lr_encoder=1e+30/seed-0"]
-    assert any("diverged" in warning for warning in events.warnings)
-    assert [row["seeds"] for row in found["rows"]] == [[], [0]]
+def test_the_files_of_all_slices_are_written_under_a_lock(
+    flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices that start or end together would take each other's half-written files away."""
+    rename, alone = os.replace, {}
+
+    def watched(source: Path, target: Path) -> None:
+        if target.parent == tmp_path:
+            alone[target.name] = (tmp_path / LOCK).exists()
+        rename(source, target)
+
+    monkeypatch.setattr("copgen.storage.files.os.replace", watched)
+    running(monkeypatch, failing={0.4: Diverged("The loss is nan.")})
+    sweep(of(flow, seeds=1), out=tmp_path)
+    assert alone == {"sweep.json": True, "failures.json": True, "summary.json": True}
+
+
+def test_of_two_sweeps_that_start_together_one_is_refused(
+    straight: Path, flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_comes_another(*given: Any, **how: Any) -> Any:
+        found = checked(*given, **how)
+        (tmp_path / "s").mkdir()
+        shutil.copyfile(straight / "sweep.json", tmp_path / "s" / "sweep.json")
+        return found
+
+    monkeypatch.setattr("copgen.stages.sweep.stage.checked", first_comes_another)
+    with pytest.raises(UsageError, match="seed-1"):
+        sweep(of(flow, seeds=1), out=tmp_path / "s")
+    assert (tmp_path / "s" / "sweep.json").read_bytes() == (straight / "sweep.json").read_bytes()
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["sweep.json"]
 
 
 def test_evaluations_below_a_run_are_in_its_row(straight: Path, flow: Path, tmp_path: Path) -> None:
@@ -112,8 +131,42 @@ def test_evaluations_below_a_run_are_in_its_row(straight: Path, flow: Path, tmp_
     for seed, top1 in ((0, 0.9), (1, 0.92)):
         results.written(tmp_path / "s" / f"delta=0.4/seed-{seed}/eval", results.made_by(), top1=top1)
     found = sweep(of(flow), out=tmp_path / "s")
-    assert found["rows"][0]["measures"]["linear: Top-1 %"]["mean"] == pytest.approx(91.0)
-    assert "linear: Top-1 %" not in found["rows"][1]["measures"]
+    assert found["rows"][0]["measures"][TOP1]["mean"] == pytest.approx(91.0)
+    assert TOP1 not in found["rows"][1]["measures"]
+
+
+@pytest.mark.parametrize("other", [{"protocol": "authors"}, {"dataset": "digits"}])
+def test_evaluations_of_other_data_or_protocols_have_no_common_mean(
+    straight: Path, flow: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    usual = {"protocol": "validation", "dataset": "mnist"}
+    for name, top1, how in zip(NAMES, (0.9, 0.5, 0.8, 0.82), (usual, usual | other, usual, usual), strict=True):
+        results.written(tmp_path / "s" / name / "eval/linear", results.made_by(), top1=top1, **how)
+    events = Recorder()
+    found = sweep(of(flow), out=tmp_path / "s", events=events)
+    mixed, whole = ([name for name in row["measures"] if "Top-1" in name] for row in found["rows"])
+    assert mixed == []
+    assert [found["rows"][1]["measures"][name]["mean"] for name in whole] == [pytest.approx(81.0)]
+    assert len(found["rows"][0]["incomplete"]) == len(events.sentences) == 2
+    for (setting, value), told in zip((usual | other).items(), ("validation", "mnist"), strict=True):
+        assert setting not in other or any(value in name for name in found["rows"][0]["incomplete"])
+        assert setting not in other or told in whole[0]
+
+
+def test_evaluations_of_an_encoder_that_was_replaced_are_left_out(straight: Path, flow: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    for name in NAMES:
+        path = results.written(tmp_path / "s" / name / "eval/linear", results.made_by(), top1=0.9)
+        now = results.made_by(lr=0.1) if name in NAMES[:1] else results.made_by()
+        encoder = repr(sorted(now.items())).encode()  # its sha256 is that in the results of `now`
+        (path.parents[1] / "encoder.safetensors").write_bytes(encoder)
+    events = Recorder()
+    found = sweep(of(flow), out=tmp_path / "s", events=events)
+    assert found["stale"] == [f"{NAMES[0]}/eval/linear/results.json"]
+    assert any(found["stale"][0] in sentence for sentence in events.sentences)
+    assert TOP1 not in found["rows"][0]["measures"]
+    assert found["rows"][1]["measures"][TOP1]["n"] == 2
 
 
 @pytest.mark.parametrize(

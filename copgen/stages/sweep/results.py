@@ -12,6 +12,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from copgen.encoders.encoder import FILE_NAME as ENCODER
+from copgen.latents.navigator import FILE_NAME as NAVIGATOR
 from copgen.report.comparison import Column, Result, compared, labelled, read_results
 from copgen.report.comparison.measures import Measure
 from copgen.report.comparison.protocol import key_of
@@ -37,7 +38,7 @@ class Evaluations:
     Attributes:
         numbers: for each run with results its numbers, such as 'linear (lbfgs), digits: Top-1 %'; the mean over the
             seeds of an evaluation. Other data, and another protocol, are another name.
-        stale: results that are left out, as they are of another encoder than the one in their folder.
+        stale: results that are left out, as they are of another encoder or navigator than the one in their folder.
     """
 
     numbers: Mapping[str, Mapping[str, float]]
@@ -75,11 +76,17 @@ def _title(column: Column) -> str:
 
 
 def _is_stale(result: Result, folder: Path) -> bool:
-    """Whether a result is of another encoder than that of its folder, such as one that was trained before it."""
-    digest = result.table("encoder").get("sha256")
+    """Whether a result is of another encoder or navigator than that of its folder, such as one that was there before.
+
+    Without such a file between the result and the folder of its run, it is not.
+    """
     within = [parent for parent in result.path.parents if parent == folder or folder in parent.parents]
-    encoder = next((parent / ENCODER for parent in within if (parent / ENCODER).is_file()), None)
-    return encoder is not None and digest is not None and digest != sha256_of(encoder)
+    measured = {ENCODER: result.table("encoder").get("sha256"), NAVIGATOR: result.table("provenance").get("navigator")}
+    for file, digest in measured.items():
+        nearest = next((parent / file for parent in within if (parent / file).is_file()), None)
+        if nearest is not None and digest is not None and digest != sha256_of(nearest):
+            return True
+    return False
 
 
 def rows_of(

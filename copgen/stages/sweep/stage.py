@@ -84,7 +84,7 @@ def sweep(
 def _say_what_is_left_out(document: Mapping[str, Any], events: Events) -> None:
     """Say which evaluations are in no row."""
     for path in document["stale"]:
-        events.say(f"Left out: {path} is of another encoder than the one in its run.")
+        events.say(f"Left out: {path} is of another encoder or navigator than the one in its run.")
     for name in dict.fromkeys(name for row in document["rows"] for name in row["incomplete"]):
         events.say(f"Left out where not every seed has it: {name}.")
 

@@ -16,6 +16,7 @@ import pytest
 from copgen.distributed.slices import ShardSlice
 from copgen.runtime.errors import CopgenError, DataError, Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
 from copgen.stages.sweep.stage import checked, estimate, sweep
+from copgen.storage.files import sha256_of
 from copgen.storage.lock import LOCK
 from tests.report.comparison import made as results
 from tests.stages.small import At, Recorder, files, navigate_settings, send
@@ -167,6 +168,18 @@ def test_evaluations_of_an_encoder_that_was_replaced_are_left_out(straight: Path
     assert any(found["stale"][0] in sentence for sentence in events.sentences)
     assert TOP1 not in found["rows"][0]["measures"]
     assert found["rows"][1]["measures"][TOP1]["n"] == 2
+
+
+def test_pairs_of_a_navigator_that_was_replaced_are_left_out(straight: Path, flow: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "s")
+    digests = [sha256_of(tmp_path / "s" / name / "navigator.safetensors") for name in NAMES]
+    for name, digest in zip(NAMES, ["0" * 64, *digests[1:]], strict=True):
+        health = {"labels": {"agreement": 0.9}, "provenance": {"navigator": digest}}
+        results.written(tmp_path / "s" / name / "pairs-health", results.made_by(), kind="pairs", **health)
+    found = sweep(of(flow), out=tmp_path / "s")
+    assert found["stale"] == [f"{NAMES[0]}/pairs-health/results.json"]
+    counted = [[name for name in row["measures"] if "label agreement" in name] for row in found["rows"]]
+    assert [len(names) for names in counted] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from copgen import generators
 from copgen.runtime.settings import resolve
+from copgen.stages.generator.gan.settings import STAGE, FitGanSettings
 from copgen.stages.navigate.settings import NavigateSettings
 from copgen.stages.pretrain.settings import PretrainSettings
 from copgen.stages.sample.settings import SampleSettings
-from experiments import cifar10, classifier, fitted, mnist, mnist_encoders, mnist_flow, rows, table9
+from experiments import cifar10, classifier, mnist, mnist_encoders, mnist_flow, rows, table9
 from experiments.mnist_setting import MNIST
 from experiments.setting import Setting
 
@@ -38,19 +40,21 @@ def test_variants_share_pairs_and_nothing_else() -> None:
     assert len({setting.results for setting in SETTINGS}) == len(SETTINGS)
 
 
-def test_generators_are_fitted_where_they_are_loaded_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: dict[str, tuple[Any, Path]] = {}
-    monkeypatch.setattr("copgen.stages.generator.fit_gan", lambda settings, out: made.update(gan=(settings, out)))
-    monkeypatch.setattr(
-        "copgen.stages.generator.fit_residual_flow", lambda settings, out: made.update(flow=(settings, out))
-    )
-    for setting in (cifar10.CIFAR10, mnist_flow.FLOW):
-        fitted.fit(setting)
-    assert (made["gan"][0].dataset, made["gan"][0].mirror) == ("cifar10", True)
-    assert (made["flow"][0].dataset, made["flow"][0].network.linear_blocks) == ("mnist", 28)
-    for setting, (_, out) in zip((cifar10.CIFAR10, mnist_flow.FLOW), made.values(), strict=True):
-        assert setting.generator["weights"] == out / "generator.safetensors"
-        assert out.parent == setting.runs
+def test_the_flow_is_fitted_where_it_is_loaded_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Any, Path]] = []
+    monkeypatch.setattr("copgen.stages.generator.fit_residual_flow", lambda settings, out: made.append((settings, out)))
+    mnist_flow.fit()
+    ((settings, out),) = made
+    assert (settings.dataset, settings.network.linear_blocks) == ("mnist", 28)
+    assert mnist_flow.FLOW.generator["weights"] == out / "generator.safetensors"
+    assert out.parent == mnist_flow.FLOW.runs
+
+
+@pytest.mark.parametrize("setting", [MNIST, cifar10.CIFAR10], ids=lambda setting: setting.name)
+def test_the_weights_of_a_gan_are_those_of_its_recipe(setting: Setting) -> None:
+    made_by = generators.load(setting.generator["generator"], weights=setting.generator["weights"]).made_by
+    wanted = resolve(FitGanSettings, STAGE, recipe=setting.recipe, flags={"dataset": setting.dataset})
+    assert {**made_by["settings"], "device": wanted.device} == wanted.tree()
 
 
 @pytest.mark.parametrize("module", [mnist, mnist_flow, cifar10], ids=lambda module: module.__name__)
@@ -58,7 +62,7 @@ def test_labels_are_those_of_the_classifier_that_was_trained(module: Any, monkey
     made: list[Path] = []
     judged: list[Path] = []
     monkeypatch.setattr("copgen.pretrain", lambda settings, out: made.append(out))
-    monkeypatch.setattr(module, "fit", lambda setting: None, raising=False)
+    monkeypatch.setattr(module, "fit", lambda: None, raising=False)
     monkeypatch.setattr(module, "table9", lambda setting, *_, **__: judged.append(classifier.encoder_of(setting)))
     module.main()
     assert made == judged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +13,17 @@ from pathlib import Path
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.urls import refuse_url
 from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults
+from copgen.storage.processes import exists, identity, is_alive
 
 LOCK = "LOCK"
+_MOST_BYTES = 4096  # of what is read of a lock
+_NO_IDENTITY = (ValueError, KeyError, TypeError, OverflowError, RecursionError)  # of what somebody else wrote there
 _PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a moment, to set it up
 
 
 @contextmanager
 def locked(folder: Path, *, finished: bool = False, wait: bool = False) -> Iterator[None]:
-    """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK names the process.
+    """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK identifies the process.
 
     Args:
         folder: the folder.
@@ -67,9 +71,9 @@ def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tu
         folder.mkdir(parents=True, exist_ok=True)
         handle, alone = take(path)
     try:
-        with disk_faults(path):  # the process's id
+        with disk_faults(path):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(handle, json.dumps(identity()).encode() + b"\n", 0)
         try:
             yield handle, alone
         finally:
@@ -80,16 +84,32 @@ def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tu
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a living process of this machine has signed the lock of a folder; the lock itself is not touched."""
+def is_held(folder: Path) -> bool | None:
+    """Whether a living process has signed the lock of a folder; the lock itself is not touched.
+
+    None if that cannot be known here: it was signed on another machine, or in another container. Locks of older
+    versions have the process number only.
+    """
     try:
-        holder = int((folder / LOCK).read_text("ascii"))
-        os.kill(holder, 0)
-    except PermissionError:
-        return True  # it lives, and belongs to somebody else
-    except (OSError, ValueError, OverflowError):
+        signed = (folder / LOCK).read_bytes()[:_MOST_BYTES]
+    except OSError:
         return False
-    return True
+    try:
+        holder = json.loads(signed)
+        return exists(holder) if type(holder) is int else is_alive(holder)
+    except _NO_IDENTITY:
+        return False  # nobody's
+
+
+def _name_of(signed: bytes) -> str:
+    """The process that has signed a lock, for people."""
+    try:
+        holder = json.loads(signed)
+        elsewhere = type(holder) is not int and is_alive(holder) is None
+        number = int(holder if type(holder) is int else holder["process"])
+    except _NO_IDENTITY:
+        return "process unknown"
+    return f"process {number}{' on another machine or in another container' if elsewhere else ''}"
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -129,10 +149,10 @@ def _hold(path: Path, operation: int) -> int:
         except FileNotFoundError:
             pass
         except BlockingIOError:
-            holder = os.read(handle, 64).decode(errors="replace").strip() or "unknown"
+            holder = _name_of(os.read(handle, _MOST_BYTES))
             os.close(handle)
             raise EnvironmentFault(
-                f"{path.parent} is in use by another copgen (process {holder}).",
+                f"{path.parent} is in use by another copgen ({holder}).",
                 fix="Wait for it, or choose another folder with --out.",
             ) from None
         except BaseException:

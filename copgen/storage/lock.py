@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,7 +19,12 @@ from copgen.storage.processes import exists, identity, is_alive
 LOCK = "LOCK"
 _MOST_BYTES = 4096  # of what is read of a lock
 _NO_IDENTITY = (ValueError, KeyError, TypeError, OverflowError, RecursionError)  # of what somebody else wrote there
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # Lustre without -o flock; others; NFS without its service
 _PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a moment, to set it up
+
+
+class _InUse(EnvironmentFault):
+    """Another process holds the lock."""
 
 
 @contextmanager
@@ -31,7 +37,7 @@ def locked(folder: Path, *, finished: bool = False, wait: bool = False) -> Itera
         wait: until a process that holds it has ended, instead of raising.
 
     Raises:
-        EnvironmentFault: another process holds it, or the folder cannot be written.
+        EnvironmentFault: another process holds it, the folder cannot be written, or its file system has no locks.
     """
     if finished and _is_read_only(folder):
         yield
@@ -50,7 +56,8 @@ def shared(folder: Path, *, first: Callable[[], None], finished: bool = False) -
         first: called first, under the exclusive lock, unless other processes share the folder already.
 
     Raises:
-        EnvironmentFault: another process holds it exclusively, or the folder cannot be written.
+        EnvironmentFault: another process holds it exclusively, the folder cannot be written, or its file system has no
+            locks.
     """
     if finished and _is_read_only(folder):
         yield
@@ -124,7 +131,7 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
         for operation in (fcntl.LOCK_EX, fcntl.LOCK_SH):
             try:
                 return _hold(path, operation), operation == fcntl.LOCK_EX
-            except EnvironmentFault:
+            except _InUse:
                 if operation == fcntl.LOCK_SH and time.monotonic() > until:
                     raise
         time.sleep(0.05)
@@ -132,7 +139,7 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
 
 def _hold_after_others(path: Path, operation: int) -> int:
     while True:
-        with suppress(EnvironmentFault):
+        with suppress(_InUse):
             return _hold(path, operation)
         time.sleep(0.2)
 
@@ -151,10 +158,19 @@ def _hold(path: Path, operation: int) -> int:
         except BlockingIOError:
             holder = _name_of(os.read(handle, _MOST_BYTES))
             os.close(handle)
-            raise EnvironmentFault(
+            raise _InUse(
                 f"{path.parent} is in use by another copgen ({holder}).",
                 fix="Wait for it, or choose another folder with --out.",
             ) from None
+        except OSError as error:
+            os.close(handle)
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise EnvironmentFault(
+                f"{path.parent} is on a file system that does not lock files (flock: {error.strerror}).",
+                fix="Mount it with flock (Lustre: -o flock; NFS: with its lock service), or choose an --out on a local "
+                "disk.",
+            ) from error
         except BaseException:
             os.close(handle)
             raise

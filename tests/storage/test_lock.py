@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,25 @@ def test_a_folder_that_cannot_be_made_is_an_environment_fault(tmp_path: Path) ->
     for place in ("file", "file/a"):
         with pytest.raises(EnvironmentFault), locked(tmp_path / place):
             pytest.fail("locked")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+@pytest.mark.parametrize("how", [locked, partial(locked, wait=True), partial(shared, first=lambda: None)])
+def test_a_file_system_without_locks_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, how: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EnvironmentFault) as caught:
+        how(tmp_path).__enter__()
+    assert str(tmp_path) in caught.value.what
+    assert "flock" in caught.value.what
+    assert "--out" in caught.value.fix
+    assert "-o flock" in caught.value.fix
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_foreign_folders_are_refused(tmp_path: Path) -> None:

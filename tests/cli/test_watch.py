@@ -23,13 +23,13 @@ from tests.report.page import made
 def test_navigate_says_where_it_is_watched(here: Path, weights: Path) -> None:
     ended = copgen("navigate", "--weights", weights, "--samples", 64, "--batch", 64, "--watch")
     assert ended.code == ExitCode.DONE, ended.err
-    assert re.search(r"http://127\.0\.0\.1:\d+/", ended.err)
+    assert re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22,}/\n", ended.err)
 
 
 def test_pretrain_says_where_it_is_watched(here: Path) -> None:
     ended = copgen("pretrain", "--dataset", "digits", "--updates", 1, "--batch", 16, "--watch")
     assert ended.code == ExitCode.DONE, ended.err
-    assert re.search(r"http://127\.0\.0\.1:\d+/", ended.err)
+    assert re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22,}/\n", ended.err)
 
 
 COMMANDS = ["navigate --samples 64 --batch 64", "pretrain --dataset digits --updates 1 --batch 16", "report run"]

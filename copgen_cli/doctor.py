@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
+
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
+from copgen_cli import failures
 from copgen_cli import options as o
 from copgen_cli.commands import command
 from copgen_cli.console import Row
@@ -17,13 +20,25 @@ def doctor(report: o.Report) -> None:
     from copgen.doctor.machine_report import examine
 
     found = examine()
+    fault = fault_of(found["self_tests"])
+    if fault and report.as_json:  # one document: the report, with the error in the form of all errors
+        report.answer({**found, **failures.document(fault)}, [])
+        raise typer.Exit(fault.code)
     report.answer(found, [*machine_rows(found), *operation_rows(found), *self_test_rows(found)])
-    if failed := [f"{one['operation']} on {one['device']}" for one in found["self_tests"] if not one["passed"]]:
-        raise EnvironmentFault(
-            f"The self-test of {' and of '.join(failed)} failed.",
-            fix="Set COPGEN_NATIVE=0 to run the reference instead of the native operators.",
-        )
+    if fault:
+        raise fault
     report.story().next("copgen", "navigate", "--dry-run")
+
+
+def fault_of(self_tests: list[dict[str, Any]]) -> EnvironmentFault | None:
+    """The error that names the failed self-tests; None if all passed."""
+    names = [f"{one['operation']} on {one['device']}" for one in self_tests if not one["passed"]]
+    if not names:
+        return None
+    return EnvironmentFault(
+        f"The self-test of {' and of '.join(names)} failed.",
+        fix="Set COPGEN_NATIVE=0 to run PyTorch instead of the native operators and the Triton kernels.",
+    )
 
 
 def machine_rows(found: dict[str, Any]) -> list[Row]:
@@ -62,13 +77,15 @@ def operation_rows(found: dict[str, Any]) -> list[Row]:
 
 
 def self_test_rows(found: dict[str, Any]) -> list[Row]:
-    """The error and the time of each self-test."""
-    return [
-        (
-            f"{one['operation']}, self-test",
-            f"{one['device']}: {'within tolerance' if one['passed'] else 'FAILED'}"
-            f" (error {one['error']:.1e}, tolerance {one['bound']:.1e});"
-            f" {one['shape']} in {one['microseconds']:,.0f} us, reference {one['reference_microseconds']:,.0f} us",
-        )
-        for one in found["self_tests"]
-    ]
+    """The error and the time of each self-test, or what it raised."""
+    return [(f"{one['operation']}, self-test", f"{one['device']}: {_result(one)}") for one in found["self_tests"]]
+
+
+def _result(one: dict[str, Any]) -> str:
+    if one["failure"]:
+        return f"FAILED: {one['failure']}"
+    return (
+        f"{'within tolerance' if one['passed'] else 'FAILED'}"
+        f" (error {one['error']:.1e}, tolerance {one['bound']:.1e});"
+        f" {one['shape']} in {one['microseconds']:,.0f} us, reference {one['reference_microseconds']:,.0f} us"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
+from typing import Any
 
 from typer.exceptions import TyperException
 
@@ -39,12 +40,16 @@ def fault(error: Exception) -> CopgenError:
     )
 
 
+def document(error: CopgenError) -> dict[str, Any]:
+    """An error as part of a JSON document."""
+    return {"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}}
+
+
 def show(error: CopgenError, *, as_json: bool) -> int:
     """Report an error; returns its exit code."""
     if as_json and not isinstance(error, OutputFault):
         with suppress(OutputFault):
-            document = {"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}}
-            answer(document, [], as_json=True)
+            answer(document(error), [], as_json=True)
             return int(error.code)
     with suppress(OutputFault):  # nobody can read it then
         channel = stories()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import platform
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from copgen.doctor.self_test import self_tests
+from copgen.doctor.self_test import failed, self_tests
 from copgen.runtime.dispatch import NARROW, TABLE, Choice, choose, depends_on_width
 from copgen.runtime.machine import describe
 from copgen.runtime.native import native
+from copgen.runtime.triton_build import triton_version
+
+INPUTS = "inputs of the self-tests"
 
 
 def examine(*, self_test: bool = True) -> dict[str, Any]:
@@ -30,21 +31,27 @@ def examine(*, self_test: bool = True) -> dict[str, Any]:
         missing and the command that builds them;
         `operations`: for each operation, device and dtypes the implementation that is chosen, and the reason;
         `self_tests`: for each operation and device the difference from float64, whether it is within tolerance, and
-        microseconds.
+        microseconds; if it raised an exception, or the difference is not a finite number, `failure` says so, and what
+        was not measured is None.
     """
     about = describe(torch.device("cpu"))
-    about["versions"]["triton"] = metadata.version("triton") if importlib.util.find_spec("triton") else "not installed"
+    about["versions"]["triton"] = triton_version()
     about.pop("device")
     devices = [{"device": "cpu", "name": processor_name()}, *map(_cuda, range(torch.cuda.device_count()))]
     places = [torch.device(device["device"]) for device in devices]
     operations = [row for place in places for row in _operations(place)]
-    results = [
-        {"operation": one.operation, "device": str(place), **one.run(place)}
-        for place in (places if self_test else ())
-        for one in self_tests(place)
-    ]
+    results = [row for place in (places if self_test else ()) for row in _results(place)]
     library = {"native": native().built, "native_reason": native().reason}
     return {**about, **library, "devices": devices, "operations": operations, "self_tests": results}
+
+
+def _results(device: torch.device) -> Iterator[dict[str, Any]]:
+    """The self-tests of a device; if their inputs cannot be made there, that is the failed one."""
+    try:
+        for one in self_tests(device):
+            yield {"operation": one.operation, "device": str(device), **one.run(device)}
+    except Exception as error:
+        yield {"operation": INPUTS, "device": str(device), **failed(error)}
 
 
 def processor_name() -> str:

@@ -11,6 +11,7 @@ import copy
 import math
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,7 @@ from copgen.runtime.dispatch import Operation
 from copgen.views.each import apply_in_parts
 
 K, DIM = 256, 120
+SHAPE = f"{K} x {DIM}"
 NEIGHBOURS = 5
 DELTA, TEMPERATURE, THRESHOLD = 0.2, 0.1, 2.0
 TOLERANCE = 1e-5
@@ -55,17 +57,42 @@ class SelfTest:
     bound: float
 
     def run(self, device: torch.device) -> dict[str, Any]:
-        """The largest difference from float64, whether it is within the tolerance, and both times."""
-        pairs = zip(self.chosen(), self.exact(), strict=True)
-        error = max(float((found.double() - exact.double()).abs().max()) for found, exact in pairs)
+        """The largest difference from float64, whether it is within the tolerance, and both times.
+
+        Whatever the operation raises makes a failed self-test, as the report is for machines where something is wrong.
+        """
+        try:
+            error = self._error()
+            times = [_microseconds(run, device) for run in (self.chosen, self.reference)]
+        except Exception as raised:
+            return failed(raised, self.bound)
         return {
-            "shape": f"{K} x {DIM}",
-            "error": error,
+            "shape": SHAPE,
+            "error": error if math.isfinite(error) else None,  # JSON has no NaN
             "bound": self.bound,
             "passed": error <= self.bound,  # false for a NaN
-            "microseconds": _microseconds(self.chosen, device),
-            "reference_microseconds": _microseconds(self.reference, device),
+            "failure": "" if math.isfinite(error) else f"the difference from float64 is {error}",
+            "microseconds": times[0],
+            "reference_microseconds": times[1],
         }
+
+    def _error(self) -> float:
+        """The largest absolute difference over all outputs; NaN if any is."""
+        pairs = zip(self.chosen(), self.exact(), strict=True)
+        return float(torch.stack([(found.double() - exact.double()).abs().max() for found, exact in pairs]).max())
+
+
+def failed(error: Exception, bound: float | None = None) -> dict[str, Any]:
+    """The result of a self-test that raised an exception."""
+    return {
+        "shape": SHAPE,
+        "error": None,
+        "bound": bound,
+        "passed": False,
+        "failure": "".join(traceback.format_exception_only(error)).strip(),
+        "microseconds": None,
+        "reference_microseconds": None,
+    }
 
 
 def self_tests(device: torch.device) -> Iterator[SelfTest]:

@@ -21,13 +21,12 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from copgen.pairs import layout
 from copgen.pairs.store import Store
 from copgen.runtime.errors import CopgenError, DataError
+from copgen.storage.processes import identity, is_alive
 
 LEASE_S = 60.0
 BEAT_S = 10.0
@@ -137,33 +136,13 @@ class Claims:
                         self._store.write(self._name(number, self._held[number]), self._content())
 
 
-def identity() -> dict[str, Any]:
-    """What identifies this process to others: machine and boot, PID namespace, PID, and start time.
-
-    PIDs are reused, and are only valid within one container.
-    """
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    space = os.stat("/proc/self/ns/pid").st_ino
-    return {"machine": f"{boot} {space}", "process": os.getpid(), "started": _start_of(os.getpid())}
-
-
-def _start_of(process: int) -> int | None:
-    """The start time of a process of this machine, in ticks since boot; None if there is no such process."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()  # the process name before it may contain anything
-    return None if state in "ZX" else int(fields[18])
-
-
 def _has_ended(content: bytes) -> bool:
     """Whether a claim belongs to a process of this machine that has ended; False if unknown."""
     try:
         claim = json.loads(content)
-        machine, process, started = claim["machine"], int(claim["process"]), claim["started"]
-    except (ValueError, KeyError, TypeError):
+        alive = is_alive(claim)
+        own = claim["process"] == os.getpid()
+    except (ValueError, KeyError, TypeError, OverflowError):
         return False
-    own = identity()
     # A claim of this process that its owner does not hold was left by an earlier run in the same process.
-    return bool(machine == own["machine"]) and (process == own["process"] or _start_of(process) != started)
+    return alive is False or (alive is True and own)

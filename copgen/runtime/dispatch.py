@@ -20,6 +20,7 @@ import torch
 
 from copgen.runtime.native import Native, native
 from copgen.runtime.native_build import build_command
+from copgen.runtime.triton_build import what_triton_lacks
 
 Operation = Literal[
     "contrastive loss",
@@ -98,17 +99,17 @@ def _cuda(library: Native, device: torch.device) -> Requirement:
 
 
 def _triton(library: Native, device: torch.device) -> Requirement:
+    if library.forbidden:
+        return Requirement(False, library.reason)
     if importlib.util.find_spec("triton") is None:
         return Requirement(False, "triton is not installed")
     capability = torch.cuda.get_device_capability(device.index)
     has, needs = ("{}.{}".format(*version) for version in (capability, OLDEST_CAPABILITY))
     if capability < OLDEST_CAPABILITY:
         return Requirement(False, f"compute capability {has} is older than {needs}")
+    if lacking := what_triton_lacks():
+        return Requirement(False, lacking)
     return Requirement(True, f"fused kernels for compute capability {has}")
-
-
-def _triton_navigator(library: Native, device: torch.device) -> Requirement:
-    return Requirement(False, library.reason) if library.forbidden else _triton(library, device)
 
 
 def _nothing(library: Native, device: torch.device) -> Requirement:
@@ -134,7 +135,7 @@ TABLE: dict[Operation, Operator] = {
     "navigate": Operator(
         FLOATING,
         (
-            Implementation("triton", "cuda", (F16, BF16, F32), _triton_navigator, narrow=True),
+            Implementation("triton", "cuda", (F16, BF16, F32), _triton, narrow=True),
             *_ON_LATENTS.faster,
         ),
     ),

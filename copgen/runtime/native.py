@@ -1,7 +1,7 @@
 """The native operators `copgen._native`: loaded once, if they are installed and not disabled.
 
 The library uses torch's stable ABI, so one build fits every torch from 2.11 on; it says itself how it was built.
-COPGEN_NATIVE=0 forces the PyTorch reference.
+COPGEN_NATIVE=0 forces PyTorch in their place, and in that of the Triton kernels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Native:
             empty without CUDA kernels.
         command: the command that builds them, if they are not usable.
         instructions: the instruction set of their products in float32, such as "AVX2"; empty if there are none.
-        forbidden: whether COPGEN_NATIVE=0 forces the reference.
+        forbidden: whether COPGEN_NATIVE=0 forces PyTorch, in place of the Triton kernels too.
     """
 
     usable: bool

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +14,22 @@ from pathlib import Path
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.urls import refuse_url
 from copgen.storage.files import TEMPORARY_SUFFIX, disk_faults
+from copgen.storage.processes import exists, identity, is_alive
 
 LOCK = "LOCK"
+_MOST_BYTES = 4096  # of what is read of a lock
+_NO_IDENTITY = (ValueError, KeyError, TypeError, OverflowError, RecursionError)  # of what somebody else wrote there
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # Lustre without -o flock; others; NFS without its service
 _PATIENCE_S = 10.0  # for a process that holds the folder exclusively for a moment, to set it up
+
+
+class _InUse(EnvironmentFault):
+    """Another process holds the lock."""
 
 
 @contextmanager
 def locked(folder: Path, *, finished: bool = False, wait: bool = False) -> Iterator[None]:
-    """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK names the process.
+    """Lock `folder` exclusively, creating it if missing; meanwhile the file LOCK identifies the process.
 
     Args:
         folder: the folder.
@@ -27,7 +37,7 @@ def locked(folder: Path, *, finished: bool = False, wait: bool = False) -> Itera
         wait: until a process that holds it has ended, instead of raising.
 
     Raises:
-        EnvironmentFault: another process holds it, or the folder cannot be written.
+        EnvironmentFault: another process holds it, the folder cannot be written, or its file system has no locks.
     """
     if finished and _is_read_only(folder):
         yield
@@ -46,7 +56,8 @@ def shared(folder: Path, *, first: Callable[[], None], finished: bool = False) -
         first: called first, under the exclusive lock, unless other processes share the folder already.
 
     Raises:
-        EnvironmentFault: another process holds it exclusively, or the folder cannot be written.
+        EnvironmentFault: another process holds it exclusively, the folder cannot be written, or its file system has no
+            locks.
     """
     if finished and _is_read_only(folder):
         yield
@@ -67,9 +78,9 @@ def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tu
         folder.mkdir(parents=True, exist_ok=True)
         handle, alone = take(path)
     try:
-        with disk_faults(path):  # the process's id
+        with disk_faults(path):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(handle, json.dumps(identity()).encode() + b"\n", 0)
         try:
             yield handle, alone
         finally:
@@ -80,16 +91,32 @@ def _held(folder: Path, take: Callable[[Path], tuple[int, bool]]) -> Iterator[tu
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a living process of this machine has signed the lock of a folder; the lock itself is not touched."""
+def is_held(folder: Path) -> bool | None:
+    """Whether a living process has signed the lock of a folder; the lock itself is not touched.
+
+    None if that cannot be known here: it was signed on another machine, or in another container. Locks of older
+    versions have the process number only.
+    """
     try:
-        holder = int((folder / LOCK).read_text("ascii"))
-        os.kill(holder, 0)
-    except PermissionError:
-        return True  # it lives, and belongs to somebody else
-    except (OSError, ValueError, OverflowError):
+        signed = (folder / LOCK).read_bytes()[:_MOST_BYTES]
+    except OSError:
         return False
-    return True
+    try:
+        holder = json.loads(signed)
+        return exists(holder) if type(holder) is int else is_alive(holder)
+    except _NO_IDENTITY:
+        return False  # nobody's
+
+
+def _name_of(signed: bytes) -> str:
+    """The process that has signed a lock, for people."""
+    try:
+        holder = json.loads(signed)
+        elsewhere = type(holder) is not int and is_alive(holder) is None
+        number = int(holder if type(holder) is int else holder["process"])
+    except _NO_IDENTITY:
+        return "process unknown"
+    return f"process {number}{' on another machine or in another container' if elsewhere else ''}"
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -104,7 +131,7 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
         for operation in (fcntl.LOCK_EX, fcntl.LOCK_SH):
             try:
                 return _hold(path, operation), operation == fcntl.LOCK_EX
-            except EnvironmentFault:
+            except _InUse:
                 if operation == fcntl.LOCK_SH and time.monotonic() > until:
                     raise
         time.sleep(0.05)
@@ -112,7 +139,7 @@ def _hold_with_others(path: Path) -> tuple[int, bool]:
 
 def _hold_after_others(path: Path, operation: int) -> int:
     while True:
-        with suppress(EnvironmentFault):
+        with suppress(_InUse):
             return _hold(path, operation)
         time.sleep(0.2)
 
@@ -129,12 +156,21 @@ def _hold(path: Path, operation: int) -> int:
         except FileNotFoundError:
             pass
         except BlockingIOError:
-            holder = os.read(handle, 64).decode(errors="replace").strip() or "unknown"
+            holder = _name_of(os.read(handle, _MOST_BYTES))
             os.close(handle)
-            raise EnvironmentFault(
-                f"{path.parent} is in use by another copgen (process {holder}).",
+            raise _InUse(
+                f"{path.parent} is in use by another copgen ({holder}).",
                 fix="Wait for it, or choose another folder with --out.",
             ) from None
+        except OSError as error:
+            os.close(handle)
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise EnvironmentFault(
+                f"{path.parent} is on a file system that does not lock files (flock: {error.strerror}).",
+                fix="Mount it with flock (Lustre: -o flock; NFS: with its lock service), or choose an --out on a local "
+                "disk.",
+            ) from error
         except BaseException:
             os.close(handle)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import socket
 import threading
@@ -14,6 +14,7 @@ import pytest
 
 from copgen.runtime.errors import ExitCode
 from copgen.stages.report.watching import watch_run
+from copgen.storage.processes import identity
 from copgen_cli.curves import BLOCKS, Curves, History
 from tests.cli.command import copgen
 from tests.report.page import made
@@ -22,13 +23,13 @@ from tests.report.page import made
 def test_navigate_says_where_it_is_watched(here: Path, weights: Path) -> None:
     ended = copgen("navigate", "--weights", weights, "--samples", 64, "--batch", 64, "--watch")
     assert ended.code == ExitCode.DONE, ended.err
-    assert re.search(r"http://127\.0\.0\.1:\d+/", ended.err)
+    assert re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22,}/\n", ended.err)
 
 
 def test_pretrain_says_where_it_is_watched(here: Path) -> None:
     ended = copgen("pretrain", "--dataset", "digits", "--updates", 1, "--batch", 16, "--watch")
     assert ended.code == ExitCode.DONE, ended.err
-    assert re.search(r"http://127\.0\.0\.1:\d+/", ended.err)
+    assert re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22,}/\n", ended.err)
 
 
 COMMANDS = ["navigate --samples 64 --batch 64", "pretrain --dataset digits --updates 1 --batch 16", "report run"]
@@ -37,7 +38,7 @@ COMMANDS = ["navigate --samples 64 --batch 64", "pretrain --dataset digits --upd
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_taken_port(line: str, here: Path) -> None:
     run = made.navigate_run(here / "run", checks=2, finished=False)
-    (run / "LOCK").write_text(f"{os.getpid()}\n")
+    (run / "LOCK").write_text(json.dumps(identity()))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ended = copgen(*line.split(), "--watch", "--port", port)
@@ -50,10 +51,19 @@ def test_a_taken_port(line: str, here: Path) -> None:
 @pytest.mark.parametrize(("words", "named"), [("--port 8000", "--watch"), ("--watch --port 70000", "70000")])
 def test_ports_that_are_not_meant(words: str, named: str, line: str, here: Path) -> None:
     run = made.navigate_run(here / "run", checks=2, finished=False)
-    (run / "LOCK").write_text(f"{os.getpid()}\n")
+    (run / "LOCK").write_text(json.dumps(identity()))
     ended = copgen(*line.split(), *words.split())
     assert ended.code == ExitCode.USAGE
     assert named in ended.err
+
+
+def test_a_run_of_another_machine_is_not_watched(here: Path) -> None:
+    run = made.navigate_run(here / "run", checks=2, finished=False)
+    (run / "LOCK").write_text(json.dumps({**identity(), "machine": "another"}))
+    ended = copgen("report", "--watch", "run")
+    assert ended.code == ExitCode.USAGE
+    assert "another machine" in ended.err
+    assert "copgen report run" in ended.err
 
 
 def test_several_seeds_are_not_watched(here: Path) -> None:
@@ -68,7 +78,7 @@ def test_a_report_that_is_watched_is_of_one_run_and_writes_nothing(words: str, h
 
 def test_a_run_that_nobody_writes_is_not_watched(here: Path) -> None:
     run = made.navigate_run(here / "run", checks=2)
-    for lock in ("999999999\n", "not a number", ""):
+    for lock in ("999999999\n", "not a number", "", json.dumps({**identity(), "process": 1, "started": 1})):
         (run / "LOCK").write_text(lock)
         ended = copgen("report", "--watch", "run")
         assert ended.code == ExitCode.USAGE
@@ -78,7 +88,7 @@ def test_a_run_that_nobody_writes_is_not_watched(here: Path) -> None:
 
 def test_a_run_of_another_process_is_watched_to_its_end(tmp_path: Path) -> None:
     run = made.navigate_run(tmp_path / "run", checks=2, finished=False)
-    (run / "LOCK").write_text(f"{os.getpid()}\n")
+    (run / "LOCK").write_text(json.dumps(identity()))
     told: list[str] = []
 
     class Told:

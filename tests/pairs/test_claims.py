@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from copgen.pairs.claims import Claims, identity
+from copgen.pairs.claims import Claims
 from copgen.pairs.store import LocalStore, Store
+from copgen.storage.processes import identity
 
 HOLD = """
 import sys
@@ -42,7 +43,9 @@ def put(store: Store, name: str, **changes: Any) -> None:
 
 def as_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this process claim like a process of another machine from now on."""
-    monkeypatch.setattr("copgen.pairs.claims.identity", lambda: {**identity(), "machine": "another"})
+    other = {**identity(), "machine": "another"}
+    for module in ("pairs.claims", "storage.processes"):  # what it writes, and what it compares
+        monkeypatch.setattr(f"copgen.{module}.identity", lambda: other)
 
 
 def test_each_shard_is_claimed_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,26 @@ def test_the_choice_comes_with_its_reason(
 FORBIDDEN = Native(False, "forbidden here", forbidden=True)
 
 
+def chosen_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    operation: dispatch.Operation,
+    library: Native,
+    dtype: torch.dtype = F32,
+    *,
+    wide: bool = False,
+    capability: tuple[int, int] = (9, 0),
+    lacking: str = "",
+) -> dispatch.Choice:
+    """The choice on a machine with such a GPU, where Triton lacks this."""
+    monkeypatch.setattr(dispatch, "native", lambda: library)
+    monkeypatch.setattr(dispatch, "what_triton_lacks", lambda: lacking)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    dispatch._choose.cache_clear()
+    choice = dispatch.choose(operation, torch.device("cuda"), dtype, wide=wide)
+    dispatch._choose.cache_clear()
+    return choice
+
+
 @pytest.mark.parametrize(
     ("library", "capability", "dtype", "wide", "name", "reason"),
     [
@@ -83,10 +103,24 @@ def test_a_navigator_on_cuda_takes_the_tensor_cores_where_its_layers_fit(
     name: str,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(dispatch, "native", lambda: library)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
-    dispatch._choose.cache_clear()
-    choice = dispatch.choose("navigate", torch.device("cuda"), dtype, wide=wide)
-    dispatch._choose.cache_clear()
+    choice = chosen_on_a_gpu(monkeypatch, "navigate", library, dtype, wide=wide, capability=capability)
     assert choice.name == name
     assert reason in choice.reason
+
+
+@pytest.mark.parametrize(("operation", "name"), [("contrastive loss", "reference"), ("navigate", "native")])
+def test_what_triton_cannot_compile_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, operation: dispatch.Operation, name: str
+) -> None:
+    assert chosen_on_a_gpu(monkeypatch, operation, CUDA).name == "triton"
+    choice = chosen_on_a_gpu(monkeypatch, operation, CUDA, lacking="no compiler here")
+    assert choice.name == name
+    assert name == "native" or choice.reason == "no compiler here"
+
+
+@pytest.mark.parametrize("operation", ["contrastive loss", "navigate"])
+def test_the_reference_can_be_forced_in_place_of_every_triton_kernel(
+    monkeypatch: pytest.MonkeyPatch, operation: dispatch.Operation
+) -> None:
+    choice = chosen_on_a_gpu(monkeypatch, operation, FORBIDDEN)
+    assert choice == ("reference", "forbidden here")

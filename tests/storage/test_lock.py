@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from copgen.runtime.errors import EnvironmentFault
 from copgen.storage.files import TEMPORARY_SUFFIX
-from copgen.storage.lock import LOCK, locked, refuse_foreign, shared
+from copgen.storage.lock import LOCK, is_held, locked, refuse_foreign, shared
+from copgen.storage.processes import identity
 
 HOLD = """
 import sys
@@ -63,7 +68,7 @@ def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
         process.wait()
     assert (tmp_path / LOCK).exists()
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+        assert json.loads((tmp_path / LOCK).read_text()) == identity()
 
 
 @pytest.mark.parametrize("fail", [False, True])
@@ -71,7 +76,7 @@ def test_the_lock_is_gone_afterwards(tmp_path: Path, fail: bool) -> None:
     folder = tmp_path / "a/b"
     try:
         with locked(folder):
-            assert (folder / LOCK).read_text() == f"{os.getpid()}\n"
+            assert json.loads((folder / LOCK).read_text()) == identity()
             if fail:
                 raise ValueError
     except ValueError:
@@ -79,10 +84,60 @@ def test_the_lock_is_gone_afterwards(tmp_path: Path, fail: bool) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_long_stale_name_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / LOCK).write_text("a longer text than any process number has")
+def test_a_lock_is_held_while_its_process_lives(tmp_path: Path) -> None:
+    assert is_held(tmp_path) is False
+    with holder(tmp_path) as process:
+        assert is_held(tmp_path) is True
+        process.kill()
+        process.wait()
+    assert (tmp_path / LOCK).exists()
+    assert is_held(tmp_path) is False
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+        assert is_held(tmp_path) is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({}, True),
+        ({"started": 1}, False),  # another process has its number now, as process 1 of the next container
+        ({"process": 1, "started": 1}, False),
+        ({"machine": "another"}, None),
+        ({"machine": ""}, None),
+    ],
+)
+def test_a_process_number_alone_holds_no_lock(tmp_path: Path, changes: dict[str, Any], held: bool | None) -> None:
+    (tmp_path / LOCK).write_text(json.dumps({**identity(), **changes}))
+    assert is_held(tmp_path) is held
+
+
+@pytest.mark.parametrize("number", [os.getpid(), 1])
+def test_locks_of_older_versions_are_read(tmp_path: Path, number: int) -> None:
+    (tmp_path / LOCK).write_text(f"{number}\n")
+    assert is_held(tmp_path) is True
+    (tmp_path / LOCK).write_text("999999999\n")
+    assert is_held(tmp_path) is False
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"true", b"0", b"-1", b"[1]", b'{"process": 1}', b"[" * 4000, b"9" * 99]
+)
+def test_a_lock_that_nobody_can_read_is_not_held(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LOCK).write_bytes(content)
+    assert is_held(tmp_path) is False
+
+
+def test_the_holder_is_said_to_be_elsewhere(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        (tmp_path / LOCK).write_text(json.dumps({**identity(), "machine": "another", "process": 17}))
+        with pytest.raises(EnvironmentFault, match="process 17 on another machine"):
+            locked(tmp_path).__enter__()
+
+
+def test_a_long_stale_name_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("a longer text than any process has" * 10)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text()) == identity()
 
 
 def test_a_holder_that_leaves_in_between_takes_no_lock_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +173,25 @@ def test_a_folder_that_cannot_be_made_is_an_environment_fault(tmp_path: Path) ->
     for place in ("file", "file/a"):
         with pytest.raises(EnvironmentFault), locked(tmp_path / place):
             pytest.fail("locked")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+@pytest.mark.parametrize("how", [locked, partial(locked, wait=True), partial(shared, first=lambda: None)])
+def test_a_file_system_without_locks_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, how: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EnvironmentFault) as caught:
+        how(tmp_path).__enter__()
+    assert str(tmp_path) in caught.value.what
+    assert "flock" in caught.value.what
+    assert "--out" in caught.value.fix
+    assert "-o flock" in caught.value.fix
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_foreign_folders_are_refused(tmp_path: Path) -> None:

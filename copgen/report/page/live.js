@@ -1,11 +1,11 @@
 (() => {
-  const events = new EventSource("/events");
+  const events = new EventSource("events");
   let busy = false, again = false;
   async function refresh() {
     if (busy) { again = true; return; }
     busy = true;
     try {
-      const answer = await fetch("/");
+      const answer = await fetch(".");
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       for (const name of ["header", "main", "footer"]) {

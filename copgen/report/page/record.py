@@ -13,7 +13,7 @@ from copgen.report.page.log import Log, read_log
 from copgen.runtime.errors import DataError, UsageError
 from copgen.runtime.settings_files import read_toml
 from copgen.storage.files import read_object
-from copgen.storage.lock import is_held
+from copgen.storage.lock import LOCK, is_held
 from copgen.training.metrics import FILE_NAME as METRICS
 from copgen.training.run_folder import CONFIG, SUMMARY
 
@@ -33,7 +33,7 @@ class Record:
         environment, summary, displacement: its documents.
         log: its metrics.
         messages: the lines of its log.
-        running: another process is writing it.
+        running: a process is writing it; None if that cannot be known here.
         problems: what is damaged, one sentence each.
     """
 
@@ -45,7 +45,7 @@ class Record:
     displacement: Mapping[str, Any]
     log: Log
     messages: tuple[str, ...]
-    running: bool
+    running: bool | None
     problems: tuple[str, ...]
 
     @property
@@ -104,16 +104,21 @@ def read_record(folder: Path) -> Record:
     log = read_log(folder / METRICS)
     if log.damaged:
         problems.append(f"{log.damaged:,} of {log.lines + log.damaged:,} lines of {METRICS} are damaged and left out.")
+    running, summary = is_held(folder), _document(folder / SUMMARY, problems)
+    if running is None and not summary:
+        problems.append(
+            f"{LOCK} was written on another machine or in another container: whether the run goes on is not known here."
+        )
     return Record(
         path=folder,
         stage=config["stage"],
         config={name: value for name, value in config.items() if name != "stage"},
         environment=_document(folder / "environment.json", problems),
-        summary=_document(folder / SUMMARY, problems),
+        summary=summary,
         displacement=_document(folder / "displacement.json", problems),
         log=log,
         messages=_messages(folder / "log.txt"),
-        running=is_held(folder),
+        running=running,
         problems=tuple(problems),
     )
 

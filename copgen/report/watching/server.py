@@ -1,12 +1,16 @@
-"""A server of one page, on 127.0.0.1 only: GET / is the page, GET /events tells when it has changed.
+"""A server of one page, on 127.0.0.1 only: GET /TOKEN/ is the page, GET /TOKEN/events tells when it has changed.
 
-Nothing can be changed through it, no file is served, and requests that were made for another host are refused, so that
-a web page elsewhere cannot read it through the browser. It runs in threads of its own and ends with its context.
+The token is random, and known to those who see what the command prints: every user of this machine can connect to its
+ports. Nothing can be changed through the server, no file is served, and requests that were made for another host are
+refused, so that a web page elsewhere cannot read it through the browser. It runs in threads of its own and ends with
+its context.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
+import secrets
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +22,8 @@ from copgen.runtime.errors import EnvironmentFault, UsageError
 
 HOST = "127.0.0.1"
 MOST_LISTENERS = 16
+TOKEN_BYTES = 16  # of randomness
+PLAIN = "text/plain; charset=utf-8"
 TICK_S, HEARTBEAT_S, IDLE_S = 0.5, 15.0, 60.0
 LAST_LOOK_S = 3.0  # for open pages to fetch the end of the run
 
@@ -30,7 +36,7 @@ class Watch:
         port: 0: any free one.
 
     Attributes:
-        url: where the page is; valid inside the context.
+        url: where the page is, with the token; valid inside the context.
 
     Raises:
         UsageError: no such port.
@@ -55,7 +61,8 @@ class Watch:
                 f"Port {self._port} of {HOST} {why}.", fix="Choose another --port, or leave it out for any free one."
             ) from None
         self._server.rendering, self._server.ended = self._rendering, self._ended
-        self.url = f"http://{HOST}:{self._server.server_port}/"
+        self._server.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.url = f"http://{HOST}:{self._server.server_port}/{self._server.token}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": TICK_S}, name="watch", daemon=True
         )
@@ -81,6 +88,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
     rendering: Rendering
     ended: threading.Event
+    token: str
     listeners: int = 0  # open pages that have not seen the end
     counting = threading.Lock()
 
@@ -96,18 +104,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The page or its events."""
+        token, slash, name = self.path.removeprefix("/").partition("/")
         if self.headers.get("Host", "") not in self._names():
-            self._answer(403, b"This page is served to this machine only.\n", "text/plain; charset=utf-8")
-        elif self.path == "/":
+            self._answer(403, b"This page is served to this machine only.\n", PLAIN)
+        elif not hmac.compare_digest(token.encode(), self.server.token.encode()):
+            self._answer(403, b"Open the address that the command has printed; it has a token.\n", PLAIN)
+        elif slash and not name:
             self._answer(200, self.server.rendering.page(now=self.server.ended.is_set()), "text/html; charset=utf-8")
-        elif self.path == "/events":
+        elif name == "events":
             self._events()
         else:
-            self._answer(404, b"There is only the page / and its /events.\n", "text/plain; charset=utf-8")
+            self._answer(404, b"There is only the page, whose address ends in /, and its events.\n", PLAIN)
 
     def _refused(self) -> None:
         self.close_connection = True
-        self._answer(405, b"Only GET is answered.\n", "text/plain; charset=utf-8", Allow="GET")
+        self._answer(405, b"Only GET is answered.\n", PLAIN, Allow="GET")
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _refused
 
@@ -138,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             full = self.server.listeners >= MOST_LISTENERS
             self.server.listeners += not full
         if full:
-            self._answer(503, b"Too many pages are open.\n", "text/plain; charset=utf-8")
+            self._answer(503, b"Too many pages are open.\n", PLAIN)
             return
         try:
             self.close_connection = True

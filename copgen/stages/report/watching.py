@@ -28,10 +28,15 @@ def watch_run(folder: Path, *, port: int = 0, events: Events | None = None) -> d
 
     Raises:
         DataError: there is no run.
-        UsageError: no process of this machine is writing it; no such port.
+        UsageError: no process of this machine is writing it, or that cannot be known here; no such port.
         EnvironmentFault: the port is taken.
     """
     record = read_record(folder)
+    if record.running is None:
+        raise UsageError(
+            f"The run {folder} was begun on another machine or in another container, and cannot be followed from here.",
+            fix=f"Watch it there, or write its page: {command_line('copgen', 'report', str(folder))}.",
+        )
     if not record.running:
         raise UsageError(
             f"No process of this machine is writing the run {folder}.",

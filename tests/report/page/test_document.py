@@ -15,6 +15,7 @@ import pytest
 from copgen.report.page import Page, find, page_of
 from copgen.report.page.cells import read_sheet
 from copgen.runtime.errors import DataError
+from copgen.storage.processes import identity
 from tests.report.comparison import made as results
 from tests.report.page import made
 
@@ -109,6 +110,14 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     assert "still running" in outline.text
     assert page.drawings == {}
     assert "preview_every" in outline.text
+
+
+def test_a_run_of_another_machine_is_not_said_to_be_running(tmp_path: Path) -> None:
+    run = made.navigate_run(tmp_path / "run", finished=False)
+    (run / "LOCK").write_text(json.dumps({**identity(), "machine": "another"}))
+    text = shown(run)[1].text
+    assert "still running" not in text
+    assert "another machine" in text
 
 
 def test_a_pretrain_run(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -37,11 +38,13 @@ def watch(run: Path) -> Iterator[Watch]:
 
 
 def ask(
-    watch: Watch, path: str = "/", *, method: str = "GET", host: str | None = None
+    watch: Watch, path: str = "", *, method: str = "GET", host: str | None = None, start: str | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    address = watch.url.removeprefix("http://").rstrip("/")
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request(method, path, headers={"Host": address if host is None else host})
+    """The answer for a path below `start`, by default the page's address."""
+    url = urlsplit(watch.url)
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    target = (url.path if start is None else start) + path
+    connection.request(method, target, headers={"Host": url.netloc if host is None else host})
     answer = connection.getresponse()
     found = answer.status, dict(answer.getheaders()), answer.read()
     connection.close()
@@ -65,9 +68,33 @@ def test_the_page(watch: Watch, run: Path) -> None:
     assert b"77,777" in ask(watch)[2]
 
 
-@pytest.mark.parametrize("path", ["/config.toml", "/../config.toml", "/previews/final.png", "/?a", "/events/", "x"])
+@pytest.mark.parametrize("path", ["config.toml", "../config.toml", "previews/final.png", "?a", "events/", "/", "x"])
 def test_no_file_is_served(path: str, watch: Watch) -> None:
     assert ask(watch, path)[0] == 404
+
+
+@pytest.mark.parametrize("start", ["/", "", "//", "/guess/", "/{token}a/", "/{short}/", "/?{token}/", "{token}x/"])
+@pytest.mark.parametrize("path", ["", "events", "config.toml"])
+def test_who_does_not_know_the_token_sees_nothing(start: str, path: str, watch: Watch) -> None:
+    """Every user of the machine can connect to its ports."""
+    token = urlsplit(watch.url).path.strip("/")
+    status, _, body = ask(watch, path, start=start.format(token=token, short=token[:-1]) or "x")
+    assert status == 403
+    assert token.encode() not in body
+
+
+def test_a_token_that_is_not_ascii_is_a_wrong_one(watch: Watch) -> None:
+    url = urlsplit(watch.url)
+    with socket.create_connection((str(url.hostname), url.port), timeout=60) as connection:
+        connection.sendall(b"GET /\xe9/ HTTP/1.0\r\nHost: %s\r\n\r\n" % url.netloc.encode())
+        assert b" 403 " in connection.makefile("rb").readline()
+
+
+def test_every_server_has_a_token_of_its_own(watch: Watch, run: Path) -> None:
+    with Watch(run) as other:
+        tokens = {urlsplit(one.url).path.strip("/") for one in (watch, other)}
+    assert len(tokens) == 2
+    assert min(map(len, tokens)) >= 22  # 128 bits
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -77,10 +104,10 @@ def test_nothing_can_be_changed(method: str, watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "", "localhost"])
-@pytest.mark.parametrize("path", ["/", "/events"])
+@pytest.mark.parametrize("path", ["", "events"])
 def test_requests_for_another_host_are_refused(path: str, host: str, watch: Watch) -> None:
     """A page elsewhere, whose name was made to lead here, cannot read the run."""
-    port = watch.url.rstrip("/").rpartition(":")[2]
+    port = urlsplit(watch.url).port
     assert ask(watch, path, host=host.format(port=port))[0] == 403
     assert ask(watch, host=f"localhost:{port}")[0] == 200
 
@@ -90,9 +117,9 @@ def test_only_this_machine_is_answered(watch: Watch) -> None:
 
 
 def events(watch: Watch) -> Iterator[str]:
-    address = watch.url.removeprefix("http://").rstrip("/")
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request("GET", "/events", headers={"Host": address})
+    url = urlsplit(watch.url)
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    connection.request("GET", f"{url.path}events", headers={"Host": url.netloc})
     answer = connection.getresponse()
     assert answer.getheader("Content-Type") == "text/event-stream; charset=utf-8"
     while line := answer.readline():

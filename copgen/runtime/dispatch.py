@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -95,7 +96,23 @@ def _cuda(library: Native, device: torch.device) -> Requirement:
     if not library.cuda:
         command = build_command(cuda=True)
         return Requirement(False, f"the native operators were built without CUDA; to build: {command}")
-    return Requirement(True, f"CUDA kernels for {library.built['architectures']}")
+    built, capability = library.built["architectures"], torch.cuda.get_device_capability(device.index)
+    if not covers(built, capability):
+        has = "{}.{}".format(*capability)
+        return Requirement(False, f"CUDA kernels for {built}, not {has}; build them with TORCH_CUDA_ARCH_LIST={has}")
+    return Requirement(True, f"CUDA kernels for {built}")
+
+
+def covers(architectures: str, capability: tuple[int, int]) -> bool:
+    """Whether code for architectures, such as "8.0;9.0+PTX", runs on a GPU; a name, as 'Ampere', counts as fitting."""
+    for one in architectures.split(";"):
+        version, _, portable = one.partition("+")
+        if not re.fullmatch(r"\d+\.\d+", version):
+            return True
+        major, minor = map(int, version.split("."))
+        if (major == capability[0] and minor <= capability[1]) or (portable and (major, minor) <= capability):
+            return True
+    return False
 
 
 def _triton(library: Native, device: torch.device) -> Requirement:

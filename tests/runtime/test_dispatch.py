@@ -12,6 +12,7 @@ F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float6
 PLAIN = Native(True, "built here", {"cuda": "", "architectures": ""})
 PRODUCTS = Native(True, "built here", PLAIN.built, instructions="AVX2")
 CUDA = Native(True, "built here", {"cuda": "13.0", "architectures": "8.0;9.0+PTX"})
+TURING = Native(True, "built here", {"cuda": "12.8", "architectures": "7.5"})
 NONE = Native(False, "not built here")
 
 
@@ -52,9 +53,26 @@ def test_the_choice_comes_with_its_reason(
     reason: str,
 ) -> None:
     monkeypatch.setattr(dispatch, "native", lambda: library)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 6))
     choice = dispatch.choose(operation, torch.device(device), dtype)
     assert choice.name == name
     assert reason in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("architectures", "runs_on", "not_on"),
+    [
+        ("8.0;9.0+PTX", [(8, 0), (8, 6), (9, 0), (10, 0), (12, 0)], [(7, 0), (7, 5)]),
+        ("7.5", [(7, 5)], [(7, 0), (8, 0)]),
+        ("7.0+PTX", [(7, 0), (7, 5), (9, 0)], [(6, 1)]),
+        ("Turing;Ampere", [(7, 5), (8, 0)], []),
+    ],
+)
+def test_code_for_an_architecture_runs_on_later_minor_versions_and_anywhere_later_from_ptx(
+    architectures: str, runs_on: list[tuple[int, int]], not_on: list[tuple[int, int]]
+) -> None:
+    assert all(dispatch.covers(architectures, capability) for capability in runs_on)
+    assert not any(dispatch.covers(architectures, capability) for capability in not_on)
 
 
 FORBIDDEN = Native(False, "forbidden here", forbidden=True)
@@ -88,7 +106,8 @@ def chosen_on_a_gpu(
         (NONE, (8, 6), F16, False, "triton", "8.6"),
         (CUDA, (9, 0), F64, False, "native", "float64"),
         (CUDA, (9, 0), F32, True, "native", "128 coordinates"),
-        (CUDA, (7, 5), F32, False, "native", "7.5"),
+        (TURING, (7, 5), F32, False, "native", "7.5"),
+        (CUDA, (7, 5), F32, False, "reference", "TORCH_CUDA_ARCH_LIST=7.5"),
         (PLAIN, (9, 0), F32, True, "reference", "without CUDA"),
         (NONE, (9, 0), F64, False, "reference", "not built here"),
         (FORBIDDEN, (9, 0), F32, False, "reference", "forbidden here"),

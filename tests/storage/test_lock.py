@@ -111,7 +111,7 @@ def test_a_process_number_alone_holds_no_lock(tmp_path: Path, changes: dict[str,
     assert is_held(tmp_path) is held
 
 
-@pytest.mark.parametrize("number", [os.getpid(), 1])
+@pytest.mark.parametrize("number", [os.getpid(), 1], ids=["own", "first"])
 def test_locks_of_older_versions_are_read(tmp_path: Path, number: int) -> None:
     (tmp_path / LOCK).write_text(f"{number}\n")
     assert is_held(tmp_path) is True

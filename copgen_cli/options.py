@@ -67,7 +67,7 @@ def _path(text: str, *, writing: bool) -> Path:
 
     A shell leaves the `~` of `--out=~/runs` alone, and nobody means a folder with this name.
     """
-    if text.startswith("~"):
+    if str(text).startswith("~"):  # a default is a path already
         return home_expanded(text, "pass the whole path, or ./~ for a folder with this name")
     path = local_path(text)
     if path is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _LAUNCH = re.compile(r"\b(\w+)((?:<[^<>;]*>)?)<<<(.*?)>>>\(", re.DOTALL)
-_DYNAMIC = re.compile(r"extern\s+__shared__\s+([\w:]+)\s+(\w+)\[\];")
+_DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s+)?([\w:]+)\s+(\w+)\[\];")
 _STATIC = re.compile(r"__shared__\s+([\w:]+)\s+(\w+)((?:\[[^\]]*\])*);")
 _KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^()]*\)\s+)?(\w+)\(")
 _BARRIER = re.compile(r"[ \t]*(__sync(?:threads|warp)\(\);)")

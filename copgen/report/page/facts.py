@@ -66,7 +66,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def _times(log: Log) -> tuple[float, float | None] | None:
-    """Seconds in all, and samples per second since the last start: the clock of a run that was resumed starts anew."""
+    """Seconds in all, and samples per second since the last start: the clock restarts when a run is resumed."""
     clock = log.curves.get("seconds")
     if clock is None or not clock.y:
         return None

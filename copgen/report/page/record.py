@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record:
     running, summary = is_held(folder), _document(folder / SUMMARY, problems)
     if running is None and not summary:
         problems.append(
-            f"{LOCK} was written on another machine or in another container: whether the run goes on is not known here."
+            f"{LOCK} was written on another machine or in another container: whether the run is still active is unknown here."
         )
     return Record(
         path=folder,

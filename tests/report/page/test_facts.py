@@ -26,7 +26,7 @@ def lines(path: Path, *seconds: float, samples: int = 100) -> Path:
         ((0.0,), 0.0, None),
     ],
 )
-def test_the_clock_starts_anew_when_a_run_is_resumed(
+def test_the_clock_restarts_when_a_run_is_resumed(
     seconds: tuple[float, ...], total: float, rate: float | None, tmp_path: Path
 ) -> None:
     assert _times(read_log(lines(tmp_path / "metrics.jsonl", *seconds))) == (total, rate)

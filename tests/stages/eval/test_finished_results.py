@@ -118,7 +118,7 @@ def test_another_encoder_is_evaluated(kind: str, world: Path, flow: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["linear", "knn", "few-shot", "transfer"])
-def test_another_normalisation_is_evaluated_anew(kind: str, world: Path, flow: Path) -> None:
+def test_another_normalisation_is_another_evaluation(kind: str, world: Path, flow: Path) -> None:
     evaluate, model = COMMANDS[kind]
     file, out = world / "foreign.pth", world / "out"
     torch.save(encoders.build("resnet18", 3).state_dict(), file)  # says nothing of its normalisation

@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record:
     running, summary = is_held(folder), _document(folder / SUMMARY, problems)
     if running is None and not summary:
         problems.append(
-            f"{LOCK} was written on another machine or in another container: whether the run is still active is unknown here."
+            f"{LOCK} was written on another machine or in another container: whether the run is active is unknown."
         )
     return Record(
         path=folder,

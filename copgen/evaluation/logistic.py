@@ -18,7 +18,7 @@ import numpy.typing as npt
 Fit = Callable[..., tuple[Any, bool]]
 SMALL = 10_000  # training images up to which it is the default: beyond, a fit takes minutes to hours
 ROWS = 4096  # in float64 at once, for mean and standard deviation
-_TOLERANCE = 1e-5  # on the gradient of the mean loss; ten times tighter than scikit-learn's default
+TOLERANCE = 1e-5  # on the gradient of the mean loss; ten times tighter than scikit-learn's default
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def logistic_regression(c: float, *, max_iterations: int) -> Any:
     """A model to fit."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=c, tol=_TOLERANCE, max_iter=max_iterations)
+    return LogisticRegression(C=c, tol=TOLERANCE, max_iter=max_iterations)
 
 
 def converging(model: Any, data: Labelled) -> tuple[Any, bool]:

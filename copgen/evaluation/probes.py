@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copgen.evaluation.few_labels import drawn
-from copgen.evaluation.logistic import Labelled, choose, fit, ranked, top1
+from copgen.evaluation.logistic import Fit, Labelled, choose, fit, ranked, top1
 from copgen.evaluation.neighbours import QUERIES
 
 Part = Callable[[str, Callable[[], Any]], Any]
@@ -54,11 +54,23 @@ def linear_probe(
 
 
 def ranked_probe(
-    train: Labelled, validation: Labelled, test: Labelled, *, c_grid: Sequence[float], max_iterations: int = 5000
+    train: Labelled,
+    validation: Labelled,
+    test: Labelled,
+    *,
+    c_grid: Sequence[float],
+    max_iterations: int = 5000,
+    fit: Fit = fit,
 ) -> tuple[LinearProbe, npt.NDArray[np.int64]]:
-    """`linear_probe`, and the labels of all classes for each test image (M, C), from the most likely on."""
+    """`linear_probe`, and the labels of all classes for each test image (M, C), from the most likely on.
+
+    Args:
+        train, validation, test: the splits.
+        c_grid, max_iterations: of the fits.
+        fit: the solver; `logistic_cuda.solver` has that of a device.
+    """
     train, validation, test = _standardised(train, validation, test)
-    chosen = choose(train, validation, c_grid=c_grid, max_iterations=max_iterations)
+    chosen = choose(train, validation, c_grid=c_grid, max_iterations=max_iterations, fit=fit)
     model, converged = fit(train + validation, chosen.C, max_iterations=max_iterations)
     probe = LinearProbe(top1(model, test), chosen.C, chosen.validation_top1, chosen.converged and converged)
     return probe, ranked(model, test)
@@ -75,6 +87,7 @@ def few_label_probe(
     seed: int,
     c_grid: Sequence[float],
     max_iterations: int = 5000,
+    fit: Fit = fit,
     part: Part = _made,
 ) -> FewLabelProbe:
     """Fit on random labels of each class of train; C is chosen on validation for each draw.
@@ -88,6 +101,7 @@ def few_label_probe(
         draws: how often.
         seed: of the draws; all encoders get the same.
         c_grid, max_iterations: of the fits.
+        fit: the solver, as of `ranked_probe`.
         part: returns the fields of a draw's probe by its name, or makes them, as `Journal.part`.
 
     Raises:
@@ -103,7 +117,7 @@ def few_label_probe(
 
         def made(rows: npt.NDArray[np.int64] = rows) -> dict[str, Any]:
             few = train.subset(rows).standardised(train)
-            chosen = choose(few, validation, c_grid=c_grid, max_iterations=max_iterations)
+            chosen = choose(few, validation, c_grid=c_grid, max_iterations=max_iterations, fit=fit)
             return asdict(LinearProbe(top1(chosen.model, test), chosen.C, chosen.validation_top1, chosen.converged))
 
         fields = part(f"draw {draw}", made)

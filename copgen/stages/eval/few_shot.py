@@ -13,6 +13,7 @@ from copgen.data.splits import SPLITS
 from copgen.evaluation.few_labels import drawn, interval
 from copgen.evaluation.journal import Journal
 from copgen.evaluation.logistic import Labelled, one_thread
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.probes import few_label_probe
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.path_errors import path_errors
@@ -66,6 +67,7 @@ def eval_few_shot(
         events,
         [(images, settings.draws * len(settings.c_grid)) for images in fitted_on.values()],
         data=data,
+        device=data.device.type,
         fix="Ask for fewer labels, or set a shorter c_grid; copgen eval linear --probe sgd takes all labels.",
     )
     train, validation, test = (Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS)
@@ -85,6 +87,7 @@ def eval_few_shot(
                     seed=settings.seed,
                     c_grid=settings.c_grid,
                     max_iterations=settings.max_iterations,
+                    fit=solver(data.device),
                     part=journal.below(name),
                 )
                 few[name] = {

@@ -16,6 +16,7 @@ from copgen.data.sampler import EpochSampler
 from copgen.data.splits import SPLITS
 from copgen.evaluation.linear_heads import LinearHeads
 from copgen.evaluation.logistic import SMALL, Labelled, choose, one_thread, top1
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.sgd_probe import scaled, train_heads
 from copgen.stages.eval.opening import Opened
 from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
@@ -46,7 +47,7 @@ class FrozenProbe:
     def _lbfgs(self, train: Labelled, validation: Labelled, test: Labelled) -> dict[str, Any]:
         how = {"c_grid": self.settings.c_grid, "max_iterations": self.settings.max_iterations}
         with one_thread():
-            chosen = choose(train, validation, **how)  # type: ignore[arg-type]
+            chosen = choose(train, validation, **how, fit=solver(self.data.device))  # type: ignore[arg-type]
             return {
                 "probe": "lbfgs",
                 "top1": top1(chosen.model, test),

@@ -17,7 +17,8 @@ import torch
 
 from copgen.data.splits import SPLITS
 from copgen.evaluation.journal import Journal
-from copgen.evaluation.logistic import SMALL, Labelled, one_thread
+from copgen.evaluation.logistic import SMALL, Fit, Labelled, one_thread
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.probes import few_label_probe, nearest_neighbour, ranked_probe
 from copgen.evaluation.scores import scores
 from copgen.runtime.errors import UsageError
@@ -103,7 +104,8 @@ def fitted(data: Opened, settings: EvalLinearSettings, events: Events, journal: 
         return scores(torch.from_numpy(ranked), data.labels("test"), classes=len(data.classes)).document(data.classes)
 
     with one_thread():
-        probes = _probe(parts["train"], parts["validation"], parts["test"], settings, events, journal, document)
+        fit = solver(data.device)
+        probes = _probe(parts["train"], parts["validation"], parts["test"], settings, fit, events, journal, document)
     return {
         "probe": "lbfgs",
         "selected_on": "validation",
@@ -117,12 +119,13 @@ def _probe(
     validation: Labelled,
     test: Labelled,
     settings: EvalLinearSettings,
+    fit: Fit,
     events: Events,
     journal: Journal,
     document: Callable[[np.ndarray], dict[str, Any]],
 ) -> dict[str, Any]:
     """The results of all probes with the sizes of their training and test data, and the scores of the linear one."""
-    fits: dict[str, Any] = {"c_grid": settings.c_grid, "max_iterations": settings.max_iterations}
+    fits: dict[str, Any] = {"c_grid": settings.c_grid, "max_iterations": settings.max_iterations, "fit": fit}
     everything = {"fitted_on": len(train) + len(validation), "tested_on": len(test)}
     few_labels = _possible(train, settings, events)
 

@@ -21,7 +21,8 @@ from copgen.evaluation.digits_classifier import NO_DIGIT, DigitsClassifier, fit_
 from copgen.evaluation.features import Standardised
 from copgen.evaluation.journal import Journal
 from copgen.evaluation.linear_heads import LinearHeads, ranked_by
-from copgen.evaluation.logistic import Labelled, choose, fit, one_thread
+from copgen.evaluation.logistic import Labelled, choose, one_thread
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.pairs_health.measuring import BatchOfPairs
 from copgen.evaluation.probe_state import ProbeFile
 from copgen.evaluation.sgd_probe import Batches, scaled, train_heads
@@ -115,11 +116,11 @@ def logistic(data: Opened, folder: Path, events: Events) -> Predict:
     assert isinstance(settings, EvalLinearSettings)
     train = Labelled(data.features("train").numpy(), data.labels("train").numpy())
     validation = Labelled(data.features("validation").numpy(), data.labels("validation").numpy())
-    parts = train.standardised(train), validation.standardised(train)
+    parts, fit = (train.standardised(train), validation.standardised(train)), solver(data.device)
     journal = Journal(folder / "probe.json", data.key(KIND), events)
 
     def chosen() -> tuple[float, bool]:
-        found = choose(*parts, c_grid=settings.c_grid, max_iterations=settings.max_iterations)
+        found = choose(*parts, c_grid=settings.c_grid, max_iterations=settings.max_iterations, fit=fit)
         return found.C, found.converged
 
     with one_thread():

@@ -19,6 +19,7 @@ from copgen.data.splits import SPLITS, Split
 from copgen.data.voc_classification import find_voc07, is_voc, open_voc_classification
 from copgen.encoders.encoder import encoder_file
 from copgen.evaluation.logistic import Labelled, one_thread
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.probes import ranked_probe
 from copgen.evaluation.scores import scores
 from copgen.evaluation.svm import COSTS, svm_probe
@@ -142,6 +143,7 @@ def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[flo
         events,
         [(images, len(grid)), (images + len(data.labels("validation")), 1)],
         data=data,
+        device="cpu" if settings.probe == "svm" else data.device.type,
         fix=f"Leave it out of --datasets, and run copgen eval linear --probe sgd --dataset {data.name}.",
     )
     parts = {split: Labelled(data.features(split).numpy(), data.labels(split).numpy()) for split in SPLITS}
@@ -150,7 +152,8 @@ def _classified(data: Opened, settings: EvalTransferSettings, grid: Sequence[flo
     if settings.probe == "svm":
         probe, ranked = svm_probe(train, validation, test, costs=grid, max_iterations=most)
     else:
-        probe, ranked = ranked_probe(train, validation, test, c_grid=grid, max_iterations=most)
+        fit = solver(data.device)
+        probe, ranked = ranked_probe(train, validation, test, c_grid=grid, max_iterations=most, fit=fit)
     found = scores(torch.from_numpy(ranked), data.labels("test"), classes=len(data.classes))
     known = [value for value in found.per_class if value is not None]
     return {

@@ -41,13 +41,14 @@ def test_hours_are_announced_with_the_alternative(
     assert warnings(kind, ckpt, tmp_path / "small") == []
     monkeypatch.setattr(long_fits, "SMALL", 100)
     assert warnings(kind, ckpt, tmp_path / "quick") == []  # many labels, but few features and classes
-    monkeypatch.setattr(long_fits, "SPEED", 1.0)
+    monkeypatch.setitem(long_fits.SPEED, "cpu", 1.0)
     (told,) = warnings(kind, ckpt, tmp_path / "slow")
     assert told.startswith(f"{fits} fits")
     assert f"{labels} labels" in told
-    assert " hours " in told
+    assert " hours on one core." in told
     assert "eval linear --probe sgd" in told
 
 
 def test_the_estimate_for_a_tenth_of_imagenet_is_hours_for_each_fit() -> None:
     assert 1.0 < long_fits.hours_of(128_000, 2048, 1000) < 24.0
+    assert 0.02 < long_fits.hours_of(128_000, 2048, 1000, device="cuda") < 0.2

@@ -67,6 +67,11 @@ def test_a_fit_that_takes_all_of_its_iterations_has_not_converged() -> None:
     assert fit_on(data, 1.0, max_iterations=1000, device=CPU)[1]
 
 
+@torch.no_grad()
+def test_it_fits_where_gradients_are_off() -> None:  # as in the monitor of pretraining
+    assert fit_on(labelled(0), 1.0, max_iterations=1000, device=CPU)[1]
+
+
 def test_probes_take_the_solver() -> None:
     taken: list[float] = []
 

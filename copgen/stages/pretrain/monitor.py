@@ -22,7 +22,8 @@ from copgen.data.source import Source
 from copgen.data.splits import Split
 from copgen.evaluation.geometry import alignment, rank_me, uniformity
 from copgen.evaluation.labels import check_labels
-from copgen.evaluation.logistic import Labelled, fit, one_thread, top1
+from copgen.evaluation.logistic import Labelled, one_thread, top1
+from copgen.evaluation.logistic_cuda import solver
 from copgen.evaluation.neighbours import knn_top1
 from copgen.methods.method import Method
 from copgen.runtime import philox
@@ -119,7 +120,7 @@ class Monitor:
         train = Labelled(bank.double().cpu().numpy(), labels.numpy())
         validation = Labelled(queries.double().cpu().numpy(), truth.numpy())
         with one_thread():
-            model, _ = fit(train.standardised(train), 1.0, max_iterations=ITERATIONS)
+            model, _ = solver(self.device)(train.standardised(train), 1.0, max_iterations=ITERATIONS)
         return {"knn_top1": neighbours, "linear_top1": top1(model, validation.standardised(train))}
 
     def _labelled(self, split: Split) -> Images:

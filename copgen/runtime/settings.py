@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from copgen.runtime.declaration import declaration
+from copgen.runtime.environment import home_expanded
 from copgen.runtime.errors import UsageError, nearest
 from copgen.runtime.settings_files import Tree, config_table, portable, read_recipe
 from copgen.runtime.urls import refuse_url
@@ -231,7 +232,7 @@ def layered(
     layers = [
         (f"recipe {recipe}", read_recipe(recipe).get(stage, {}) if recipe else {}),
         (stage, known or {}),
-        (str(config), model.of_a_run(file) if "stage" in file else file),
+        (str(config), model.of_a_run(file) if "stage" in file else _at_home(model, file)),
         ("", flags or {}),
     ]
     tree: Tree = {}
@@ -252,12 +253,14 @@ def resolve(
 ) -> SettingsT:
     """Settings of `stage`, by precedence: flags, the `config` file, `known`, the recipe, the model's defaults.
 
-    A config file has the stage's settings at top level (as `config.toml` in a run folder) or in a table per stage.
+    A config file has the stage's settings at top level (as `config.toml` in a run folder) or in a table per stage; `~`
+    in its paths is the home folder.
     `known` are settings from the inputs of the stage, such as the navigator. `tell` gets a warning for each former name
     in the file or the flags.
 
     Raises:
         UsageError: as `build` and `layered`.
+        EnvironmentFault: a path with `~`, and no home folder.
     """
     tree = layered(model, stage, recipe=recipe, config=config, flags=flags, known=known, tell=tell)
     try:
@@ -269,6 +272,19 @@ def resolve(
             tree = layered(model, stage, recipe=recipe, config=config, flags=needed, known=known)
             build(model, tree, origin=str(config))
         raise
+
+
+def _at_home(model: type[Settings], tree: Tree) -> Tree:
+    """A settings file that a person wrote, with the home folder in the place of `~` in its paths."""
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, list):
+            return [expanded(one) for one in value]
+        home = isinstance(value, str) and value.startswith("~")
+        return str(home_expanded(value, "write the whole path, or ./~ for a folder with this name")) if home else value
+
+    paths = {name for name, field in model.model_fields.items() if "Path" in str(field.annotation)}
+    return {name: expanded(value) if name in paths else value for name, value in tree.items()}
 
 
 def _checked(model: type[Settings], below: Tree, over: Tree, *, origin: str, tell: Tell | None) -> Tree:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from copgen.runtime import settings as room
 from copgen.runtime.declaration import setting
-from copgen.runtime.errors import UsageError
+from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.settings import Settings, build, flatten, merge, resolve
 from copgen.runtime.settings_files import read_recipe, read_toml, recipe_names
 
@@ -280,3 +280,23 @@ def test_recipes() -> None:
         read_recipe("digit")
     with pytest.raises(UsageError, match="no recipe"):
         read_recipe("../recipes/digits")
+
+
+class Places(Settings):
+    weights: Path | None = None
+    runs: tuple[Path, ...] = ()
+    name: str = ""
+
+
+def test_a_file_of_a_person_may_name_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = 'weights = "~/a.pth"\nruns = ["~/b", "./~/c", "d/~"]\nname = "~/e"\n'
+    found = resolve(Places, "places", config=write(tmp_path / "c.toml", text))
+    assert found.weights == tmp_path / "a.pth"
+    assert found.runs == (tmp_path / "b", Path("~/c"), Path("d/~"))
+    assert found.name == "~/e"
+    again = write(tmp_path / "config.toml", f'stage = "places"\n{found.to_toml()}')
+    assert resolve(Places, "places", config=again) == found  # of a run: what it says is what was used
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(EnvironmentFault, match="no home folder"):
+        resolve(Places, "places", config=tmp_path / "c.toml")

@@ -18,7 +18,7 @@ from experiments import cifar10, classifier, mnist, mnist_encoders, mnist_flow, 
 from experiments.mnist_setting import MNIST
 from experiments.setting import Setting
 
-SETTINGS = (MNIST, *mnist_encoders.VARIANTS, mnist_flow.FLOW, cifar10.CIFAR10)
+SETTINGS = (MNIST, *mnist_encoders.VARIANTS, mnist_flow.FLOW, cifar10.CIFAR10, cifar10.WITHOUT_VIEWS)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.results)
@@ -65,7 +65,7 @@ def test_labels_are_those_of_the_classifier_that_was_trained(module: Any, monkey
     monkeypatch.setattr(module, "fit", lambda: None, raising=False)
     monkeypatch.setattr(module, "table9", lambda setting, *_, **__: judged.append(classifier.encoder_of(setting)))
     module.main()
-    assert made == judged
+    assert made == list(dict.fromkeys(judged))
     assert len(made) == 1
 
 

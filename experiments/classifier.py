@@ -50,6 +50,16 @@ def _opened(folder: Path, dataset: str) -> tuple[Any, Any]:
     encoder = load_encoder(folder)
     images = open_dataset(dataset, "train", root=None)
     assert images.labels is not None
+    rows = rows_of(images.labels)
     with torch.no_grad():
-        features = torch.cat([encoder(batch) for batch in batches(images, items=torch.arange(FITTED_ON))])
-    return encoder, LogisticRegression(max_iter=1000).fit(features.numpy(), images.labels[:FITTED_ON].numpy())
+        features = torch.cat([encoder(batch) for batch in batches(images, items=rows)])
+    return encoder, LogisticRegression(max_iter=1000).fit(features.numpy(), images.labels[rows].numpy())
+
+
+def rows_of(labels: Tensor) -> Tensor:
+    """The real images that it is fitted on: the first; evenly spaced ones of images that are sorted by class."""
+    import torch
+
+    count = min(FITTED_ON, len(labels))
+    is_sorted = bool((labels.diff() >= 0).all())  # the JPEG tars of CIFAR-10: the first would be of three classes
+    return torch.arange(count) * len(labels) // count if is_sorted else torch.arange(count)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from copgen import generators
+from copgen.runtime import philox
 from copgen.runtime.settings import resolve
 from copgen.stages.generator.gan.settings import STAGE, FitGanSettings
 from copgen.stages.navigate.settings import NavigateSettings
@@ -67,6 +69,14 @@ def test_labels_are_those_of_the_classifier_that_was_trained(module: Any, monkey
     module.main()
     assert made == list(dict.fromkeys(judged))
     assert len(made) == 1
+
+
+def test_the_classifier_is_fitted_on_images_of_all_classes() -> None:
+    in_order = torch.arange(10).repeat_interleave(4500)  # the tars of CIFAR-10
+    assert in_order[classifier.rows_of(in_order)].bincount().tolist() == [1000] * 10
+    mixed = in_order[philox.permutation(0, len(in_order), stream="test")]
+    assert classifier.rows_of(mixed).tolist() == list(range(classifier.FITTED_ON))
+    assert classifier.rows_of(mixed[:50]).tolist() == list(range(50))
 
 
 def test_both_kinds_of_positives_have_as_many_candidates() -> None:

@@ -24,6 +24,7 @@ from copgen.runtime.signals import StopRequest
 from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.conflicts import refuse_choices, tell_terms
 from copgen.stages.sample.estimate import estimate, refuse_small_disk
+from copgen.stages.sample.out_of_memory import memory_errors
 from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.plan_settings import places_of
 from copgen.stages.sample.pool_features import with_features
@@ -37,6 +38,7 @@ __all__ = ["estimate", "open_source", "sample", "work"]
 
 
 @path_errors()
+@memory_errors
 def sample(
     settings: SampleSettings,
     *,
@@ -64,7 +66,8 @@ def sample(
     Raises:
         UsageError: the folder holds pairs of another plan (the error lists each difference), or the filter rejected
             as many draws of a pair as it allows.
-        EnvironmentFault: the folder is not writable, in use, or not a pairs folder; or the disk is too small.
+        EnvironmentFault: the folder is not writable, in use, or not a pairs folder; the disk is too small; or the
+            device is out of memory.
         DataError: generator, navigator or encoder weights that fail verification.
         Stopped: a signal arrived; finished shards are kept, and the same call resumes.
     """

@@ -1,6 +1,6 @@
 """Out of memory in `copgen sample`, as an error that says what needs less: batches of fewer pairs.
 
-One of several workers just ends, and the others take over its work.
+One of several workers warns of it and ends, and the others take over its work.
 """
 
 from __future__ import annotations

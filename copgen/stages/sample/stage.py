@@ -16,7 +16,7 @@ from copgen.pairs import Plan, Record, finish, layout, missing_shards
 from copgen.pairs.manifest import known_records, written_shards
 from copgen.pairs.pipeline import Batches, encoder_threads
 from copgen.pairs.store import LocalStore, Store, open_store
-from copgen.runtime.environment import job_place
+from copgen.runtime.environment import cores, job_place
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.path_errors import path_errors
@@ -98,8 +98,8 @@ def sample(
         tally = Tally(total - whole, events)
         if 0 < tally.pairs < total:
             events.say(f"{tally.pairs:,} of {total:,} pairs are written already; resuming.")
-        elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
-            events.say(f"Using one process; --workers {cores} would use all cores.")
+        elif plan.device == "cpu" and workers == 1 < len(left) and (most := min(cores(), torch.get_num_threads())) > 1:
+            events.say(f"Using one process; --workers {most} would use all cores.")
         if settings.compile != "off" and left:
             events.say("Compiling G, which may take minutes.")
         if left and source.neighbours is not None:

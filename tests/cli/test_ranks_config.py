@@ -62,8 +62,12 @@ def test_a_file_reaches_the_ranks_as_it_is_given(
     assert launched == []
 
 
-def test_a_pipe_is_refused_where_others_have_started_the_ranks(pipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_refused_where_others_have_started_the_ranks(
+    pipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="is a pipe"):
         read_toml(Path(pipe))
+    with pytest.raises(UsageError, match="Is a directory"):
+        read_toml(tmp_path)

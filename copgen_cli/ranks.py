@@ -39,24 +39,22 @@ def launch_ranks(nproc: int | None, run: o.FolderRun, context: typer.Context) ->
             f"--nproc cannot be used under torchrun, which has started {world} ranks.", fix="Remove --nproc."
         )
     if nproc is not None and launches(nproc, run):
-        with without_pipes(without_nproc(context.find_root().obj)) as words:
-            raise SystemExit(launch("copgen_cli.main", words, nproc))
+        with readable_by_all(run.config) as config:
+            words = without_nproc(context.find_root().obj)
+            raise SystemExit(launch("copgen_cli.main", [*words, *config], nproc))
 
 
 @contextmanager
-def without_pipes(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """The arguments of the command, with a file in the place of a --config that is a pipe: several ranks read it."""
-    words = list(arguments)
+def readable_by_all(config: Path | None) -> Iterator[tuple[str, ...]]:
+    """Arguments for the ranks that replace --config, if it is a pipe, by a file: several processes read it."""
+    text = piped(config) if config is not None else None
+    if text is None:
+        yield ()
+        return
     with tempfile.TemporaryDirectory(prefix="copgen-config-") as folder:
-        for place, word in enumerate(words):
-            option, _, value = word.partition("=") if word.startswith("--config=") else ("", "", word)
-            if option or (place and words[place - 1] == "--config"):
-                text = piped(Path(value))
-                if text is not None:
-                    copy = Path(folder) / f"{place}.toml"
-                    copy.write_text(text, "utf-8")
-                    words[place] = f"{option}={copy}" if option else str(copy)
-        yield words
+        copy = Path(folder) / "config.toml"
+        copy.write_text(text, "utf-8")
+        yield "--config", str(copy)  # the last one counts
 
 
 def without_nproc(arguments: Sequence[str]) -> list[str]:

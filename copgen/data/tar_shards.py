@@ -87,7 +87,7 @@ class TarShards:
         """
         shard, offset, size = self._places[item].tolist()
         try:
-            data = os.pread(self._files[self.shards[shard]].number, size, offset)
+            data = self._files[self.shards[shard]].read(size, offset)
         except OSError as error:
             raise DataError(f"{self.where(item)} cannot be read: {error.strerror}.", fix="Check the disk.") from None
         if len(data) != size:

@@ -38,6 +38,10 @@ POLL_S = 0.2  # between two chances for a signal while waiting for the others
 AGENT_S = 5.0  # in which torchrun's agent ends a rank that has lost another one, and reports which one failed, and how
 
 
+class _OfAnotherRank(CopgenError):
+    """Another rank's error, of which all ranks know."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among the ranks that share a batch; a single process by default.
@@ -100,7 +104,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """A block that succeeds on all ranks or on none.
+        """A block that succeeds on all ranks or on none; inside it, ranks communicate only after they `meet`.
 
         Raises:
             CopgenError: this rank's error, or a copy of another rank's, with the same text and exit code.
@@ -109,10 +113,26 @@ class Ranks:
         try:
             with path_errors():
                 yield
+        except _OfAnotherRank:
+            raise
         except CopgenError as error:
             if self.group is None:
                 raise
             fault = error
+        self._tell(fault)
+
+    def meet(self) -> None:
+        """Wait for the others in a block of `together`, before they communicate there in another way.
+
+        A rank that has left the block with an error waits at its end for the others, which would wait for it elsewhere.
+
+        Raises:
+            CopgenError: a copy of the error of a rank that has left the block.
+        """
+        self._tell(None)
+
+    def _tell(self, fault: CopgenError | None) -> None:
+        """Raise the error of this rank, or else a copy of another's; all ranks call this together."""
         if self.group is None:
             return
         told = self._gather_json(None if fault is None else [fault.what, fault.fix, int(fault.code)])
@@ -120,7 +140,7 @@ class Ranks:
             raise fault
         for other in told:
             if other is not None:
-                raise CopgenError(other[0], fix=other[1], code=ExitCode(other[2]))
+                raise _OfAnotherRank(other[0], fix=other[1], code=ExitCode(other[2]))
 
     def broadcast(self, tree: Any) -> Any:
         """Rank 0's tree of dictionaries and lists with tensors, numbers and strings as leaves, on the CPU."""

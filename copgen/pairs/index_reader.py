@@ -6,7 +6,6 @@ the one that the writer gives this member.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def read_member(folder: Path, number: int, file: OpenFile, members: Members, row
     name = f"{layout.key(members.start + row)}.{members.components[column]}"
     data = b""
     if offset >= BLOCK and 0 <= size <= MAX_MEMBER_BYTES:
-        data = os.pread(file.number, BLOCK + size, offset - BLOCK)
+        data = file.read(BLOCK + size, offset - BLOCK)
     if len(data) != BLOCK + size or not data.startswith(header(name, size)):
         path = layout.tar_path(folder, number)
         raise DataError(f"{path}: member {name} is not where the shard's index says, or its header differs.", fix=FIX)

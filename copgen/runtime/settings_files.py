@@ -29,7 +29,7 @@ def read_toml(path: Path) -> Tree:
     try:
         if path.is_file():
             return _parsed(path.read_text("utf-8-sig"))
-        if placement().world > 1 and path.exists():
+        if placement().world > 1 and path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a pipe, which one of several ranks can read.", fix="Pass a file.")
         if path not in _piped:
             _piped[path] = path.read_text("utf-8-sig")

@@ -25,6 +25,10 @@ class OpenFile:
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY)
 
+    def read(self, size: int, offset: int) -> bytes:
+        """Its bytes from an offset on, fewer at its end; meanwhile the caller refers to it, so that it stays open."""
+        return os.pread(self.number, size, offset)
+
     def __enter__(self) -> Self:
         return self
 
@@ -46,12 +50,17 @@ class KeptFiles:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._files: OrderedDict[Path, OpenFile] = OrderedDict()  # no lock: its operations are atomic
+        # No lock, which a fork could copy while it is held: operations on it are atomic, as text is compared without
+        # running Python (a Path is not), and no file is replaced, whose end would run some.
+        self._files: OrderedDict[str, OpenFile] = OrderedDict()
 
     def __getitem__(self, path: Path) -> OpenFile:
-        """The file, for `os.pread`. Errors as `OpenFile`."""
-        file = self._files.get(path) or OpenFile(path)
-        self._files[path] = file
+        """The file. Errors as `OpenFile`."""
+        name = str(path)
+        file = self._files.get(name)
+        if file is not None:
+            return file
+        file = self._files.setdefault(name, OpenFile(path))
         if len(self._files) > self._most:
             self._files.popitem(last=False)  # closed when no thread refers to it
         return file

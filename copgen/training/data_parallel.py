@@ -19,6 +19,7 @@ def averaging_gradients(module: nn.Module, ranks: Ranks) -> nn.Module:
     """The module, wrapped so that the backward pass averages its gradients over the ranks."""
     if ranks.group is None:
         return module
+    ranks.meet()  # DistributedDataParallel compares and copies the weights
     return DistributedDataParallel(
         module, process_group=ranks.group, gradient_as_bucket_view=True, **_BUFFERS_AS_THEY_ARE
     )

@@ -1,4 +1,4 @@
-"""What each rank of a test of navigate runs: `main(["all" or "die", OUT])`, started by `launch`."""
+"""What each rank of a test of navigate runs: `main([WHAT, OUT])`, started by `launch`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from copgen import views
+from copgen.distributed import ranks as distributed
 from copgen.distributed.ranks import Ranks, joined
 from copgen.encoders.synchronised import synchronise
 from copgen.evaluation.similarity.structural import StructuralSimilarity
-from copgen.runtime.errors import CopgenError, UsageError
+from copgen.runtime.environment import placement
+from copgen.runtime.errors import CopgenError, DataError, UsageError
 from copgen.stages.navigate.players import Game
 from copgen.stages.navigate.settings import NavigateSettings
-from copgen.stages.navigate.stage import one_update
+from copgen.stages.navigate.stage import navigate, one_update
 from copgen.stages.navigate.stopping.perceptual import Perceptual
 from copgen.stages.navigate.stopping.stopping import Stopping
 from tests.stages.painter import Painter, painter_settings
+from tests.stages.small import navigate_settings, write_flow
 
 UPDATES = 20
 RULES = itertools.product(("simultaneous", "alternating"), ("info_nce", "sup_con"))
@@ -109,6 +113,32 @@ def refuse(ranks: Ranks) -> dict[str, Any]:
     return {"heard": heard, "told": told, "any": [ranks.any(ranks.rank == 1), ranks.any(False)]}
 
 
+def meet(ranks: Ranks) -> dict[str, Any]:
+    """What the ranks hear that are about to communicate in a block which the last one leaves."""
+    with ranks.together():
+        ranks.meet()
+        told = ranks.any(ranks.rank == 1)
+    heard = ""
+    try:
+        with ranks.together():
+            if ranks.rank == ranks.world - 1:
+                raise DataError("The last rank has no data.")
+            ranks.meet()
+            ranks.any(True)
+    except CopgenError as error:
+        heard = f"{int(error.code)} {error}"
+    return {"told": told, "heard": heard}
+
+
+def begin(out: Path) -> None:
+    """A run of which the last rank cannot load the generator."""
+    distributed.PATIENCE = timedelta(seconds=30)
+    settings = navigate_settings(write_flow(out / f"{placement().rank}.safetensors"))
+    if placement().rank == placement().world - 1:
+        settings = settings.replaced(weights=out / "none.safetensors")
+    navigate(settings, out=out / "run")
+
+
 def die(ranks: Ranks) -> None:
     """The last rank is killed while the others wait for it."""
     if ranks.rank == ranks.world - 1:
@@ -119,10 +149,12 @@ def die(ranks: Ranks) -> None:
 def main(words: Sequence[str]) -> int:
     what, out = words
     try:
+        if what == "begin":
+            begin(Path(out))
         with joined(CPU) as (ranks, _):
             if what == "die":
                 die(ranks)
-            works = {"follow": follow, "normalise": normalise, "refuse": refuse}
+            works = {"follow": follow, "normalise": normalise, "refuse": refuse, "meet": meet}
             torch.save({name: work(ranks) for name, work in works.items()}, Path(out) / f"{ranks.rank}.pt")
     except CopgenError as error:
         print(error, file=sys.stderr)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,7 +32,7 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 def read(file: OpenFile) -> str:
-    return os.pread(file.number, 9, 0).decode()
+    return file.read(9, 0).decode()
 
 
 def test_the_last_ones_stay_open(paths: list[Path]) -> None:
@@ -47,6 +50,40 @@ def test_a_file_that_is_read_stays_open(paths: list[Path]) -> None:
     first = kept[paths[0]]
     assert read(kept[paths[1]]) == "1"
     assert read(first) == "0"
+
+
+def test_a_file_is_not_closed_before_it_is_read(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, pread = KeptFiles(most=1), os.pread
+
+    def after_another_thread(number: int, size: int, offset: int) -> bytes:
+        for path in paths[1:]:
+            kept[path]
+        return pread(number, size, offset)
+
+    monkeypatch.setattr(os, "pread", after_another_thread)
+    assert kept[paths[0]].read(9, 0) == b"0"
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_many_threads_read_many_files(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / str(number)).write_text(str(number))
+    kept = KeptFiles(most=4)
+
+    def wrong(thread: int) -> int:
+        names = [str((7 * thread + 11 * k) % 40) for k in range(4000)]
+        return sum(read(kept[tmp_path / name]) != name for name in names)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(wrong, range(8))) == 0
 
 
 def test_a_block_closes_its_file(paths: list[Path]) -> None:

@@ -138,7 +138,7 @@ def learn(settings: PretrainSettings, run: Run) -> dict[str, Any]:
             training.step(losses, {**method.chance(K), **method.metrics(), **probed}, backward=learner.backward)
             method.after_step(update)
 
-    if isinstance(source, PairsFolder) and (left := source.unverified()):
+    if not run.finished and isinstance(source, PairsFolder) and (left := source.unverified()):
         run.events.warn(f"{left}.")
 
     def summarise() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from copgen.runtime.environment import cores
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.sizes import size
 from copgen.stages.sample.encoder_rate import advice
+from copgen.stages.sample.out_of_memory import memory_errors
 from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.pool_features import parts_left, parts_of
 from copgen.stages.sample.rehearsal import Rehearsal, rehearse
@@ -53,6 +54,7 @@ class Estimate:
     pool_seconds: float = 0.0
 
 
+@memory_errors
 def estimate(
     settings: SampleSettings, *, workers: int = 1, store: Store | None = None, only: Sequence[int] = ()
 ) -> Estimate:
@@ -67,6 +69,7 @@ def estimate(
     Raises:
         UsageError, DataError: as the run: a generator, navigator, walk or encoder that is missing, does not match or
             fails verification, or a folder with another plan.
+        EnvironmentFault: out of memory.
     """
     source, plan = open_source(settings)
     left = plan.pairs if store is None else pairs_left(store, with_threads(plan, store, settings.threads), only)

@@ -16,7 +16,7 @@ from copgen.pairs import Plan, Record, finish, layout, missing_shards
 from copgen.pairs.manifest import known_records, written_shards
 from copgen.pairs.pipeline import Batches, encoder_threads
 from copgen.pairs.store import LocalStore, Store, open_store
-from copgen.runtime.environment import job_place
+from copgen.runtime.environment import cores, job_place
 from copgen.runtime.events import Events, Silent
 from copgen.runtime.machine import cpu_threads, own_device
 from copgen.runtime.path_errors import path_errors
@@ -24,6 +24,7 @@ from copgen.runtime.signals import StopRequest
 from copgen.stages.sample.batches import make_batches
 from copgen.stages.sample.conflicts import refuse_choices, tell_terms
 from copgen.stages.sample.estimate import estimate, refuse_small_disk
+from copgen.stages.sample.out_of_memory import memory_errors
 from copgen.stages.sample.pair_source import Source, open_source
 from copgen.stages.sample.plan_settings import places_of
 from copgen.stages.sample.pool_features import with_features
@@ -37,6 +38,7 @@ __all__ = ["estimate", "open_source", "sample", "work"]
 
 
 @path_errors()
+@memory_errors
 def sample(
     settings: SampleSettings,
     *,
@@ -64,7 +66,8 @@ def sample(
     Raises:
         UsageError: the folder holds pairs of another plan (the error lists each difference), or the filter rejected
             as many draws of a pair as it allows.
-        EnvironmentFault: the folder is not writable, in use, or not a pairs folder; or the disk is too small.
+        EnvironmentFault: the folder is not writable, in use, or not a pairs folder; the disk is too small; or the
+            device is out of memory.
         DataError: generator, navigator or encoder weights that fail verification.
         Stopped: a signal arrived; finished shards are kept, and the same call resumes.
     """
@@ -95,8 +98,8 @@ def sample(
         tally = Tally(total - whole, events)
         if 0 < tally.pairs < total:
             events.say(f"{tally.pairs:,} of {total:,} pairs are written already; resuming.")
-        elif plan.device == "cpu" and workers == 1 < len(left) and (cores := torch.get_num_threads()) > 1:
-            events.say(f"Using one process; --workers {cores} would use all cores.")
+        elif plan.device == "cpu" and workers == 1 < len(left) and (most := min(cores(), torch.get_num_threads())) > 1:
+            events.say(f"Using one process; --workers {most} would use all cores.")
         if settings.compile != "off" and left:
             events.say("Compiling G, which may take minutes.")
         if left and source.neighbours is not None:

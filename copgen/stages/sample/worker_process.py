@@ -17,7 +17,9 @@ import torch
 from copgen.distributed.slices import ShardSlice
 from copgen.runtime.errors import CopgenError
 from copgen.runtime.events import Silent
+from copgen.runtime.memory import is_out_of_memory
 from copgen.runtime.signals import StopRequest
+from copgen.stages.sample.out_of_memory import fault
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import work
 
@@ -47,9 +49,10 @@ def main() -> int:
     with StopRequest() as stop:
         task = json.load(sys.stdin)
         torch.set_num_threads(task["threads"])
+        settings = SampleSettings.model_validate(task["settings"])
         try:
             work(
-                SampleSettings.model_validate(task["settings"]),
+                settings,
                 out=task["out"],
                 part=ShardSlice(task["index"], task["count"]),
                 local=task["local"],
@@ -59,6 +62,12 @@ def main() -> int:
         except CopgenError as error:
             speaker.tell({"error": {"what": error.what, "fix": error.fix, "code": int(error.code)}})
             return int(error.code)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            own = fault(settings, again=False)
+            speaker.warn(f"{own.what} {own.fix}")  # no error, which would end the workers on other devices
+            return int(own.code)
     return 0
 
 

@@ -10,7 +10,7 @@ import torch
 
 from copgen.distributed.launch import launch
 from copgen.distributed.ranks import Ranks, check_divides
-from copgen.runtime.errors import EnvironmentFault, UsageError
+from copgen.runtime.errors import EnvironmentFault, ExitCode, UsageError
 from tests.stages import over_ranks
 
 RANK = over_ranks.__name__
@@ -59,6 +59,18 @@ def test_batch_norm_over_the_ranks_is_batch_norm_of_the_whole(kind: str, ranks: 
 def test_an_error_of_one_rank_is_everyones(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         assert rank["refuse"]["heard"] == "2 The last rank is not content. Be kind."
+
+
+def test_an_error_of_one_rank_is_everyones_before_they_communicate(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["meet"] == {"told": True, "heard": "3 The last rank has no data."}
+
+
+def test_a_rank_that_cannot_begin_ends_the_others_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert launch(RANK, ["begin", str(tmp_path)], 2) == ExitCode.DATA
+    first, *others = capfd.readouterr().err.splitlines()
+    assert "none.safetensors" in first
+    assert set(others) <= {first}
 
 
 def test_what_rank_0_reads_and_what_any_rank_says_reaches_all(ranks: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from copgen.data import pairs as data_pairs
 from copgen.pairs import layout
+from copgen.pairs.background_hashes import BackgroundHashes
 from copgen.runtime.errors import DataError, EnvironmentFault, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.pretrain.stage import pretrain
@@ -42,6 +43,19 @@ def test_a_shard_that_was_modified_ends_the_run_by_name(
     with pytest.raises(DataError, match="shard-000001"):
         pretrain(pretrain_settings(folder, updates=400, skip_bad=10), out=tmp_path / "run")
     assert not (tmp_path / "run" / ARTEFACT).exists()
+
+
+def test_shards_that_were_not_hashed_are_told_by_the_run_that_read_them(
+    pretrain_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_pairs, "MOST_IMAGES", 0)
+    monkeypatch.setattr(BackgroundHashes, "_run", lambda self: None)
+    told = []
+    for _ in range(2):  # the second finds it finished, and reads nothing
+        recorder = Recorder()
+        pretrain(pretrain_settings(pretrain_pairs, updates=2), out=tmp_path / "run", events=recorder)
+        told.append([warning for warning in recorder.warnings if "copgen verify" in warning])
+    assert [len(warnings) for warnings in told] == [1, 0]
 
 
 @pytest.mark.parametrize("kind", ["folder", "shards", "mnist"])

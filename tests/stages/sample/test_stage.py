@@ -228,3 +228,20 @@ def test_sampling_does_not_import_what_only_encoders_need(tmp_path: Path) -> Non
         "assert code == 0; assert 'torchvision' not in sys.modules; assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("cores", "threads", "advised"), [(4, 64, 4), (64, 8, 8), (1, 64, None), (64, 1, None)])
+def test_one_process_on_several_cores_is_told_how_many_workers_they_are_for(
+    settings: Callable[..., SampleSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    threads: int,
+    advised: int | None,
+) -> None:
+    monkeypatch.setattr(stage, "cores", lambda: cores)  # those of a container, which torch does not know
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    recorder = Recorder()
+    sample(settings(transform="gaussian", n=4, pairs_per_shard=2, threads=1), out=tmp_path, events=recorder)
+    told = [sentence for sentence in recorder.sentences if "--workers" in sentence]
+    assert [f"--workers {advised} " in sentence for sentence in told] == ([] if advised is None else [True])

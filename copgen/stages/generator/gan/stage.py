@@ -80,6 +80,7 @@ def learn(settings: FitGanSettings, run: Run, images: TrainingImages) -> Game:
         checkpoint_every=settings.checkpoint_every,
         title="fit",
         inputs=images.inputs,
+        remedy="lower --batch",
     ) as training:
         for update in training:
             metrics = game.play(images[training.samples], update, training.samples)

@@ -61,8 +61,9 @@ class Perceptual(Check):
         self.z, self.condition = G.sample_prior(self.rows, self.seed), G.sample_condition(self.rows, self.seed)
         with torch.no_grad():
             self.x = G(self.z, self.condition)
-            self.start = self._mean(T_z)
-            self.random = ranks.mean(similarity(self.x, self.x.roll(1, dims=0)).double().mean())
+            own = self._own_mean(T_z), similarity(self.x, self.x.roll(1, dims=0)).double().mean()
+            ranks.meet()
+            self.start, self.random = map(ranks.mean, own)
         if not bool(self.start > self.random):
             raise UsageError(
                 f"Under {similarity.name}, positives of the untrained navigator ({float(self.start):.3f}) are no more "
@@ -91,7 +92,7 @@ class Perceptual(Check):
 
     def measured(self, T_z: Navigator) -> dict[str, Tensor]:
         """`similarity`, and the share of it that is kept."""
-        now = self._mean(T_z)
+        now = self.ranks.mean(self._own_mean(T_z))
         return {"similarity": now, self.metric: (now - self.random) / (self.start - self.random)}
 
     def judged(self, metrics: Mapping[str, float], updates: int) -> tuple[bool, bool]:
@@ -113,6 +114,6 @@ class Perceptual(Check):
             "chosen": self.chosen_update * batch,
         }
 
-    def _mean(self, T_z: Navigator) -> Tensor:
+    def _own_mean(self, T_z: Navigator) -> Tensor:
         z_pos = T_z(self.z.to(next(T_z.parameters()).dtype), seed=self.seed, rows=self.rows)
-        return self.ranks.mean(self.similarity(self.x, self.G(z_pos, self.condition)).double().mean())
+        return self.similarity(self.x, self.G(z_pos, self.condition)).double().mean()

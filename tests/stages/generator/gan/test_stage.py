@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 
 from copgen import generators
 from copgen.generators.small_gan import GanConfig
-from copgen.runtime.errors import Diverged, ExitCode, Stopped, UsageError
+from copgen.runtime.errors import Diverged, EnvironmentFault, ExitCode, Stopped, UsageError
 from copgen.runtime.events import Events
 from copgen.stages.generator.gan import FitGanSettings, fit_gan
 from copgen.stages.generator.gan import stage as stage_module
@@ -144,6 +144,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_updated_with_
     assert files(tmp_path / "checkpoints") == before
     fit_gan(fit_settings(), out=tmp_path)
     assert_same_run(tmp_path, straight, ARTEFACT)
+
+
+def test_out_of_memory_names_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(*given: object) -> NoReturn:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Game, "play", play)
+    with pytest.raises(EnvironmentFault, match=f"out of memory with a batch of {B}") as caught:
+        fit_gan(fit_settings(), out=tmp_path)
+    assert "--batch" in caught.value.fix
 
 
 def test_a_finished_run_returns_its_summary(straight: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import copgen
-from copgen.runtime.environment import threads_are_set
+from copgen.runtime.environment import cores, threads_are_set
 from copgen.runtime.errors import EnvironmentFault, UsageError
 
 _PACKAGES = ("torchvision", "numpy", "pillow", "scikit-learn", "safetensors")
@@ -22,12 +22,13 @@ def resolve_device(name: str) -> torch.device:
     """The device named 'auto' (CUDA if available, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
 
     A GPU named by its number becomes the current one of this thread, so that what is allocated or launched without a
-    device, here and in libraries, uses it.
+    device, here and in libraries, uses it. On any device, torch's CPU threads are limited to the container's cores.
 
     Raises:
         UsageError: not a device name.
         EnvironmentFault: no such device; there is no silent fallback.
     """
+    limit_threads()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -74,8 +75,19 @@ def _cpu_instructions() -> frozenset[str]:
     return next((frozenset(line.split()) for line in lines if line.startswith(("flags", "Features"))), frozenset())
 
 
+def limit_threads() -> None:
+    """Let torch have no more CPU threads than this process may use cores, unless OMP_NUM_THREADS is set.
+
+    torch starts as many as the machine has, or as its affinity allows; the kernel stops all threads of a container that
+    have used up its share of a tenth of a second, and those that wait for them meanwhile use it up, too.
+    """
+    if not threads_are_set() and cores() < torch.get_num_threads():
+        torch.set_num_threads(cores())
+
+
 def threads_of_each(processes: int) -> int:
     """CPU threads of each of several processes: an equal share of this process's, or OMP_NUM_THREADS if set."""
+    limit_threads()
     ours = torch.get_num_threads()
     return ours if threads_are_set() else max(1, ours // processes)
 

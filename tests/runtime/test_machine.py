@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import copgen
+from copgen.runtime import machine
 from copgen.runtime.errors import EnvironmentFault, UsageError
 from copgen.runtime.machine import describe, has_bfloat16, resolve_device, threads_of_each, versions
 
@@ -59,11 +60,31 @@ def test_any_name_gives_a_device_or_a_clear_error(name: str) -> None:
         assert resolve_device(name).type in ("cpu", "cuda")
 
 
+CASES = [(4, False, 4), (64, False, 64), (80, False, 64), (4, True, 64)]
+
+
+@pytest.mark.parametrize(("allowed", "told", "threads"), CASES)
+def test_torch_has_no_more_threads_than_the_container_has_cores(
+    allowed: int, told: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [64]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now[-1])
+    monkeypatch.setattr(torch, "set_num_threads", now.append)
+    monkeypatch.setattr(machine, "cores", lambda: allowed)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    resolve_device("cpu")
+    assert now[-1] == threads
+    assert threads_of_each(2) == (64 if told else threads // 2)
+
+
 @pytest.mark.parametrize(("processes", "set_by_user", "each"), [(2, None, 3), (4, None, 1), (8, None, 1), (2, "6", 6)])
 def test_processes_share_the_threads_unless_told_otherwise(
     processes: int, set_by_user: str | None, each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(machine, "cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if set_by_user is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", set_by_user)

@@ -87,7 +87,8 @@ class TarShards:
         """
         shard, offset, size = self._places[item].tolist()
         try:
-            data = os.pread(self._files[self.shards[shard]].number, size, offset)
+            file = self._files[self.shards[shard]]  # a name: another thread may push it out, which must not close it
+            data = os.pread(file.number, size, offset)
         except OSError as error:
             raise DataError(f"{self.where(item)} cannot be read: {error.strerror}.", fix="Check the disk.") from None
         if len(data) != size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from copgen.data.datasets import open_dataset
 from copgen.data.tar_members import members
 from copgen.data.tar_shards import open_shards
 from copgen.runtime.errors import DataError, UsageError
+from copgen.storage.kept_files import KeptFiles
 from tests.data import made
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
@@ -47,6 +49,23 @@ def test_images_and_classes_in_the_order_of_the_shards(tmp_path: Path) -> None:
     assert (source.labels.tolist(), source.classes) == ([2, 1, 0], ("0", "1", "2"))
     assert str(tmp_path / "train-01.tar") in source.where(2)
     assert source.columns(range(2), 2).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_shard_stays_open_while_other_threads_push_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another file would get its descriptor, and the image would be read from that one."""
+    for number in range(3):
+        made.tar(tmp_path / f"train-{number}.tar", sample("x", number, str(number)))
+    source = open_shards(tmp_path, "train")
+    source._files = KeptFiles(most=1)
+    pread, others = os.pread, [1, 2]
+
+    def late(number: int, size: int, offset: int) -> bytes:
+        while others:
+            source.encoded(others.pop())
+        return pread(number, size, offset)
+
+    monkeypatch.setattr(os, "pread", late)
+    assert source.encoded(0) == made.image(0)
 
 
 def test_names_of_classes_and_json(tmp_path: Path) -> None:

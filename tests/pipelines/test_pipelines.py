@@ -37,6 +37,8 @@ def end(code):
     sys.exit(code)
 
 signal.signal(signal.SIGTERM, lambda *_: end(75))
+signal.signal(signal.SIGUSR2, lambda *_: end(75))
+signal.signal(signal.SIGHUP, lambda *_: end(129))
 signal.signal(signal.SIGINT, lambda *_: end(130))
 told.open("a").write("started")
 time.sleep(60)
@@ -168,7 +170,10 @@ def test_a_plan_says_what_cannot_run_and_goes_on(small: Toy) -> None:
     assert len(commands(planned.stdout)) == 3 + 3 * 3 + 1
 
 
-@pytest.mark.parametrize(("received", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("received", "code"),
+    [(signal.SIGTERM, 75), (signal.SIGUSR2, 75), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+)
 def test_a_signal_reaches_the_command_that_runs(received: signal.Signals, code: int, tmp_path: Path) -> None:
     program, told = tmp_path / "bin" / "copgen", tmp_path / "told"
     program.parent.mkdir()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from copgen.data import tar_shards
 from copgen.data.datasets import open_dataset
-from copgen.data.tar_members import members
+from copgen.data.image_folder import listed_once
+from copgen.data.splits import SPLITS
+from copgen.data.tar_members import Member, members
 from copgen.data.tar_shards import open_shards
 from copgen.runtime.errors import DataError, UsageError
 from copgen.storage.kept_files import KeptFiles
@@ -66,6 +70,26 @@ def test_a_shard_stays_open_while_other_threads_push_it_out(tmp_path: Path, monk
 
     monkeypatch.setattr(os, "pread", late)
     assert source.encoded(0) == made.image(0)
+
+
+def test_each_shard_is_listed_once_for_all_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(10):
+        made.tar(tmp_path / f"train-{k}.tar", sample("x", k, "cat"))
+    made.tar(tmp_path / "val-0.tar", sample("x", 10, "cat"))
+    apart = [open_shards(tmp_path, split) for split in SPLITS]
+    read: list[Path] = []
+
+    def noted(path: Path) -> Iterator[Member]:
+        read.append(path)
+        return members(path)
+
+    monkeypatch.setattr(tar_shards, "members", noted)
+    with listed_once():
+        together = [open_shards(tmp_path, split) for split in SPLITS]
+    assert len(set(read)) == len(read) == 11
+    for one, other in zip(together, apart, strict=True):
+        assert [one.where(k) for k in range(len(one))] == [other.where(k) for k in range(len(other))]
+        assert (one.classes, one.inputs) == (other.classes, other.inputs)
 
 
 def test_names_of_classes_and_json(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ class Parts:
         """Told that rows up to `done` are there; writes the new ones from time to time."""
         if time.monotonic() - self.last < SECONDS:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(self._path(self.written), {"rows": rows[self.written : done]}, kind=KIND, header={"key": self.key})
+        some = {"rows": rows[self.written : done]}
+        save_tensors(self._path(self.written), some, kind=KIND, header={"key": self.key}, alone=False)
         self.written, self.last = done, time.monotonic()
 
     def remove(self) -> None:

@@ -57,12 +57,12 @@ def encoder_of(result: Result) -> str:
 
 
 def _protocol(result: Result) -> dict[str, Any]:
-    own = _own(result)
+    left_out = {*_own(result), MEASURED.get(result.evaluation)}
     return {
         name: value
         for name, value in sorted(flatten(result.document).items())
-        if name not in own
-        and name != MEASURED.get(result.evaluation)
+        if name not in left_out
+        and not (result.evaluation == "pairs" and name.startswith("similarity.") and not name.endswith(".text"))
         and (any(name == key or name.startswith(f"{key}.") for key in KEYS) or _below(name))
     }
 

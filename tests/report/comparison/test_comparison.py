@@ -80,6 +80,15 @@ def test_the_authors_rates_of_real_and_generated_images_are_one_protocol(protoco
     assert shape(found) == (2, columns)
 
 
+def test_pairs_are_compared_by_what_measured_them() -> None:
+    def of_pairs(seed: int, above: float, text: str = "MS-SSIM") -> Result:
+        similarity = {"ms-ssim": {"text": text, "pairs": {"mean": above}, "null": {"0.5": above}, "above_null": above}}
+        return result(made_by(seed), kind="pairs", similarity=similarity)
+
+    assert shape(compared([of_pairs(0, 0.8), of_pairs(1, 0.9)])) == (1, 1)
+    assert shape(compared([of_pairs(0, 0.8), of_pairs(1, 0.9, "another version of it")])) == (1, 2)
+
+
 @pytest.mark.parametrize(
     "how",
     [

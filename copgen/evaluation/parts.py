@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from copgen.runtime.errors import EnvironmentFault
 from copgen.storage.tensors import load_kept, save_tensors
 
 KIND = "rows"
@@ -51,7 +52,12 @@ class Parts:
         if time.monotonic() - self.last < SECONDS:
             return
         some = {"rows": rows[self.written : done]}
-        save_tensors(self._path(self.written), some, kind=KIND, header={"key": self.key}, alone=False)
+        try:
+            save_tensors(self._path(self.written), some, kind=KIND, header={"key": self.key}, alone=False)
+        except EnvironmentFault:
+            if self.folder.exists():
+                raise
+            done = 0  # another evaluation of the same rows has ended meanwhile, and removed the folder
         self.written, self.last = done, time.monotonic()
 
     def remove(self) -> None:

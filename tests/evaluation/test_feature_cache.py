@@ -46,3 +46,15 @@ def test_two_evaluations_write_the_same_rows(tmp_path: Path, monkeypatch: pytest
     rows = torch.zeros_like(FEATURES)
     assert Parts(tmp_path / "rows", "k").resume(rows) == 3
     assert torch.equal(rows[:3], FEATURES[:3])
+
+
+def test_another_evaluation_has_ended_while_rows_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SECONDS", 0.0)
+    ours = Parts(tmp_path / "rows", "k")
+    ours.reached(FEATURES, 1)
+    written_meanwhile(Parts(tmp_path / "rows", "k").remove, monkeypatch)
+    ours.reached(FEATURES, 2)
+    ours.reached(FEATURES, 3)
+    rows = torch.zeros_like(FEATURES)
+    assert Parts(tmp_path / "rows", "k").resume(rows) == 3
+    assert torch.equal(rows[:3], FEATURES[:3])

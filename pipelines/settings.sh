@@ -67,6 +67,8 @@ run() {
 CHILD= # the command that runs
 trap '[[ -z $CHILD ]] && exit 130 || kill -INT "$CHILD"' INT
 trap '[[ -z $CHILD ]] && exit 143 || kill -TERM "$CHILD"' TERM
+trap '[[ -z $CHILD ]] && exit 140 || kill -USR2 "$CHILD"' USR2 # of a scheduler, before its time is over
+trap '[[ -z $CHILD ]] && exit 129 || kill -HUP "$CHILD"' HUP   # of a terminal that is closed
 
 # Words as a shell reads them, each after a space.
 quoted() {

@@ -25,13 +25,13 @@ for seed in $SEEDS; do
         made=(--pairs "$pairs" --recipe bigbigan --epochs "$epochs" --seed "$seed")
         copgen pretrain "${real[@]}" --method simclr --out "$out/simclr/seed-$seed"
         copgen pretrain "${real[@]}" --method nnclr --lr "$NNCLR_LR" --out "$out/nnclr/seed-$seed"
-        copgen pretrain "${made[@]}" --method simclr --out "$out/cop-gen/seed-$seed"
+        copgen pretrain "${made[@]}" --method simclr --out "$out/cop-gen-$PAIRS/seed-$seed"
 
-        for row in simclr nnclr cop-gen; do
+        for row in simclr nnclr "cop-gen-$PAIRS"; do
             copgen eval linear --ckpt "$out/$row/seed-$seed" --dataset imagenet --protocol authors
         done
     done
 done
 
 # Top-1 of each row, with the paper's number beside it
-copgen compare "$RUNS"/imagenet/*-epochs/{simclr,nnclr,cop-gen}
+copgen compare "$RUNS"/imagenet/*-epochs/{simclr,nnclr,"cop-gen-$PAIRS"}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from copgen.data.colours import channels_of
-from copgen.data.image_folder import visible_folders
+from copgen.data.image_folder import listed, visible_folders
 from copgen.data.packed_names import PackedNames
 from copgen.data.splits import AnySplit, rows_of
 from copgen.data.tar_members import Member, members
@@ -173,6 +173,10 @@ def shards_of(folder: Path) -> dict[str, list[Path]]:
 
 def _read(shards: Sequence[Path]) -> tuple[PackedNames, NDArray[np.int64], list[str]]:
     """(names, places, classes) of the images; no classes if no sample has one."""
+    return listed(tuple(shards), lambda: _scanned(shards))
+
+
+def _scanned(shards: Sequence[Path]) -> tuple[PackedNames, NDArray[np.int64], list[str]]:
     names: list[str] = []
     places: list[tuple[int, int, int]] = []
     words: list[str] = []

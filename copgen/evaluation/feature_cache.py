@@ -39,6 +39,5 @@ def kept(file: Path, shape: tuple[int, int], *, key: str) -> Tensor | None:
 
 
 def keep(file: Path, features: Tensor, *, key: str) -> None:
-    """Write features with their key, atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(file, {"features": features}, kind=KIND, header={"key": key})
+    """Write features with their key, atomically; another evaluation of the encoder may do so at the same time."""
+    save_tensors(file, {"features": features}, kind=KIND, header={"key": key}, alone=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from copgen.runtime.errors import EnvironmentFault
 from copgen.storage.tensors import load_kept, save_tensors
 
 KIND = "rows"
@@ -50,8 +51,13 @@ class Parts:
         """Told that rows up to `done` are there; writes the new ones from time to time."""
         if time.monotonic() - self.last < SECONDS:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(self._path(self.written), {"rows": rows[self.written : done]}, kind=KIND, header={"key": self.key})
+        some = {"rows": rows[self.written : done]}
+        try:
+            save_tensors(self._path(self.written), some, kind=KIND, header={"key": self.key}, alone=False)
+        except EnvironmentFault:
+            if self.folder.exists():
+                raise
+            done = 0  # another evaluation of the same rows has ended meanwhile, and removed the folder
         self.written, self.last = done, time.monotonic()
 
     def remove(self) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import Tensor
 
 from copgen.runtime.errors import DataError
 from copgen.runtime.path_errors import path_error
 from copgen.runtime.urls import refuse_url
-from copgen.storage.files import write_bytes
+from copgen.storage.files import writing
 from copgen.storage.safetensors_file import opened
+from copgen.storage.safetensors_stream import write_safetensors
 
 FORMAT = 1
 ENTRY = "copgen"
@@ -46,7 +46,8 @@ def save_tensors(
     """
     entry = json.dumps({"format": FORMAT, "kind": kind, **header}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata={ENTRY: entry}), alone=alone)
+    with writing(path, alone=alone) as stream:
+        write_safetensors(stream, plain, {ENTRY: entry})
 
 
 def is_whole(path: Path) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from copgen.data import tar_shards
 from copgen.data.datasets import open_dataset
-from copgen.data.tar_members import members
+from copgen.data.image_folder import listed_once
+from copgen.data.splits import SPLITS
+from copgen.data.tar_members import Member, members
 from copgen.data.tar_shards import open_shards
 from copgen.runtime.errors import DataError, UsageError
 from copgen.storage.kept_files import KeptFiles
@@ -49,6 +53,43 @@ def test_images_and_classes_in_the_order_of_the_shards(tmp_path: Path) -> None:
     assert (source.labels.tolist(), source.classes) == ([2, 1, 0], ("0", "1", "2"))
     assert str(tmp_path / "train-01.tar") in source.where(2)
     assert source.columns(range(2), 2).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_shard_stays_open_while_other_threads_push_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another file would get its descriptor, and the image would be read from that one."""
+    for number in range(3):
+        made.tar(tmp_path / f"train-{number}.tar", sample("x", number, str(number)))
+    source = open_shards(tmp_path, "train")
+    source._files = KeptFiles(most=1)
+    pread, others = os.pread, [1, 2]
+
+    def late(number: int, size: int, offset: int) -> bytes:
+        while others:
+            source.encoded(others.pop())
+        return pread(number, size, offset)
+
+    monkeypatch.setattr(os, "pread", late)
+    assert source.encoded(0) == made.image(0)
+
+
+def test_each_shard_is_listed_once_for_all_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(10):
+        made.tar(tmp_path / f"train-{k}.tar", sample("x", k, "cat"))
+    made.tar(tmp_path / "val-0.tar", sample("x", 10, "cat"))
+    apart = [open_shards(tmp_path, split) for split in SPLITS]
+    read: list[Path] = []
+
+    def noted(path: Path) -> Iterator[Member]:
+        read.append(path)
+        return members(path)
+
+    monkeypatch.setattr(tar_shards, "members", noted)
+    with listed_once():
+        together = [open_shards(tmp_path, split) for split in SPLITS]
+    assert len(set(read)) == len(read) == 11
+    for one, other in zip(together, apart, strict=True):
+        assert [one.where(k) for k in range(len(one))] == [other.where(k) for k in range(len(other))]
+        assert (one.classes, one.inputs) == (other.classes, other.inputs)
 
 
 def test_names_of_classes_and_json(tmp_path: Path) -> None:

@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.exceptions import ConvergenceWarning
 
 from copgen.evaluation.logistic import Labelled, converging, logistic_regression, one_thread
 from copgen.evaluation.multi_label import class_probe
 from copgen.evaluation.svm import support_vector_machine
+from copgen.runtime.settings import Settings
+from copgen.stages.eval.settings.few_shot import EvalFewShotSettings
+from copgen.stages.eval.settings.finetune import EvalFinetuneSettings
+from copgen.stages.eval.settings.linear import EvalLinearSettings
+from copgen.stages.eval.settings.transfer import EvalTransferSettings
 
 DATA = Labelled(np.random.default_rng(0).normal(size=(60, 8)), np.where(np.arange(60) % 3, -1, 1))
 Model = Callable[[int], Any]
@@ -47,6 +53,25 @@ def test_a_fit_that_takes_all_of_its_iterations_has_not_converged(model: Model) 
         assert not converging(model(needed), DATA)[1]
         assert not converging(model(1), DATA)[1]
     assert converging(model(needed + 1), DATA)[1]
+
+
+@pytest.mark.parametrize(
+    "settings", [EvalLinearSettings, EvalFewShotSettings, EvalFinetuneSettings, EvalTransferSettings]
+)
+def test_settings_allow_fewer_iterations_than_scipy_takes(settings: type[Settings]) -> None:
+    """Of more, a fit would say that it converged where SciPy ended it after 15,000 evaluations of the loss."""
+    most = 10_000
+    assert settings.model_validate({"max_iterations": most})
+    with pytest.raises(ValidationError, match="max_iterations"):
+        settings.model_validate({"max_iterations": most + 1})
+
+
+def test_a_fit_of_most_iterations_that_needs_more_has_not_converged() -> None:
+    random = np.random.default_rng(0)
+    alike = 1.0 / (1.0 + np.add.outer(np.arange(30), np.arange(30)))  # Hilbert's matrix, nearly singular
+    data = Labelled(1e3 * random.normal(size=(100, 30)) @ alike, random.integers(0, 3, 100))
+    with one_thread():
+        assert not converging(logistic_regression(1e8, max_iterations=10_000), data)[1]
 
 
 def test_warnings_do_not_decide() -> None:

@@ -37,6 +37,8 @@ def end(code):
     sys.exit(code)
 
 signal.signal(signal.SIGTERM, lambda *_: end(75))
+signal.signal(signal.SIGUSR2, lambda *_: end(75))
+signal.signal(signal.SIGHUP, lambda *_: end(129))
 signal.signal(signal.SIGINT, lambda *_: end(130))
 told.open("a").write("started")
 time.sleep(60)
@@ -168,7 +170,32 @@ def test_a_plan_says_what_cannot_run_and_goes_on(small: Toy) -> None:
     assert len(commands(planned.stdout)) == 3 + 3 * 3 + 1
 
 
-@pytest.mark.parametrize(("received", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "path", [path for path in PIPELINES if "PAIRS=" in path.read_text()], ids=lambda path: path.stem
+)
+def test_a_trial_with_fewer_pairs_is_not_in_the_way(path: Path, tmp_path: Path) -> None:
+    """The folder of an encoder is that of one command: with other pairs, `copgen pretrain` would refuse it."""
+    if path.stem == "quickstart":
+        pytest.skip("a trial itself")
+    program, told = tmp_path / "bin" / "copgen", tmp_path / "told"
+    program.parent.mkdir()
+    program.write_text('#!/usr/bin/env bash\necho "$*" >> "$TOLD"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TOLD": str(told), "SEEDS": "0"}
+    of_folder: dict[str, set[str]] = {}
+    for pairs in ("10k", "1.3M"):
+        subprocess.run([path], env={**environment, "PAIRS": pairs}, cwd=tmp_path, check=True, capture_output=True)
+    for line in told.read_text().splitlines():
+        if line.startswith("pretrain"):
+            of_folder.setdefault(line.rpartition(" --out ")[2], set()).add(line)
+    assert of_folder
+    assert [folder for folder, different in of_folder.items() if len(different) > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("received", "code"),
+    [(signal.SIGTERM, 75), (signal.SIGUSR2, 75), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+)
 def test_a_signal_reaches_the_command_that_runs(received: signal.Signals, code: int, tmp_path: Path) -> None:
     program, told = tmp_path / "bin" / "copgen", tmp_path / "told"
     program.parent.mkdir()

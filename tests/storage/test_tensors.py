@@ -6,12 +6,14 @@ import json
 import math
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from copgen.runtime.errors import DataError
@@ -57,6 +59,28 @@ def test_equal_tensors_give_equal_bytes(tmp_path: Path) -> None:
     for name, order in (("a", sorted(TENSORS)), ("b", sorted(TENSORS, reverse=True))):
         save_tensors(tmp_path / name, {key: TENSORS[key] for key in order}, kind="thing", header={"b": 1, "a": 2})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_bytes_are_those_of_the_library(tmp_path: Path) -> None:
+    names = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+    shapes = ((2, 3), (), (0, 4))
+    every = {f"{name} {shape}": torch.ones(shape, dtype=getattr(torch, name)) for name in names for shape in shapes}
+    tensors = {**TENSORS, **every, 'caf\u00e9 "\n': torch.ones(1)}
+    save_tensors(tmp_path / "a", tensors, kind="thing", header={"of": "caf\u00e9"})
+    with safe_open(tmp_path / "a", "pt") as file:
+        metadata = file.metadata()
+    assert (tmp_path / "a").read_bytes() == save({k: one.contiguous() for k, one in tensors.items()}, metadata)
+
+
+def test_no_copy_of_the_tensors_is_made(tmp_path: Path) -> None:
+    tensors = {"features": torch.ones(1000, 1000)}
+    save_tensors(tmp_path / "warm", TENSORS, kind="thing", header={})
+    tracemalloc.start()
+    try:
+        save_tensors(tmp_path / "a", tensors, kind="thing", header={})
+        assert tracemalloc.get_traced_memory()[1] < tensors["features"].nbytes / 2  # the buffer of the file
+    finally:
+        tracemalloc.stop()
 
 
 def test_gradients_are_left_behind(tmp_path: Path) -> None:

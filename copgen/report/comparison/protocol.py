@@ -27,26 +27,52 @@ KEYS = (
     *("n", "generated.images", "pairs.measured", "labels.classifier", "diversity.space"),
     *(f"linear.{name}" for name in ("epochs", "batch", "augmentation", "standardised", "lr_grid", "features_grid")),
 )
+SIZES = ("images.size", "images.resize")
 MEASURED = {"pairs": "inputs.pairs", "detect": "inputs.encoder"}  # hashes of what is measured, not of the data
 # Below tables whose names are those of datasets, or numbers of labels.
 BELOW = {"datasets": ("metric", "selected_on", "inputs", "images"), "finetune": ("batch", "updates")}
 SHOWN = 10  # characters of a hash
 
 
-def protocol_of(result: Result) -> dict[str, Any]:
-    """Everything that is recorded of how a result was measured, by dotted names.
+def protocols_of(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Everything that is recorded of how each result was measured, by dotted names.
 
-    But the learning rate of the paper's linear evaluation: on MNIST, generated images have another one than real ones.
+    What suits an encoder (`_own`) is left out, unless one encoder has several of it, which are to be compared.
     """
-    flat = flatten(result.document)
-    if flat.get("protocol") == "authors":
-        flat.pop("linear.lr_grid", None)
+    found = [_protocol(result) for result in results]
+    ways: dict[tuple[str, str], set[str]] = {}
+    for result, protocol in zip(results, found, strict=True):
+        ways.setdefault((key_of(protocol), encoder_of(result)), set()).add(key_of(_own(result)))
+    several = {key for (key, _), own in ways.items() if len(own) > 1}
+    return [
+        {**protocol, **_own(result)} if key_of(protocol) in several else protocol
+        for result, protocol in zip(results, found, strict=True)
+    ]
+
+
+def encoder_of(result: Result) -> str:
+    """What tells an encoder from others: its file, shape and normalisation; without one, the file of the result."""
+    encoder = result.table("encoder")
+    return key_of({name: encoder.get(name) for name in ("sha256", "config")}) if encoder else str(result.path)
+
+
+def _protocol(result: Result) -> dict[str, Any]:
+    left_out = {*_own(result), MEASURED.get(result.evaluation)}
     return {
         name: value
-        for name, value in sorted(flat.items())
-        if name != MEASURED.get(result.evaluation)
+        for name, value in sorted(flatten(result.document).items())
+        if name not in left_out
+        and not (result.evaluation == "pairs" and name.startswith("similarity.") and not name.endswith(".text"))
         and (any(name == key or name.startswith(f"{key}.") for key in KEYS) or _below(name))
     }
+
+
+def _own(result: Result) -> dict[str, Any]:
+    """What suits the encoder: the size of images is that of its training, and the rate of the paper's linear evaluation
+    is another one on MNIST for generated images than for real ones."""
+    flat = flatten(result.document)
+    names = (*SIZES, *(("linear.lr_grid",) if flat.get("protocol") == "authors" else ()))
+    return {name: flat[name] for name in names if name in flat}
 
 
 def _below(name: str) -> bool:

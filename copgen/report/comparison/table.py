@@ -10,7 +10,7 @@ from typing import Any
 from copgen.report.comparison.measures import Measure, measured
 from copgen.report.comparison.method import Method, method_of
 from copgen.report.comparison.paper import PaperValue, paper_value
-from copgen.report.comparison.protocol import distinguished, key_of, label_of, protocol_of
+from copgen.report.comparison.protocol import distinguished, encoder_of, key_of, label_of, protocols_of
 from copgen.report.comparison.reading import Result
 
 MOST = 3  # settings that tell rows of one name apart
@@ -89,19 +89,18 @@ def compared(results: Sequence[Result], *, by: Callable[[Result], str] | None = 
         results: of any evaluations. One with the encoder, seed and protocol of an earlier one is left out.
         by: the group of a result; None: results whose methods differ in seeds only are one group.
     """
-    groups: dict[Any, list[tuple[Result, Method]]] = {}
+    groups: dict[Any, list[tuple[Result, Method, str]]] = {}
     columns: dict[tuple[str, str], Column] = {}
     repeated = 0
     seen = set()
-    for result in results:
-        protocol = protocol_of(result)
-        which = (key_of(protocol), result.table("encoder").get("sha256", result.path), result.document.get("seed"))
+    for result, protocol in zip(results, protocols_of(results), strict=True):
+        which = key_of(protocol), encoder_of(result), result.document.get("seed")
         if which in seen:
             repeated += 1
             continue
         seen.add(which)
         method = method_of(result)
-        groups.setdefault(method.identity if by is None else by(result), []).append((result, method))
+        groups.setdefault(method.identity if by is None else by(result), []).append((result, method, which[0]))
         for key, (measure, _) in measured(result).items():
             columns.setdefault((which[0], key), Column(label_of(result), "", measure, protocol))
     rows = [
@@ -120,12 +119,12 @@ def compared(results: Sequence[Result], *, by: Callable[[Result], str] | None = 
     return Comparison(labelled([*columns.values()]), tuple(rows), tuple(notes))
 
 
-def _cell(group: Sequence[tuple[Result, Method]], protocol: str, key: str) -> Cell | None:
-    there = [(one, method) for one, method in group if key_of(protocol_of(one)) == protocol and key in measured(one)]
+def _cell(group: Sequence[tuple[Result, Method, str]], protocol: str, key: str) -> Cell | None:
+    there = [(one, method) for one, method, measured_by in group if measured_by == protocol and key in measured(one)]
     if not there:
         return None
     values = tuple(measured(one)[key][1] for one, _ in there)
-    encoders = {one.table("encoder").get("sha256", one.path) for one, _ in there}
+    encoders = {encoder_of(one) for one, _ in there}
     of_paper = {paper_value(one, method, key) for one, method in there}
     return Cell(values, len(encoders), of_paper.pop() if len(of_paper) == 1 else None)
 

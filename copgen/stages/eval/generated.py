@@ -1,7 +1,8 @@
 """The generated images of an evaluation: of a generator, made as they are needed, or of a pairs folder.
 
 Image k of a generator is the one that `copgen sample` writes for the same seed, rounded to 8 bits: its scores are those
-of a folder of pairs.
+of a folder of pairs. Imported pairs come class by class, and scores of a part of them would be those of some classes:
+they are taken in a random order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,6 +26,7 @@ from copgen.evaluation.generation.scoring import FEWEST
 from copgen.evaluation.spaces import FeatureSpace
 from copgen.pairs import ImportedPlan, Plan
 from copgen.pairs.verification import load_plan
+from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from copgen.runtime.settings import resolve
 from copgen.stages.eval.provenance import WEIGHTS_OF
@@ -66,12 +69,19 @@ class Generated:
         """Which images are scored."""
         return [ANCHORS, POSITIVES] if self.settings.images == "both" else [self.settings.images]
 
+    @cached_property
+    def order(self) -> Tensor:
+        """The pair (N,) of each row."""
+        if isinstance(self.plan, ImportedPlan):
+            return philox.permutation(0, self.plan.pairs, stream="eval/imported-pairs")
+        return torch.arange(len(self.source))
+
     def batches(self, name: str, rows: range) -> Iterator[Tensor]:
         """Batches (K, C, side, side) in [-1, 1] of the anchors or positives of these rows."""
         settings = self.settings
         return batches(
             self.source,
-            items=torch.arange(rows.start, rows.stop),
+            items=self.order[rows.start : rows.stop],
             column=COLUMNS[name],
             batch=settings.batch,
             device=self.device,
@@ -81,7 +91,8 @@ class Generated:
     def key(self, name: str) -> dict[str, Any]:
         """What determines the images of a set, and their order."""
         if self.settings.pairs is not None:
-            return {"pairs": self.plan.digest, "images": name}
+            order = {"order": "random"} if isinstance(self.plan, ImportedPlan) else {}
+            return {"pairs": self.plan.digest, "images": name, **order}
         other = UNRELATED | ({"transform"} if name == ANCHORS else set())
         return {"plan": self.plan.model_dump(mode="json", exclude=other), "images": name}
 

@@ -77,15 +77,16 @@ def eval_transfer(
     grid = sorted(settings.c_grid or (COSTS if settings.probe == "svm" else C_GRID))
     encoder = next(iter(opened.values()))[0].encoder
     document = encoder_document(encoder, sha256_of(encoder_file(settings.ckpt)))
+    device = next(iter(opened.values()))[0].device.type
     decides = {
         **settings.model_dump(mode="json", include={"probe", "folds", "max_iterations", "seed", "convert_channels"}),
         "grid": grid,
         "encoder": encoder_identity(encoder, document["sha256"]),
         "data": {name: [data.preparation(), _inputs(data)] for name, (data, _) in opened.items()},
+        "device": device,
         "versions": versions(),
     }
-    device = next(iter(opened.values()))[0].device.type
-    key = key_of({**decides, "kind": KIND, "device": device})
+    key = key_of({**decides, "kind": KIND})
     if (result := finished_result(file, key, overwrite=overwrite, events=events)) is not None:
         return result
     finished = FinishedParts(file.parent, decides, events)

@@ -75,10 +75,10 @@ def ink(images: Tensor) -> Tensor:
 
 
 def held_out_images(settings: FitImagesSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The validation images (N, C, S, S), uint8, and their classes; N is 0 if they were used in training."""
+    """Random validation images (N, C, S, S), uint8, and their classes; N is 0 if they were used in training."""
     source = open_split(settings, "validation")
     if settings.split != "train":
         return read_pixels(settings, source, items=torch.arange(0)).to(device), None
-    few = torch.arange(min(len(source), SAMPLES))
+    few = philox.permutation(settings.seed, len(source), stream=f"{settings.stream}/held-out")[:SAMPLES]
     pixels = read_pixels(settings, source, items=few)
     return pixels.to(device), None if source.labels is None else source.labels[few]

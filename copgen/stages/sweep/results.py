@@ -81,12 +81,20 @@ def _is_stale(result: Result, folder: Path) -> bool:
     Without such a file between the result and the folder of its run, it is not.
     """
     within = [parent for parent in result.path.parents if parent == folder or folder in parent.parents]
-    measured = {ENCODER: result.table("encoder").get("sha256"), NAVIGATOR: result.table("provenance").get("navigator")}
+    measured = {ENCODER: result.table("encoder").get("sha256"), NAVIGATOR: _navigator_of(result)}
     for file, digest in measured.items():
         nearest = next((parent / file for parent in within if (parent / file).is_file()), None)
         if nearest is not None and digest is not None and digest != sha256_of(nearest):
             return True
     return False
+
+
+def _navigator_of(result: Result) -> Any:
+    """The hash of the navigator of generated images: in the transform of `eval pairs`, by its name in others."""
+    transform = result.table("provenance", "transform")
+    return (
+        transform.get("sha256") if transform.get("name") == "optimal" else result.table("provenance").get("navigator")
+    )
 
 
 def rows_of(

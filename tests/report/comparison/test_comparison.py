@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,49 @@ def test_the_authors_rates_of_real_and_generated_images_are_one_protocol(protoco
     rates = (made_by(0), [6.0]), (made_by(1, real="mnist"), [2.0])
     found = compared([result(by, protocol=protocol, linear={"lr_grid": rate}) for by, rate in rates])
     assert shape(found) == (2, columns)
+
+
+def test_pairs_are_compared_by_what_measured_them() -> None:
+    def of_pairs(seed: int, above: float, text: str = "MS-SSIM") -> Result:
+        similarity = {"ms-ssim": {"text": text, "pairs": {"mean": above}, "null": {"0.5": above}, "above_null": above}}
+        return result(made_by(seed), kind="pairs", similarity=similarity)
+
+    assert shape(compared([of_pairs(0, 0.8), of_pairs(1, 0.9)])) == (1, 1)
+    assert shape(compared([of_pairs(0, 0.8), of_pairs(1, 0.9, "another version of it")])) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        [{"protocol": "authors", "linear": {"lr_grid": [rate]}} for rate in (2.0, 6.0)],
+        [{"images": {"size": size, "resize": None, "channels": 1}} for size in (28, 56)],
+        [{"images": {"size": 28, "resize": resize, "channels": 1}} for resize in (28, 32)],
+    ],
+)
+def test_an_encoder_that_was_evaluated_in_two_ways_has_two_columns(how: list[dict[str, Any]]) -> None:
+    by = made_by(0)
+    found = compared([result(by, top1=top1, **own) for top1, own in zip((0.8, 0.9), how, strict=True)])
+    assert shape(found) == (1, 2)
+    assert found.notes == ()
+    assert [cell and cell.values for cell in found.rows[0].cells] == [(0.8,), (0.9,)]
+    assert len({column.apart for column in found.columns} - {""}) == 2
+
+
+def test_encoders_of_several_sizes_are_compared_each_at_its_own() -> None:
+    sizes = ({"size": size, "resize": None, "channels": 1} for size in (28, 56))
+    found = compared([result(made_by(seed), images=images) for seed, images in enumerate(sizes)])
+    assert shape(found) == (1, 1)
+
+
+def test_a_file_with_two_normalisations_counts_twice() -> None:
+    two = []
+    for views in ("simclr", "mnist"):
+        document = result({"source": {"file": "resnet50.pth"}}).document
+        encoder = {**document["encoder"], "config": {**document["encoder"]["config"], "views": views}}
+        two.append(Result(Path("results.json"), {**document, "encoder": encoder}))
+    found = compared(two)
+    assert shape(found) == (2, 1)
+    assert found.notes == ()
 
 
 def test_a_result_counts_once_and_seeds_of_the_evaluation_are_told() -> None:

@@ -19,16 +19,20 @@ from copgen.evaluation.generation.frechet import frechet_distance, moments
 from copgen.evaluation.generation.manifolds import manifolds
 from copgen.evaluation.spaces import FeatureSpace, open_space
 from copgen.evaluation.spaces.pixels import Pixels
+from copgen.pairs import read
 from copgen.pairs.pixels import from_uint8, to_uint8
 from copgen.runtime import philox
 from copgen.runtime.errors import CopgenError, EnvironmentFault, ExitCode
 from copgen.runtime.events import Events, Silent
 from copgen.stages.eval import generator as stage
+from copgen.stages.eval.generated import open_generated
 from copgen.stages.eval.generator import eval_generator
 from copgen.stages.eval.settings.generator import EvalGeneratorSettings
+from copgen.stages.pairs_folder.import_pairs import import_pairs
 from copgen.stages.pretrain.online import OnlinePairs
 from copgen.stages.sample import sample
 from copgen.stages.sample.settings import SampleSettings
+from tests.pairs import trees
 from tests.stages.eval import drawn
 from tests.stages.small import Recorder
 
@@ -120,6 +124,18 @@ def test_a_pairs_folder_has_the_scores_of_its_generator(given: Callable[..., Eva
     assert folder["provenance"]["generator"] == generated["provenance"]["generator"]
     assert folder["provenance"]["pairs"] == folder["generated"]["plan"]
     assert Path("scores/results.json").exists()
+
+
+def test_imported_pairs_are_scored_in_a_random_order(given: Callable[..., EvalGeneratorSettings]) -> None:
+    """They come class by class: the first of them, and each split of a class score, would be of some classes."""
+    import_pairs(trees.tree(Path("tree"), {"n01": 60, "n02": 60}, shape=(1, 8, 8)), out=Path("pairs"))
+    generated = open_generated(given(generator=None, weights=None, pairs="pairs"), torch.device("cpu"))
+    shown = to_uint8(torch.cat([x for some in (range(70), range(70, 120)) for x in generated.batches("anchors", some)]))
+    known = torch.stack([pair.anchor for pair in read(Path("pairs"))]).flatten(1)
+    places = [int((known == image.flatten()).all(dim=1).nonzero()[0]) for image in shown]
+    assert sorted(places) == list(range(120))
+    assert 10 < sum(place < 60 for place in places[:40]) < 30
+    assert eval_generator(given(generator=None, weights=None, pairs="pairs"))["n"] == 40
 
 
 def test_draws_are_disjoint_and_summarised(given: Callable[..., EvalGeneratorSettings]) -> None:

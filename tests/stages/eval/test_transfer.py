@@ -14,7 +14,7 @@ from copgen import encoders
 from copgen.encoders import EncoderConfig
 from copgen.evaluation import multi_label
 from copgen.runtime.errors import DataError, UsageError
-from copgen.stages.eval import voc07
+from copgen.stages.eval import transfer, voc07
 from copgen.stages.eval.finished_parts import FILE_NAME
 from copgen.stages.eval.linear import eval_linear
 from copgen.stages.eval.settings.linear import EvalLinearSettings
@@ -75,6 +75,21 @@ def test_a_linear_probe_is_that_of_the_linear_evaluation(world: Path, tmp_path: 
         linear["linear"]["C"],
         linear["confusion"],
     )
+
+
+def test_what_another_device_has_done_is_not_resumed(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[dict[str, Any]] = []
+
+    def stopped(folder: Path, decides: dict[str, Any], events: object) -> None:
+        decided.append(decides)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "FinishedParts", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        eval_transfer(settings(world, "photos"), out=tmp_path)
+    assert decided[0]["device"] == "cpu"  # `results.json` names one device
 
 
 def test_the_classes_that_are_done_are_not_fitted_again(

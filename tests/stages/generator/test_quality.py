@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from copgen.data import digits
+from copgen.data.tensor_images import TensorImages
 from copgen.generators.small_gan.generator import SmallGan
 from copgen.latents.prior import Prior
+from copgen.pairs.pixels import levels
 from copgen.stages.generator import quality as module
 from copgen.stages.generator.gan import FitGanSettings
 from copgen.stages.generator.images import TrainingImages, load_images
@@ -71,6 +74,24 @@ def test_copies_of_one_class_have_no_recall_and_that_class_alone(training: Train
 def test_noise_is_not_precise(training: TrainingImages) -> None:
     noise = 2.0 * torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0)) - 1.0
     assert assess(Copying(noise), SETTINGS, training)["quality"]["precision"] < 0.05
+
+
+def test_held_out_images_are_of_all_classes_also_where_they_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in folders and in the tars of CIFAR-10: the first of them are of one class."""
+    found = digits.load("validation")
+    order = found.labels.argsort(stable=True)
+    classes = tuple(map(str, range(10)))
+    source = TensorImages(found.images[order], found.labels[order], classes=classes, inputs={})
+    monkeypatch.setattr(module, "SAMPLES", 60)
+    monkeypatch.setattr(module, "open_split", lambda *_: source)
+    pixels, labels = module.held_out_images(SETTINGS, torch.device("cpu"))
+    assert labels is not None
+    assert (len(pixels), len(labels)) == (60, 60)
+    assert len(set(labels[:40].tolist())) == 10
+    assert len({tuple(image.flatten().tolist()) for image in pixels}) > 50
+    everything = levels(source.images, rounding="nearest").flatten(1)
+    of = [int(found.labels[order][(everything == image.flatten()).all(dim=1)][0]) for image in pixels]
+    assert of == labels.tolist()
 
 
 def test_without_held_out_images_there_is_no_reference(training: TrainingImages) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -170,15 +171,30 @@ def test_evaluations_of_an_encoder_that_was_replaced_are_left_out(straight: Path
     assert found["rows"][1]["measures"][TOP1]["n"] == 2
 
 
-def test_pairs_of_a_navigator_that_was_replaced_are_left_out(straight: Path, flow: Path, tmp_path: Path) -> None:
+def of_pairs(navigator: str) -> dict[str, Any]:
+    """The part of the results of `eval pairs` that is compared."""
+    transform = {"name": "optimal", "settings": {}, "sha256": navigator}
+    provenance = {"transform": transform, "navigator": {"stage": "navigate", "settings": {}}}
+    return {"kind": "pairs", "labels": {"agreement": 0.9}, "provenance": provenance}
+
+
+def of_generator(navigator: str) -> dict[str, Any]:
+    """That of `eval generator`."""
+    scores = {"positives": {"pixels": {"precision": {"mean": 0.9}}}}
+    return {"kind": "generator", "scores": scores, "provenance": {"navigator": navigator}}
+
+
+@pytest.mark.parametrize(("evaluation", "measure"), [(of_pairs, "label agreement"), (of_generator, "precision")])
+def test_pairs_of_a_navigator_that_was_replaced_are_left_out(
+    evaluation: Callable[[str], dict[str, Any]], measure: str, straight: Path, flow: Path, tmp_path: Path
+) -> None:
     shutil.copytree(straight, tmp_path / "s")
     digests = [sha256_of(tmp_path / "s" / name / "navigator.safetensors") for name in NAMES]
     for name, digest in zip(NAMES, ["0" * 64, *digests[1:]], strict=True):
-        health = {"labels": {"agreement": 0.9}, "provenance": {"navigator": digest}}
-        results.written(tmp_path / "s" / name / "pairs-health", results.made_by(), kind="pairs", **health)
+        results.written(tmp_path / "s" / name / "pairs-health", results.made_by(), **evaluation(digest))
     found = sweep(of(flow), out=tmp_path / "s")
     assert found["stale"] == [f"{NAMES[0]}/pairs-health/results.json"]
-    counted = [[name for name in row["measures"] if "label agreement" in name] for row in found["rows"]]
+    counted = [[name for name in row["measures"] if measure in name] for row in found["rows"]]
     assert [len(names) for names in counted] == [0, 1]
 
 

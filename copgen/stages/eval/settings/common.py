@@ -17,6 +17,9 @@ from copgen.runtime.urls import refuse_url
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+# SciPy ends L-BFGS after 15,000 evaluations of the loss, some more than iterations, which a fit does not tell from
+# convergence.
+Iterations = Annotated[int, Field(ge=1, le=10_000)]
 
 
 def _of_an_interval(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import SETTINGS
-from copgen.stages.eval.settings.common import Draws, EvalSettings, PositiveFloat, PositiveInt
+from copgen.stages.eval.settings.common import Draws, EvalSettings, Iterations, PositiveFloat, PositiveInt
 
 
 class EvalFewShotSettings(EvalSettings):
@@ -35,6 +35,6 @@ class EvalFewShotSettings(EvalSettings):
         source="measured, for standardised features",
         min_length=1,
     )
-    max_iterations: PositiveInt = setting(
+    max_iterations: Iterations = setting(
         5000, text="Most L-BFGS iterations per fit.", unit="iterations", source="measured, never reached"
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import SETTINGS, TRAINING
-from copgen.stages.eval.settings.common import Draws, EvalSettings, PositiveFloat, PositiveInt
+from copgen.stages.eval.settings.common import Draws, EvalSettings, Iterations, PositiveFloat, PositiveInt
 
 
 class EvalFinetuneSettings(EvalSettings):
@@ -80,7 +80,7 @@ class EvalFinetuneSettings(EvalSettings):
         source="measured, for standardised features",
         min_length=1,
     )
-    max_iterations: PositiveInt = setting(
+    max_iterations: Iterations = setting(
         5000, text="Most L-BFGS iterations per fit of it.", unit="iterations", source="measured, never reached"
     )
     checkpoint_every: PositiveInt = setting(500, text="Updates between checkpoints.", unit="updates")

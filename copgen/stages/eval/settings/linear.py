@@ -6,7 +6,7 @@ from typing import Literal
 
 from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import TRAINING
-from copgen.stages.eval.settings.common import EvalSettings, PositiveFloat, PositiveInt
+from copgen.stages.eval.settings.common import EvalSettings, Iterations, PositiveFloat, PositiveInt
 
 FeatureName = Literal["avgpool", "last-2-blocks", "last-4-blocks", "grid-2x2"]  # see `evaluation.feature_choices`
 
@@ -83,6 +83,6 @@ class EvalLinearSettings(EvalSettings):
     label_draws: PositiveInt = setting(
         20, text="Random label draws of each few-label probe.", unit="draws", source="our choice"
     )
-    max_iterations: PositiveInt = setting(
+    max_iterations: Iterations = setting(
         5000, text="Most L-BFGS iterations per fit.", unit="iterations", source="measured, never reached"
     )

@@ -10,7 +10,12 @@ from copgen.runtime.declaration import Flag, setting
 from copgen.runtime.panels import INPUT, TRAINING
 from copgen.runtime.settings import Settings
 from copgen.runtime.urls import refuse_url
-from copgen.stages.eval.settings.common import EncoderFileSettings, PositiveFloat, PositiveInt, PreparedSettings
+from copgen.stages.eval.settings.common import (
+    EncoderFileSettings,
+    Iterations,
+    PositiveFloat,
+    PreparedSettings,
+)
 
 
 class SeveralSettings(Settings):
@@ -57,6 +62,6 @@ class EvalTransferSettings(PreparedSettings, SeveralSettings, EncoderFileSetting
         ge=2,
         flag=Flag(TRAINING, "N"),
     )
-    max_iterations: PositiveInt = setting(
+    max_iterations: Iterations = setting(
         5000, text="Most iterations per fit.", unit="iterations", source="measured, never reached"
     )

@@ -214,18 +214,3 @@ def test_a_shard_that_shrinks_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1600])
     with pytest.raises(DataError, match=r"train\.tar: 2\.png"):
         source.encoded(1, 0)
-
-
-def test_a_shard_is_not_closed_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(2):
-        made.tar(tmp_path / f"train-{number}.tar", sample("x", number, "0"))
-    source, pread = open_shards(tmp_path, "train"), os.pread
-    monkeypatch.setattr(source, "_files", KeptFiles(most=1))
-
-    def after_another_thread(number: int, size: int, offset: int) -> bytes:
-        monkeypatch.setattr(os, "pread", pread)
-        source.encoded(1, 0)
-        return pread(number, size, offset)
-
-    monkeypatch.setattr(os, "pread", after_another_thread)
-    assert source.encoded(0, 0) == made.image(0)

@@ -39,8 +39,24 @@ def test_a_recipes_values_are_for_its_own_method() -> None:
     assert resolved(method="simclr")["projector"] == [64, 64]
 
 
+def test_the_recipe_of_appendix_e_learns_from_classes() -> None:
+    settings = resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128")
+    assert settings.method == "supcon"
+    flags = {"method": "supcon"}
+    assert settings == resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128", flags=flags)
+    assert resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128-infonce").method == "simclr"
+
+
 @pytest.mark.parametrize(
-    "recipe", ["bigbigan", "bigbigan-algorithm1", "biggan-deep-128-infonce", "icgan-128", "residual-flow-mnist"]
+    "recipe",
+    [
+        "bigbigan",
+        "bigbigan-algorithm1",
+        "biggan-deep-128",
+        "biggan-deep-128-infonce",
+        "icgan-128",
+        "residual-flow-mnist",
+    ],
 )
 def test_recipes_of_the_paper_scale_the_loss_as_the_authors_code_does(recipe: str) -> None:
     """SGD's step is in proportion to it; the authors' `SupConLoss` has a base temperature of 0.07."""

@@ -77,7 +77,7 @@ class Predicting(MethodSettings):
 
 
 class OfTheAuthors(MethodSettings):
-    """The head and the temperature of the authors' code of COP-Gen, which are SupContrast's."""
+    """The head, the temperature and the factor of the authors' code of COP-Gen, which are SupContrast's."""
 
     scaled = False
 
@@ -85,6 +85,9 @@ class OfTheAuthors(MethodSettings):
         (2048, 128), text="Widths of the projection head: hidden layers, output.", source="authors: features, 128"
     )
     temperature: float = setting(0.1, text="Temperature.", source="authors; appendix D, MNIST: 0.5", gt=0)
+    loss_scale: float = setting(
+        1.0, text="Factor on the loss in training.", source="authors' code: temperature / 0.07", gt=0
+    )
 
 
 class SimCLRSettings(OfTheAuthors):

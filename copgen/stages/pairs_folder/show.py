@@ -1,12 +1,14 @@
 """`copgen show`: the content of a pairs folder, finished or not: counts, the distribution of d, classes, and a picture.
 
 d(z, z') and classes come from the metadata of the pairs. In a large folder they are read from a few evenly spaced
-shards, and the result says how many pairs were read.
+shards, and the result says how many pairs were read. Imported pairs are in the order of their classes, of which a few
+shards have a few: evenly spaced pairs of all shards are read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def show(
         folder: the pairs folder; missing shards are skipped.
         out: the contact sheet, PNG.
         pairs: number of pairs to render.
-        read: maximum number of pairs whose metadata is read, in whole shards, at least one.
+        read: maximum number of pairs whose metadata is read, in whole shards, at least one; of imported pairs, in all
+            shards.
         events: receives progress and messages.
 
     Raises:
@@ -54,10 +57,14 @@ def show(
     if not there:
         raise DataError(f"{folder} contains no shard yet.", fix=f"Run the same `{plan.command}` command to write them.")
     count = sum(len(plan.shard_range(number)) for number in there)
-    chosen = _spread(there, max(1, read // plan.pairs_per_shard))
+    if isinstance(plan, ImportedPlan):
+        chosen: Mapping[int, Sequence[int]] = _places(plan, there, _spread(range(count), read))
+    else:
+        shards = _spread(there, max(1, read // plan.pairs_per_shard))
+        chosen = {number: range(len(plan.shard_range(number))) for number in shards}
     metadata = _metadata(folder, plan, chosen, events)
-    rows = _spread(range(count), pairs)  # positions among the pairs on disk
-    drawn = [_pair(folder, plan, there[row // plan.pairs_per_shard], row % plan.pairs_per_shard) for row in rows]
+    places = _places(plan, there, _spread(range(count), pairs))
+    drawn = [_pair(folder, plan, number, row) for number, rows in places.items() for row in rows]
     save_picture(out, contact_sheet(f"{folder}/: {len(drawn)} of {count:,} pairs", [_column(pair) for pair in drawn]))
     return {
         "pairs": count,
@@ -163,13 +170,23 @@ def _spread(numbers: range | list[int], count: int) -> list[int]:
     return [numbers[round(k * (len(numbers) - 1) / max(1, count - 1))] for k in range(count)]
 
 
-def _metadata(folder: Path, plan: Contents, chosen: list[int], events: Events) -> list[Metadata]:
+def _places(plan: Contents, there: range | list[int], positions: list[int]) -> dict[int, list[int]]:
+    """The rows of each shard that have these positions among the pairs on disk."""
+    found: dict[int, list[int]] = {}
+    for position in positions:
+        number, row = divmod(position, plan.pairs_per_shard)
+        found.setdefault(there[number], []).append(row)
+    return found
+
+
+def _metadata(folder: Path, plan: Contents, chosen: Mapping[int, Sequence[int]], events: Events) -> list[Metadata]:
+    """The metadata of the chosen rows of each shard."""
     found: list[Metadata] = []
     events.begin("show", total=len(chosen), unit="shards")
     try:
-        for done, number in enumerate(chosen, start=1):
+        for done, (number, rows) in enumerate(chosen.items(), start=1):
             with ShardReader(folder, plan, number, scan(folder, plan, number)) as shard:
-                found += [shard.metadata(row) for row in range(len(plan.shard_range(number)))]
+                found += [shard.metadata(row) for row in rows]
             events.advance(done, {})
     finally:
         events.end()

@@ -75,11 +75,12 @@ class Learner:
         return self.method.loss(self._exact(outputs), self._exact(frozen), labels)
 
     def backward(self, loss: Tensor) -> None:
-        """The gradients of f's parameters, averaged over the ranks."""
+        """The gradients of f's parameters, of the scaled loss, averaged over the ranks."""
+        scaled = (self.settings.loss_scale or 1.0) * loss
         if self._cached is None:
-            torch.autograd.backward(loss)
+            torch.autograd.backward(scaled)
         else:
-            self._cached.backward(loss)
+            self._cached.backward(scaled)
 
     def _through(self, seen: Sequence[Tensor]) -> tuple[Outputs, ...]:
         with autocast(self.device, self.settings.precision):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from copgen import generators
+from copgen.data.pair_classes import KINDS
 from copgen.data.positives import positives_at_random
 from copgen.generators import by_file, plugins
 from copgen.generators.settings import GeneratorChoice
@@ -45,7 +46,8 @@ class OnlinePairs:
         G = self.models.G
         self.channels: int = G.channels
         self.size: tuple[int, int] | None = (G.image_size, G.image_size)
-        self.labels = G.sample_condition(range(settings.n), settings.seed) if G.condition_kind == "class" else None
+        labelled = G.condition_kind in KINDS  # as of a folder
+        self.labels = G.sample_condition(range(settings.n), settings.seed) if labelled else None
         self.labels = None if self.labels is None else self.labels.cpu()
         self.classes: tuple[str, ...] = ()
         self.inputs = {"online": self.plan.digest}

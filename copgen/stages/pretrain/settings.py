@@ -102,6 +102,9 @@ class PretrainSettings(Settings):
     temperature: float | None = setting(
         None, text="Temperature (of the method; simclr: 0.1).", source=OF_METHOD, flag=Flag(TRAINING, "TAU")
     )
+    loss_scale: float | None = setting(
+        None, text="Factor on the loss of simclr or supcon in training.", source=OF_METHOD
+    )
     momentum: float | None = setting(
         None, text="Momentum of byol's target or negft's key encoder.", source=OF_METHOD, flag=Flag(TRAINING, "M")
     )

@@ -51,8 +51,11 @@ def with_features(
     stop: StopRequest,
     *,
     progress: Callable[[int], None] = lambda images: None,
+    needed: Callable[[], bool] = lambda: True,
 ) -> Source:
     """The source with the features of its pool, which this worker computes together with others.
+
+    A worker that finds all shards written removes the pool; then others, which may be reading it, need none.
 
     Args:
         source: its `neighbours` may be None; then it is returned as it is.
@@ -60,6 +63,7 @@ def with_features(
         plan: of the folder.
         stop: is checked between two batches.
         progress: receives the number of images whose features are there.
+        needed: whether there are shards to write; otherwise the source is returned as it is.
 
     Raises:
         Stopped: a signal arrived; finished parts are kept.
@@ -68,6 +72,22 @@ def with_features(
     neighbours = source.neighbours
     if neighbours is None or neighbours.features is not None:
         return source
+    features = None
+    while features is None and needed():
+        _compute_parts(source, neighbours, store, plan, stop, progress)
+        features = _read_parts(store, neighbours, _device(source))
+    return source if features is None else _holding(source, neighbours, features)
+
+
+def _compute_parts(
+    source: Source,
+    neighbours: Neighbours,
+    store: Store,
+    plan: Plan,
+    stop: StopRequest,
+    progress: Callable[[int], None],
+) -> None:
+    """Return when the folder holds all parts, whoever computed them."""
     ranges = parts_of(neighbours.pool.count)
     with cpu_threads(plan.threads), Claims(store, folder=layout.POOL) as claims:
         while left := parts_left(store, neighbours.pool.count):
@@ -80,11 +100,22 @@ def with_features(
                 features = features_of(source, neighbours, plan, ranges[number], stop)
                 store.write(layout.part_name(number), safetensors.torch.save({NAME: features}))
             claims.release(number)
-    features = torch.empty(neighbours.pool.count, neighbours.space.dim, device=_device(source))
-    for number, rows in enumerate(ranges):
-        features[rows.start : rows.stop] = _read(store, number, len(rows), neighbours)
-    held = dataclasses.replace(neighbours, features=features)
-    return dataclasses.replace(source, neighbours=held)
+
+
+def _read_parts(store: Store, neighbours: Neighbours, device: torch.device) -> Tensor | None:
+    """The features of all parts (N, D); None if a part was removed."""
+    features = torch.empty(neighbours.pool.count, neighbours.space.dim, device=device)
+    for number, rows in enumerate(parts_of(neighbours.pool.count)):
+        try:
+            data = store.read(layout.part_name(number))
+        except DataError:
+            return None
+        features[rows.start : rows.stop] = _read(data, store.where(layout.part_name(number)), len(rows), neighbours)
+    return features
+
+
+def _holding(source: Source, neighbours: Neighbours, features: Tensor) -> Source:
+    return dataclasses.replace(source, neighbours=dataclasses.replace(neighbours, features=features))
 
 
 def features_of(
@@ -125,21 +156,17 @@ def rehearsed(source: Source, plan: Plan) -> tuple[Source, float]:
         features = features_of(source, neighbours, plan, few)
         seconds = time.perf_counter() - start
     filled = features.repeat(-(-neighbours.pool.count // len(few)), 1)[: neighbours.pool.count]
-    held = dataclasses.replace(neighbours, features=filled.to(_device(source)))
-    return dataclasses.replace(source, neighbours=held), seconds / len(few)
+    return _holding(source, neighbours, filled.to(_device(source))), seconds / len(few)
 
 
-def _read(store: Store, number: int, rows: int, neighbours: Neighbours) -> Tensor:
-    """The features of a part (rows, D)."""
-    name = layout.part_name(number)
+def _read(data: bytes, where: str, rows: int, neighbours: Neighbours) -> Tensor:
+    """The features of a part (rows, D), from its file."""
     try:
-        features = safetensors.torch.load(store.read(name)).get(NAME)
+        features = safetensors.torch.load(data).get(NAME)
     except SafetensorError:
         features = None
     if features is None or features.shape != (rows, neighbours.space.dim) or not bool(features.isfinite().all()):
-        raise DataError(
-            f"{store.where(name)} does not hold features of {rows:,} images.", fix="Remove it: it is computed again."
-        )
+        raise DataError(f"{where} does not hold features of {rows:,} images.", fix="Remove it: it is computed again.")
     return features
 
 

@@ -103,7 +103,7 @@ def sample(
         if settings.compile != "off" and left:
             events.say("Compiling G, which may take minutes.")
         if left and source.neighbours is not None:
-            source = share_pool(source, store, plan, stop, workers=workers, events=events)
+            source = share_pool(source, store, plan, stop, workers=workers, again=bool(only), events=events)
         events.begin("sample", total=total, unit="pairs", done=tally.pairs)
         try:
             if workers == 1 or not left:
@@ -139,7 +139,9 @@ def work(settings: SampleSettings, *, out: str, part: ShardSlice, local: int, no
         plan.save(store)
         missing = set(missing_shards(store, plan))
         order = [number for number in part.order(plan.shards) if number in missing]
-        make = batches_of(with_features(source, store, plan, stop) if order else source, plan, stop)
+        if order:
+            source = with_features(source, store, plan, stop, needed=lambda: bool(missing_shards(store, plan)))
+        make = batches_of(source, plan, stop)
         make_shards(store, plan, order, make, note=note, stop=stop, encoders=settings.encoders)
 
 
@@ -153,8 +155,13 @@ def batches_of(source: Source, plan: Plan, stop: StopRequest) -> Callable[[int],
     return make
 
 
-def share_pool(source: Source, store: Store, plan: Plan, stop: StopRequest, *, workers: int, events: Events) -> Source:
-    """The source with the features of its pool, if this process writes the pairs; its workers compute their own."""
+def share_pool(
+    source: Source, store: Store, plan: Plan, stop: StopRequest, *, workers: int, again: bool, events: Events
+) -> Source:
+    """The source with the features of its pool, if this process writes the pairs; its workers compute their own.
+
+    `again`: shards that are there are regenerated.
+    """
     assert source.neighbours is not None
     count = source.neighbours.pool.count
     if workers > 1:
@@ -162,7 +169,14 @@ def share_pool(source: Source, store: Store, plan: Plan, stop: StopRequest, *, w
         return source
     events.begin("pool", total=count, unit="images")
     try:
-        return with_features(source, store, plan, stop, progress=lambda images: events.advance(images, {}))
+        return with_features(
+            source,
+            store,
+            plan,
+            stop,
+            progress=lambda images: events.advance(images, {}),
+            needed=lambda: again or bool(missing_shards(store, plan)),
+        )
     finally:
         events.end()
 

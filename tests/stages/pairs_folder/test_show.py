@@ -12,8 +12,9 @@ from PIL import Image
 from copgen import pairs
 from copgen.pairs import layout
 from copgen.runtime.errors import DataError, UsageError
+from copgen.stages.pairs_folder.import_pairs import import_pairs
 from copgen.stages.pairs_folder.show import show, show_pair
-from tests.pairs import folders
+from tests.pairs import folders, trees
 
 
 def written(folder: Path, plan: pairs.Plan, known: Any, numbers: Any = None) -> Path:
@@ -101,6 +102,15 @@ def test_an_unfinished_folder_is_shown_as_far_as_it_goes(tmp_path: Path) -> None
 def test_imported_pairs_say_where_they_are_from(tmp_path: Path) -> None:
     folders.write(tmp_path / "pairs", folders.imported_plan())
     assert show(tmp_path / "pairs", out=tmp_path / "sheet.png")["source"]["imported"]["name"] == "tree"
+
+
+def test_of_many_imported_pairs_some_of_every_class_are_read(tmp_path: Path) -> None:
+    """They are in the order of their classes."""
+    names = {f"n{number:02d}": 6 for number in range(8)}
+    import_pairs(trees.tree(tmp_path / "tree", names), out=tmp_path / "pairs", pairs_per_shard=10)
+    found = show(tmp_path / "pairs", out=tmp_path / "sheet.png", read=24)
+    assert (found["pairs"], found["read"]) == (48, 24)
+    assert found["classes"] == {"kind": "class", "count": 8, "pairs": dict.fromkeys(names, 3)}
 
 
 def test_one_pair_is_shown_with_its_members(tmp_path: Path) -> None:

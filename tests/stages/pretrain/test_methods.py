@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from copgen import encoders
 from copgen.methods.defaults import DEFAULTS
 from copgen.runtime.errors import ExitCode, UsageError
 from copgen.runtime.settings import resolve
@@ -35,6 +37,46 @@ def test_a_recipes_values_are_for_its_own_method() -> None:
     assert resolved(method="byol")["projector"] == [128, 256]  # for the 64 features of the encoder
     assert resolved(method="nnclr", temperature=0.2)["temperature"] == 0.2
     assert resolved(method="simclr")["projector"] == [64, 64]
+
+
+def test_the_recipe_of_appendix_e_learns_from_classes() -> None:
+    settings = resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128")
+    assert settings.method == "supcon"
+    flags = {"method": "supcon"}
+    assert settings == resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128", flags=flags)
+    assert resolve(PretrainSettings, "pretrain", recipe="biggan-deep-128-infonce").method == "simclr"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "bigbigan",
+        "bigbigan-algorithm1",
+        "biggan-deep-128",
+        "biggan-deep-128-infonce",
+        "icgan-128",
+        "residual-flow-mnist",
+    ],
+)
+def test_recipes_of_the_paper_scale_the_loss_as_the_authors_code_does(recipe: str) -> None:
+    """SGD's step is in proportion to it; the authors' `SupConLoss` has a base temperature of 0.07."""
+    settings = resolve(PretrainSettings, "pretrain", recipe=recipe)
+    assert settings.temperature is not None
+    assert settings.loss_scale == pytest.approx(settings.temperature / 0.07)
+    assert resolve(PretrainSettings, "pretrain", recipe=recipe, flags={"method": "byol"}).loss_scale is None
+
+
+@pytest.mark.parametrize("chunk", [None, 6])
+def test_the_scale_of_the_loss_is_one_of_the_rate(pretrain_pairs: Path, tmp_path: Path, chunk: int | None) -> None:
+    same = {"updates": 3, "weight_decay": 0.0, "chunk": chunk}
+    scaled = pretrain_settings(pretrain_pairs, lr=2**-6, loss_scale=4.0, **same)
+    plain = pretrain_settings(pretrain_pairs, lr=2**-4, **same)
+    for name, settings in (("scaled", scaled), ("plain", plain)):
+        pretrain(settings, out=tmp_path / name)
+    losses = [[line["loss"] for line in metrics(tmp_path / name)] for name in ("scaled", "plain")]
+    assert losses[0] == losses[1]  # in nats, whatever the scale
+    weights = [encoders.load(tmp_path / name).state_dict() for name in ("scaled", "plain")]
+    assert [name for name, value in weights[0].items() if not torch.equal(value, weights[1][name])] == []
 
 
 def test_settings_repeat_from_their_own_file(tmp_path: Path) -> None:

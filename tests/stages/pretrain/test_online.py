@@ -10,6 +10,7 @@ import torch
 
 from copgen import encoders
 from copgen.data.pairs import GeneratedPairs
+from copgen.data.pairs_folder import PairsFolder
 from copgen.pairs import open_pairs
 from copgen.runtime.errors import UsageError
 from copgen.stages.pretrain.online import OnlinePairs, generator_of, online_settings
@@ -18,6 +19,7 @@ from copgen.stages.pretrain.stage import open_data, pretrain
 from copgen.stages.sample.settings import SampleSettings
 from copgen.stages.sample.stage import sample
 from copgen.storage.files import read_json, sha256_of
+from tests.generators import narrow
 from tests.stages.navigating import KINDS
 from tests.stages.small import metrics
 
@@ -63,6 +65,20 @@ def test_rounded_they_are_those_of_the_folder_of_the_same_seed(flow: Path, folde
     for view in range(4):
         found = source.batch(items, columns[:, view], CPU)
         assert torch.equal(found, written.batch(items, columns[:, view], CPU))
+
+
+@pytest.mark.parametrize("name", ["biggan-deep-128", "icgan-128"])
+def test_their_classes_are_those_of_the_folder(name: str, tmp_path: Path) -> None:
+    """A class, or the stored instance that the images of a pair share."""
+    weights = narrow.published(name, tmp_path)
+    fields = {"generator": name, "weights": weights, "n": 6, "batch": 6, "transform": "random", "seed": 5}
+    settings = SampleSettings.model_validate({**fields, "device": "cpu"})
+    sample(settings, out=tmp_path / "pairs")
+    written = PairsFolder(tmp_path / "pairs", seed=5, labelled=True)
+    source = OnlinePairs(settings, CPU, rounded=False)
+    assert source.labels is not None
+    assert written.labels is not None
+    assert source.labels.tolist() == written.labels.tolist()
 
 
 def test_they_are_not_rounded_unless_asked_for(flow: Path) -> None:

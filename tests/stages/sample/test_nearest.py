@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from copgen.encoders.resnet import build
 from copgen.evaluation.spaces import FeatureSpace, open_space
 from copgen.evaluation.spaces.pixels import Pixels
 from copgen.latents.pool import Pool
-from copgen.pairs import FilterRules, Plan
+from copgen.pairs import FilterRules, Plan, finish, layout
 from copgen.pairs.pixels import to_uint8
 from copgen.pairs.store import LocalStore
 from copgen.runtime import philox
@@ -176,6 +177,29 @@ def test_a_stopped_run_keeps_the_parts_of_its_pool(tmp_path: Path, made: Make, m
     assert computed == [range(16), range(16, 32), range(32, 48), range(32, 48), range(48, 50)]
     sample(made(), out=tmp_path / "whole")
     assert files(tmp_path / "stopped/shards") == files(tmp_path / "whole/shards")
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_a_worker_that_reads_the_pool_while_another_finishes_the_folder_needs_none(
+    tmp_path: Path, made: Make, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    sample(made(), out=tmp_path / "straight")
+    read = LocalStore.read
+    computed: list[int] = []
+
+    def read_late(store: LocalStore, name: str) -> bytes:
+        if name == layout.part_name(part) and not computed:
+            computed.append(len(pool_features.parts_left(store, 50)))
+            for folder in ("shards", "records"):  # what the other worker writes meanwhile
+                shutil.copytree(tmp_path / "straight" / folder, store.folder / folder, dirs_exist_ok=True)
+            finish(store, Plan.load(store))
+            store.tidy()
+        return read(store, name)
+
+    monkeypatch.setattr(LocalStore, "read", read_late)
+    assert sample(made(), out=tmp_path / "pairs")["shards"] == 3
+    assert computed == [0]
+    assert files(tmp_path / "pairs") == files(tmp_path / "straight")
 
 
 def test_a_damaged_part_is_refused(tmp_path: Path) -> None:

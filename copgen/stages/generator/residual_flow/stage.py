@@ -21,6 +21,7 @@ from copgen.generators.residual_flow.generator import FITTED, FlowGenerator, sav
 from copgen.latents.prior import Prior
 from copgen.pairs.pixels import from_uint8
 from copgen.report.grid import grid_picture, save_picture
+from copgen.runtime import philox
 from copgen.runtime.errors import UsageError
 from copgen.runtime.events import Events
 from copgen.runtime.machine import resolve_device
@@ -72,7 +73,7 @@ def fit_residual_flow(
             told = ", ".join(f"{split} {found.mean:.3f} +- {found.error:.3f}" for split, found in bits.items())
             run.events.say(f"Bits/dim, estimated with their standard errors: {told or 'no held-out images'}.")
             found = assess(G, settings, images)
-            real = from_uint8(images.pixels[:INVERTED])
+            real = from_uint8(some_of(images.pixels, INVERTED, settings))
             found["quality"]["inversion_error"] = float((G(G.encode(real)) - real).abs().max())
             return {
                 "command": f"copgen generator fit {settings.dataset} --recipe residual-flow",
@@ -92,7 +93,7 @@ def learn(
     settings: FitResidualFlowSettings, run: Run, images: TrainingImages, held_out: Mapping[str, Tensor]
 ) -> ResidualFlow:
     """The training loop; returns the averaged flow."""
-    watched = held_out.get("validation", images.pixels[:0])[:WATCHED]
+    watched = some_of(held_out.get("validation", images.pixels[:0]), WATCHED, settings)
 
     def batch(rows: range) -> Tensor:
         return likelihood.dequantise(images.levels(rows).float(), levels=LEVELS, seed=settings.seed, rows=rows)
@@ -130,6 +131,12 @@ def held_out_pixels(settings: FitResidualFlowSettings) -> dict[str, Tensor]:
         if len(source) > 1:
             found[split] = read_pixels(settings, source, items=torch.arange(len(source)))
     return found
+
+
+def some_of(images: Tensor, most: int, settings: FitResidualFlowSettings) -> Tensor:
+    """At most so many random ones of images (N, ...): files may be in the order of their classes."""
+    order = philox.permutation(settings.seed, len(images), stream=f"{settings.stream}/some")
+    return images[order[:most].to(images.device)]
 
 
 def generator(averaged: ResidualFlow, prior: Prior) -> FlowGenerator:

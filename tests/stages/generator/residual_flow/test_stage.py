@@ -90,6 +90,27 @@ def test_every_update_is_logged_and_the_validation_bits_with_the_previews(straig
     assert sorted(path.name for path in (straight / "previews").iterdir()) == ["000000024.png", "final.png"]
 
 
+def test_the_watched_images_are_of_all_classes_also_where_files_are_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder with class folders; here the grey level of an image is its class."""
+    held_out = torch.arange(8, dtype=torch.uint8).repeat_interleave(10).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+    seen: list[torch.Tensor] = []
+    estimated_bits = likelihood.estimated_bits
+
+    def recorded(flow: Any, pixels: torch.Tensor, **how: Any) -> Any:
+        seen.append(pixels)
+        return estimated_bits(flow, pixels, **how)
+
+    monkeypatch.setattr(stage_module, "held_out_pixels", lambda settings: {"validation": held_out})
+    monkeypatch.setattr(stage_module, "WATCHED", 40)
+    monkeypatch.setattr(likelihood, "estimated_bits", recorded)
+    fit_residual_flow(fit_settings(), out=tmp_path)
+    watched, final = (pixels[:, 0, 0, 0].tolist() for pixels in seen)
+    assert (len(watched), set(watched)) == (40, set(range(8)))
+    assert len(final) == 80
+
+
 def test_it_learns(tmp_path: Path, straight: Path) -> None:
     fit_residual_flow(fit_settings(updates=30, batch=32, lr=5e-2, ema=0.0), out=tmp_path)
     bits = [line["bits_per_dim"] for line in metrics(tmp_path)]

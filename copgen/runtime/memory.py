@@ -1,23 +1,52 @@
-"""The memory of a device: the peak of a call, and how much is free."""
+"""The memory of a device: the peak of a call, how much is free, and errors when it does not suffice."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from copgen.runtime.cgroup import memory_left
+from copgen.runtime.errors import EnvironmentFault
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _RESET_PEAK = "5"  # written to /proc/self/clear_refs, resets the peak (proc(5))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def out_of_memory_as(
+    fault: Callable[[Any, Mapping[str, Any]], EnvironmentFault],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator for functions whose first argument is the settings of a stage.
+
+    Args:
+        fault: the settings, and what was passed by name -> the error that is raised when memory does not suffice.
+    """
+
+    def decorated(stage: Callable[P, R]) -> Callable[P, R]:
+        @wraps(stage)
+        def reporting(*args: P.args, **how: P.kwargs) -> R:
+            try:
+                return stage(*args, **how)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise fault(args[0] if args else how["settings"], how) from error
+
+        return reporting
+
+    return decorated
 
 
 def peak_of(call: Callable[[], object], device: torch.device) -> int | None:

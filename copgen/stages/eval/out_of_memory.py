@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
-
 from copgen.runtime.declaration import declaration
 from copgen.runtime.errors import EnvironmentFault
 from copgen.runtime.machine import resolve_device
-from copgen.runtime.memory import is_out_of_memory
+from copgen.runtime.memory import out_of_memory_as
 from copgen.runtime.settings import Settings
 
 SMALLER = ("batch", "train_batch", "max_side")
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def memory_errors(stage: Callable[P, R]) -> Callable[P, R]:
-    """A stage, whose first argument is its settings, that reports out of memory.
-
-    Raises:
-        EnvironmentFault: out of memory.
-    """
-
-    @wraps(stage)
-    def reporting(*args: P.args, **how: P.kwargs) -> R:
-        try:
-            return stage(*args, **how)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            settings = args[0] if args else how["settings"]
-            assert isinstance(settings, Settings)
-            raise fault(settings) from error
-
-    return reporting
 
 
 def fault(settings: Settings) -> EnvironmentFault:
@@ -49,6 +22,9 @@ def fault(settings: Settings) -> EnvironmentFault:
     error = EnvironmentFault(f"{device} is out of memory.", fix=f"{text[0].upper()}{text[1:]}.")
     error.of_one_rank = True
     return error
+
+
+memory_errors = out_of_memory_as(lambda settings, _: fault(settings))
 
 
 def _named(settings: Settings, name: str) -> str:

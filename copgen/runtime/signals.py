@@ -1,13 +1,14 @@
 """Stopping cleanly on signals: the handler sets a flag, which the stage checks between updates.
 
 Ctrl-C leads to exit code 130; SIGTERM and SIGUSR2 (which schedulers send before they kill) to 75. A second signal acts
-immediately.
+immediately, unless it is the first once more: a scheduler signals every process of a job, and a script passes it on.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -19,6 +20,8 @@ EXIT_CODES = {
     signal.SIGTERM: ExitCode.STOPPED,
     signal.SIGUSR2: ExitCode.STOPPED,
 }
+
+ECHO_SECONDS = 0.3  # for so long a signal that comes again is the same one
 
 
 class EndedEarly(BaseException):
@@ -55,7 +58,12 @@ class StopRequest:
         self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number)
+        if self.received is None:
+            self.received = signal.Signals(number)
+            previous = self._previous
+            signal.signal(number, signal.SIG_IGN)
+            time.sleep(ECHO_SECONDS)
+            self._previous = previous  # another signal may have set them back before this one was ignored
         # The next one acts immediately, even while Python waits for native code.
         self._previous = {
             number: signal.SIG_DFL if handler is _end else handler for number, handler in self._previous.items()

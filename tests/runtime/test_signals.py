@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -51,10 +52,26 @@ def test_the_first_is_remembered(number: signal.Signals, code: ExitCode) -> None
 @pytest.mark.parametrize(("second", "_other"), SIGNALS)
 def test_the_second_acts_at_once(first: signal.Signals, second: signal.Signals, _code: int, _other: int) -> None:
     with StopRequest() as stop:
-        signal.raise_signal(first)
+        signal.raise_signal(first)  # returns when no echo is expected any more
         with pytest.raises(Acted, match=second.name):
             signal.raise_signal(second)
         assert stop.received is first
+
+
+@pytest.mark.parametrize(("number", "_code"), SIGNALS)
+def test_a_signal_that_is_passed_on_as_well_is_one(
+    number: signal.Signals, _code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a scheduler sends it to a pipeline and to the command that the pipeline passes it on to."""
+    monkeypatch.setattr("copgen.runtime.signals.ECHO_SECONDS", 2.0)
+    with StopRequest() as stop:
+        echo = threading.Timer(0.3, os.kill, (os.getpid(), number))
+        echo.start()
+        signal.raise_signal(number)
+        echo.join()
+        assert stop.received is number
+        with pytest.raises(Acted):
+            signal.raise_signal(number)
 
 
 def test_a_signal_that_comes_while_handlers_are_set_back_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,11 +64,17 @@ run() {
     return "$status"
 }
 
+# Signals the command and the processes that it has started.
+signal_all() {
+    [[ -z $CHILD ]] || kill "-$1" -- "-$CHILD"
+}
+
 CHILD= # the command that runs
 trap '[[ -z $CHILD ]] && exit 130 || kill -INT "$CHILD"' INT
 trap '[[ -z $CHILD ]] && exit 143 || kill -TERM "$CHILD"' TERM
 trap '[[ -z $CHILD ]] && exit 140 || kill -USR2 "$CHILD"' USR2 # of a scheduler, before its time is over
 trap '[[ -z $CHILD ]] && exit 129 || kill -HUP "$CHILD"' HUP   # of a terminal that is closed
+trap 'signal_all STOP; kill -STOP $$; signal_all CONT' TSTP                 # Ctrl-Z, until fg or bg
 
 # Words as a shell reads them, each after a space.
 quoted() {

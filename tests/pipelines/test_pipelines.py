@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ signal.signal(signal.SIGTERM, lambda *_: end(75))
 signal.signal(signal.SIGUSR2, lambda *_: end(75))
 signal.signal(signal.SIGHUP, lambda *_: end(129))
 signal.signal(signal.SIGINT, lambda *_: end(130))
-told.open("a").write("started")
+told.open("a").write(f"{os.getpid()} started")
 time.sleep(60)
 """
 PLACES = ("DATA", "WEIGHTS", "RUNS", "GPUS", "CONFIG")
@@ -192,23 +193,55 @@ def test_a_trial_with_fewer_pairs_is_not_in_the_way(path: Path, tmp_path: Path) 
     assert [folder for folder, different in of_folder.items() if len(different) > 1] == []
 
 
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A pipeline whose command only waits, and the file where this tells of itself."""
+    program, told = folder / "bin" / "copgen", folder / "told"
+    program.parent.mkdir()
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TOLD": str(told)}
+    with subprocess.Popen([ROOT / "pipelines/quickstart.sh"], env=environment, cwd=folder) as script:
+        try:
+            until(lambda: script.poll() is not None or (told.exists() and told.read_text().endswith("started")))
+            yield script, told
+        finally:
+            script.send_signal(signal.SIGCONT)
+            script.terminate()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def state_of(process: int) -> str:
+    """The letter of the kernel: T is stopped."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 @pytest.mark.parametrize(
     ("received", "code"),
     [(signal.SIGTERM, 75), (signal.SIGUSR2, 75), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
 )
 def test_a_signal_reaches_the_command_that_runs(received: signal.Signals, code: int, tmp_path: Path) -> None:
-    program, told = tmp_path / "bin" / "copgen", tmp_path / "told"
-    program.parent.mkdir()
-    program.write_text(FAKE)
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TOLD": str(told)}
-    with subprocess.Popen([ROOT / "pipelines/quickstart.sh"], env=environment, cwd=tmp_path) as script:
-        while not told.exists():
-            assert script.poll() is None
-            time.sleep(0.02)
+    with running(tmp_path) as (script, told):
         script.send_signal(received)
         assert script.wait(30) == code
-    assert told.read_text().split() == ["started", str(code)]  # it ended by itself, and no other was started
+    assert told.read_text().split()[1:] == ["started", str(code)]  # it ended by itself, and no other was started
+
+
+def test_it_is_suspended_with_the_command_that_runs(tmp_path: Path) -> None:
+    with running(tmp_path) as (script, told):
+        both = (script.pid, int(told.read_text().split()[0]))
+        script.send_signal(signal.SIGTSTP)
+        until(lambda: all(state_of(process) == "T" for process in both))
+        script.send_signal(signal.SIGCONT)
+        until(lambda: all(state_of(process) != "T" for process in both))
+        script.terminate()
+        assert script.wait(30) == 75
 
 
 def test_a_toy_that_is_not_there_is_named(tmp_path: Path) -> None:
